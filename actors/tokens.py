@@ -1,0 +1,108 @@
+"""A model's tokenizer, for which every text it is given is plain text.
+
+Documents come from anywhere, so a document that contains `<|im_end|>` must not close its own turn. The model's
+special tokens are therefore only ever put in by the template; texts are encoded by a copy of the tokenizer that
+knows no added tokens.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from tokenizers import Tokenizer
+
+from actors.rerankers.contract import Settings
+
+# Stand-ins for the texts while a chat template is rendered: private-use characters no template contains.
+QUERY, DOC = "\ue000", "\ue001"
+Encoded = TypeVar("Encoded")
+
+
+class Encoder:
+    """Texts to token ids.
+
+    limit: the most tokens that a prompt and its answer may have together (the engine's max_model_len).
+    """
+
+    def __init__(self, settings: Settings, limit: int | None = None):
+        from transformers import AutoTokenizer  # seconds of imports that a run which only fuses does without
+
+        source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+        self.tokenizer = AutoTokenizer.from_pretrained(settings.model, **source)
+        if not self.tokenizer.is_fast:
+            raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
+        self.limit = limit or _model_limit(settings.model, source, self.tokenizer)
+        self._plain = _without_added_tokens(self.tokenizer.backend_tokenizer)
+        added = sorted((token.content for token in self.tokenizer.added_tokens_decoder.values()), key=len, reverse=True)
+        self._added = re.compile("(" + "|".join(map(re.escape, added)) + ")") if added else None
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, with nothing added. Equal texts are encoded once."""
+        self._plain.no_truncation()
+        return _each_once(texts, lambda once: [e.ids for e in self._plain.encode_batch_fast(once, add_special_tokens=False)])
+
+    def encode_alone(self, texts: list[str], max_tokens: int | None) -> list[tuple[list[int], bool]]:
+        """Token ids of each text with what the tokenizer puts around a text, and whether it was cut to `max_tokens`."""
+        self._plain.enable_truncation(max_length=min(max_tokens or self.limit, self.limit))
+        return _each_once(texts, lambda once: [(e.ids, bool(e.overflowing)) for e in self._plain.encode_batch(once)])
+
+    def cut(self, text: str, max_tokens: int) -> str:
+        """The longest start of `text` that ends where a token ends and has at most `max_tokens` tokens."""
+        self._plain.no_truncation()
+        encoding = self._plain.encode(text, add_special_tokens=False)
+        if len(encoding.ids) <= max_tokens:
+            return text
+        return text[: encoding.offsets[max_tokens][0]] if max_tokens > 0 else ""
+
+    def template(self, messages: list[dict[str, str]]) -> list[int | str]:
+        """A chat prompt as pieces: ids of the template's own special tokens, and the texts between them.
+
+        The texts hold QUERY and DOC where those belong.
+        """
+        if not self.tokenizer.chat_template:
+            raise ValueError(f"{self.tokenizer.name_or_path}: has no chat template, which this reranker needs")
+        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        parts = self._added.split(rendered) if self._added else [rendered]
+        vocabulary = self.tokenizer.get_added_vocab()
+        return [vocabulary.get(part, part) for part in parts if part]
+
+    def label_ids(self, labels: tuple[str, ...]) -> list[int]:
+        """The token ids of labels. Raises ValueError if one is not exactly one token, or two share a token."""
+        ids: list[int] = []
+        for label, tokens in zip(labels, self.encode(list(labels)), strict=True):
+            if len(tokens) != 1:
+                raise ValueError(f"label {label!r} is {len(tokens)} tokens in this model's vocabulary, not one: {tokens}")
+            if tokens[0] in ids:
+                raise ValueError(f"labels {labels[ids.index(tokens[0])]!r} and {label!r} are the same token {tokens[0]}")
+            ids += tokens
+        return ids
+
+
+@lru_cache(maxsize=2)
+def encoder(settings: Settings, limit: int | None = None) -> Encoder:
+    """The encoder of a model, loaded once per process."""
+    return Encoder(settings, limit)
+
+
+def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    description: dict[str, Any] = json.loads(tokenizer.to_str())
+    description["added_tokens"] = []
+    description["padding"] = description["truncation"] = None
+    return Tokenizer.from_str(json.dumps(description))
+
+
+def _each_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]]) -> list[Encoded]:
+    distinct = list(dict.fromkeys(texts))
+    encoded = dict(zip(distinct, encode(distinct), strict=True))
+    return [encoded[text] for text in texts]
+
+
+def _model_limit(model: str, source: dict[str, Any], tokenizer: Any) -> int:
+    """The context length the model declares: of its config and tokenizer, the smaller."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model, **source).get_text_config()
+    declared = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    return min(int(length) for length in declared if length)

@@ -1,0 +1,50 @@
+"""Re-ranks (query, document, first-stage score) rows in Parquet: python jobs/rerank.py CONFIG [dotted.key=value ...]
+
+Exit codes: 0 done; 2 the config or the input's schema is wrong; 3 more rows failed than run.max_failed; 1 anything
+else. Progress goes to stderr; the last line on stdout is one JSON object with the run's figures.
+"""
+
+import argparse
+import json
+import sys
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
+
+from pipeline.check import check
+from pipeline.config import load
+from pipeline.errors import RunError
+from pipeline.run import rerank
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="jobs/rerank.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("config", help="a YAML file; see configs/")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. fusion.alpha=0.3 output.path=s3://bucket/ranked")
+    parser.add_argument("--check", action="store_true", help="validate the config, the input's schema and the model's files, and stop")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        config = load(options.config, options.overrides)
+        if options.check:
+            checked = check(config)
+            print(f"{options.config}: good; fingerprint {checked.fingerprint}, {len(checked.files)} input files, the first one's footer read")
+            return 0
+        figures = rerank(config)
+    except RunError as error:
+        print(f"rayrank: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("rayrank: interrupted; the same command goes on from here", file=sys.stderr)
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        line = (str(error).strip() or repr(error)).splitlines()[-1]  # of a Ray error, what the worker raised
+        print(f"rayrank: {line}; the same command goes on from here", file=sys.stderr)
+        return 1
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

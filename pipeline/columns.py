@@ -1,0 +1,120 @@
+"""Input columns of any Arrow type -> the few types that a pair is made of. One rule a type.
+
+ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is none; any
+        other flat type as Arrow's cast to string writes it (12, 1.5, true, 2026-11-21). Without an id column the id is
+        the 128-bit BLAKE2b hash of the text, in hex.
+texts   strings, dictionaries of strings, or binary that holds UTF-8.
+scores  integers, floats and decimals, as float64.
+"""
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from pipeline.config import Config
+from pipeline.errors import UsageError
+
+TEXTS = ("query", "doc", "title", "instruction")
+REQUIRED = ("query", "doc", "score")
+
+
+def present(config: Config, schema: pa.Schema) -> dict[str, str]:
+    """Logical name -> column in the files, for the columns that a run reads, given the schema of one file.
+
+    `query_id` and `doc_id` are optional under their own names, `title` and `instruction` are read only where the
+    config maps them. A mapped column must be there.
+    """
+    mapped = config.input.columns
+    wanted = {name: config.input.column(name) for name in ("query_id", "query", "doc_id", "doc", "score")}
+    wanted |= {name: mapped[name] for name in ("title", "instruction") if name in mapped}
+    return {name: column for name, column in wanted.items() if name in mapped or name in REQUIRED or column in schema.names}
+
+
+def check_schema(path: str, schema: pa.Schema, columns: dict[str, str]) -> None:
+    """Raises UsageError where a file lacks one of the columns, or has it in a type that cannot be used."""
+    for name, column in columns.items():
+        if (n := schema.names.count(column)) != 1:
+            what = "has no column" if n == 0 else f"has {n} columns named"
+            raise UsageError(f"{path}: {what} {column!r} (input.columns.{name}); it has {', '.join(schema.names)}")
+        kind = schema.field(column).type
+        if not _usable(name, _decoded(kind)):
+            wants = "a text" if name in TEXTS else "a number" if name == "score" else "an id"
+            raise UsageError(f"{path}: column {column!r} (input.columns.{name}) is {kind}, not {wants}")
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pt.is_dictionary(kind) else kind
+
+
+def _usable(name: str, kind: pa.DataType) -> bool:
+    if pt.is_null(kind):
+        return True
+    if name in TEXTS:
+        return _is_text(kind)
+    if name == "score":
+        return pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
+    return not pt.is_nested(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pt.is_string(kind) or pt.is_large_string(kind) or _is(kind, "string_view") or _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pt.is_binary(kind) or pt.is_large_binary(kind) or _is(kind, "binary_view")
+
+
+def _is(kind: pa.DataType, name: str) -> bool:
+    return str(kind) == name
+
+
+def as_text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Large strings, and a mask of the values that are not UTF-8 (null in the strings)."""
+    binary = _flat(column).cast(pa.large_binary())
+    try:
+        return binary.cast(pa.large_string()), pa.repeat(False, len(binary))
+    except pa.ArrowInvalid:
+        strings = pa.array([_decode(value) for value in binary.to_pylist()], pa.large_string())
+        return strings, pc.and_(pc.is_null(strings), pc.is_valid(binary))
+
+
+def as_ids(column: pa.Array) -> pa.Array:
+    """Ids as strings; null stays null."""
+    column = _flat(column)
+    if pt.is_fixed_size_binary(column.type):
+        return pa.array([None if value is None else "0x" + value.hex() for value in column.to_pylist()], pa.string())
+    if not _is_text(column.type):
+        return column.cast(pa.string())
+    strings, broken = as_text(column)
+    if not pc.any(broken).as_py():
+        return strings.cast(pa.string())
+    raw = column.cast(pa.binary()).to_pylist()
+    return pa.array([_decode(value) or (value and "0x" + value.hex()) for value in raw], pa.string())
+
+
+def as_scores(column: pa.Array) -> pa.Array:
+    """First-stage scores as float64; null stays null."""
+    return _flat(column).cast(pa.float64(), safe=False)
+
+
+def hash_ids(texts: pa.Array) -> pa.Array:
+    """The 128-bit BLAKE2b hash of each text, in hex; null stays null."""
+    hashes = {text: _hash(text) for text in texts.unique().to_pylist() if text is not None}
+    return pa.array([hashes.get(text) for text in texts.to_pylist()], pa.string())
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _flat(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pt.is_dictionary(column.type) else column
+
+
+def _decode(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,42 @@
+"""The commit of a result: parts first, then the manifest that names them, then `_SUCCESS`.
+
+Protocol of a re-rank: `_SUCCESS` goes, new parts come, the manifest is replaced, `_SUCCESS` comes with the manifest's
+SHA-256, parts that the manifest does not name go. A reader takes `_SUCCESS`, checks that the manifest has that hash,
+and reads the parts it names; it finds the whole old result, or the whole new one, or that there is none just now.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from pipeline.storage import Folder
+
+SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
+
+
+def committed(output: Folder) -> dict[str, Any] | None:
+    """The manifest of the result that stands, or None where none does."""
+    try:
+        success, manifest = output.read(SUCCESS), output.read(MANIFEST)
+    except FileNotFoundError:
+        return None
+    return json.loads(manifest) if success.decode().strip() == _hash(manifest) else None
+
+
+def begin(output: Folder) -> None:
+    """Takes the standing result back, before any part of a new one is written."""
+    output.delete([SUCCESS])
+
+
+def commit(output: Folder, manifest: dict[str, Any]) -> None:
+    """Makes the parts that `manifest` names, all of which have been put, the result."""
+    data = json.dumps(manifest, indent=1).encode()
+    output.put(MANIFEST, data)
+    output.put(SUCCESS, _hash(data).encode() + b"\n")
+    named = {*manifest["parts"], *manifest["rejects"]}
+    stale = [name for folder in ("ranked/", "rejects/") for name in output.files(folder) if name not in named]
+    output.delete(stale)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,201 @@
+"""The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from actors.rerankers import RERANKERS, Settings
+from pipeline.errors import UsageError
+from pipeline.fusion import METHODS
+
+LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
+RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are errors, and nothing is changed once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Input(Section):
+    path: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed), Field(min_length=1)]
+    columns: dict[str, str] = {}
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if name not in LOGICAL:
+                raise ValueError(f"{name!r} is no column of a pair; those are {', '.join(LOGICAL)}")
+        return columns
+
+    def column(self, name: str) -> str:
+        """The column in the files that holds the logical column `name`."""
+        return self.columns.get(name, name)
+
+
+def _count(value: Any) -> Any:
+    return [value, value] if type(value) is int else value
+
+
+class Workers(Section):
+    count: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_count), Field(min_length=2, max_length=2)] = [1, 1]
+    num_gpus: Annotated[float, Field(ge=0)] | None = None
+    num_cpus: Annotated[float, Field(ge=0)] | None = None
+
+    @field_validator("count")
+    @classmethod
+    def _ascending(cls, count: list[int]) -> list[int]:
+        if count[0] > count[1]:
+            raise ValueError("the smaller number of [min, max] comes first")
+        return count
+
+
+class Fusion(Section):
+    method: str = "zscore"
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.2
+    k: Annotated[int, Field(ge=1)] = 60
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(f"known methods are {', '.join(METHODS)}")
+        return method
+
+
+class Output(Section):
+    path: Annotated[str, Field(min_length=1)]
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    columns: list[str] = []
+    explain: bool = False
+
+    @field_validator("columns")
+    @classmethod
+    def _new(cls, columns: list[str]) -> list[str]:
+        for name in columns:
+            if name in RANKED:
+                raise ValueError(f"{name!r} is already a column of the output")
+        if len(set(columns)) < len(columns):
+            raise ValueError("a column is named twice")
+        return columns
+
+
+class Run(Section):
+    unit_rows: Annotated[int, Field(ge=1)] | None = None
+    max_failed: Annotated[float, Field(ge=0, le=1)] = 0.01
+    on_existing: Literal["resume", "restart"] = "resume"
+    deterministic: bool = False
+    stall_seconds: Annotated[float, Field(gt=0)] = 1800
+    shared_filesystem: bool = False
+
+    @field_validator("deterministic")
+    @classmethod
+    def _not_yet(cls, deterministic: bool) -> bool:
+        if deterministic:
+            raise ValueError("not available in this version: scores differ by about 1e-6 with the spread of the work")
+        return deterministic
+
+
+class Config(Section):
+    """A whole run. `reranker` holds the settings model that its `type` names in the table of rerankers."""
+
+    input: Input
+    reranker: Settings
+    engine: dict[str, Any] = {}
+    workers: Workers = Workers()
+    fusion: Fusion = Fusion()
+    output: Output
+    run: Run = Run()
+
+    @field_validator("reranker", mode="before")
+    @classmethod
+    def _typed(cls, section: Any) -> Any:
+        if not isinstance(section, dict) or "type" not in section:
+            raise ValueError(f"type is missing; known rerankers are {', '.join(RERANKERS)}")
+        if section["type"] not in RERANKERS:
+            raise ValueError(f"type {section['type']!r} is unknown; known rerankers are {', '.join(RERANKERS)}")
+        return RERANKERS[section["type"]].settings.model_validate(section)
+
+    @field_validator("engine")
+    @classmethod
+    def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        for name in ("model", "revision", "runner", "trust_remote_code"):
+            if name in engine:
+                raise ValueError(f"{name!r} is set by the reranker section, not here")
+        return engine
+
+    @model_validator(mode="after")
+    def _fraction(self) -> "Config":
+        gpus = self.workers.num_gpus
+        if gpus and gpus % 1 and self.engine.get("tensor_parallel_size", 1) > 1:
+            raise ValueError(f"workers.num_gpus = {gpus}: a fraction of a GPU goes only without tensor parallelism")
+        return self
+
+
+def load(path: str, overrides: list[str] = []) -> Config:
+    """Reads and validates a config.
+
+    Raises UsageError with one line that names the key and its value.
+    """
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the config: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: a config is a mapping of sections (input, reranker, output, ...)")
+    for override in overrides:
+        _override(values, override)
+    return parse(values)
+
+
+def parse(values: dict[str, Any]) -> Config:
+    """Validates a config given as a dictionary. Raises UsageError as `load` does."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_one_line(error)) from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.split(".")
+    if not equals or not all(names):
+        raise UsageError(f"{override!r}: an override has the form dotted.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    for depth, name in enumerate(names[:-1], 1):
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"{override!r}: {'.'.join(names[:depth])} = {values!r} has no keys below it")
+    values[names[-1]] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first problem as `key = value: what is wrong`, and how many more there are."""
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"]) or "config"
+    message = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "extra_forbidden":
+            line = f"{key} = {first['input']!r}: unknown key"
+        case "missing":
+            line = f"{key}: missing"
+        case _:
+            line = message if key == "config" else f"{key} = {first['input']!r}: {message}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return line + more

@@ -1,0 +1,57 @@
+"""The fingerprint of a run's scores: what changes a score, and nothing else. Scores live below its name."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from actors.engine import installed
+from actors.rerankers import RERANKERS
+from actors.rerankers.contract import Pair
+from actors.tokens import Encoder
+from pipeline.config import Config
+
+# Engine arguments that change how fast or where a model runs, not what it computes (beyond the last digits).
+NEUTRAL = {
+    "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size", "pipeline_parallel_size",
+    "enforce_eager", "swap_space", "disable_log_stats", "enable_prefix_caching", "enable_chunked_prefill", "block_size",
+    "distributed_executor_backend", "download_dir", "compilation_config", "load_format", "max_parallel_loading_workers",
+    "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",
+}  # fmt: skip
+WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
+PROBES = [Pair("probe", "text"), Pair("What is 1 + 1?\n", " Zwei, natürlich. <|im_end|> 二 "), Pair("a" * 3000, "b " * 3000)]
+
+
+def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> str:
+    """16 hex digits over the model and its revision, the reranker's settings, `output.explain`, the columns read, the
+    engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
+    settings = config.reranker
+    probes = RERANKERS[settings.type].prompt(encoder, settings, PROBES)
+    parts = {
+        "reranker": settings.model_dump(exclude={"model"}),
+        "model": _model(settings.model),
+        "explain": config.output.explain,
+        "columns": columns,
+        "engine": {name: value for name, value in config.engine.items() if name not in NEUTRAL},
+        "limit": encoder.limit,
+        "vllm": installed()[0].split(".")[:2],
+        "probes": probes,
+    }
+    return _digest(json.dumps(parts, sort_keys=True, default=str).encode())
+
+
+def _model(model: str) -> Any:
+    """What tells a model folder from another: its small files' contents, its weights' names and sizes."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return [
+        (str(path.relative_to(folder)), path.stat().st_size if path.suffix in WEIGHTS else _digest(path.read_bytes()))
+        for path in files
+        if path.suffix != ".md"
+    ]
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""Fusion methods: first-stage and reranker scores of many queries at once -> fused scores.
+
+Every method gets the scored pairs of whole queries, sorted by query: `first` and `rerank` (float64), `query`, the
+number of each pair's query (0, 0, 1, 2, 2, 2, ...; every number occurs).
+`alpha` is the weight of the first stage.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Fuse = Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], np.ndarray]
+
+
+def none(first: np.ndarray, rerank: np.ndarray, query: np.ndarray, alpha: float, k: int) -> np.ndarray:
+    """The reranker's score alone."""
+    return rerank
+
+
+def zscore(first: np.ndarray, rerank: np.ndarray, query: np.ndarray, alpha: float, k: int) -> np.ndarray:
+    """alpha * z(first) + (1 - alpha) * z(rerank), z(x) = (x - mean) / population standard deviation, per query.
+
+    Where all scores of a query are equal, z is 0. Source: ERank, arXiv 2509.00520, appendix G (alpha = 0.2).
+    """
+    return alpha * _z(first, query) + (1 - alpha) * _z(rerank, query)
+
+
+def minmax(first: np.ndarray, rerank: np.ndarray, query: np.ndarray, alpha: float, k: int) -> np.ndarray:
+    """alpha * m(first) + (1 - alpha) * m(rerank), m(x) = (x - min) / (max - min), per query; 0 where all are equal."""
+    return alpha * _m(first, query) + (1 - alpha) * _m(rerank, query)
+
+
+def rrf(first: np.ndarray, rerank: np.ndarray, query: np.ndarray, alpha: float, k: int) -> np.ndarray:
+    """alpha / (k + rank in first) + (1 - alpha) / (k + rank in rerank), ranks from 1, per query.
+
+    Ties in the first stage go by the order given (doc_id); ties of the reranker by the first stage's rank. Source:
+    Cormack, Clarke and Buettcher, SIGIR 2009 (k = 60), with weights.
+    """
+    first_rank = _ranks(first, query, np.arange(len(first)))
+    rerank_rank = _ranks(rerank, query, first_rank)
+    return alpha / (k + first_rank) + (1 - alpha) / (k + rerank_rank)
+
+
+METHODS: dict[str, Fuse] = {"none": none, "zscore": zscore, "minmax": minmax, "rrf": rrf}
+
+
+def _starts(query: np.ndarray) -> np.ndarray:
+    """Where each query begins."""
+    return np.flatnonzero(np.diff(query, prepend=-1))
+
+
+def _spread(x: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest score, and largest minus smallest, of each pair's query."""
+    low = np.minimum.reduceat(x, _starts(query))
+    high = np.maximum.reduceat(x, _starts(query))
+    return low[query], (high - low)[query]
+
+
+def _z(x: np.ndarray, query: np.ndarray) -> np.ndarray:
+    if not len(x):
+        return x
+    size = np.bincount(query)
+    deviation = x - (np.bincount(query, x) / size)[query]
+    std = np.sqrt(np.bincount(query, deviation**2) / size)[query]
+    # The spread says exactly whether all scores are equal; the std of equal scores may be a rounding error above 0.
+    _, spread = _spread(x, query)
+    return np.divide(deviation, std, out=np.zeros_like(x), where=spread > 0)
+
+
+def _m(x: np.ndarray, query: np.ndarray) -> np.ndarray:
+    if not len(x):
+        return x
+    low, spread = _spread(x, query)
+    return np.divide(x - low, spread, out=np.zeros_like(x), where=spread > 0)
+
+
+def _ranks(x: np.ndarray, query: np.ndarray, tie: np.ndarray) -> np.ndarray:
+    """Rank from 1 inside each query, largest score first, ties in ascending order of `tie`."""
+    order = np.lexsort((tie, -x, query))
+    ranks = np.empty(len(x), dtype=np.int64)
+    ranks[order] = np.arange(len(x)) - _starts(query)[query] + 1
+    return ranks

@@ -1,0 +1,59 @@
+"""The manifest of a result: what a reader, and the person on call, may want to know about how it came to be."""
+
+import importlib.metadata
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.engine import installed
+from pipeline.check import Checked
+from pipeline.plan import Plan
+
+VERSION = importlib.metadata.version
+
+
+def build(
+    checked: Checked,
+    plan: Plan,
+    tag: str,
+    buckets: list[dict[str, Any]],
+    scoring: Counter[str],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """The manifest as JSON-ready data.
+
+    buckets: what each fusing task came to, in the order of the parts. scoring: sums over the units scored in this
+    run. seconds: wall time of each step of this run. `figures` is what the job prints as its last line.
+    """
+    counts = {name: sum(line[name] for line in buckets) for name in ("rows", "queries", "ranked", "unscored", "rejected")}
+    reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
+    scored = scoring["rows"] - scoring["failed"] - scoring["rejected"]
+    figures = counts | {
+        "output": checked.config.output.path,
+        "scored_now": scored,
+        "pairs_per_second": round(scored / seconds["score"], 1) if scored else None,
+        **{name: scoring[name] for name in ("truncated", "prompt_tokens", "cached_tokens", "new_tokens")},
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+    }
+    settings = checked.config.reranker
+    vllm, _ = installed()
+    return {
+        "format": 1,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tag": tag,
+        "figures": figures,
+        "reasons": dict(reasons.most_common()),
+        "parts": [line["part"] for line in buckets],
+        "rejects": [line["rejects"] for line in buckets if line["rejects"]],
+        "model": {"name": settings.model, "revision": settings.revision},
+        "fingerprint": checked.fingerprint,
+        "plan": {"id": plan.id, "file": f"scores/{checked.fingerprint}/plan.parquet", "units": len(plan.units)},
+        "input": [{"path": path, "size": size} for path, size in plan.places().values()],
+        "config": checked.config.model_dump(mode="json"),
+        "versions": {
+            "python": platform.python_version(),
+            "vllm": vllm,
+            **{name: VERSION(name) for name in ("ray", "pyarrow", "transformers")},
+        },
+    }

@@ -1,0 +1,164 @@
+"""Reading Parquet from object storage with few requests and no wasted bytes.
+
+pyarrow is handed a file whose bytes are fetched in ranges fixed beforehand: a few large ones that cover the columns
+in use. Each range is fetched once, when it is first touched, and let go when its last byte was read, so that even a
+row group larger than memory streams through.
+"""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.storage import open_url
+
+SLAB_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
+WASTE = 0.25  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
+TAIL = 16 * 1024  # a first guess at a footer's size
+
+Range = tuple[int, int]
+
+
+def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
+    """The footer of a Parquet file and the offset where it begins, in one request (two where it is large).
+
+    Raises pa.ArrowInvalid where the file is not Parquet.
+    """
+    fs, name = open_url(path)
+    start = max(0, size - TAIL)
+    tail = fs.cat_file(name, start=start, end=size) if size else b""
+    if len(tail) < 12 or tail[-4:] != b"PAR1":
+        kind = "encrypted" if tail[-4:] == b"PARE" else "not a Parquet file, or one cut short"
+        raise pa.ArrowInvalid(f"{kind} ({size} bytes)")
+    begin = size - 8 - int.from_bytes(tail[-8:-4], "little")
+    if begin < 4:
+        raise pa.ArrowInvalid("not a Parquet file, or one cut short: its footer is longer than the file")
+    if begin < start:
+        tail = fs.cat_file(name, start=begin, end=start) + tail
+        start = begin
+    # pyarrow wants the magic number that a file begins with, too
+    return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[begin - start :])), begin
+
+
+def chunk_ranges(footer: pq.FileMetaData, row_groups: range, columns: list[str]) -> list[Range]:
+    """Where the bytes of the columns (top-level names) lie in the file, one range per column chunk."""
+    ranges = []
+    for number in row_groups:
+        group = footer.row_group(number)
+        for i in range(group.num_columns):
+            chunk = group.column(i)
+            if chunk.path_in_schema.split(".")[0] in columns or chunk.path_in_schema in columns:
+                start = chunk.data_page_offset
+                if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+                    start = min(start, chunk.dictionary_page_offset)
+                ranges.append((start, start + chunk.total_compressed_size))
+    return sorted(ranges)
+
+
+def plan_ranges(chunks: list[Range], footer: Range, decoded_bytes: int) -> list[Range]:
+    """The ranges to fetch for a slab: its column chunks and the file's footer.
+
+    A slab within SLAB_BYTES takes as few ranges as WASTE allows. A larger one (a single huge row group) takes windows
+    of its chunks, so many that at most four requests are made for each SLAB_BYTES.
+    """
+    shares = -(-decoded_bytes // SLAB_BYTES)
+    if shares <= 1:
+        return _merge(chunks + [footer])
+    total = sum(stop - start for start, stop in chunks)
+    window = max(1, -(-total // max(1, 4 * shares - len(chunks) - 1)))
+    windows = [(at, min(at + window, stop)) for start, stop in chunks for at in range(start, stop, window)]
+    return [*windows, footer]
+
+
+def _merge(ranges: list[Range]) -> list[Range]:
+    """Closes the smallest gaps first, as long as the bytes in them stay below WASTE."""
+    ranges = sorted(ranges)
+    spare = WASTE * sum(stop - start for start, stop in ranges)
+    gaps = sorted((after[0] - before[1], i) for i, (before, after) in enumerate(zip(ranges, ranges[1:], strict=False)))
+    closed = set()
+    for gap, i in gaps:
+        if gap <= spare:
+            spare -= gap
+            closed.add(i)
+    merged = [ranges[0]]
+    for i, (start, stop) in enumerate(ranges[1:]):
+        if i in closed:
+            merged[-1] = (merged[-1][0], stop)
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def read_batches(
+    path: str, size: int, ranges: list[Range], row_groups: range, columns: list[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Record batches of at most `batch_rows` rows, in the order of the file."""
+    source = pa.PythonFile(_RangeFile(path, size, ranges), mode="r")
+    file = pq.ParquetFile(source, pre_buffer=False, buffer_size=2**20)
+    yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
+
+
+def read_row_group(path: str, size: int, number: int) -> pa.Table:
+    """One row group of a small file, in two requests."""
+    footer, begin = read_footer(path, size)
+    ranges = _merge([*chunk_ranges(footer, range(number, number + 1), footer.schema.names), (begin, size)])
+    batches = list(read_batches(path, size, ranges, range(number, number + 1), footer.schema.names, 2**20))
+    return pa.Table.from_batches(batches, footer.schema.to_arrow_schema())
+
+
+class _RangeFile(io.RawIOBase):
+    """A read-only file over ranges that are fetched when first touched. A read outside all of them is an error."""
+
+    def __init__(self, path: str, size: int, ranges: list[Range]):
+        self._fs, self._name = open_url(path)
+        self._path, self._size, self._ranges = path, size, ranges
+        self._at = 0
+        self._held: dict[Range, memoryview] = {}
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def size(self) -> int:
+        return self._size
+
+    def read(self, length: int = -1) -> bytes:
+        stop = self._size if length < 0 else min(self._at + length, self._size)
+        pieces = []
+        while self._at < stop:
+            piece = self._piece(stop)
+            pieces.append(piece)
+            self._at += len(piece)
+        return b"".join(pieces)
+
+    def _piece(self, stop: int) -> memoryview:
+        """Bytes from the current position to `stop`, or to the end of their range if that comes first."""
+        for begin, end in self._ranges:
+            if begin <= self._at < end:
+                break
+        else:  # e.g. the gap a writer left behind a dictionary page: rare, small, and fetched as it is asked for
+            ahead = [begin for begin, _ in self._ranges if begin > self._at]
+            return self._fetch(self._at, min([stop, *ahead]))
+        if (begin, end) not in self._held:
+            self._held[begin, end] = self._fetch(begin, end)
+        piece = self._held[begin, end][self._at - begin : stop - begin]
+        if self._at + len(piece) == end and end < self._size:
+            del self._held[begin, end]
+        return piece
+
+    def _fetch(self, start: int, stop: int) -> memoryview:
+        data = self._fs.cat_file(self._name, start=start, end=stop)
+        if len(data) != stop - start:
+            raise OSError(f"{self._path}: asked for bytes {start} to {stop}, got {len(data)}; the file has changed or is cut short")
+        return memoryview(data)

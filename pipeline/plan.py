@@ -1,0 +1,210 @@
+"""The plan: input files -> slabs (what one task reads) -> units (what is committed at once).
+
+The plan is put once for a fingerprint and read by every later run, so units mean the same rows for ever.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.columns import check_schema, present
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.inputs import InputFile
+from pipeline.parquet import SLAB_BYTES, Range, chunk_ranges, plan_ranges, read_footer
+
+FOOTER_THREADS = 32
+SCHEMA = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("start", pa.int64()),  # rows of the file: start <= row < stop
+        ("stop", pa.int64()),
+        ("slab", pa.int32()),
+        ("first_row", pa.int64()),  # where the slab begins in the file
+        ("first_group", pa.int32()),
+        ("last_group", pa.int32()),
+        ("ranges", pa.list_(pa.int64())),  # bytes to fetch: start, stop, start, stop, ...
+        ("file", pa.int32()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+    ]
+)
+
+
+class Unit(NamedTuple):
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Whole row groups of one file, with the byte ranges that hold the columns in use and the footer."""
+
+    path: str
+    size: int
+    first_row: int
+    row_groups: range
+    ranges: list[Range]
+    units: list[Unit]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units of a run, in the order of the input.
+
+    table: one row a unit, and before them one row for each file without rows (its slab is -1).
+    columns: logical name -> column in the files, for the columns that are read.
+    id: tells this plan from every other.
+    """
+
+    table: pa.Table
+    columns: dict[str, str]
+    id: str
+
+    @cached_property
+    def units(self) -> pa.Table:
+        return self.table.filter(pc.field("slab") >= 0)
+
+    @property
+    def rows(self) -> int:
+        return int((self.units["stop"].to_numpy() - self.units["start"].to_numpy()).sum())
+
+    def places(self) -> dict[int, tuple[str, int]]:
+        """Number of a file -> its path and size."""
+        files = self.table.group_by(["file", "path", "size"]).aggregate([]).sort_by("file").to_pylist()
+        return {row["file"]: (row["path"], row["size"]) for row in files}
+
+    def slab_bounds(self) -> list[tuple[int, int]]:
+        """For each slab, which rows of the table are its units."""
+        numbers = self.units["slab"].to_numpy()
+        starts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist()] if len(numbers) else []
+        return list(zip(starts, [*starts[1:], len(numbers)], strict=True))
+
+    def slab(self, bounds: tuple[int, int]) -> Slab:
+        rows = self.units.slice(bounds[0], bounds[1] - bounds[0]).to_pylist()
+        first, flat = rows[0], rows[0]["ranges"]
+        return Slab(
+            path=first["path"],
+            size=first["size"],
+            first_row=first["first_row"],
+            row_groups=range(first["first_group"], first["last_group"] + 1),
+            ranges=list(zip(flat[::2], flat[1::2], strict=True)),
+            units=[Unit(row["unit"], row["start"], row["stop"]) for row in rows],
+        )
+
+    def to_bytes(self) -> bytes:
+        sink = pa.BufferOutputStream()
+        metadata = {"columns": json.dumps(self.columns), "id": self.id}
+        pq.write_table(self.table.replace_schema_metadata(metadata), sink, compression="zstd")
+        return sink.getvalue().to_pybytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Plan":
+        table = pq.read_table(pa.BufferReader(data))
+        metadata = table.schema.metadata
+        return cls(table.replace_schema_metadata(None), json.loads(metadata[b"columns"]), metadata[b"id"].decode())
+
+
+def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
+    """Reads every footer, checks every schema, and cuts the input into slabs and units.
+
+    Raises UsageError naming the first file, in the order of the input, that cannot be used.
+    """
+    columns: dict[str, str] = {}
+    rows: list[dict[str, Any]] = []
+    slab = 0
+    pool = ThreadPoolExecutor(FOOTER_THREADS)
+    try:
+        for number, (file, (footer, begin)) in enumerate(zip(files, pool.map(_footer, files), strict=True)):
+            about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
+            schema = footer.schema.to_arrow_schema()
+            columns = columns or present(config, schema)
+            _check_ids(files[0], file, columns, present(config, schema))
+            check_schema(file.path, schema, columns)
+            if not footer.num_rows:
+                rows.append(about_file | {"slab": -1, "start": 0, "stop": 0})
+            for first_row, groups, decoded in _slabs(footer, columns):
+                chunks = chunk_ranges(footer, groups, list(columns.values()))
+                ranges = plan_ranges(chunks, (begin, file.size), decoded)
+                stop = first_row + sum(footer.row_group(group).num_rows for group in groups)
+                about_slab = about_file | {
+                    "slab": slab,
+                    "first_row": first_row,
+                    "first_group": groups[0],
+                    "last_group": groups[-1],
+                    "ranges": [at for bounds in ranges for at in bounds],
+                }
+                for unit, start in enumerate(range(first_row, stop, unit_rows)):
+                    bounds = {"unit": f"{slab:06d}-{unit:04d}", "start": start, "stop": min(start + unit_rows, stop)}
+                    rows.append(about_slab | bounds)
+                slab += 1
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return Plan(pa.Table.from_pylist(rows, SCHEMA), columns, secrets.token_hex(8))
+
+
+def _check_ids(first: InputFile, file: InputFile, columns: dict[str, str], here: dict[str, str]) -> None:
+    for name in here:
+        if name not in columns:
+            raise UsageError(f"{file.path}: has a column {here[name]!r} for {name}, but {first.path} has none")
+
+
+def first_schema(file: InputFile) -> pa.Schema:
+    """The schema of the first file, which says which optional columns there are."""
+    return _footer(file)[0].schema.to_arrow_schema()
+
+
+@lru_cache(maxsize=1)  # the first file's footer is asked for twice
+def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
+    try:
+        return read_footer(file.path, file.size)
+    except PermissionError as error:
+        raise UsageError(f"{file.path}: no permission to read it ({error})") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{file.path}: {' '.join(str(error).split())}") from None
+
+
+def _slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[int, range, int]]:
+    """First row, row groups and decoded bytes of each slab of a file; row groups without rows are left out."""
+    used = set(columns.values())
+    row = begin = size = 0
+    groups: list[int] = []
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        chunks = (group.column(i) for i in range(group.num_columns))
+        decoded = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in used)
+        if groups and size + decoded > SLAB_BYTES:
+            yield begin, range(groups[0], groups[-1] + 1), size
+            groups, size = [], 0
+        if group.num_rows:
+            if not groups:
+                begin = row
+            groups.append(number)
+            size += decoded
+        row += group.num_rows
+    if groups:
+        yield begin, range(groups[0], groups[-1] + 1), size
+
+
+def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
+    """Raises UsageError where the input is not the one that the plan was made for."""
+    keys = ["path", "size", "version"]
+    planned = {row["path"]: (row["size"], row["version"]) for row in plan.table.group_by(keys).aggregate([]).to_pylist()}
+    listed = {file.path: (file.size, file.version) for file in files}
+    for path in sorted(planned.keys() | listed.keys()):
+        if planned.get(path) != listed.get(path):
+            change = "is new" if path not in planned else "is gone" if path not in listed else "has changed"
+            raise UsageError(
+                f"{path}: {change} since the scores under this output were begun; "
+                "choose another output.path, or run.on_existing=restart to throw those scores away"
+            )

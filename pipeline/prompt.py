@@ -1,0 +1,79 @@
+"""Prompts of a unit: built and tokenised here, in the CPU pool, so that the actor that holds the engine takes ids.
+
+On its way to that actor a unit is one row of two columns, its name and its bytes. So whatever Ray Data cuts, merges
+or makes again, a unit stays whole.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from actors.rerankers import RERANKERS, Settings
+from actors.rerankers.contract import Pair, Unscored
+from actors.tokens import Encoder
+from pipeline.read import OK, PERMANENT
+
+TRAVELS = ("row", "query_id", "doc_id", "first_stage_score", "kind", "reason")
+
+
+class PromptedUnit(NamedTuple):
+    """A unit without its texts.
+
+    rows: the columns of TRAVELS; None for a unit whose scores are there already.
+    prompts: token sequences for each row whose kind is `ok`, in the order of the rows.
+    truncated: how many of them lost a part of their text.
+    """
+
+    name: str
+    rows: pa.Table | None
+    prompts: list[list[np.ndarray]]
+    truncated: int
+
+
+def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
+    """A unit's rows with their prompts, as the one row that travels. Columns: unit, payload."""
+    ready = np.array(unit["kind"].to_pylist()) == OK
+    texts = unit.filter(pa.array(ready))
+    fields = {field: texts[field].to_pylist() for field in Pair._fields if field in texts.column_names}
+    pairs = [Pair(**dict(zip(fields, values, strict=True))) for values in zip(*fields.values(), strict=True)]
+    made = iter(RERANKERS[settings.type].prompt(encoder, settings, pairs))
+    sequences: list[list[list[int]] | None] = []
+    kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), 0
+    for i in range(len(unit)):
+        prompt = next(made) if ready[i] else None
+        if isinstance(prompt, Unscored):
+            kinds[i], reasons[i], prompt = PERMANENT, prompt.reason, None
+        sequences.append(prompt.sequences if prompt else None)
+        truncated += bool(prompt and prompt.truncated)
+    rows = unit.select(TRAVELS[:4]).append_column("kind", pa.array(kinds, pa.string()))
+    rows = rows.append_column("reason", pa.array(reasons, pa.string()))
+    rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
+    return packed(name, rows.replace_schema_metadata({"truncated": str(truncated)}))
+
+
+def packed(name: str, rows: pa.Table | None) -> pa.Table:
+    """A unit as the row that travels; None where its scores are there already."""
+    payload: pa.Array = pa.nulls(1, pa.large_binary())
+    if rows is not None:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        data = sink.getvalue()
+        bounds = pa.py_buffer(np.array([0, len(data)], dtype=np.int64))
+        payload = pa.Array.from_buffers(pa.large_binary(), 1, [None, bounds, data])
+    return pa.table({"unit": [name], "payload": payload})
+
+
+def unpacked(row: pa.Table) -> PromptedUnit:
+    """The unit of a travelled row; its `rows` are None where its scores are there already."""
+    name, payload = row["unit"][0].as_py(), row["payload"][0]
+    if not payload.is_valid:
+        return PromptedUnit(name, None, [], 0)
+    rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
+    prompts = rows["prompts"].combine_chunks()
+    outer, inner = prompts.offsets.to_numpy(), prompts.values
+    bounds, tokens = inner.offsets.to_numpy(), inner.values.to_numpy()
+    ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False))
+    sequences = [[tokens[bounds[j] : bounds[j + 1]] for j in range(outer[i], outer[i + 1])] for i in ready]
+    return PromptedUnit(name, rows.select(TRAVELS), sequences, int(rows.schema.metadata[b"truncated"]))

@@ -1,0 +1,79 @@
+"""A slab's rows as pairs of one form, cut into the plan's units.
+
+What cannot be used is marked here and never dropped:
+  kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
+  kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text
+"""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.columns import as_ids, as_scores, as_text, hash_ids
+from pipeline.parquet import read_batches
+from pipeline.plan import Slab, Unit
+
+OK, PERMANENT, REJECT = "ok", "permanent", "reject"
+BATCH_ROWS = 8192
+TEXT_NAMES = {"query": "query", "doc": "document"}
+
+
+def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.Table]]:
+    """The units of a slab, in order.
+
+    Columns: row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind, reason, and title and
+    instruction where they are mapped.
+    """
+    names = list(dict.fromkeys(columns.values()))
+    batches = read_batches(slab.path, slab.size, slab.ranges, slab.row_groups, names, BATCH_ROWS)
+    row, held = slab.first_row, pa.table({})
+    for unit in slab.units:
+        parts = [held] if len(held) else []
+        while row < unit.stop:
+            batch = next(batches)
+            parts.append(_pairs(batch, columns, row))
+            row += len(batch)
+        table = pa.concat_tables(parts)
+        size = unit.stop - unit.start
+        yield unit, table.slice(0, size).combine_chunks()
+        held = table.slice(size)
+
+
+def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
+    problems = _Problems(len(batch))
+    texts = {}
+    for name in ("query", "doc", "title", "instruction"):
+        if name in columns:
+            texts[name], broken = as_text(batch[columns[name]])
+            if name in TEXT_NAMES:
+                problems.add(PERMANENT, broken, f"{TEXT_NAMES[name]} is not valid UTF-8")
+                problems.add(PERMANENT, pc.is_null(texts[name]), f"{TEXT_NAMES[name]} is null")
+                problems.add(PERMANENT, pc.equal(pc.utf8_trim_whitespace(texts[name]), ""), f"{TEXT_NAMES[name]} is empty")
+    ids = {}
+    for name, text in (("query_id", "query"), ("doc_id", "doc")):
+        ids[name] = as_ids(batch[columns[name]]) if name in columns else hash_ids(texts[text])
+        problems.add(REJECT, pc.is_null(ids[name]), f"{name} is null" if name in columns else f"no {name}: {TEXT_NAMES[text]} is null")
+    scores = as_scores(batch[columns["score"]])
+    problems.add(REJECT, pc.is_null(scores), "first-stage score is null")
+    problems.add(REJECT, pc.invert(pc.is_finite(scores)), "first-stage score is not finite")
+    return pa.table(
+        {"row": pa.array(range(first_row, first_row + len(batch)), pa.int64())}
+        | ids
+        | texts
+        | {"first_stage_score": scores, "kind": problems.kind, "reason": problems.reason}
+    )
+
+
+class _Problems:
+    """What is wrong with each row: a reject outweighs the others, and otherwise the first problem found stands."""
+
+    def __init__(self, rows: int):
+        self.kind = pa.repeat(pa.scalar(OK), rows)
+        self.reason = pa.nulls(rows, pa.string())
+
+    def add(self, kind: str, where: pa.Array, reason: str) -> None:
+        where = pc.fill_null(where, False)
+        new = pc.and_(where, pc.equal(self.kind, OK) if kind == PERMANENT else pc.not_equal(self.kind, REJECT))
+        self.kind = pc.if_else(new, kind, self.kind)
+        self.reason = pc.if_else(new, reason, self.reason)

@@ -1,0 +1,146 @@
+"""A whole run: plan -> read -> order -> prompt -> score -> put -> fuse -> rank -> commit."""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from actors.rerankers import RERANKERS
+from pipeline import manifest
+from pipeline.carry import carried
+from pipeline.check import Checked, check
+from pipeline.cluster import cluster
+from pipeline.commit import begin, commit, committed
+from pipeline.config import Config
+from pipeline.errors import RunError, TooManyFailed, UsageError
+from pipeline.fuse import FuseBucket, fuse_buckets
+from pipeline.plan import Plan, check_unchanged, make_plan
+from pipeline.progress import Progress
+from pipeline.score import score_units
+from pipeline.scores import bucket_count
+
+PLAN = "plan.parquet"
+
+
+def rerank(config: Config) -> dict[str, Any]:
+    """Runs a config to a committed result and returns the run's figures.
+
+    Scores that are there already are kept; a result that is there already, made from the same scores by the same
+    fusion, stands. Raises UsageError, TooManyFailed or RunError, each with one line for the person on call.
+    """
+    began = time.perf_counter()
+    checked = check(config)
+    stored = _stored_scores(checked)
+    plan = _plan(checked, stored)
+    tag = _tag(checked, plan)
+    standing = committed(checked.output)
+    if standing and standing["tag"] == tag:
+        return standing["figures"]
+    seconds = {"plan": time.perf_counter() - began}
+    with cluster(checked.config):
+        seconds["start"] = time.perf_counter() - began - sum(seconds.values())
+        scoring = _score(checked, plan, stored)
+        seconds["score"] = time.perf_counter() - began - sum(seconds.values())
+        buckets = _fuse(checked, plan, tag)
+        seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
+    _check_failed(checked, plan, buckets)
+    result = manifest.build(checked, plan, tag, buckets, scoring, seconds)
+    commit(checked.output, result)
+    return result["figures"]
+
+
+def _stored_scores(checked: Checked) -> dict[str, int]:
+    """Name -> size of the files under this run's fingerprint. Scores under another one are refused, or thrown away."""
+    stored = checked.output.files("scores/")
+    if checked.config.run.on_existing == "restart":
+        begin(checked.output)
+        checked.output.delete(list(stored))
+        return {}
+    mine = f"scores/{checked.fingerprint}/"
+    if stored and not any(name.startswith(mine) for name in stored):
+        other = next(iter(stored)).split("/")[1]
+        raise UsageError(
+            f"output.path = {checked.config.output.path!r}: holds scores of another model, prompt or setting "
+            f"(fingerprint {other}, this run's is {checked.fingerprint}); choose another output.path, or "
+            "run.on_existing=restart to throw those scores away"
+        )
+    return {name.removeprefix(mine): size for name, size in stored.items() if name.startswith(mine)}
+
+
+def _plan(checked: Checked, stored: dict[str, int]) -> Plan:
+    """The plan of these scores: the one that is there, else a new one, of which the first put stays."""
+    if PLAN not in stored:
+        unit_rows = checked.config.run.unit_rows or RERANKERS[checked.config.reranker.type].unit_rows
+        checked.scores.put_new(PLAN, make_plan(checked.config, checked.files, unit_rows).to_bytes())
+    plan = Plan.from_bytes(checked.scores.read(PLAN))
+    check_unchanged(plan, checked.files)
+    return plan
+
+
+def _tag(checked: Checked, plan: Plan) -> str:
+    """The hash of what makes the result from the scores. It names the parts."""
+    config = checked.config
+    what = [plan.id, config.fusion.model_dump(), config.output.model_dump(exclude={"path"}), carried(config)]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _score(checked: Checked, plan: Plan, stored: dict[str, int]) -> Counter[str]:
+    """Scores the units that are missing, and shows how far it is. Returns the sums of their figures."""
+    slabs = [plan.slab(bounds) for bounds in plan.slab_bounds()]
+    missing = [[unit for unit in slab.units if f"{unit.name}.parquet" not in stored] for slab in slabs]
+    todo = [slab for slab, units in zip(slabs, missing, strict=True) if units]
+    sums: Counter[str] = Counter()
+    if not todo:
+        return sums
+    progress = Progress(plan.rows, plan.rows - sum(unit.stop - unit.start for units in missing for unit in units))
+    for line in score_units(checked, plan, todo):
+        line.pop("unit")
+        sums.update(line)
+        progress.add(line["rows"], line["prompt_tokens"] + line["new_tokens"], line["failed"] + line["rejected"])
+        if _too_many(checked, plan, sums["failed"] + sums["rejected"]):
+            raise TooManyFailed(_failed_line(checked, plan, sums["failed"] + sums["rejected"]) + " before the run was over")
+    progress.close()
+    return sums
+
+
+def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
+    """Fuses and ranks every bucket. The standing result is taken back first."""
+    config = checked.config
+    stored = checked.scores.files()
+    units = [f"{name}.parquet" for name in plan.units["unit"].to_pylist()]
+    if lost := [name for name in units if name not in stored]:
+        raise RunError(f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here")
+    begin(checked.output)
+    task = FuseBucket(
+        scores=checked.scores,
+        units={name: stored[name] for name in units},
+        output=checked.output,
+        files=plan.places(),
+        fusion=config.fusion,
+        top_k=config.output.top_k,
+        columns=carried(config),
+        explain=config.output.explain,
+        tag=tag,
+    )
+    return sorted(fuse_buckets(task, bucket_count(plan.rows)), key=lambda line: line["part"])
+
+
+def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:
+    """Raises if rows were lost on the way, or too many have no score; the result is not committed then."""
+    if (rows := sum(line["rows"] for line in buckets)) != plan.rows:
+        raise RunError(f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it")
+    failed = sum(line["unscored"] + line["rejected"] for line in buckets)
+    if _too_many(checked, plan, failed):
+        reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
+        most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
+        raise TooManyFailed(f"{_failed_line(checked, plan, failed)}: {most}")
+
+
+def _too_many(checked: Checked, plan: Plan, failed: int) -> bool:
+    return failed > checked.config.run.max_failed * plan.rows
+
+
+def _failed_line(checked: Checked, plan: Plan, failed: int) -> str:
+    allowed = checked.config.run.max_failed
+    return f"{failed:,} of {plan.rows:,} rows have no reranker score, more than run.max_failed = {allowed} allows"

@@ -1,0 +1,102 @@
+"""The stream of a run on Ray Data: slabs are read and prompted by CPU tasks, scored by a pool of actors.
+
+What travels is units (pipeline.prompt), one a row; what arrives here is one line of figures a unit.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy
+
+from actors.engine import installed
+from actors.rerankers import RERANKERS
+from actors.scorer import Scorer
+from actors.tokens import encoder
+from pipeline.check import Checked
+from pipeline.config import Config
+from pipeline.order import by_shared_side
+from pipeline.plan import Plan, Slab
+from pipeline.prompt import packed, prompt_unit, unpacked
+from pipeline.read import read_units
+from pipeline.scores import bucket_count, put_scores
+from pipeline.storage import Folder
+
+UNITS_IN_FLIGHT = 4  # in one actor: the next units wait in the engine before the tail of the last one is done
+UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
+
+
+def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -> Iterator[pa.Table]:
+    """The units of a slab, ready for an actor, each as one row.
+
+    Units whose scores are there already come without their rows: a task that Ray runs again yields the same units in
+    the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
+    """
+    slab, columns = ray.get(slabs)[batch["id"][0].as_py()]
+    there = scores.files(slab.units[0].name.split("-")[0])
+    tokens = encoder(config.reranker, config.engine.get("max_model_len"))
+    shared = RERANKERS[config.reranker.type].shared
+    if all(f"{unit.name}.parquet" in there for unit in slab.units):
+        for unit in slab.units:
+            yield packed(unit.name, None)
+        return
+    for unit, pairs in read_units(slab, columns):
+        if f"{unit.name}.parquet" in there:
+            yield packed(unit.name, None)
+        else:
+            yield prompt_unit(unit.name, by_shared_side(pairs, shared), tokens, config.reranker)
+
+
+def score_units(checked: Checked, plan: Plan, slabs: list[Slab]) -> Iterator[dict[str, Any]]:
+    """Scores every unit of `slabs` whose scores are not there yet. Yields one line of figures a unit."""
+    config = checked.config
+    files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
+    handed = ray.put([(slab, plan.columns) for slab in slabs])
+    smallest, largest = config.workers.count
+    dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
+        prompted_slab,
+        batch_size=1,
+        batch_format="pyarrow",
+        fn_kwargs={"slabs": handed, "config": config, "scores": checked.scores},
+    )
+    dataset = dataset.map_batches(
+        Scorer,
+        batch_size=1,
+        batch_format="pyarrow",
+        fn_constructor_kwargs={
+            "settings": config.reranker,
+            "engine": config.engine,
+            "label_ids": checked.label_ids,
+            "stall_seconds": config.run.stall_seconds,
+            "threads": _threads(config),
+            "unpack": unpacked,
+            "put": partial(put_scores, checked.scores, files, bucket_count(plan.rows)),
+        },
+        compute=ActorPoolStrategy(
+            min_size=smallest,
+            max_size=largest,
+            max_concurrent_calls_per_actor=UNITS_IN_FLIGHT,
+            max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT + UNITS_QUEUED,
+        ),
+        **_resources(config),
+    )
+    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield from batch.to_pylist()
+
+
+def _resources(config: Config) -> dict[str, float]:
+    """What one actor takes of the cluster: with CUDA vLLM a GPU for each tensor-parallel rank, else nothing."""
+    gpus = config.workers.num_gpus
+    if gpus is None:
+        gpus = 0 if installed()[1] else config.engine.get("tensor_parallel_size", 1)
+    return {"num_gpus": gpus, "num_cpus": config.workers.num_cpus or 0}
+
+
+def _threads(config: Config) -> int | None:
+    """Threads of a CPU engine: the actor's num_cpus if given, else its share of one machine's cores."""
+    if not installed()[1]:
+        return None
+    cores = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
+    return max(1, int(config.workers.num_cpus or cores // config.workers.count[1]))

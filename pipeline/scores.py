@@ -1,0 +1,84 @@
+"""Score files: what one unit came to, put once and for all.
+
+The rows of a file lie in hash buckets of their query id, one row group a bucket, so that a fusing task reads its own
+queries from every file and nothing else. Files hold no texts.
+"""
+
+import zlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.rerankers.contract import Unscored
+from pipeline.prompt import PromptedUnit
+from pipeline.read import OK, PERMANENT, REJECT
+from pipeline.storage import Folder
+
+ROWS_PER_BUCKET = 500_000
+SCHEMA = pa.schema(
+    [
+        ("file", pa.int32()),
+        ("row", pa.int64()),
+        ("query_id", pa.string()),
+        ("doc_id", pa.string()),
+        ("first_stage_score", pa.float64()),
+        ("rerank_score", pa.float64()),
+        ("kind", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def bucket_count(rows: int) -> int:
+    """Buckets, and so parts of the result. It depends on the number of input rows alone."""
+    return max(1, -(-rows // ROWS_PER_BUCKET))
+
+
+def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
+    """The bucket of each row: CRC-32 of the query id modulo their number; a null id goes to bucket 0."""
+    coded = pa.chunked_array(query_ids).combine_chunks().dictionary_encode(null_encoding="encode")
+    numbers = [zlib.crc32((value or "").encode()) % buckets for value in coded.dictionary.to_pylist()]
+    return np.array(numbers, dtype=np.int64)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, dtype=np.int64)
+
+
+def score_file(unit: PromptedUnit, scores: list[float | Unscored], file: int, buckets: int) -> bytes:
+    """A unit's score file. `scores` are those of its rows of kind `ok`, in their order."""
+    rows = unit.rows
+    assert rows is not None
+    kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
+    column: list[float | None] = [None] * len(rows)
+    ready = (i for i, kind in enumerate(kinds) if kind == OK)
+    for i, score in zip(ready, scores, strict=True):
+        if isinstance(score, Unscored):
+            kinds[i], reasons[i] = PERMANENT, score.reason
+        else:
+            column[i] = score
+    table = pa.table(
+        {
+            "file": pa.repeat(pa.scalar(file, pa.int32()), len(rows)),
+            **{name: rows[name] for name in ("row", "query_id", "doc_id", "first_stage_score")},
+            "rerank_score": pa.array(column, pa.float64()),
+            "kind": pa.array(kinds, pa.string()),
+            "reason": pa.array(reasons, pa.string()),
+        },
+        SCHEMA,
+    )
+    bucket = bucket_of(table["query_id"], buckets)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd", write_statistics=False) as writer:
+        for number in range(buckets):
+            writer.write_table(table.filter(pa.array(bucket == number)), row_group_size=len(table))
+    return sink.getvalue().to_pybytes()
+
+
+def put_scores(
+    folder: Folder, files: dict[str, int], buckets: int, unit: PromptedUnit, scores: list[float | Unscored], figures: dict[str, float]
+) -> pa.Table:
+    """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver."""
+    kinds = unit.rows["kind"].to_pylist() if unit.rows is not None else []
+    failed = sum(isinstance(score, Unscored) for score in scores) + kinds.count(PERMANENT)
+    if unit.rows is not None:
+        folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, files[unit.name], buckets))
+    line = {"unit": unit.name, "rows": len(kinds), "failed": failed, "rejected": kinds.count(REJECT), "truncated": unit.truncated}
+    return pa.Table.from_pylist([line | figures])

@@ -1,0 +1,131 @@
+"""Folders on any store that fsspec knows: local disk, S3, and the others.
+
+Invariant: a file appears whole or not at all, and `put_new` never replaces one that is there. Nothing is renamed.
+Credentials come from the environment or the machine's role. Listings are never cached.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from s3fs import S3FileSystem
+
+
+def open_url(url: str) -> tuple[Any, str]:
+    """The file system of a URL or local path, and the path on it. Raises ValueError for an unknown protocol."""
+    try:
+        return fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except TypeError:  # a file system that has no listings to cache
+        return fsspec.core.url_to_fs(url)
+
+
+def is_local(url: str) -> bool:
+    return isinstance(open_url(url)[0], LocalFileSystem)
+
+
+def full_name(fs: Any, path: str) -> str:
+    """The name by which `open_url` finds a path of this file system again; a local path stays as people write it."""
+    return path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
+
+
+def absolute(url: str) -> str:
+    """A path or URL in the one form under which every process finds it."""
+    return full_name(*open_url(url)).rstrip("/")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder by its URL. File names are relative to it and use '/'."""
+
+    url: str
+
+    def below(self, name: str) -> "Folder":
+        return Folder(self.path(name))
+
+    def files(self, prefix: str = "") -> dict[str, int]:
+        """Name -> size of all files below this folder that start with `prefix`, sorted; none where there is no folder."""
+        fs, root = open_url(self.url)
+        start = root.rstrip("/") + "/"
+        folder, _, prefix = prefix.rpartition("/")
+        if isinstance(fs, S3FileSystem):
+            found = fs.find(start + folder, prefix=prefix, detail=True)
+        else:
+            found = fs.find(start + folder, detail=True)
+        sizes = {path.removeprefix(start): info["size"] for path, info in found.items() if path.startswith(start)}
+        wanted = f"{folder}/{prefix}" if folder else prefix
+        return {name: size for name, size in sorted(sizes.items()) if name.startswith(wanted)}
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes. Raises FileNotFoundError."""
+        fs, root = open_url(self.url)
+        return fs.cat_file(f"{root}/{name}")
+
+    def path(self, name: str) -> str:
+        """The URL of a file in it."""
+        return f"{self.url.rstrip('/')}/{name}"
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Puts a file unless one of that name is there. Says whether it did.
+
+        Local disk: a temporary file in the same folder, fsync, hard link. S3: `If-None-Match: *`. Another store is
+        as exact as its fsspec file system's `pipe_file(mode="create")`.
+        """
+        fs, root = open_url(self.url)
+        path = f"{root}/{name}"
+        try:
+            if isinstance(fs, LocalFileSystem):
+                _write_local(path, data, os.link)
+            else:
+                fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def put(self, name: str, data: bytes) -> None:
+        """Puts a file in place of one that may be there."""
+        fs, root = open_url(self.url)
+        path = f"{root}/{name}"
+        if isinstance(fs, LocalFileSystem):
+            _write_local(path, data, os.replace)
+        else:
+            fs.pipe_file(path, data)
+
+    def delete(self, names: list[str]) -> None:
+        """Deletes files; one that is gone already is fine."""
+        fs, root = open_url(self.url)
+        if isinstance(fs, LocalFileSystem):
+            for name in names:
+                try:
+                    os.unlink(f"{root}/{name}")
+                except FileNotFoundError:
+                    continue
+        elif names:
+            fs.rm([f"{root}/{name}" for name in names])
+
+
+def _write_local(path: str, data: bytes, place: Any) -> None:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".put-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        place(temporary, path)
+        if place is os.replace:
+            return
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
