@@ -56,10 +56,14 @@ def _fill(encoder: Encoder, template: list[int | str], queries: list[str], docs:
 
 def _put(piece: str, query: str, doc: str) -> str:
     """Fills a piece in one pass, so that a query that contains a stand-in character stays as it is."""
-    return "".join({QUERY: query, DOC: doc}.get(char, char) for char in piece) if QUERY in piece or DOC in piece else piece
+    return (
+        "".join({QUERY: query, DOC: doc}.get(char, char) for char in piece) if QUERY in piece or DOC in piece else piece
+    )
 
 
-def _fit(encoder: Encoder, template: list[int | str], query: str, doc: str, ids: list[int], room: int) -> Prompt | Unscored:
+def _fit(
+    encoder: Encoder, template: list[int | str], query: str, doc: str, ids: list[int], room: int
+) -> Prompt | Unscored:
     keep = len(encoder.encode([doc])[0])
     while len(ids) > room and keep > 0:
         keep = max(0, keep - (len(ids) - room))

@@ -49,6 +49,7 @@ def arguments() -> set[str]:
     fields = (field for node in classes for field in node.body if isinstance(field, ast.AnnAssign))
     return {field.target.id for field in fields if isinstance(field.target, ast.Name)}
 
+
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
 
 
@@ -80,7 +81,10 @@ class Engine:
             self._params = SamplingParams(
                 temperature=0, max_tokens=request.max_tokens, logprob_token_ids=label_ids, detokenize=False
             )
-        defaults: dict[str, Any] = {"disable_log_stats": True, "runner": "generate" if request.task == "generate" else "pooling"}
+        defaults: dict[str, Any] = {
+            "disable_log_stats": True,
+            "runner": "generate" if request.task == "generate" else "pooling",
+        }
         if installed()[1]:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
         self._engine = LLMEngine.from_engine_args(
@@ -135,7 +139,9 @@ class Engine:
                 name = next(self._names)
                 try:
                     self._engine.add_request(name, {"prompt_token_ids": tokens}, self._params)
-                except ValueError as error:  # vLLM's word for a prompt it cannot take, e.g. a longer one than max_model_len
+                except (
+                    ValueError
+                ) as error:  # vLLM's word for a prompt it cannot take, e.g. a longer one than max_model_len
                     batch.put(index, Unscored(f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"))
                 else:
                     self._waiting[name] = batch, index
@@ -153,7 +159,11 @@ class Engine:
         while True:
             time.sleep(min(stall_seconds / 4, 10))
             if self._waiting and not self._broken and time.monotonic() - self._last_step > stall_seconds:
-                print(f"rayrank: the engine made no progress for {stall_seconds:.0f} s; ending its process", file=sys.stderr, flush=True)
+                print(
+                    f"rayrank: the engine made no progress for {stall_seconds:.0f} s; ending its process",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 os._exit(70)
 
 

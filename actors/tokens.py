@@ -41,7 +41,9 @@ class Encoder:
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, with nothing added. Equal texts are encoded once."""
         self._plain.no_truncation()
-        return _each_once(texts, lambda once: [e.ids for e in self._plain.encode_batch_fast(once, add_special_tokens=False)])
+        return _each_once(
+            texts, lambda once: [e.ids for e in self._plain.encode_batch_fast(once, add_special_tokens=False)]
+        )
 
     def encode_alone(self, texts: list[str], max_tokens: int | None) -> list[tuple[list[int], bool]]:
         """Token ids of each text with what the tokenizer puts around a text, and whether it was cut to `max_tokens`."""
@@ -73,9 +75,13 @@ class Encoder:
         ids: list[int] = []
         for label, tokens in zip(labels, self.encode(list(labels)), strict=True):
             if len(tokens) != 1:
-                raise ValueError(f"label {label!r} is {len(tokens)} tokens in this model's vocabulary, not one: {tokens}")
+                raise ValueError(
+                    f"label {label!r} is {len(tokens)} tokens in this model's vocabulary, not one: {tokens}"
+                )
             if tokens[0] in ids:
-                raise ValueError(f"labels {labels[ids.index(tokens[0])]!r} and {label!r} are the same token {tokens[0]}")
+                raise ValueError(
+                    f"labels {labels[ids.index(tokens[0])]!r} and {label!r} are the same token {tokens[0]}"
+                )
             ids += tokens
         return ids
 

@@ -19,16 +19,24 @@ from pipeline.run import rerank
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="jobs/rerank.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="jobs/rerank.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("config", help="a YAML file; see configs/")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. fusion.alpha=0.3 output.path=s3://bucket/ranked")
-    parser.add_argument("--check", action="store_true", help="validate the config, the input's schema and the model's files, and stop")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="e.g. fusion.alpha=0.3 output.path=s3://bucket/ranked"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="validate the config, the input's schema and the model's files, and stop"
+    )
     options = parser.parse_intermixed_args(arguments)
     try:
         config = load(options.config, options.overrides)
         if options.check:
             checked = check(config)
-            print(f"{options.config}: good; fingerprint {checked.fingerprint}, {len(checked.files)} input files, the first one's footer read")
+            print(
+                f"{options.config}: good; fingerprint {checked.fingerprint}, {len(checked.files)} input files, the first one's footer read"
+            )
             return 0
         figures = rerank(config)
     except RunError as error:

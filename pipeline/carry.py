@@ -23,7 +23,9 @@ def check_carried(columns: dict[str, str], schema: pa.Schema, path: str) -> None
     """Raises UsageError where a carried column is not in the input."""
     for name, column in columns.items():
         if column not in schema.names:
-            raise UsageError(f"output.columns: {path} has no column {column!r} for {name!r}; it has {', '.join(schema.names)}")
+            raise UsageError(
+                f"output.columns: {path} has no column {column!r} for {name!r}; it has {', '.join(schema.names)}"
+            )
 
 
 def carry(ranked: pa.Table, columns: dict[str, str], files: dict[int, Place]) -> pa.Table:
@@ -31,7 +33,9 @@ def carry(ranked: pa.Table, columns: dict[str, str], files: dict[int, Place]) ->
     file, row = ranked["file"].to_numpy(), ranked["row"].to_numpy()
     order = np.lexsort((row, file))
     names = list(dict.fromkeys(columns.values()))
-    parts = [part for number in np.unique(file) for part in _take(*files[int(number)], np.sort(row[file == number]), names)]
+    parts = [
+        part for number in np.unique(file) for part in _take(*files[int(number)], np.sort(row[file == number]), names)
+    ]
     if not parts:  # an empty bucket has the columns too
         schema = read_footer(*next(iter(files.values())))[0].schema.to_arrow_schema()
         parts = [_flat(schema.empty_table().select(names))]

@@ -54,7 +54,9 @@ def check(config: Config) -> Checked:
         label_ids = tokens.label_ids(RERANKERS[config.reranker.type].request.labels)
         digest = fingerprint(config, columns, tokens)
     except ValueError as error:
-        raise UsageError(f"reranker.type = {config.reranker.type!r} does not go with reranker.model = {config.reranker.model!r}: {error}") from None
+        raise UsageError(
+            f"reranker.type = {config.reranker.type!r} does not go with reranker.model = {config.reranker.model!r}: {error}"
+        ) from None
     return Checked(config, files, columns, tokens, label_ids, digest)
 
 
@@ -75,7 +77,9 @@ def _check_output(config: Config) -> None:
     for path in config.input.path:
         place = absolute(path)
         if place in (output, f"{output}/scores", f"{output}/rejects") or output.startswith(place.rstrip("/") + "/"):
-            raise UsageError(f"output.path = {output!r} lies in input.path = {path!r}: the next run would read its own output")
+            raise UsageError(
+                f"output.path = {output!r} lies in input.path = {path!r}: the next run would read its own output"
+            )
     if output.rstrip("/").endswith("/ranked"):
         return
     folder = Folder(output)
@@ -94,7 +98,9 @@ def _check_engine(config: Config) -> None:
     known = arguments()
     for name in config.engine:
         if name not in known:
-            raise UsageError(f"engine.{name} = {config.engine[name]!r}: vLLM {installed()[0]} has no such engine argument")
+            raise UsageError(
+                f"engine.{name} = {config.engine[name]!r}: vLLM {installed()[0]} has no such engine argument"
+            )
 
 
 def _load_encoder(config: Config) -> Encoder:
@@ -113,4 +119,6 @@ def _load_encoder(config: Config) -> Encoder:
     try:
         return encoder(config.reranker, limit)
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
-        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {' '.join(str(error).split())[:300]}") from None
+        raise UsageError(
+            f"reranker.model = {model!r}: cannot load its tokenizer: {' '.join(str(error).split())[:300]}"
+        ) from None

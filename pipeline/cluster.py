@@ -30,13 +30,19 @@ def cluster(config: Config) -> Iterator[None]:
     if own:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's actors are reported as errors in vain
-        options |= {"address": "local", "include_dashboard": False, "runtime_env": {"env_vars": {"PYTHONPATH": _python_path()}}}
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "runtime_env": {"env_vars": {"PYTHONPATH": _python_path()}},
+        }
     elif not submitted():
         options |= {"runtime_env": {"py_modules": [str(ROOT / "pipeline"), str(ROOT / "actors")]}}
     try:
         ray.init(**options)
     except ConnectionError as error:
-        raise RunError(f"RAY_ADDRESS = {os.environ.get('RAY_ADDRESS')}: cannot connect to the Ray cluster: {error}") from None
+        raise RunError(
+            f"RAY_ADDRESS = {os.environ.get('RAY_ADDRESS')}: cannot connect to the Ray cluster: {error}"
+        ) from None
     try:
         _check_paths(config)
         _set_ray_data()
@@ -80,4 +86,6 @@ def check_relative(config: Config) -> None:
             raise UsageError(f"{key} = {path!r}: a relative path in a submitted job; give an absolute path or a URL")
     model = config.reranker.model
     if not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
-        raise UsageError(f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path or a model id")
+        raise UsageError(
+            f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path or a model id"
+        )

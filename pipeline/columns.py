@@ -29,7 +29,9 @@ def present(config: Config, schema: pa.Schema) -> dict[str, str]:
     mapped = config.input.columns
     wanted = {name: config.input.column(name) for name in ("query_id", "query", "doc_id", "doc", "score")}
     wanted |= {name: mapped[name] for name in ("title", "instruction") if name in mapped}
-    return {name: column for name, column in wanted.items() if name in mapped or name in REQUIRED or column in schema.names}
+    return {
+        name: column for name, column in wanted.items() if name in mapped or name in REQUIRED or column in schema.names
+    }
 
 
 def check_schema(path: str, schema: pa.Schema, columns: dict[str, str]) -> None:

@@ -46,7 +46,10 @@ def _count(value: Any) -> Any:
 
 
 class Workers(Section):
-    count: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_count), Field(min_length=2, max_length=2)] = [1, 1]
+    count: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_count), Field(min_length=2, max_length=2)] = [
+        1,
+        1,
+    ]
     num_gpus: Annotated[float, Field(ge=0)] | None = None
     num_cpus: Annotated[float, Field(ge=0)] | None = None
 

@@ -19,7 +19,11 @@ NEUTRAL = {
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",
 }  # fmt: skip
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
-PROBES = [Pair("probe", "text"), Pair("What is 1 + 1?\n", " Zwei, natürlich. <|im_end|> 二 "), Pair("a" * 3000, "b " * 3000)]
+PROBES = [
+    Pair("probe", "text"),
+    Pair("What is 1 + 1?\n", " Zwei, natürlich. <|im_end|> 二 "),
+    Pair("a" * 3000, "b " * 3000),
+]
 
 
 def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> str:

@@ -60,7 +60,9 @@ class FuseBucket:
             "queries": len(pc.unique(ranked["query_id"])),
             "unscored": len(unscored),
             "rejected": len(rejects),
-            "reasons": dict(Counter(unscored["reason"].to_pylist() + rejects["reason"].to_pylist()).most_common(REASONS)),
+            "reasons": dict(
+                Counter(unscored["reason"].to_pylist() + rejects["reason"].to_pylist()).most_common(REASONS)
+            ),
             "part": self._put("ranked", bucket, ranked.drop_columns(["file", "row"])),
             "rejects": self._put("rejects", bucket, rejects) if len(rejects) else None,
         }
@@ -80,6 +82,8 @@ def fuse_buckets(task: FuseBucket, buckets: int) -> Iterator[dict]:
     def fuse(batch: pa.Table) -> pa.Table:
         return pa.table({"line": [json.dumps(ray.get(shared)(number)) for number in batch["id"].to_pylist()]})
 
-    dataset = ray.data.range(buckets, override_num_blocks=buckets).map_batches(fuse, batch_size=1, batch_format="pyarrow")
+    dataset = ray.data.range(buckets, override_num_blocks=buckets).map_batches(
+        fuse, batch_size=1, batch_format="pyarrow"
+    )
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield from map(json.loads, batch["line"].to_pylist())

@@ -73,5 +73,7 @@ def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile
 
 
 def _file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
-    version = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or info.get("created")
+    version = (
+        info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or info.get("created")
+    )
     return InputFile(full_name(fs, name), int(info["size"]), str(version).strip('"'))

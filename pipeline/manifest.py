@@ -26,7 +26,9 @@ def build(
     buckets: what each fusing task came to, in the order of the parts. scoring: sums over the units scored in this
     run. seconds: wall time of each step of this run. `figures` is what the job prints as its last line.
     """
-    counts = {name: sum(line[name] for line in buckets) for name in ("rows", "queries", "ranked", "unscored", "rejected")}
+    counts = {
+        name: sum(line[name] for line in buckets) for name in ("rows", "queries", "ranked", "unscored", "rejected")
+    }
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
     scored = scoring["rows"] - scoring["failed"] - scoring["rejected"]
     figures = counts | {

@@ -7,7 +7,6 @@ row group larger than memory streams through.
 
 import io
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,5 +159,7 @@ class _RangeFile(io.RawIOBase):
     def _fetch(self, start: int, stop: int) -> memoryview:
         data = self._fs.cat_file(self._name, start=start, end=stop)
         if len(data) != stop - start:
-            raise OSError(f"{self._path}: asked for bytes {start} to {stop}, got {len(data)}; the file has changed or is cut short")
+            raise OSError(
+                f"{self._path}: asked for bytes {start} to {stop}, got {len(data)}; the file has changed or is cut short"
+            )
         return memoryview(data)

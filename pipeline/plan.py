@@ -199,7 +199,9 @@ def _slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[i
 def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
     """Raises UsageError where the input is not the one that the plan was made for."""
     keys = ["path", "size", "version"]
-    planned = {row["path"]: (row["size"], row["version"]) for row in plan.table.group_by(keys).aggregate([]).to_pylist()}
+    planned = {
+        row["path"]: (row["size"], row["version"]) for row in plan.table.group_by(keys).aggregate([]).to_pylist()
+    }
     listed = {file.path: (file.size, file.version) for file in files}
     for path in sorted(planned.keys() | listed.keys()):
         if planned.get(path) != listed.get(path):

@@ -30,7 +30,9 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     duplicates = rows.take(order[repeats])
     rows = rows.take(order[~repeats])
     ranked = _ranked(rows, query[~repeats], fusion)
-    reasons = pa.chunked_array([*rejected["reason"].chunks, pa.repeat(pa.scalar(DUPLICATE), len(duplicates))], pa.string())
+    reasons = pa.chunked_array(
+        [*rejected["reason"].chunks, pa.repeat(pa.scalar(DUPLICATE), len(duplicates))], pa.string()
+    )
     rejects = pa.concat_tables([rejected, duplicates]).select(["file", "row"]).append_column("reason", reasons)
     return ranked, rejects.sort_by([("file", "ascending"), ("row", "ascending")])
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from actors.rerankers import RERANKERS
+from actors.scorer import Scorer
 from pipeline import manifest
 from pipeline.carry import carried
 from pipeline.check import Checked, check
@@ -23,9 +24,10 @@ from pipeline.scores import bucket_count
 PLAN = "plan.parquet"
 
 
-def rerank(config: Config) -> dict[str, Any]:
+def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
     """Runs a config to a committed result and returns the run's figures.
 
+    scorer: the class of the actors; tests of the dataflow put one without an engine in its place.
     Scores that are there already are kept; a result that is there already, made from the same scores by the same
     fusion, stands. Raises UsageError, TooManyFailed or RunError, each with one line for the person on call.
     """
@@ -40,7 +42,7 @@ def rerank(config: Config) -> dict[str, Any]:
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
-        scoring = _score(checked, plan, stored)
+        scoring = _score(checked, plan, stored, scorer)
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
         buckets = _fuse(checked, plan, tag)
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
@@ -85,7 +87,7 @@ def _tag(checked: Checked, plan: Plan) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _score(checked: Checked, plan: Plan, stored: dict[str, int]) -> Counter[str]:
+def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type) -> Counter[str]:
     """Scores the units that are missing, and shows how far it is. Returns the sums of their figures."""
     slabs = [plan.slab(bounds) for bounds in plan.slab_bounds()]
     missing = [[unit for unit in slab.units if f"{unit.name}.parquet" not in stored] for slab in slabs]
@@ -94,12 +96,14 @@ def _score(checked: Checked, plan: Plan, stored: dict[str, int]) -> Counter[str]
     if not todo:
         return sums
     progress = Progress(plan.rows, plan.rows - sum(unit.stop - unit.start for units in missing for unit in units))
-    for line in score_units(checked, plan, todo):
+    for line in score_units(checked, plan, todo, scorer):
         line.pop("unit")
         sums.update(line)
         progress.add(line["rows"], line["prompt_tokens"] + line["new_tokens"], line["failed"] + line["rejected"])
         if _too_many(checked, plan, sums["failed"] + sums["rejected"]):
-            raise TooManyFailed(_failed_line(checked, plan, sums["failed"] + sums["rejected"]) + " before the run was over")
+            raise TooManyFailed(
+                _failed_line(checked, plan, sums["failed"] + sums["rejected"]) + " before the run was over"
+            )
     progress.close()
     return sums
 
@@ -110,7 +114,9 @@ def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
     stored = checked.scores.files()
     units = [f"{name}.parquet" for name in plan.units["unit"].to_pylist()]
     if lost := [name for name in units if name not in stored]:
-        raise RunError(f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here")
+        raise RunError(
+            f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here"
+        )
     begin(checked.output)
     task = FuseBucket(
         scores=checked.scores,
@@ -129,7 +135,9 @@ def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
 def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:
     """Raises if rows were lost on the way, or too many have no score; the result is not committed then."""
     if (rows := sum(line["rows"] for line in buckets)) != plan.rows:
-        raise RunError(f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it")
+        raise RunError(
+            f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it"
+        )
     failed = sum(line["unscored"] + line["rejected"] for line in buckets)
     if _too_many(checked, plan, failed):
         reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())

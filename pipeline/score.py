@@ -13,7 +13,6 @@ from ray.data import ActorPoolStrategy
 
 from actors.engine import installed
 from actors.rerankers import RERANKERS
-from actors.scorer import Scorer
 from actors.tokens import encoder
 from pipeline.check import Checked
 from pipeline.config import Config
@@ -49,7 +48,7 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
             yield prompt_unit(unit.name, by_shared_side(pairs, shared), tokens, config.reranker)
 
 
-def score_units(checked: Checked, plan: Plan, slabs: list[Slab]) -> Iterator[dict[str, Any]]:
+def score_units(checked: Checked, plan: Plan, slabs: list[Slab], scorer: type) -> Iterator[dict[str, Any]]:
     """Scores every unit of `slabs` whose scores are not there yet. Yields one line of figures a unit."""
     config = checked.config
     files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
@@ -62,7 +61,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Slab]) -> Iterator[dic
         fn_kwargs={"slabs": handed, "config": config, "scores": checked.scores},
     )
     dataset = dataset.map_batches(
-        Scorer,
+        scorer,
         batch_size=1,
         batch_format="pyarrow",
         fn_constructor_kwargs={

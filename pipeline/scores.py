@@ -73,12 +73,23 @@ def score_file(unit: PromptedUnit, scores: list[float | Unscored], file: int, bu
 
 
 def put_scores(
-    folder: Folder, files: dict[str, int], buckets: int, unit: PromptedUnit, scores: list[float | Unscored], figures: dict[str, float]
+    folder: Folder,
+    files: dict[str, int],
+    buckets: int,
+    unit: PromptedUnit,
+    scores: list[float | Unscored],
+    figures: dict[str, float],
 ) -> pa.Table:
     """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver."""
     kinds = unit.rows["kind"].to_pylist() if unit.rows is not None else []
     failed = sum(isinstance(score, Unscored) for score in scores) + kinds.count(PERMANENT)
     if unit.rows is not None:
         folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, files[unit.name], buckets))
-    line = {"unit": unit.name, "rows": len(kinds), "failed": failed, "rejected": kinds.count(REJECT), "truncated": unit.truncated}
+    line = {
+        "unit": unit.name,
+        "rows": len(kinds),
+        "failed": failed,
+        "rejected": kinds.count(REJECT),
+        "truncated": unit.truncated,
+    }
     return pa.Table.from_pylist([line | figures])

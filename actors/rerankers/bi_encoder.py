@@ -28,7 +28,9 @@ class BiEncoder(Settings):
 
 
 def prompt(encoder: Encoder, settings: BiEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    queries = encoder.encode_alone([settings.query_template.replace("{query}", p.query) for p in pairs], settings.max_query_tokens)
+    queries = encoder.encode_alone(
+        [settings.query_template.replace("{query}", p.query) for p in pairs], settings.max_query_tokens
+    )
     docs = encoder.encode_alone([settings.doc_template.replace("{doc}", p.doc) for p in pairs], settings.max_doc_tokens)
     return [Prompt([query, doc], cut_q or cut_d) for (query, cut_q), (doc, cut_d) in zip(queries, docs, strict=True)]
 

@@ -60,15 +60,16 @@ def first_stage(queries: dict[str, str], documents: dict[str, str], depth: int) 
         for i in np.argsort(-scores, kind="stable")[:depth]:
             if scores[i] > 0:
                 rows.append((query_id, query, doc_ids[i], documents[doc_ids[i]], float(scores[i])))
-    schema = pa.schema([(name, pa.string()) for name in ("query_id", "query", "doc_id", "doc")] + [("score", pa.float64())])
-    return pa.table([pa.array(column) for column in zip(*rows, strict=True)], schema=schema)
+    texts = [(name, pa.string()) for name in ("query_id", "query", "doc_id", "doc")]
+    schema = pa.schema([*texts, ("score", pa.float64())])
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
 
 
 def judgements(questions: list[dict], documents: dict[str, str]) -> list[tuple[str, str, int]]:
     """(query_id, doc_id, grade). Where another Python re-exports a judged object, it goes by its name in the corpus;
     one that this Python does not have stays, as something that cannot be found."""
     missing = {name for question in questions for name in question["relevant"]} - documents.keys()
-    names = {obj: name for name, obj in corpus.public_objects().items()} if missing else {}
+    names: dict[object, str] = {obj: name for name, obj in corpus.public_objects().items()} if missing else {}
     renamed = {name: names.get(pydoc.locate(name), name) for name in missing}
     lost = sorted(name for name in renamed.values() if name not in documents)
     if lost:
