@@ -1,14 +1,16 @@
-"""The Ray cluster of a run: the one it was submitted to or is told of by RAY_ADDRESS, else one of its own."""
+"""The Ray cluster of a run: the caller's, the one it was submitted to, that of RAY_ADDRESS, or else one of its own."""
 
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.data import DataContext
 
+from actors.engine import installed
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
 from pipeline.storage import is_local
@@ -21,34 +23,50 @@ def submitted() -> bool:
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
+def actor_gpus(config: Config) -> float:
+    """GPUs of one actor: with CUDA vLLM one for each tensor-parallel rank, else none, unless the config says."""
+    if config.workers.num_gpus is not None:
+        return config.workers.num_gpus
+    return 0 if installed()[1] else config.engine.get("tensor_parallel_size", 1)
+
+
+def actor_cpus(config: Config) -> float:
+    """CPUs that Ray sets aside for one actor: none, unless the config says."""
+    return config.workers.num_cpus or 0
+
+
 @contextmanager
 def cluster(config: Config) -> Iterator[None]:
     """Connects to the cluster, or starts a local Ray and stops it afterwards."""
+    mine = not ray.is_initialized()
+    if mine:
+        _connect()
+    try:
+        _check_paths(config)
+        _check_resources(config)
+        _set_ray_data()
+        yield
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _connect() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as future Rays do; spares every run a warning
-    own = "RAY_ADDRESS" not in os.environ
-    options: dict = {"logging_level": logging.WARNING, "log_to_driver": False}
-    if own:
+    options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's actors are reported as errors in vain
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-            "runtime_env": {"env_vars": {"PYTHONPATH": _python_path()}},
-        }
-    elif not submitted():
+        python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        options |= {"address": "local", "include_dashboard": False}
+        options |= {"runtime_env": {"env_vars": {"PYTHONPATH": python_path}}}
+    elif not submitted():  # a submitted job brings its own code
         options |= {"runtime_env": {"py_modules": [str(ROOT / "pipeline"), str(ROOT / "actors")]}}
     try:
         ray.init(**options)
     except ConnectionError as error:
-        raise RunError(
-            f"RAY_ADDRESS = {os.environ.get('RAY_ADDRESS')}: cannot connect to the Ray cluster: {error}"
-        ) from None
-    try:
-        _check_paths(config)
-        _set_ray_data()
-        yield
-    finally:
-        ray.shutdown()
+        raise RunError(f"RAY_ADDRESS = {address}: cannot connect to the Ray cluster: {error}") from None
 
 
 def _set_ray_data() -> None:
@@ -61,15 +79,15 @@ def _set_ray_data() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _python_path() -> str:
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+def _paths(config: Config) -> list[tuple[str, str]]:
+    return [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
 
 
 def _check_paths(config: Config) -> None:
     """Raises UsageError for a local path where several nodes would each see a disk of their own."""
     if config.run.shared_filesystem or sum(node["Alive"] for node in ray.nodes()) < 2:
         return
-    for key, path in [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]:
+    for key, path in _paths(config):
         if is_local(path):
             raise UsageError(
                 f"{key} = {path!r}: a local path on a cluster of several nodes; use object storage, "
@@ -77,15 +95,22 @@ def _check_paths(config: Config) -> None:
             )
 
 
+def _check_resources(config: Config) -> None:
+    """Raises UsageError where no node has what one actor takes. Ray would wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for key, resource, wanted in (("num_gpus", "GPU", actor_gpus(config)), ("num_cpus", "CPU", actor_cpus(config))):
+        most = max(node.get(resource, 0) for node in nodes)
+        if wanted > most and not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow a node that has it
+            raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
+
+
 def check_relative(config: Config) -> None:
     """Raises UsageError for a relative path in a submitted job, whose working folder is a copy that goes away."""
     if not submitted():
         return
-    for key, path in [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]:
+    for key, path in _paths(config):
         if is_local(path) and "://" not in path and not os.path.isabs(path):
             raise UsageError(f"{key} = {path!r}: a relative path in a submitted job; give an absolute path or a URL")
     model = config.reranker.model
     if not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
-        raise UsageError(
-            f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path or a model id"
-        )
+        raise UsageError(f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path")

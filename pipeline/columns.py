@@ -1,10 +1,11 @@
 """Input columns of any Arrow type -> the few types that a pair is made of. One rule a type.
 
-ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is none; any
-        other flat type as Arrow's cast to string writes it (12, 1.5, true, 2026-11-21). Without an id column the id is
-        the 128-bit BLAKE2b hash of the text, in hex.
+ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is none;
+        binary of a fixed size (UUIDs too) as `0x` and hex; any other flat type as Arrow's cast to string writes it
+        (12, 1.5, true, 2026-11-21). Without an id column the id is the 128-bit BLAKE2b hash of the text, in hex.
 texts   strings, dictionaries of strings, or binary that holds UTF-8.
 scores  integers, floats and decimals, as float64.
+Extension types (UUID, JSON, ...) count as what they are stored as.
 """
 
 import hashlib
@@ -47,6 +48,8 @@ def check_schema(path: str, schema: pa.Schema, columns: dict[str, str]) -> None:
 
 
 def _decoded(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
     return kind.value_type if pt.is_dictionary(kind) else kind
 
 
@@ -112,6 +115,8 @@ def _hash(text: str) -> str:
 
 
 def _flat(column: pa.Array) -> pa.Array:
+    if isinstance(column, pa.ExtensionArray):
+        return column.storage
     return column.dictionary_decode() if pt.is_dictionary(column.type) else column
 
 

@@ -20,7 +20,7 @@ def committed(output: Folder) -> dict[str, Any] | None:
         success, manifest = output.read(SUCCESS), output.read(MANIFEST)
     except FileNotFoundError:
         return None
-    return json.loads(manifest) if success.decode().strip() == _hash(manifest) else None
+    return json.loads(manifest) if success.strip() == _hash(manifest) else None
 
 
 def begin(output: Folder) -> None:
@@ -32,11 +32,11 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
     """Makes the parts that `manifest` names, all of which have been put, the result."""
     data = json.dumps(manifest, indent=1).encode()
     output.put(MANIFEST, data)
-    output.put(SUCCESS, _hash(data).encode() + b"\n")
+    output.put(SUCCESS, _hash(data) + b"\n")
     named = {*manifest["parts"], *manifest["rejects"]}
     stale = [name for folder in ("ranked/", "rejects/") for name in output.files(folder) if name not in named]
     output.delete(stale)
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()

@@ -49,28 +49,21 @@ def _starts(query: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(query, prepend=-1))
 
 
-def _spread(x: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest score, and largest minus smallest, of each pair's query."""
-    low = np.minimum.reduceat(x, _starts(query))
-    high = np.maximum.reduceat(x, _starts(query))
-    return low[query], (high - low)[query]
-
-
 def _z(x: np.ndarray, query: np.ndarray) -> np.ndarray:
-    if not len(x):
-        return x
+    # Shift and scale leave z as it is. Of scores in [0, 1] no square overflows or vanishes, and where all are equal the
+    # std is exactly 0 instead of a rounding error above it.
+    x = _m(x, query)
     size = np.bincount(query)
     deviation = x - (np.bincount(query, x) / size)[query]
     std = np.sqrt(np.bincount(query, deviation**2) / size)[query]
-    # The spread says exactly whether all scores are equal; the std of equal scores may be a rounding error above 0.
-    _, spread = _spread(x, query)
-    return np.divide(deviation, std, out=np.zeros_like(x), where=spread > 0)
+    return np.divide(deviation, std, out=np.zeros_like(x), where=std > 0)
 
 
 def _m(x: np.ndarray, query: np.ndarray) -> np.ndarray:
     if not len(x):
         return x
-    low, spread = _spread(x, query)
+    low = np.minimum.reduceat(x, _starts(query))[query]
+    spread = np.maximum.reduceat(x, _starts(query))[query] - low
     return np.divide(x - low, spread, out=np.zeros_like(x), where=spread > 0)
 
 

@@ -1,12 +1,12 @@
 """Reading Parquet from object storage with few requests and no wasted bytes.
 
 pyarrow is handed a file whose bytes are fetched in ranges fixed beforehand: a few large ones that cover the columns
-in use. Each range is fetched once, when it is first touched, and let go when its last byte was read, so that even a
-row group larger than memory streams through.
+in use. Each range is fetched once, when it is first touched, and let go when all that is wanted of it was read, so
+that even a row group larger than memory streams through.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,37 +37,60 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
     if begin < start:
         tail = fs.cat_file(name, start=begin, end=start) + tail
         start = begin
-    # pyarrow wants the magic number that a file begins with, too
-    return pq.read_metadata(pa.BufferReader(b"PAR1" + tail[begin - start :])), begin
+    footer = _parse_footer(tail[begin - start :])
+    if footer.num_row_groups:
+        last = footer.row_group(footer.num_row_groups - 1)
+        ends = [_extent(last.column(i))[1] for i in range(last.num_columns)]
+        if max(ends, default=0) > begin:
+            raise pa.ArrowInvalid("bytes are missing from the middle of the file: its footer tells of more than there are")
+    return footer, begin
+
+
+def _parse_footer(tail: bytes) -> pq.FileMetaData:
+    """`tail`: a file's bytes from where its footer begins."""
+    try:  # pyarrow wants the magic number that a file begins with, too
+        return pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
+    except OSError as error:  # so it calls a footer that is no Thrift
+        raise pa.ArrowInvalid(f"not a Parquet file: {error}") from None
+
+
+def in_use(chunk: pq.ColumnChunkMetaData, columns: Collection[str]) -> bool:
+    """Whether a column chunk belongs to one of the columns (top-level names, which may hold dots)."""
+    return chunk.path_in_schema in columns or chunk.path_in_schema.split(".")[0] in columns
+
+
+def _extent(chunk: pq.ColumnChunkMetaData) -> Range:
+    start = chunk.data_page_offset
+    if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+        start = min(start, chunk.dictionary_page_offset)
+    return start, start + chunk.total_compressed_size
 
 
 def chunk_ranges(footer: pq.FileMetaData, row_groups: range, columns: list[str]) -> list[Range]:
     """Where the bytes of the columns (top-level names) lie in the file, one range per column chunk."""
-    ranges = []
-    for number in row_groups:
-        group = footer.row_group(number)
-        for i in range(group.num_columns):
-            chunk = group.column(i)
-            if chunk.path_in_schema.split(".")[0] in columns or chunk.path_in_schema in columns:
-                start = chunk.data_page_offset
-                if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-                    start = min(start, chunk.dictionary_page_offset)
-                ranges.append((start, start + chunk.total_compressed_size))
-    return sorted(ranges)
+    groups = [footer.row_group(number) for number in row_groups]
+    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sorted(_extent(chunk) for chunk in chunks if in_use(chunk, columns))
 
 
 def plan_ranges(chunks: list[Range], footer: Range, decoded_bytes: int) -> list[Range]:
     """The ranges to fetch for a slab: its column chunks and the file's footer.
 
-    A slab within SLAB_BYTES takes as few ranges as WASTE allows. A larger one (a single huge row group) takes windows
-    of its chunks, so many that at most four requests are made for each SLAB_BYTES.
+    A slab within SLAB_BYTES takes as few ranges as WASTE allows: one where the columns in use lie side by side, one more
+    for each wide column that parts them. A larger one (a single huge row group) takes windows of its chunks, so many
+    that at most four requests are made for each SLAB_BYTES, the footer and what planning took among them.
     """
     shares = -(-decoded_bytes // SLAB_BYTES)
     if shares <= 1:
         return _merge(chunks + [footer])
     total = sum(stop - start for start, stop in chunks)
-    window = max(1, -(-total // max(1, 4 * shares - len(chunks) - 1)))
-    windows = [(at, min(at + window, stop)) for start, stop in chunks for at in range(start, stop, window)]
+    window = max(1, -(-total // max(1, 4 * shares - len(chunks) - 3)))
+    windows: list[Range] = []
+    for start, stop in ((at, min(at + window, stop)) for start, stop in chunks for at in range(start, stop, window)):
+        if windows and windows[-1][1] == start and stop - windows[-1][0] <= window:
+            windows[-1] = (windows[-1][0], stop)  # small columns side by side
+        else:
+            windows.append((start, stop))
     return [*windows, footer]
 
 
@@ -94,8 +117,10 @@ def read_batches(
     path: str, size: int, ranges: list[Range], row_groups: range, columns: list[str], batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of at most `batch_rows` rows, in the order of the file."""
-    source = pa.PythonFile(_RangeFile(path, size, ranges), mode="r")
-    file = pq.ParquetFile(source, pre_buffer=False, buffer_size=2**20)
+    source = _RangeFile(path, size, ranges)
+    footer = source.footer()  # pyarrow itself would read the last 64 KiB, whatever lies there
+    source.expect(chunk_ranges(footer, row_groups, columns))
+    file = pq.ParquetFile(pa.PythonFile(source, mode="r"), metadata=footer, pre_buffer=False, buffer_size=2**20)
     yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
 
 
@@ -108,13 +133,30 @@ def read_row_group(path: str, size: int, number: int) -> pa.Table:
 
 
 class _RangeFile(io.RawIOBase):
-    """A read-only file over ranges that are fetched when first touched. A read outside all of them is an error."""
+    """A read-only file over ranges, each fetched when it is first touched and kept until it was read.
+
+    What is read outside of them is fetched as it is asked for.
+    """
 
     def __init__(self, path: str, size: int, ranges: list[Range]):
         self._fs, self._name = open_url(path)
         self._path, self._size, self._ranges = path, size, ranges
         self._at = 0
         self._held: dict[Range, memoryview] = {}
+        self._unread: dict[Range, set[int]] = {}
+
+    def footer(self) -> pq.FileMetaData:
+        self.seek(-8, io.SEEK_END)
+        self.seek(-8 - int.from_bytes(self.read(4), "little"), io.SEEK_END)
+        return _parse_footer(self.read())
+
+    def expect(self, chunks: list[Range]) -> None:
+        """Says what will be read, each chunk once and from its start: a range is let go with its last chunk."""
+        for begin, end in self._ranges:
+            ends = {min(stop, end) for start, stop in chunks if start < end and begin < stop}
+            self._unread[begin, end] = ends
+            if not ends:
+                self._held.pop((begin, end), None)
 
     def readable(self) -> bool:
         return True
@@ -152,8 +194,10 @@ class _RangeFile(io.RawIOBase):
         if (begin, end) not in self._held:
             self._held[begin, end] = self._fetch(begin, end)
         piece = self._held[begin, end][self._at - begin : stop - begin]
-        if self._at + len(piece) == end and end < self._size:
-            del self._held[begin, end]
+        if unread := self._unread.get((begin, end)):
+            unread -= {at for at in unread if self._at < at <= self._at + len(piece)}
+            if not unread:
+                del self._held[begin, end]
         return piece
 
     def _fetch(self, start: int, stop: int) -> memoryview:

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline import parquet
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.inputs import InputFile
-from pipeline.parquet import SLAB_BYTES, Range, chunk_ranges, plan_ranges, read_footer
+from pipeline.parquet import Range, chunk_ranges, in_use, plan_ranges, read_footer
 
 FOOTER_THREADS = 32
 SCHEMA = pa.schema(
@@ -87,8 +89,8 @@ class Plan:
     def slab_bounds(self) -> list[tuple[int, int]]:
         """For each slab, which rows of the table are its units."""
         numbers = self.units["slab"].to_numpy()
-        starts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist()] if len(numbers) else []
-        return list(zip(starts, [*starts[1:], len(numbers)], strict=True))
+        cuts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist(), len(numbers)]
+        return list(pairwise(cuts)) if len(numbers) else []
 
     def slab(self, bounds: tuple[int, int]) -> Slab:
         rows = self.units.slice(bounds[0], bounds[1] - bounds[0]).to_pylist()
@@ -182,8 +184,8 @@ def _slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[i
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         chunks = (group.column(i) for i in range(group.num_columns))
-        decoded = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in used)
-        if groups and size + decoded > SLAB_BYTES:
+        decoded = sum(chunk.total_uncompressed_size for chunk in chunks if in_use(chunk, used))
+        if groups and size + decoded > parquet.SLAB_BYTES:
             yield begin, range(groups[0], groups[-1] + 1), size
             groups, size = [], 0
         if group.num_rows:

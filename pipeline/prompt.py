@@ -37,15 +37,15 @@ def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings)
     texts = unit.filter(pa.array(ready))
     fields = {field: texts[field].to_pylist() for field in Pair._fields if field in texts.column_names}
     pairs = [Pair(**dict(zip(fields, values, strict=True))) for values in zip(*fields.values(), strict=True)]
-    made = iter(RERANKERS[settings.type].prompt(encoder, settings, pairs))
-    sequences: list[list[list[int]] | None] = []
+    prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs)
+    sequences: list[list[list[int]] | None] = [None] * len(unit)
     kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), 0
-    for i in range(len(unit)):
-        prompt = next(made) if ready[i] else None
+    for i, prompt in zip(np.flatnonzero(ready).tolist(), prompts, strict=True):
         if isinstance(prompt, Unscored):
-            kinds[i], reasons[i], prompt = PERMANENT, prompt.reason, None
-        sequences.append(prompt.sequences if prompt else None)
-        truncated += bool(prompt and prompt.truncated)
+            kinds[i], reasons[i] = PERMANENT, prompt.reason
+        else:
+            sequences[i] = prompt.sequences
+            truncated += prompt.truncated
     rows = unit.select(TRAVELS[:4]).append_column("kind", pa.array(kinds, pa.string()))
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))

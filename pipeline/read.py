@@ -42,24 +42,25 @@ def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.T
 
 def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
     problems = _Problems(len(batch))
-    texts = {}
+    texts, broken = {}, {}
     for name in ("query", "doc", "title", "instruction"):
         if name in columns:
-            texts[name], broken = as_text(batch[columns[name]])
+            texts[name], broken[name] = as_text(batch[columns[name]])
             if name in TEXT_NAMES:
-                problems.add(PERMANENT, broken, f"{TEXT_NAMES[name]} is not valid UTF-8")
+                problems.add(PERMANENT, broken[name], f"{TEXT_NAMES[name]} is not valid UTF-8")
                 problems.add(PERMANENT, pc.is_null(texts[name]), f"{TEXT_NAMES[name]} is null")
                 problems.add(
                     PERMANENT, pc.equal(pc.utf8_trim_whitespace(texts[name]), ""), f"{TEXT_NAMES[name]} is empty"
                 )
     ids = {}
     for name, text in (("query_id", "query"), ("doc_id", "doc")):
-        ids[name] = as_ids(batch[columns[name]]) if name in columns else hash_ids(texts[text])
-        problems.add(
-            REJECT,
-            pc.is_null(ids[name]),
-            f"{name} is null" if name in columns else f"no {name}: {TEXT_NAMES[text]} is null",
-        )
+        if name in columns:
+            ids[name] = as_ids(batch[columns[name]])
+            problems.add(REJECT, pc.is_null(ids[name]), f"{name} is null")
+        else:
+            ids[name] = hash_ids(texts[text])
+            problems.add(REJECT, broken[text], f"no {name}: {TEXT_NAMES[text]} is not valid UTF-8")
+            problems.add(REJECT, pc.is_null(ids[name]), f"no {name}: {TEXT_NAMES[text]} is null")
     scores = as_scores(batch[columns["score"]])
     problems.add(REJECT, pc.is_null(scores), "first-stage score is null")
     problems.add(REJECT, pc.invert(pc.is_finite(scores)), "first-stage score is not finite")

@@ -15,6 +15,7 @@ from actors.engine import installed
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
 from pipeline.check import Checked
+from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.order import by_shared_side
 from pipeline.plan import Plan, Slab
@@ -79,18 +80,11 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Slab], scorer: type) -
             max_concurrent_calls_per_actor=UNITS_IN_FLIGHT,
             max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT + UNITS_QUEUED,
         ),
-        **_resources(config),
+        num_gpus=actor_gpus(config),
+        num_cpus=actor_cpus(config),
     )
     for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield from batch.to_pylist()
-
-
-def _resources(config: Config) -> dict[str, float]:
-    """What one actor takes of the cluster: with CUDA vLLM a GPU for each tensor-parallel rank, else nothing."""
-    gpus = config.workers.num_gpus
-    if gpus is None:
-        gpus = 0 if installed()[1] else config.engine.get("tensor_parallel_size", 1)
-    return {"num_gpus": gpus, "num_cpus": config.workers.num_cpus or 0}
 
 
 def _threads(config: Config) -> int | None:
@@ -98,4 +92,4 @@ def _threads(config: Config) -> int | None:
     if not installed()[1]:
         return None
     cores = max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
-    return max(1, int(config.workers.num_cpus or cores // config.workers.count[1]))
+    return max(1, int(actor_cpus(config) or cores // config.workers.count[1]))

@@ -5,7 +5,7 @@ Credentials come from the environment or the machine's role. Listings are never 
 """
 
 import os
-import tempfile
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,10 +109,11 @@ class Folder:
 def _write_local(path: str, data: bytes, place: Any) -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".put-")
+    temporary = f"{folder}/.put-{secrets.token_hex(8)}"
+    # Not tempfile's: the result is for whom the umask lets read, and only the kernel can ask for it in a thread.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -123,9 +124,3 @@ def _write_local(path: str, data: bytes, place: Any) -> None:
         os.unlink(temporary)
         raise
     os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

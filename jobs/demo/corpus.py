@@ -19,7 +19,9 @@ SKIPPED = {"antigravity", "idle_test", "idlelib", "lib2to3", "test", "tests", "t
 # The inside of os, os.path, codecs and ctypes. setuptools puts its own distutils in the place of Python's. And Python
 # 3.11 forgot to list TaskGroup in asyncio.__all__, so that it looked like a name of the submodule.
 SKIPPED |= {"genericpath", "nt", "ntpath", "posix", "posixpath", "encodings", "wintypes", "distutils", "taskgroups"}
-METHOD, LISTED, UNLISTED = range(3)  # which name an object gets, where it has several
+# Which of its names an object gets: that of a method (Message.walk, though email.iterators lists it), then one in the
+# __all__ of a module, or in a module without __all__, then one that a module made but does not list.
+METHOD, LISTED, UNLISTED = range(3)
 
 
 def documents() -> dict[str, str]:

@@ -21,7 +21,7 @@ import yaml
 
 from jobs.demo import corpus
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 QUESTIONS = HERE / "questions.yaml"
 DEPTH = 100
 
@@ -56,7 +56,7 @@ def first_stage(queries: dict[str, str], documents: dict[str, str], depth: int) 
     bm25.index(_tokens([documents[doc_id] for doc_id in doc_ids]), show_progress=False)
     rows = []
     for (query_id, query), tokens in zip(queries.items(), _tokens(list(queries.values())), strict=True):
-        scores = bm25.get_scores([token for token in tokens if token in bm25.vocab_dict])
+        scores = bm25.get_scores(tokens) if tokens else np.zeros(len(doc_ids))  # of nothing but stop words
         for i in np.argsort(-scores, kind="stable")[:depth]:
             if scores[i] > 0:
                 rows.append((query_id, query, doc_ids[i], documents[doc_ids[i]], float(scores[i])))

@@ -1,0 +1,45 @@
+# make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
+# make test       installs what it needs; lint, types and tests, about 10 minutes on 2 cores
+# make test-slow  the long load tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: setup demo lint test test-slow lock
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rayrank needs Python 3.11 or newer; this is " + sys.version.split()[0])'
+	@echo "Installing into $(VENV): vLLM for CPU, Ray and what they need; a few minutes, about 3 GB"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --no-deps '$(TORCH)' 2>/dev/null \
+		|| $(BIN)/python -m pip install -qq --no-deps --index-url $(TORCH_INDEX) '$(TORCH)'
+	@$(BIN)/python -m pip install -qq --no-deps -r requirements.lock
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m jobs.demo
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: lint
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow -s
+
+# Pins for every Python from 3.11 on. torch comes apart from the rest, for its CPU build has an index of its own;
+# torchvision, torchaudio and torchcodec (their CUDA builds break transformers here) and triton stay out.
+lock: setup
+	@$(BIN)/python -m pip install -qq uv
+	@for package in torch torchvision torchaudio torchcodec triton sentence-transformers; do \
+		echo "$$package ; python_version < '3'"; done > $(VENV)/left-out.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header --upgrade \
+		--override $(VENV)/left-out.txt --extra cpu --extra demo --extra dev pyproject.toml -o requirements.lock

@@ -1,0 +1,85 @@
+"""The job as it is really used: a cluster started by `ray start --head`, and `ray job submit`."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import ROOT
+
+RAY = str(Path(sys.executable).parent / "ray")
+PORT, DASHBOARD = 46379, 48265
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment in which `ray job submit` finds a started cluster."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    log = tmp_path_factory.mktemp("ray") / "head.log"
+    start = [RAY, "start", "--head", "--block", f"--port={PORT}", "--num-cpus=2", "--disable-usage-stats"]
+    start += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
+    with log.open("w") as out:
+        head = subprocess.Popen(start, env=plain, stdout=out, stderr=out, start_new_session=True)
+    environment = plain | {"RAY_ADDRESS": f"http://127.0.0.1:{DASHBOARD}"}
+    for _ in range(30):
+        if subprocess.run([RAY, "job", "list"], env=environment, capture_output=True).returncode == 0:
+            break
+    else:
+        pytest.fail(f"the cluster did not start: {log.read_text()}")
+    yield environment
+    os.killpg(head.pid, 15)  # with --block the head ends its own processes, and no others of this machine
+    head.wait(60)
+
+
+def submit(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+    command = [RAY, "job", "submit", "--working-dir", str(ROOT), "--", sys.executable, "jobs/rerank.py", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> str:
+    path = tmp_path / "pairs.parquet"
+    docs = ["Bake it at 180 degrees.", "The capital of France is Paris.", "Rivers flow to the sea."]
+    queries = ["what is the capital of France", "how long do I bake bread"]
+    rows = [{"query": q, "doc": d, "score": float(i)} for q in queries for i, d in enumerate(docs)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return str(path)
+
+
+def test_a_submitted_job_uses_the_cluster_and_ranks(
+    cluster: dict[str, str], pairs: str, minilm: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    code, log = submit(
+        cluster, "configs/demo.yaml", f"input.path={pairs}", f"output.path={output}", f"reranker.model={minilm}",
+        "fusion.method=none", "output.columns=[doc]",
+    )  # fmt: skip
+    assert code == 0, log
+    assert json.loads((output / "manifest.json").read_text())["figures"]["scored_now"] == 6
+    (part,) = (output / "ranked").iterdir()
+    best = [row["doc"] for row in pq.read_table(part).to_pylist() if row["rank"] == 1]
+    assert sorted(best) == ["Bake it at 180 degrees.", "The capital of France is Paris."]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("fusion.alpha=1.5", "rayrank: fusion.alpha = 1.5: Input should be less than or equal to 1"),
+        ("input.path=pairs.parquet", "rayrank: input.path = 'pairs.parquet': a relative path in a submitted job"),
+    ],
+)
+def test_a_wrong_config_fails_the_job_with_its_one_line(
+    cluster: dict[str, str], pairs: str, minilm: str, tmp_path: Path, override: str, line: str
+) -> None:
+    good = [f"input.path={pairs}", f"output.path={tmp_path / 'out'}", f"reranker.model={minilm}"]
+    code, log = submit(cluster, "configs/demo.yaml", *good, override)
+    assert code == 1  # what `ray job submit` makes of any failure; the driver's own code is in its log
+    assert line in log
+    assert "exit code 2" in log

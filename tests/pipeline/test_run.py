@@ -1,0 +1,213 @@
+"""Whole runs on a real Ray, with the real MiniLM tokenizer and a scorer of known scores in place of the engine."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+
+from pipeline.commit import committed
+from pipeline.config import Config
+from pipeline.errors import TooManyFailed, UsageError
+from pipeline.run import rerank
+from pipeline.storage import Folder
+from tests.conftest import ROOT
+from tests.fakes import KnownScorer
+
+ROWS = 700
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray(s3_server: str) -> Iterator[None]:
+    """A cluster of this file's own, started where the S3 credentials are: runs find it and leave it running."""
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+    )
+    yield
+    ray.shutdown()
+
+
+def pairs(rows: int = ROWS) -> pa.Table:
+    """Queries of uneven size, ties in the first stage, seven empty documents, one pair that is there twice."""
+    numbers = [(i * i) % 37 for i in range(rows)]
+    return pa.table(
+        {
+            "query_id": [f"q{n}" for n in numbers],
+            "query": [f"query number {n}" for n in numbers],
+            "doc_id": [f"d{i}" if i != 135 else "d98" for i in range(rows)],  # 135 = 98 + 37: of the same query
+            "doc": ["" if i % 101 == 5 else f"document {i} about things" for i in range(rows)],
+            "score": [float(i % 10) for i in range(rows)],
+        }
+    )
+
+
+def write(table: pa.Table, folder: Path, files: int) -> str:
+    folder.mkdir(parents=True)
+    size = -(-len(table) // files)
+    for i in range(files):
+        pq.write_table(table.slice(i * size, size), folder / f"{i:03d}.parquet", row_group_size=13)
+    return str(folder)
+
+
+def ranked(output: str) -> pa.Table:
+    manifest = committed(Folder(output))
+    assert manifest
+    return pa.concat_tables(pq.read_table(f"{output}/{part}") for part in manifest["parts"])
+
+
+@pytest.fixture
+def run(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., dict]:
+    """Runs the pairs in `path` to tmp_path/name; other keyword arguments are sections of the config."""
+
+    def run(path: str, name: str = "out", **sections: dict) -> dict:
+        sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
+        sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
+        return rerank(make_config(path, **sections), KnownScorer)
+
+    return run
+
+
+def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, run: Callable[..., dict]) -> None:
+    table = pairs()
+    results = []
+    for files, actors, unit_rows in [(1, 1, 8192), (7, 2, 50), (50, 2, 3), (7, 1, 13)]:
+        name = f"{files}-{actors}-{unit_rows}"
+        path = write(table, tmp_path / "in" / name, files)
+        figures = run(path, name, workers={"count": actors}, run={"unit_rows": unit_rows})
+        assert figures["rows"] == ROWS == figures["ranked"] + figures["rejected"]
+        results.append(ranked(str(tmp_path / name)))
+    assert all(result.equals(results[0]) for result in results[1:])
+    assert results[0]["rerank_score"].null_count == 7
+
+
+def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 3)
+    first = run(path, run={"unit_rows": 50})
+    before = ranked(str(tmp_path / "out"))
+    assert first["scored_now"] == ROWS - 7  # the pair that is there twice is scored twice, and ranked once
+    scores = sorted((tmp_path / "out" / "scores").rglob("0*.parquet"))
+    kept = {file: file.stat().st_mtime_ns for file in scores}
+    lost = [scores[0], scores[7]]
+    for file in [*lost, tmp_path / "out" / "_SUCCESS"]:
+        file.unlink()
+    second = run(path, run={"unit_rows": 99})  # the plan that is there stands
+    assert second["scored_now"] == 2 * 50 - 1  # row 5 has no document
+    assert ranked(str(tmp_path / "out")).equals(before)
+    assert all(file.stat().st_mtime_ns == kept[file] for file in scores if file not in lost)
+
+
+def test_another_fusion_scores_nothing_and_leaves_no_stale_part(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    run(path)
+    for fusion, top_k in [({"alpha": 0.7}, None), ({"method": "rrf"}, None), ({"method": "rrf"}, 3)]:
+        figures = run(path, fusion=fusion, output={"top_k": top_k})
+        assert figures["scored_now"] == 0
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        files = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").glob("r*/*.parquet")}
+        assert files == {*manifest["parts"], *manifest["rejects"]}
+    assert max(ranked(str(tmp_path / "out"))["rank"].to_pylist()) == 3
+
+
+def test_a_reader_at_any_moment_finds_a_whole_result_or_none(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    run(path)
+    output, stop, seen, broken = tmp_path / "out", threading.Event(), set(), []
+
+    def read_for_ever() -> None:
+        while not stop.is_set():
+            manifest = committed(Folder(str(output)))
+            if manifest:
+                seen.add(manifest["tag"])
+                try:
+                    rows = sum(pq.read_metadata(output / part).num_rows for part in manifest["parts"])
+                except FileNotFoundError:  # a newer result took its place meanwhile, and says so
+                    if committed(Folder(str(output))) == manifest:
+                        broken.append(manifest["tag"])
+                    continue
+                if rows != manifest["figures"]["ranked"]:
+                    broken.append(manifest["tag"])
+
+    reader = threading.Thread(target=read_for_ever)
+    reader.start()
+    for alpha in (0.1, 0.5, 0.9):
+        run(path, fusion={"alpha": alpha})
+    stop.set()
+    reader.join()
+    assert not broken
+    assert len(seen) >= 3
+
+
+def test_a_result_with_its_texts_is_a_valid_input(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 3)
+    run(path, output={"columns": ["query", "doc"], "top_k": 2})
+    first = ranked(str(tmp_path / "out")).to_pylist()
+    texts = {(row["query_id"], row["doc_id"]): (row["query"], row["doc"]) for row in reversed(pairs().to_pylist())}
+    assert [(row["query"], row["doc"]) for row in first] == [texts[row["query_id"], row["doc_id"]] for row in first]
+    figures = run(str(tmp_path / "out" / "ranked"), "second")
+    second = ranked(str(tmp_path / "second")).to_pylist()
+    assert figures["rows"] == len(first)
+    assert {(row["query_id"], row["doc_id"], row["first_stage_score"]) for row in second} == {
+        (row["query_id"], row["doc_id"], row["score"]) for row in first
+    }
+
+
+def test_too_many_failures_commit_nothing_and_say_why(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 1)
+    with pytest.raises(TooManyFailed, match=r"7 of 700 rows have no reranker score"):
+        run(path, run={"max_failed": 0.0099})
+    with pytest.raises(TooManyFailed, match=r"7 x document is empty, 1 x duplicate"):
+        run(path, run={"max_failed": 0.0101})  # the scores alone would pass; with the duplicate it is too many
+    assert committed(Folder(str(tmp_path / "out"))) is None
+    assert run(path, run={"max_failed": 0.02})["scored_now"] == 0
+
+
+def test_rows_without_ids_are_known_by_their_texts(tmp_path: Path, run: Callable[..., dict]) -> None:
+    table = pairs().drop_columns(["query_id", "doc_id"])
+    figures = run(write(table, tmp_path / "in", 2))
+    assert figures["queries"] == len(set(table["query"].to_pylist()))
+    assert {len(name) for name in ranked(str(tmp_path / "out"))["doc_id"].to_pylist()} == {32}
+
+
+def test_an_input_without_rows_gives_an_empty_result(tmp_path: Path, run: Callable[..., dict]) -> None:
+    figures = run(write(pairs().slice(0, 0), tmp_path / "in", 1), output={"columns": ["doc"]})
+    assert figures["rows"] == 0
+    assert ranked(str(tmp_path / "out")).column_names[:3] == ["query_id", "doc_id", "rank"]
+
+
+def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 1)
+    run(path)
+    with pytest.raises(UsageError, match=r"run.on_existing=restart"):
+        run(path, reranker={"max_doc_tokens": 4})
+    figures = run(path, reranker={"max_doc_tokens": 4}, run={"on_existing": "restart"})
+    assert figures["scored_now"] == ROWS - 7
+    assert len(list((tmp_path / "out" / "scores").glob("*/plan.parquet"))) == 1
+
+
+def test_a_changed_input_is_noticed(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    run(path)
+    pq.write_table(pairs(10), tmp_path / "in" / "001.parquet")
+    with pytest.raises(UsageError, match=r"001.parquet: has changed"):
+        run(path)
+
+
+def test_the_same_from_and_to_s3(tmp_path: Path, s3_server: str, run: Callable[..., dict]) -> None:
+    import s3fs
+
+    path = write(pairs(), tmp_path / "in", 3)
+    run(path, output={"columns": ["query", "doc"]})
+    s3 = s3fs.S3FileSystem()
+    s3.put(path, "bucket/in", recursive=True)
+    to_s3 = {"path": "s3://bucket/out", "columns": ["query", "doc"]}
+    run("s3://bucket/in", run={"unit_rows": 99}, output=to_s3)
+    s3.get("bucket/out", str(tmp_path / "from-s3"), recursive=True)
+    assert ranked(str(tmp_path / "from-s3")).equals(ranked(str(tmp_path / "out")))

@@ -1,0 +1,67 @@
+"""What the S3 server of the tests was asked: every request, and the bytes it answered with.
+
+The counting is done in front of moto's WSGI app, so it is the server's count and not the client's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from unittest.mock import patch
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+
+@dataclass(frozen=True)
+class Request:
+    """range: first and last byte asked for. sent: bytes of the answer's body."""
+
+    method: str
+    path: str
+    range: tuple[int, int] | None
+    sent: int
+    headers: dict[str, str]
+
+
+@dataclass
+class Requests:
+    """The requests since the recording began; `bytes` are those of objects, not of listings and errors."""
+
+    all: list[Request] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    @property
+    def gets(self) -> list[Request]:
+        return [request for request in self.all if request.method == "GET" and request.range]
+
+    @property
+    def bytes(self) -> int:
+        return sum(request.sent for request in self.all)
+
+
+@contextmanager
+def recorded(forbidden: str = "") -> Iterator[Requests]:
+    """Records what the S3 server is asked. Requests for paths that start with `forbidden` get a 403."""
+    requests, lock = Requests(), Lock()
+    serve = DomainDispatcherApplication.__call__
+
+    def counted(app: Any, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        path = environ["PATH_INFO"]
+        if forbidden and path.startswith(forbidden):
+            start_response("403 Forbidden", [("Content-Type", "application/xml")])
+            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        else:
+            with lock:  # moto's put-if-absent is a check and then a put; S3's is one step
+                body = b"".join(serve(app, environ, start_response))
+        asked = environ.get("HTTP_RANGE", "").removeprefix("bytes=").split("-")
+        bounds = (int(asked[0]), int(asked[1])) if len(asked) == 2 and all(asked) else None
+        sent = 0 if environ["REQUEST_METHOD"] == "HEAD" else len(body)
+        headers = {name.removeprefix("HTTP_"): str(value) for name, value in environ.items() if name.startswith("HTTP")}
+        requests.all.append(Request(environ["REQUEST_METHOD"], path, bounds, sent, headers))
+        return [body]
+
+    with patch.object(DomainDispatcherApplication, "__call__", counted):
+        yield requests
