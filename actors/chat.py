@@ -35,8 +35,9 @@ def chat_prompts(
 
 
 def _cut(encoder: Encoder, text: str, max_tokens: int | None) -> str:
-    # A token covers at least one byte, so most texts need not be tokenised to see that they are short enough.
-    if max_tokens is None or len(text.encode(errors="replace")) <= max_tokens:
+    # Most short texts need not be tokenised: of ASCII, a token covers at least one character (others may be normalised
+    # into several), and a prefix that the tokenizer puts before a text is one token more.
+    if max_tokens is None or (text.isascii() and len(text) < max_tokens):
         return text
     return encoder.cut(text, max_tokens)
 

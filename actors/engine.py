@@ -72,8 +72,10 @@ class Engine:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from vllm import EngineArgs, PoolingParams, SamplingParams
+        from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.llm_engine import LLMEngine
 
+        self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
         self._label_ids = label_ids
         if request.task == "embed":
             self._params: Any = PoolingParams(task="embed")
@@ -99,6 +101,7 @@ class Engine:
         self._names = map(str, itertools.count())
         self._inbox: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
         self._waiting: dict[str, tuple[_Batch, int]] = {}
+        self._held: set[_Batch] = set()
         self._broken: BaseException | None = None
         self._last_step = time.monotonic()
         threading.Thread(target=self._loop, daemon=True, name="engine").start()
@@ -126,25 +129,29 @@ class Engine:
                         batch.put(index, self._read(output))
         except BaseException as error:  # a dead engine: every unit it holds must learn of it, and every later one
             self._broken = error
-            for batch in {id(batch): batch for batch, _ in self._waiting.values()}.values():
+            for batch in list(self._held):
                 batch.future.set_exception(error)
             while True:
                 self._inbox.get().future.set_exception(error)
 
     def _take(self) -> None:
-        """Hands new sequences to vLLM; waits for some where there is nothing else to do."""
+        """Takes new batches; waits for one where there is nothing else to do."""
         while not self._inbox.empty() or not self._waiting:
-            batch = self._inbox.get()
-            for index, tokens in enumerate(batch.sequences):
-                name = next(self._names)
-                try:
-                    self._engine.add_request(name, {"prompt_token_ids": tokens}, self._params)
-                except (
-                    ValueError
-                ) as error:  # vLLM's word for a prompt it cannot take, e.g. a longer one than max_model_len
-                    batch.put(index, Unscored(f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"))
-                else:
-                    self._waiting[name] = batch, index
+            self._add(self._inbox.get())
+
+    def _add(self, batch: "_Batch") -> None:
+        """Hands the sequences of a batch to vLLM."""
+        self._last_step = time.monotonic()  # the time without work was no stall
+        self._held.add(batch)
+        batch.future.add_done_callback(lambda _: self._held.discard(batch))
+        for index, tokens in enumerate(batch.sequences):
+            name = next(self._names)
+            try:
+                self._engine.add_request(name, {"prompt_token_ids": tokens}, self._params)
+            except self._refusals as error:  # of a prompt it cannot take, e.g. a longer one than max_model_len
+                batch.put(index, Unscored(f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"))
+            else:
+                self._waiting[name] = batch, index
 
     def _read(self, output: Any) -> Reply:
         cached = output.num_cached_tokens or 0
@@ -158,7 +165,7 @@ class Engine:
     def _watch(self, stall_seconds: float) -> None:
         while True:
             time.sleep(min(stall_seconds / 4, 10))
-            if self._waiting and not self._broken and time.monotonic() - self._last_step > stall_seconds:
+            if self._held and not self._broken and time.monotonic() - self._last_step > stall_seconds:
                 print(
                     f"rayrank: the engine made no progress for {stall_seconds:.0f} s; ending its process",
                     file=sys.stderr,
@@ -173,6 +180,7 @@ class _Batch:
     def __init__(self, sequences: list[list[int]]):
         self.sequences = sequences
         self.future: Future[list[Reply | Unscored]] = Future()
+        self.future.set_running_or_notify_cancel()  # a caller that goes away must not break those that stay
         self._replies: list[Any] = [None] * len(sequences)
         self._missing = len(sequences)
 

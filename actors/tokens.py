@@ -2,21 +2,26 @@
 
 Documents come from anywhere, so a document that contains `<|im_end|>` must not close its own turn. The model's
 special tokens are therefore only ever put in by the template; texts are encoded by a copy of the tokenizer that
-knows no added tokens.
+spells out every added token, but for runs of whitespace, which are how some models (ModernBERT, Gemma) write text.
 """
 
 import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
-from actors.rerankers.contract import Settings
+if TYPE_CHECKING:
+    from actors.rerankers.contract import Settings
 
 # Stand-ins for the texts while a chat template is rendered: private-use characters no template contains.
 QUERY, DOC = "\ue000", "\ue001"
+# The names under which configs declare a context length, as vLLM looks for them; it takes 2048 where there is none.
+LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "seq_len")
+UNDECLARED = 2048
 Encoded = TypeVar("Encoded")
 
 
@@ -26,7 +31,7 @@ class Encoder:
     limit: the most tokens that a prompt and its answer may have together (the engine's max_model_len).
     """
 
-    def __init__(self, settings: Settings, limit: int | None = None):
+    def __init__(self, settings: "Settings", limit: int | None = None):
         from transformers import AutoTokenizer  # seconds of imports that a run which only fuses does without
 
         source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
@@ -34,9 +39,10 @@ class Encoder:
         if not self.tokenizer.is_fast:
             raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
         self.limit = limit or _model_limit(settings.model, source, self.tokenizer)
-        self._plain = _without_added_tokens(self.tokenizer.backend_tokenizer)
-        added = sorted((token.content for token in self.tokenizer.added_tokens_decoder.values()), key=len, reverse=True)
-        self._added = re.compile("(" + "|".join(map(re.escape, added)) + ")") if added else None
+        self._plain = _plain(self.tokenizer.backend_tokenizer)
+        added = [token for token in self.tokenizer.added_tokens_decoder.values() if token.content.strip()]
+        added.sort(key=lambda token: len(token.content), reverse=True)
+        self._added = re.compile("(" + "|".join(map(_pattern, added)) + ")") if added else None
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, with nothing added. Equal texts are encoded once."""
@@ -53,22 +59,32 @@ class Encoder:
     def cut(self, text: str, max_tokens: int) -> str:
         """The longest start of `text` that ends where a token ends and has at most `max_tokens` tokens."""
         self._plain.no_truncation()
-        encoding = self._plain.encode(text, add_special_tokens=False)
-        if len(encoding.ids) <= max_tokens:
-            return text
-        return text[: encoding.offsets[max_tokens][0]] if max_tokens > 0 else ""
+        if max_tokens < 1:
+            return ""
+        while len(offsets := self._plain.encode(text, add_special_tokens=False).offsets) > max_tokens:
+            # Tokens that share a character each claim it whole, and some tokenizers count no whitespace to a token.
+            # What is left may be split in another way than before, so it is looked at again.
+            end = min(offsets[max_tokens - 1][1], offsets[max_tokens][0])
+            text = text[: min(end, len(text) - 1)]
+        return text
 
     def template(self, messages: list[dict[str, str]]) -> list[int | str]:
         """A chat prompt as pieces: ids of the template's own special tokens, and the texts between them.
 
-        The texts hold QUERY and DOC where those belong.
+        The texts hold QUERY and DOC where those belong. Raises ValueError where the pieces do not come to the token
+        ids that the tokenizer gives the rendered template.
         """
         if not self.tokenizer.chat_template:
             raise ValueError(f"{self.tokenizer.name_or_path}: has no chat template, which this reranker needs")
         rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        assert isinstance(rendered, str)
         parts = self._added.split(rendered) if self._added else [rendered]
         vocabulary = self.tokenizer.get_added_vocab()
-        return [vocabulary.get(part, part) for part in parts if part]
+        pieces: list[int | str] = [vocabulary.get(part.strip(), part) for part in parts if part]
+        ids = [i for piece in pieces for i in ([piece] if isinstance(piece, int) else self.encode([piece])[0])]
+        if ids != self.tokenizer.encode(rendered, add_special_tokens=False):
+            raise ValueError(f"{self.tokenizer.name_or_path}: cannot tokenise its chat template piece by piece")
+        return pieces
 
     def label_ids(self, labels: tuple[str, ...]) -> list[int]:
         """The token ids of labels. Raises ValueError if one is not exactly one token, or two share a token."""
@@ -87,16 +103,24 @@ class Encoder:
 
 
 @lru_cache(maxsize=2)
-def encoder(settings: Settings, limit: int | None = None) -> Encoder:
+def encoder(settings: "Settings", limit: int | None = None) -> Encoder:
     """The encoder of a model, loaded once per process."""
     return Encoder(settings, limit)
 
 
-def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
     description: dict[str, Any] = json.loads(tokenizer.to_str())
-    description["added_tokens"] = []
+    for token in description["added_tokens"]:
+        token["special"] = bool(token["content"].strip())
     description["padding"] = description["truncation"] = None
-    return Tokenizer.from_str(json.dumps(description))
+    plain = Tokenizer.from_str(json.dumps(description))
+    plain.encode_special_tokens = True  # tokenizers' name for: encode them as the text that they are
+    return plain
+
+
+def _pattern(token: AddedToken) -> str:
+    """Matches an added token in a rendered template, with the whitespace that it swallows."""
+    return r"\s*" * token.lstrip + re.escape(token.content) + r"\s*" * token.rstrip
 
 
 def _each_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]]) -> list[Encoded]:
@@ -106,9 +130,13 @@ def _each_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]]) -
 
 
 def _model_limit(model: str, source: dict[str, Any], tokenizer: Any) -> int:
-    """The context length the model declares: of its config and tokenizer, the smaller."""
+    """The context length the model declares: of its config, its tokenizer and sentence-transformers, the smallest."""
     from transformers import AutoConfig
+    from transformers.utils import cached_file
 
     config = AutoConfig.from_pretrained(model, **source).get_text_config()
-    declared = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
-    return min(int(length) for length in declared if length)
+    declared = [getattr(config, name, None) for name in LENGTHS] + [tokenizer.model_max_length]
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    if path := cached_file(model, "sentence_bert_config.json", revision=source["revision"], **quiet):
+        declared.append(json.loads(Path(path).read_text()).get("max_seq_length"))
+    return min((int(length) for length in declared if length and length < 1e9), default=UNDECLARED)

@@ -34,13 +34,12 @@ def main(arguments: list[str]) -> int:
         config = load(options.config, options.overrides)
         if options.check:
             checked = check(config)
-            print(
-                f"{options.config}: good; fingerprint {checked.fingerprint}, {len(checked.files)} input files, the first one's footer read"
-            )
+            files = f"{len(checked.files)} input files, the first one's footer read"
+            print(f"{options.config}: good; fingerprint {checked.fingerprint}, {files}")
             return 0
         figures = rerank(config)
     except RunError as error:
-        print(f"rayrank: {error}", file=sys.stderr)
+        print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
         return error.exit_code
     except KeyboardInterrupt:
         print("rayrank: interrupted; the same command goes on from here", file=sys.stderr)

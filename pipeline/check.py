@@ -1,8 +1,12 @@
 """What can be known to be wrong before Ray or a model starts. Every problem is a UsageError of one line."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from botocore.exceptions import BotoCoreError
+from fsspec.utils import glob_translate
 
 from actors.engine import arguments, installed
 from actors.rerankers import RERANKERS
@@ -11,7 +15,7 @@ from pipeline.carry import carried, check_carried
 from pipeline.cluster import check_relative
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, one_line
 from pipeline.fingerprint import WEIGHTS, fingerprint
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
@@ -54,9 +58,8 @@ def check(config: Config) -> Checked:
         label_ids = tokens.label_ids(RERANKERS[config.reranker.type].request.labels)
         digest = fingerprint(config, columns, tokens)
     except ValueError as error:
-        raise UsageError(
-            f"reranker.type = {config.reranker.type!r} does not go with reranker.model = {config.reranker.model!r}: {error}"
-        ) from None
+        kind, model = config.reranker.type, config.reranker.model
+        raise UsageError(f"reranker.type = {kind!r} does not go with reranker.model = {model!r}: {error}") from None
     return Checked(config, files, columns, tokens, label_ids, digest)
 
 
@@ -75,19 +78,27 @@ def _absolute(config: Config) -> Config:
 def _check_output(config: Config) -> None:
     output = config.output.path
     for path in config.input.path:
-        place = absolute(path)
-        if place in (output, f"{output}/scores", f"{output}/rejects") or output.startswith(place.rstrip("/") + "/"):
+        if _overlap(absolute(path), output):
             raise UsageError(
-                f"output.path = {output!r} lies in input.path = {path!r}: the next run would read its own output"
+                f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
+                "a run would read its own output, or delete its input"
             )
-    if output.rstrip("/").endswith("/ranked"):
-        return
     folder = Folder(output)
     try:
         folder.put(".rayrank", b"")
         folder.delete([".rayrank"])
-    except (OSError, ValueError) as error:
-        raise UsageError(f"output.path = {output!r}: cannot write there: {error}") from None
+    except (OSError, ValueError, BotoCoreError) as error:
+        raise UsageError(f"output.path = {output!r}: cannot write there: {one_line(error)}") from None
+
+
+def _overlap(place: str, output: str) -> bool:
+    """Whether a file, directory or glob of the input holds a run's output, or lies in what a run writes."""
+    written = [f"{output}/{name}" for name in ("ranked", "rejects", "scores")]
+    if any(f"{place}/".startswith(f"{folder}/") for folder in written):
+        return True
+    part = f"{output}/ranked/part-00000.parquet"
+    parents = [part[:i] for i, char in enumerate(part) if char == "/"]  # what a glob matches is read with all below it
+    return place.rstrip("/") in parents or any(re.match(glob_translate(place), at) for at in [part, *parents, *written])
 
 
 def _check_engine(config: Config) -> None:
@@ -117,8 +128,9 @@ def _load_encoder(config: Config) -> Encoder:
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UsageError(f"engine.max_model_len = {limit!r}: should be a whole number of tokens above 0")
     try:
-        return encoder(config.reranker, limit)
+        tokens = encoder(config.reranker, limit)
+        if not tokens.tokenizer.get_vocab().keys() - set(tokens.tokenizer.all_special_tokens):
+            raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
+        return tokens
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
-        raise UsageError(
-            f"reranker.model = {model!r}: cannot load its tokenizer: {' '.join(str(error).split())[:300]}"
-        ) from None
+        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None

@@ -59,6 +59,9 @@ def _connect() -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's actors are reported as errors in vain
         python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        logging.getLogger("ray._private.authentication").setLevel(
+            logging.ERROR
+        )  # that a token guards it is as it should be
         options |= {"address": "local", "include_dashboard": False}
         options |= {"runtime_env": {"env_vars": {"PYTHONPATH": python_path}}}
     elif not submitted():  # a submitted job brings its own code

@@ -1,11 +1,12 @@
 """Input columns of any Arrow type -> the few types that a pair is made of. One rule a type.
 
 ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is none;
-        binary of a fixed size (UUIDs too) as `0x` and hex; any other flat type as Arrow's cast to string writes it
-        (12, 1.5, true, 2026-11-21). Without an id column the id is the 128-bit BLAKE2b hash of the text, in hex.
+        binary of a fixed size as `0x` and hex; UUIDs in their usual form; any other flat type as Arrow's cast to
+        string writes it (12, 1.5, true, 2026-11-21). Without an id column the id is the 128-bit BLAKE2b hash of the
+        text, in hex.
 texts   strings, dictionaries of strings, or binary that holds UTF-8.
 scores  integers, floats and decimals, as float64.
-Extension types (UUID, JSON, ...) count as what they are stored as.
+Other extension types (JSON, ...) count as what they are stored as.
 """
 
 import hashlib
@@ -87,6 +88,8 @@ def as_text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 def as_ids(column: pa.Array) -> pa.Array:
     """Ids as strings; null stays null."""
+    if column.type == pa.uuid():
+        return pa.array([value and str(value) for value in column.to_pylist()], pa.string())
     column = _flat(column)
     if pt.is_fixed_size_binary(column.type):
         return pa.array([None if value is None else "0x" + value.hex() for value in column.to_pylist()], pa.string())

@@ -33,9 +33,13 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
     data = json.dumps(manifest, indent=1).encode()
     output.put(MANIFEST, data)
     output.put(SUCCESS, _hash(data) + b"\n")
+    sweep(output, manifest)
+
+
+def sweep(output: Folder, manifest: dict[str, Any]) -> None:
+    """Deletes the parts that the standing manifest does not name."""
     named = {*manifest["parts"], *manifest["rejects"]}
-    stale = [name for folder in ("ranked/", "rejects/") for name in output.files(folder) if name not in named]
-    output.delete(stale)
+    output.delete([name for folder in ("ranked/", "rejects/") for name in output.files(folder) if name not in named])
 
 
 def _hash(data: bytes) -> bytes:

@@ -4,10 +4,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from actors.rerankers import RERANKERS, Settings
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, one_line
 from pipeline.fusion import METHODS
 
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
@@ -17,7 +26,7 @@ RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_sc
 class Section(BaseModel):
     """A part of the config: unknown keys are errors, and nothing is changed once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _listed(value: Any) -> Any:
@@ -33,7 +42,9 @@ class Input(Section):
     def _known(cls, columns: dict[str, str]) -> dict[str, str]:
         for name in columns:
             if name not in LOGICAL:
-                raise ValueError(f"{name!r} is no column of a pair; those are {', '.join(LOGICAL)}")
+                raise ValueError(
+                    f"input.columns.{name} = {columns[name]!r}: no column of a pair; those are {', '.join(LOGICAL)}"
+                )
         return columns
 
     def column(self, name: str) -> str:
@@ -111,7 +122,7 @@ class Config(Section):
     """A whole run. `reranker` holds the settings model that its `type` names in the table of rerankers."""
 
     input: Input
-    reranker: Settings
+    reranker: SerializeAsAny[Settings]  # the manifest has the family's own settings too
     engine: dict[str, Any] = {}
     workers: Workers = Workers()
     fusion: Fusion = Fusion()
@@ -122,23 +133,24 @@ class Config(Section):
     @classmethod
     def _typed(cls, section: Any) -> Any:
         if not isinstance(section, dict) or "type" not in section:
-            raise ValueError(f"type is missing; known rerankers are {', '.join(RERANKERS)}")
-        if section["type"] not in RERANKERS:
-            raise ValueError(f"type {section['type']!r} is unknown; known rerankers are {', '.join(RERANKERS)}")
-        return RERANKERS[section["type"]].settings.model_validate(section)
+            raise ValueError(f"reranker.type: missing; known rerankers are {', '.join(RERANKERS)}")
+        kind = section["type"]
+        if not isinstance(kind, str) or kind not in RERANKERS:
+            raise ValueError(f"reranker.type = {kind!r}: unknown; known rerankers are {', '.join(RERANKERS)}")
+        return RERANKERS[kind].settings.model_validate(section)
 
     @field_validator("engine")
     @classmethod
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
         for name in ("model", "revision", "runner", "trust_remote_code"):
             if name in engine:
-                raise ValueError(f"{name!r} is set by the reranker section, not here")
+                raise ValueError(f"engine.{name} = {engine[name]!r}: is set by the reranker section, not here")
         return engine
 
     @model_validator(mode="after")
     def _fraction(self) -> "Config":
         gpus = self.workers.num_gpus
-        if gpus and gpus % 1 and self.engine.get("tensor_parallel_size", 1) > 1:
+        if gpus and gpus % 1 and self.engine.get("tensor_parallel_size", 1) != 1:
             raise ValueError(f"workers.num_gpus = {gpus}: a fraction of a GPU goes only without tensor parallelism")
         return self
 
@@ -154,8 +166,8 @@ def load(path: str, overrides: list[str] = []) -> Config:
         raise UsageError(f"{path}: cannot read the config: {getattr(error, 'strerror', None) or error}") from None
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError for a date that is none, such as 2026-02-30
+        raise UsageError(f"{path}: not valid YAML: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a config is a mapping of sections (input, reranker, output, ...)")
     for override in overrides:
@@ -178,7 +190,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise UsageError(f"{override!r}: an override has the form dotted.key=value")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         value = text
     for depth, name in enumerate(names[:-1], 1):
         values = values.setdefault(name, {})
@@ -188,7 +200,10 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def _one_line(error: ValidationError) -> str:
-    """The first problem as `key = value: what is wrong`, and how many more there are."""
+    """The first problem as `key = value: what is wrong`, and how many more there are.
+
+    A validator of a section whose message begins with a key of it has said so itself.
+    """
     problems = error.errors()
     first = problems[0]
     key = ".".join(str(part) for part in first["loc"]) or "config"
@@ -199,6 +214,10 @@ def _one_line(error: ValidationError) -> str:
         case "missing":
             line = f"{key}: missing"
         case _:
-            line = message if key == "config" else f"{key} = {first['input']!r}: {message}"
+            line = (
+                message
+                if key == "config" or message.startswith(f"{key}.")
+                else f"{key} = {first['input']!r}: {message}"
+            )
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return line + more

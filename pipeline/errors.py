@@ -17,3 +17,8 @@ class TooManyFailed(RunError):
     """More rows than `run.max_failed` ended without a reranker score."""
 
     exit_code = 3
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks."""
+    return " ".join(str(error).split())

@@ -13,7 +13,8 @@ from pipeline.config import Config
 
 # Engine arguments that change how fast or where a model runs, not what it computes (beyond the last digits).
 NEUTRAL = {
-    "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size", "pipeline_parallel_size",
+    "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
+    "pipeline_parallel_size",
     "enforce_eager", "swap_space", "disable_log_stats", "enable_prefix_caching", "enable_chunked_prefill", "block_size",
     "distributed_executor_backend", "download_dir", "compilation_config", "load_format", "max_parallel_loading_workers",
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",

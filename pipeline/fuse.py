@@ -85,5 +85,5 @@ def fuse_buckets(task: FuseBucket, buckets: int) -> Iterator[dict]:
     dataset = ray.data.range(buckets, override_num_blocks=buckets).map_batches(
         fuse, batch_size=1, batch_format="pyarrow"
     )
-    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield from map(json.loads, batch["line"].to_pylist())
+    for row in dataset.iter_rows():
+        yield json.loads(row["line"])

@@ -1,17 +1,20 @@
 """`input.path` -> the Parquet files it means, with size and version, in a fixed order. No request per file."""
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ParamValidationError
 from fsspec.utils import get_protocol
 
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError, one_line
 from pipeline.storage import full_name, open_url
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """version: the store's etag, or the time of the last change."""
+    """version: the store's etag, or the time of the last change; empty where the store tells neither."""
 
     path: str
     size: int
@@ -21,20 +24,24 @@ class InputFile:
 def list_inputs(paths: list[str]) -> list[InputFile]:
     """All files of the given files, directories and globs: in the order of `paths`, each one's files by name.
 
-    Of a directory, and of a directory that a glob matches, these are the files below it that end in `.parquet`;
-    names that start with `_` or `.` are passed over, and so is what lies below them. A file named twice counts once.
-    Raises UsageError for a path that is not there, cannot be read, or holds no Parquet file.
+    Of a directory, and of a directory that a glob matches, these are the files below it that end in `.parquet`.
+    Names that start with `_` or `.` are passed over, and so is what lies below them, unless the path itself has them.
+    A file named twice counts once.
+    Raises UsageError for a path that is not there, cannot be read, or holds no Parquet file, and RunError where the
+    store does not answer.
     """
     files: dict[str, InputFile] = {}
     for path in paths:
         try:
             found = _expand(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"input.path = {path!r}: no such file or directory") from None
         except PermissionError as error:
-            raise UsageError(f"input.path = {path!r}: no permission ({error})") from None
-        except (ValueError, ImportError) as error:
-            raise UsageError(f"input.path = {path!r}: {error}") from None
+            raise UsageError(f"input.path = {path!r}: no permission ({one_line(error)})") from None
+        except (ValueError, ImportError, ParamValidationError) as error:
+            raise UsageError(f"input.path = {path!r}: {one_line(error)}") from None
+        except (OSError, BotoCoreError) as error:  # may be well again later: not the config's fault
+            raise RunError(f"input.path = {path!r}: cannot be listed: {one_line(error)}") from None
         if not found:
             raise UsageError(f"input.path = {path!r}: no Parquet file there")
         files |= {file.path: file for file in found}
@@ -44,7 +51,7 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
 def _expand(path: str) -> list[InputFile]:
     fs, root = open_url(path)
     if any(char in root for char in "*?[") and not (get_protocol(path) == "file" and fs.exists(root)):
-        matches = fs.glob(root, detail=True)
+        matches = {name: info for name, info in fs.glob(root, detail=True).items() if not _passed_over(name, root)}
     elif root.endswith(".parquet"):
         matches = {root: fs.info(root)}
     else:
@@ -52,7 +59,17 @@ def _expand(path: str) -> list[InputFile]:
     files = []
     for name, info in sorted(matches.items()):
         files += _below(fs, name) if info["type"] == "directory" else [_file(fs, name, info)]
-    return files
+    return sorted(files, key=lambda file: file.path)
+
+
+def _passed_over(name: str, pattern: str) -> bool:
+    """Whether a match of a glob is hidden, and the pattern has no hidden part that asks for it."""
+    fixed = re.split(r"[*?[]", pattern)[0].rpartition("/")[0] + "/"
+    return _hidden(name.removeprefix(fixed)) and not _hidden(pattern.removeprefix(fixed))
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
 def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile]:
@@ -65,15 +82,14 @@ def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile
             fs.ls(root)
     files = []
     for name, info in sorted(found.items()):
-        parts = name.removeprefix(root.rstrip("/") + "/").split("/")
-        hidden = any(part.startswith(("_", ".")) for part in parts)
-        if parts[-1].lower().endswith(".parquet") and not hidden:
+        if name.lower().endswith(".parquet") and not _hidden(name.removeprefix(root.rstrip("/") + "/")):
             files.append(_file(fs, name, info))
     return files
 
 
 def _file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
-    version = (
-        info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or info.get("created")
-    )
+    keys = ("ETag", "etag", "mtime", "LastModified", "created")
+    version = next((info[key] for key in keys if info.get(key)), "")
+    if isinstance(version, datetime):  # some stores give one time in two forms, depending on who asks
+        version = version.timestamp()
     return InputFile(full_name(fs, name), int(info["size"]), str(version).strip('"'))

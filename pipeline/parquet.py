@@ -7,6 +7,7 @@ that even a row group larger than memory streams through.
 
 import io
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 from pipeline.storage import open_url
 
 SLAB_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
-WASTE = 0.25  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
-TAIL = 16 * 1024  # a first guess at a footer's size
+WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
+TAIL_SHARE, TAIL_MIN, TAIL_MAX = 1 / 32, 16 * 1024, 64 * 1024  # of a file: a first guess at its footer's size
 
 Range = tuple[int, int]
 
@@ -26,7 +27,7 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
     Raises pa.ArrowInvalid where the file is not Parquet.
     """
     fs, name = open_url(path)
-    start = max(0, size - TAIL)
+    start = max(0, size - min(max(int(size * TAIL_SHARE), TAIL_MIN), TAIL_MAX))
     tail = fs.cat_file(name, start=start, end=size) if size else b""
     if len(tail) < 12 or tail[-4:] != b"PAR1":
         kind = "encrypted" if tail[-4:] == b"PARE" else "not a Parquet file, or one cut short"
@@ -42,7 +43,9 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
         last = footer.row_group(footer.num_row_groups - 1)
         ends = [_extent(last.column(i))[1] for i in range(last.num_columns)]
         if max(ends, default=0) > begin:
-            raise pa.ArrowInvalid("bytes are missing from the middle of the file: its footer tells of more than there are")
+            raise pa.ArrowInvalid(
+                "bytes are missing from the middle of the file: its footer tells of more than there are"
+            )
     return footer, begin
 
 
@@ -76,29 +79,40 @@ def chunk_ranges(footer: pq.FileMetaData, row_groups: range, columns: list[str])
 def plan_ranges(chunks: list[Range], footer: Range, decoded_bytes: int) -> list[Range]:
     """The ranges to fetch for a slab: its column chunks and the file's footer.
 
-    A slab within SLAB_BYTES takes as few ranges as WASTE allows: one where the columns in use lie side by side, one more
-    for each wide column that parts them. A larger one (a single huge row group) takes windows of its chunks, so many
-    that at most four requests are made for each SLAB_BYTES, the footer and what planning took among them.
+    A slab within SLAB_BYTES takes as few ranges as WASTE allows: one where the columns in use lie side by side, one
+    more for each wide column that parts them. A larger one (a single huge row group) takes windows of its chunks, so
+    many that at most four requests are made for each SLAB_BYTES, the footer and what planning took among them.
     """
     shares = -(-decoded_bytes // SLAB_BYTES)
     if shares <= 1:
-        return _merge(chunks + [footer])
+        return _merge([*chunks, footer])
+    allowed = 4 * shares - 3  # besides this footer, the listing and the footer when planning
     total = sum(stop - start for start, stop in chunks)
-    window = max(1, -(-total // max(1, 4 * shares - len(chunks) - 3)))
-    windows: list[Range] = []
-    for start, stop in ((at, min(at + window, stop)) for start, stop in chunks for at in range(start, stop, window)):
-        if windows and windows[-1][1] == start and stop - windows[-1][0] <= window:
-            windows[-1] = (windows[-1][0], stop)  # small columns side by side
-        else:
-            windows.append((start, stop))
+    for parts in range(allowed, 0, -1):
+        windows = _windows(chunks, -(-total // parts))
+        if len(windows) <= allowed:
+            break
     return [*windows, footer]
+
+
+def _windows(chunks: list[Range], window: int) -> list[Range]:
+    """The chunks cut into ranges of at most `window` bytes; small chunks side by side share one."""
+    windows: list[Range] = []
+    for begin, end in chunks:
+        for start in range(begin, end, window):
+            stop = min(start + window, end)
+            if windows and windows[-1][1] == start and stop - windows[-1][0] <= window:
+                windows[-1] = (windows[-1][0], stop)
+            else:
+                windows.append((start, stop))
+    return windows
 
 
 def _merge(ranges: list[Range]) -> list[Range]:
     """Closes the smallest gaps first, as long as the bytes in them stay below WASTE."""
     ranges = sorted(ranges)
     spare = WASTE * sum(stop - start for start, stop in ranges)
-    gaps = sorted((after[0] - before[1], i) for i, (before, after) in enumerate(zip(ranges, ranges[1:], strict=False)))
+    gaps = sorted((after[0] - before[1], i) for i, (before, after) in enumerate(pairwise(ranges)))
     closed = set()
     for gap, i in gaps:
         if gap <= spare:
@@ -204,6 +218,6 @@ class _RangeFile(io.RawIOBase):
         data = self._fs.cat_file(self._name, start=start, end=stop)
         if len(data) != stop - start:
             raise OSError(
-                f"{self._path}: asked for bytes {start} to {stop}, got {len(data)}; the file has changed or is cut short"
+                f"{self._path}: asked for bytes {start} to {stop}, got {len(data)}; the file was changed or cut short"
             )
         return memoryview(data)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline import parquet
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError, one_line
 from pipeline.inputs import InputFile
 from pipeline.parquet import Range, chunk_ranges, in_use, plan_ranges, read_footer
 
@@ -171,9 +171,11 @@ def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
     try:
         return read_footer(file.path, file.size)
     except PermissionError as error:
-        raise UsageError(f"{file.path}: no permission to read it ({error})") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{file.path}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{file.path}: no permission to read it ({one_line(error)})") from None
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise UsageError(f"{file.path}: {one_line(error)}") from None
+    except OSError as error:  # may be well again later: not the input's fault
+        raise RunError(f"{file.path}: cannot be read: {one_line(error)}") from None
 
 
 def _slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[int, range, int]]:

@@ -1,51 +1,68 @@
 """Progress on stderr: a bar on a terminal, a line every few seconds in a log."""
 
 import sys
+import threading
 import time
-from typing import TextIO
+from typing import Any, TextIO
+
+BAR = 20
 
 
 class Progress:
-    """Pairs done of all, pairs/s, tokens/s, failures, and the time left at the rate so far."""
+    """Shows itself while its `with` block runs: pairs done of all, pairs/s, tokens/s, failures, time left.
+
+    The rates are those of scoring in this run: what was done before, and loading the model, do not count.
+    """
 
     def __init__(self, total: int, done: int = 0, stream: TextIO | None = None, every: float | None = None):
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
-        self._every = every if every is not None else (0.2 if self._terminal else 5.0)
+        self._every = every or (1.0 if self._terminal else 5.0)
         self._total, self._before, self._done = total, done, done
         self._tokens = self._failed = 0
-        self._started = self._shown = time.monotonic()
+        self._entered = time.monotonic()
+        self._scoring_since: float | None = None
+        self._over = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, daemon=True, name="progress")
 
-    def add(self, pairs: int, tokens: int, failed: int) -> None:
-        if not self._done - self._before:  # the rate is that of scoring: loading the model does not count
-            self._started = min(self._started, time.monotonic())
+    def __enter__(self) -> "Progress":
+        self._ticker.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._over.set()
+        self._ticker.join()
+        self._stream.write(("\r\033[K" if self._terminal else "") + self.line() + "\n")
+        self._stream.flush()
+
+    def add(self, pairs: int, tokens: int, failed: int, seconds: float) -> None:
+        """A unit is done, `seconds` after the engine was given it."""
+        if self._scoring_since is None and pairs:
+            self._scoring_since = max(self._entered, time.monotonic() - seconds)
         self._done += pairs
         self._tokens += tokens
         self._failed += failed
-        if time.monotonic() - self._shown >= self._every:
-            self._show()
 
-    def close(self) -> None:
-        self._show()
-        if self._terminal:
-            self._stream.write("\n")
-
-    def _show(self) -> None:
-        self._shown = time.monotonic()
-        seconds = max(self._shown - self._started, 1e-9)
+    def line(self) -> str:
+        now = time.monotonic()
+        line = f"{self._done:,} of {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
+        if self._scoring_since is None:
+            return f"{line} | {_clock(now - self._entered)} for the engines to start and the first unit to be scored"
+        seconds = max(now - self._scoring_since, 1e-3)
         rate = (self._done - self._before) / seconds
-        left = f"{_clock((self._total - self._done) / rate)} left" if rate else "waiting for the first unit"
-        line = (
-            f"{self._done:,} of {self._total:,} pairs ({self._done / max(1, self._total):.1%}) | {rate:,.0f} pairs/s | "
-            f"{self._tokens / seconds:,.0f} tokens/s | {self._failed:,} without a score | {left}"
+        return (
+            f"{line} | {rate:,.0f} pairs/s | {self._tokens / seconds:,.0f} tokens/s | "
+            f"{self._failed:,} without a score | {_clock((self._total - self._done) / rate)} left"
         )
-        if self._terminal:
-            width = 20
-            filled = int(width * self._done / max(1, self._total))
-            self._stream.write(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] {line}")
-        else:
-            self._stream.write(line + "\n")
-        self._stream.flush()
+
+    def _tick(self) -> None:
+        while not self._over.wait(self._every):
+            if self._terminal:
+                filled = int(BAR * self._done / max(1, self._total))
+                self._stream.write(f"\r\033[K[{'#' * filled}{'.' * (BAR - filled)}] {self.line()}")
+            else:
+                self._stream.write(self.line() + "\n")
+            self._stream.flush()
 
 
 def _clock(seconds: float) -> str:

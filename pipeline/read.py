@@ -31,7 +31,11 @@ def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.T
     for unit in slab.units:
         parts = [held] if len(held) else []
         while row < unit.stop:
-            batch = next(batches)
+            batch = next(batches, None)
+            if batch is None:
+                raise OSError(
+                    f"{slab.path}: ended at row {row}, and its footer said {unit.stop} or more; it has changed"
+                )
             parts.append(_pairs(batch, columns, row))
             row += len(batch)
         table = pa.concat_tables(parts)
@@ -42,7 +46,8 @@ def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.T
 
 def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
     problems = _Problems(len(batch))
-    texts, broken = {}, {}
+    texts: dict[str, pa.Array] = {}
+    broken: dict[str, pa.Array] = {}
     for name in ("query", "doc", "title", "instruction"):
         if name in columns:
             texts[name], broken[name] = as_text(batch[columns[name]])

@@ -12,7 +12,7 @@ from pipeline import manifest
 from pipeline.carry import carried
 from pipeline.check import Checked, check
 from pipeline.cluster import cluster
-from pipeline.commit import begin, commit, committed
+from pipeline.commit import begin, commit, committed, sweep
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError
 from pipeline.fuse import FuseBucket, fuse_buckets
@@ -38,6 +38,7 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
     tag = _tag(checked, plan)
     standing = committed(checked.output)
     if standing and standing["tag"] == tag:
+        sweep(checked.output, standing)
         return standing["figures"]
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
@@ -95,16 +96,17 @@ def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type) -
     sums: Counter[str] = Counter()
     if not todo:
         return sums
-    progress = Progress(plan.rows, plan.rows - sum(unit.stop - unit.start for units in missing for unit in units))
-    for line in score_units(checked, plan, todo, scorer):
-        line.pop("unit")
-        sums.update(line)
-        progress.add(line["rows"], line["prompt_tokens"] + line["new_tokens"], line["failed"] + line["rejected"])
-        if _too_many(checked, plan, sums["failed"] + sums["rejected"]):
-            raise TooManyFailed(
-                _failed_line(checked, plan, sums["failed"] + sums["rejected"]) + " before the run was over"
-            )
-    progress.close()
+    reasons: Counter[str] = Counter()
+    with Progress(
+        plan.rows, plan.rows - sum(unit.stop - unit.start for units in missing for unit in units)
+    ) as progress:
+        for line in score_units(checked, plan, todo, scorer):
+            reasons.update(json.loads(line.pop("reasons")))
+            line.pop("unit")
+            sums.update(line)
+            bad = line["failed"] + line["rejected"]
+            progress.add(line["rows"], line["prompt_tokens"] + line["new_tokens"], bad, line["seconds"])
+            _check_share(checked, plan, sums["failed"] + sums["rejected"], reasons)
     return sums
 
 
@@ -138,17 +140,16 @@ def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -
         raise RunError(
             f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it"
         )
-    failed = sum(line["unscored"] + line["rejected"] for line in buckets)
-    if _too_many(checked, plan, failed):
-        reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
-        most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
-        raise TooManyFailed(f"{_failed_line(checked, plan, failed)}: {most}")
+    reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
+    _check_share(checked, plan, sum(line["unscored"] + line["rejected"] for line in buckets), reasons)
 
 
-def _too_many(checked: Checked, plan: Plan, failed: int) -> bool:
-    return failed > checked.config.run.max_failed * plan.rows
-
-
-def _failed_line(checked: Checked, plan: Plan, failed: int) -> str:
+def _check_share(checked: Checked, plan: Plan, failed: int, reasons: Counter[str]) -> None:
+    """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows."""
     allowed = checked.config.run.max_failed
-    return f"{failed:,} of {plan.rows:,} rows have no reranker score, more than run.max_failed = {allowed} allows"
+    if failed > allowed * plan.rows:
+        most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
+        raise TooManyFailed(
+            f"{failed:,} of {plan.rows:,} rows have no reranker score, "
+            f"more than run.max_failed = {allowed} allows: {most}"
+        )

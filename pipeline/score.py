@@ -56,10 +56,9 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Slab], scorer: type) -
     handed = ray.put([(slab, plan.columns) for slab in slabs])
     smallest, largest = config.workers.count
     dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
-        prompted_slab,
+        partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
         batch_size=1,
         batch_format="pyarrow",
-        fn_kwargs={"slabs": handed, "config": config, "scores": checked.scores},
     )
     dataset = dataset.map_batches(
         scorer,
@@ -83,8 +82,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Slab], scorer: type) -
         num_gpus=actor_gpus(config),
         num_cpus=actor_cpus(config),
     )
-    for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield from batch.to_pylist()
+    yield from dataset.iter_rows()
 
 
 def _threads(config: Config) -> int | None:

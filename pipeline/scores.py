@@ -4,7 +4,9 @@ The rows of a file lie in hash buckets of their query id, one row group a bucket
 queries from every file and nothing else. Files hold no texts.
 """
 
+import json
 import zlib
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -81,15 +83,18 @@ def put_scores(
     figures: dict[str, float],
 ) -> pa.Table:
     """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver."""
-    kinds = unit.rows["kind"].to_pylist() if unit.rows is not None else []
-    failed = sum(isinstance(score, Unscored) for score in scores) + kinds.count(PERMANENT)
-    if unit.rows is not None:
+    rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
+    if len(rows):
         folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, files[unit.name], buckets))
+    kinds = rows["kind"].to_pylist()
+    unscored = [score.reason for score in scores if isinstance(score, Unscored)]
+    reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
     line = {
         "unit": unit.name,
-        "rows": len(kinds),
-        "failed": failed,
+        "rows": len(rows),
+        "failed": len(unscored) + kinds.count(PERMANENT),
         "rejected": kinds.count(REJECT),
+        "reasons": json.dumps(dict(reasons)),
         "truncated": unit.truncated,
     }
     return pa.Table.from_pylist([line | figures])

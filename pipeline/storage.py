@@ -27,13 +27,13 @@ def is_local(url: str) -> bool:
 
 
 def full_name(fs: Any, path: str) -> str:
-    """The name by which `open_url` finds a path of this file system again; a local path stays as people write it."""
-    return path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
+    """The one name by which `open_url` finds a path of this file system again; a local path has no protocol."""
+    return "/" + os.path.normpath(path).lstrip("/") if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
 
 
 def absolute(url: str) -> str:
     """A path or URL in the one form under which every process finds it."""
-    return full_name(*open_url(url)).rstrip("/")
+    return full_name(*open_url(url)).rstrip("/") or "/"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Folder:
         return Folder(self.path(name))
 
     def files(self, prefix: str = "") -> dict[str, int]:
-        """Name -> size of all files below this folder that start with `prefix`, sorted; none where there is no folder."""
+        """Name -> size of all files below this folder that start with `prefix`, sorted; none without a folder."""
         fs, root = open_url(self.url)
         start = root.rstrip("/") + "/"
         folder, _, prefix = prefix.rpartition("/")
@@ -96,14 +96,16 @@ class Folder:
     def delete(self, names: list[str]) -> None:
         """Deletes files; one that is gone already is fine."""
         fs, root = open_url(self.url)
-        if isinstance(fs, LocalFileSystem):
-            for name in names:
-                try:
-                    os.unlink(f"{root}/{name}")
-                except FileNotFoundError:
-                    continue
-        elif names:
-            fs.rm([f"{root}/{name}" for name in names])
+        paths = [f"{root}/{name}" for name in names]
+        if isinstance(fs, S3FileSystem):
+            if paths:
+                fs.rm(paths)  # a thousand a request
+            return
+        for path in paths:
+            try:
+                fs.rm_file(path)
+            except FileNotFoundError:
+                continue
 
 
 def _write_local(path: str, data: bytes, place: Any) -> None:

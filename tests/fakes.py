@@ -21,3 +21,12 @@ class KnownScorer:
 def known_score(sequences: list[list[int]]) -> float:
     """A number in [0, 1) that depends on the token ids alone."""
     return zlib.crc32(repr(sequences).encode()) / 2**32
+
+
+class FreeScorer(KnownScorer):
+    """Gives every pair the same score at no cost, for measures of everything around the engine."""
+
+    async def __call__(self, batch: Any) -> Any:
+        unit = self._unpack(batch)
+        figures = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0, "seconds": 0.0}
+        return self._put(unit, [0.5] * len(unit.prompts), figures)

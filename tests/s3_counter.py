@@ -49,18 +49,17 @@ def recorded(forbidden: str = "") -> Iterator[Requests]:
     serve = DomainDispatcherApplication.__call__
 
     def counted(app: Any, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        path = environ["PATH_INFO"]
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if forbidden and path.startswith(forbidden):
             start_response("403 Forbidden", [("Content-Type", "application/xml")])
-            body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            body = b"" if method == "HEAD" else b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>"
         else:
             with lock:  # moto's put-if-absent is a check and then a put; S3's is one step
                 body = b"".join(serve(app, environ, start_response))
         asked = environ.get("HTTP_RANGE", "").removeprefix("bytes=").split("-")
         bounds = (int(asked[0]), int(asked[1])) if len(asked) == 2 and all(asked) else None
-        sent = 0 if environ["REQUEST_METHOD"] == "HEAD" else len(body)
         headers = {name.removeprefix("HTTP_"): str(value) for name, value in environ.items() if name.startswith("HTTP")}
-        requests.all.append(Request(environ["REQUEST_METHOD"], path, bounds, sent, headers))
+        requests.all.append(Request(method, path, bounds, 0 if method == "HEAD" else len(body), headers))
         return [body]
 
     with patch.object(DomainDispatcherApplication, "__call__", counted):

@@ -75,7 +75,7 @@ class Reranker:
     """A family of rerankers: declared data and two short functions.
 
     shared: the side of the pair that comes first in the prompt, so that neighbours can share its prefix.
-    unit_rows: pairs in a unit of work, about a minute of one worker; a killed worker loses at most what it had in flight.
+    unit_rows: pairs in a unit of work, about a minute of one worker; a killed worker loses at most those in flight.
     prompt: pairs -> prompts, or why a pair cannot have one.
     score: settings and the replies to a pair's sequences -> its score, or why it has none.
     """

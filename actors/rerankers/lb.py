@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from actors.chat import chat_prompts
+from actors import chat
 from actors.rerankers.contract import Pair, Prompt, Reply, Request, Reranker, Settings, Unscored
 from actors.tokens import DOC, QUERY, Encoder
 
@@ -35,11 +35,11 @@ class LB(Settings):
 
 def prompt(encoder: Encoder, settings: LB, pairs: list[Pair]) -> list[Prompt | Unscored]:
     room = encoder.limit - RERANKER.request.max_tokens
-    return chat_prompts(encoder, MESSAGES, pairs, room, settings.max_query_tokens, settings.max_doc_tokens)
+    return chat.chat_prompts(encoder, MESSAGES, pairs, room, settings.max_query_tokens, settings.max_doc_tokens)
 
 
 def score(settings: LB, replies: list[Reply]) -> float | Unscored:
-    p = np.exp(replies[0].label_logprobs)
+    p = np.exp(np.asarray(replies[0].label_logprobs))
     match settings.score:
         case "card":
             return float(GRADES @ p)

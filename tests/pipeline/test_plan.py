@@ -1,0 +1,270 @@
+"""pipeline/plan.py: every row of the input in exactly one unit, in order, and the same units for ever."""
+
+import random
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import parquet
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.inputs import InputFile, list_inputs
+from pipeline.parquet import read_footer
+from pipeline.plan import Plan, Slab, check_unchanged, first_schema, make_plan
+from pipeline.read import read_units
+
+RANDOM = random.Random(7)
+Make = Callable[..., Config]
+SCHEMA = pa.schema({"query": pa.string(), "doc": pa.string(), "score": pa.float64(), "unused": pa.string()})
+
+
+def pairs(rows: int, doc_bytes: int = 20) -> dict[str, list[Any]]:
+    """Columns in use, and one that is not. No two documents are equal, so no dictionary makes them small."""
+    return {
+        "query": [f"query {i // 10}" for i in range(rows)],
+        "doc": [RANDOM.randbytes(doc_bytes // 2).hex() for _ in range(rows)],
+        "score": [i / 7 for i in range(rows)],
+        "unused": [RANDOM.randbytes(100).hex() for _ in range(rows)],
+    }
+
+
+def planned(config: Config, unit_rows: int = 100) -> Plan:
+    return make_plan(config, list_inputs(config.input.path), unit_rows)
+
+
+def slabs(plan: Plan) -> Iterator[Slab]:
+    return (plan.slab(bounds) for bounds in plan.slab_bounds())
+
+
+def rows_of_units(plan: Plan) -> dict[str, list[int]]:
+    """File -> the rows of its units, in the order of the plan."""
+    rows: dict[str, list[int]] = {}
+    for slab in slabs(plan):
+        for unit in slab.units:
+            rows.setdefault(slab.path, []).extend(range(unit.start, unit.stop))
+    return rows
+
+
+# Slabs and units
+
+
+def test_a_small_file_is_one_slab_and_its_units_are_runs_of_rows(write_pairs: Any, make_config: Make) -> None:
+    path = write_pairs(row_group_size=40, **pairs(250))
+    (slab,) = slabs(planned(make_config(path), unit_rows=100))
+    assert (slab.path, slab.size, slab.first_row) == (path, Path(path).stat().st_size, 0)
+    assert slab.row_groups == range(7)
+    assert slab.units == [("000000-0000", 0, 100), ("000000-0001", 100, 200), ("000000-0002", 200, 250)]
+
+
+@pytest.mark.parametrize("slab_bytes", [1, 5_000, 20_000, 2**28])
+@pytest.mark.parametrize("unit_rows", [1, 7, 64, 10_000])
+def test_every_row_of_every_file_is_in_one_unit_in_order(
+    write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch, slab_bytes: int, unit_rows: int
+) -> None:
+    monkeypatch.setattr(parquet, "SLAB_BYTES", slab_bytes)
+    sizes = {"a.parquet": (500, 50), "b.parquet": (0, 1), "c.parquet": (1, 1), "d.parquet": (333, 100)}
+    paths = {write_pairs(name, group, **pairs(rows)): rows for name, (rows, group) in sizes.items()}
+    made = planned(make_config(list(paths)), unit_rows)
+    assert rows_of_units(made) == {path: list(range(rows)) for path, rows in paths.items() if rows}
+    assert made.rows == sum(paths.values())
+    assert made.units["start"].to_pylist() == [unit.start for slab in slabs(made) for unit in slab.units]
+
+
+def test_units_stay_inside_their_slab_and_their_bound(
+    write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "SLAB_BYTES", 5_000)
+    path = write_pairs(row_group_size=50, **pairs(1000))
+    made = planned(make_config(path), unit_rows=64)
+    for slab in slabs(made):
+        assert slab.units[0].start == slab.first_row == 50 * slab.row_groups[0]
+        assert slab.units[-1].stop == 50 * (slab.row_groups[-1] + 1)
+        assert all(unit.stop - unit.start == 64 for unit in slab.units[:-1])
+        assert 0 < slab.units[-1].stop - slab.units[-1].start <= 64
+    names = [unit.name for slab in slabs(made) for unit in slab.units]
+    assert len(set(names)) == len(names) and names == sorted(names)
+
+
+def test_a_slab_takes_row_groups_up_to_the_bound_of_the_columns_in_use(
+    write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_pairs(row_group_size=50, **pairs(1000))
+    footer, _ = read_footer(path, Path(path).stat().st_size)
+    groups = [footer.row_group(i) for i in range(20)]
+    in_use = [sum(group.column(i).total_uncompressed_size for i in range(3)) for group in groups]
+    monkeypatch.setattr(parquet, "SLAB_BYTES", sum(in_use[:4]))
+    made = list(slabs(planned(make_config(path))))
+    assert made[0].row_groups == range(4)
+    for slab, after in pairwise(made):
+        assert sum(in_use[i] for i in slab.row_groups) <= sum(in_use[:4])
+        assert sum(in_use[i] for i in [*slab.row_groups, after.row_groups[0]]) > sum(in_use[:4])
+
+
+def test_a_row_group_above_the_bound_is_a_slab_of_its_own(
+    tmp_path: Path, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "SLAB_BYTES", 10_000)
+    with pq.ParquetWriter(tmp_path / "pairs.parquet", SCHEMA) as writer:
+        for rows in (50, 50, 1000, 50):
+            writer.write_table(pa.table(pairs(rows), SCHEMA))
+    made = list(slabs(planned(make_config(str(tmp_path / "pairs.parquet")))))
+    assert [slab.row_groups for slab in made] == [range(0, 2), range(2, 3), range(3, 4)]
+    assert [slab.first_row for slab in made] == [0, 100, 1100]
+
+
+def test_the_bound_holds_for_columns_with_dots_in_their_names(
+    write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "SLAB_BYTES", 5_000)
+    columns = pairs(1000)
+    columns["text.body"] = columns.pop("doc")
+    path = write_pairs(row_group_size=50, **columns)
+    assert len(list(slabs(planned(make_config(path, input={"columns": {"doc": "text.body"}}))))) > 5
+
+
+def test_the_ranges_of_a_slab_hold_its_columns_and_the_footer(write_pairs: Any, make_config: Make) -> None:
+    path = write_pairs(row_group_size=100, **pairs(300))
+    size = Path(path).stat().st_size
+    footer, begin = read_footer(path, size)
+    (slab,) = slabs(planned(make_config(path)))
+    fetched = {at for start, stop in slab.ranges for at in range(start, stop)}
+    for chunk in parquet.chunk_ranges(footer, range(3), ["query", "doc", "score"]):
+        assert fetched.issuperset(range(*chunk))
+    assert fetched.issuperset(range(begin, size))
+    unused = {at for chunk in parquet.chunk_ranges(footer, range(3), ["unused"]) for at in range(*chunk)}
+    assert not fetched & unused
+
+
+# Rows that are not there
+
+
+def test_a_file_without_rows_is_in_the_plan_and_has_no_units(write_pairs: Any, make_config: Make) -> None:
+    empty, full = write_pairs("a.parquet", **pairs(0)), write_pairs("b.parquet", **pairs(5))
+    made = planned(make_config([empty, full]))
+    assert rows_of_units(made) == {full: [0, 1, 2, 3, 4]}
+    assert made.places() == {0: (empty, Path(empty).stat().st_size), 1: (full, Path(full).stat().st_size)}
+    check_unchanged(made, list_inputs([empty, full]))
+
+
+def test_an_input_without_rows_has_a_plan_without_slabs(write_pairs: Any, make_config: Make) -> None:
+    made = planned(make_config(write_pairs(**pairs(0))))
+    assert (made.rows, made.slab_bounds(), len(made.units)) == (0, [], 0)
+    assert Plan.from_bytes(made.to_bytes()).slab_bounds() == []
+
+
+@pytest.mark.parametrize("slab_bytes", [1, 2**28])
+def test_row_groups_without_rows_are_passed_over(
+    tmp_path: Path, make_config: Make, monkeypatch: pytest.MonkeyPatch, slab_bytes: int
+) -> None:
+    monkeypatch.setattr(parquet, "SLAB_BYTES", slab_bytes)
+    path = tmp_path / "pairs.parquet"
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        for rows in (0, 3, 0, 4, 0, 0, 5, 0):
+            writer.write_table(pa.table(pairs(rows), SCHEMA))
+    assert pq.read_metadata(path).num_row_groups == 8
+    made = planned(make_config(str(path)))
+    assert rows_of_units(made) == {str(path): list(range(12))}
+    assert [slab.row_groups[0] for slab in slabs(made)] == ([1, 3, 6] if slab_bytes == 1 else [1])
+    read = [
+        row for slab in slabs(made) for _, unit in read_units(slab, made.columns) for row in unit["row"].to_pylist()
+    ]
+    assert read == list(range(12))
+
+
+# The plan that is kept
+
+
+def test_a_plan_comes_back_from_its_bytes(write_pairs: Any, make_config: Make) -> None:
+    empty, full = write_pairs("a.parquet", **pairs(0)), write_pairs("b.parquet", 30, **pairs(250))
+    made = planned(make_config([empty, full]))
+    back = Plan.from_bytes(made.to_bytes())
+    assert back.table.equals(made.table)
+    assert (back.columns, back.id, back.rows) == (made.columns, made.id, 250)
+    assert list(slabs(back)) == list(slabs(made))
+    assert back.places() == made.places()
+
+
+def test_two_plans_of_one_input_are_told_apart(write_pairs: Any, make_config: Make) -> None:
+    config = make_config(write_pairs(**pairs(5)))
+    assert planned(config).id != planned(config).id
+
+
+def test_files_of_a_plan_keep_the_order_of_the_input(write_pairs: Any, make_config: Make) -> None:
+    b, a = write_pairs("b.parquet", **pairs(3)), write_pairs("a.parquet", **pairs(3))
+    assert [path for path, _ in planned(make_config([b, a])).places().values()] == [b, a]
+
+
+@pytest.fixture
+def three(write_pairs: Any) -> list[str]:
+    return [write_pairs(f"in/{name}.parquet", **pairs(3)) for name in "abc"]
+
+
+def test_an_unchanged_input_goes_on(three: list[str], make_config: Make) -> None:
+    made = planned(make_config(three))
+    check_unchanged(made, list_inputs(three))
+    check_unchanged(made, list_inputs(three[::-1]))
+
+
+def test_a_changed_input_is_refused_by_the_name_of_the_file(three: list[str], make_config: Make) -> None:
+    made, (a, b, c) = planned(make_config(three)), list_inputs(three)
+    changes = {
+        f"{b.path}: has changed since": [a, InputFile(b.path, b.size, "another version"), c],
+        f"{b.path}: is gone since": [a, c],
+        f"{three[0]}.d.parquet: is new since": [a, b, c, InputFile(f"{three[0]}.d.parquet", 1, "1")],
+    }
+    for line, files in changes.items():
+        with pytest.raises(UsageError) as error:
+            check_unchanged(made, files)
+        assert str(error.value).startswith(f"{line} the scores under this output were begun")
+
+
+def test_a_file_of_another_size_has_changed(three: list[str], make_config: Make, write_pairs: Any) -> None:
+    made = planned(make_config(three))
+    write_pairs("in/c.parquet", **pairs(4))
+    with pytest.raises(UsageError, match=r"in/c\.parquet: has changed"):
+        check_unchanged(made, list_inputs(three))
+
+
+# What cannot be planned
+
+
+def test_the_plan_reads_the_columns_of_the_first_file(write_pairs: Any, make_config: Make) -> None:
+    plain = write_pairs("plain.parquet", **pairs(3))
+    with_ids = write_pairs("ids.parquet", query_id=["q"] * 3, doc_id=["a", "b", "c"], **pairs(3))
+    assert planned(make_config(plain)).columns == {"query": "query", "doc": "doc", "score": "score"}
+    assert set(planned(make_config(with_ids)).columns) == {"query_id", "query", "doc_id", "doc", "score"}
+
+
+def test_ids_come_from_one_source_in_all_files(write_pairs: Any, make_config: Make) -> None:
+    plain = write_pairs("plain.parquet", **pairs(3))
+    with_ids = write_pairs("ids.parquet", doc_id=["a", "b", "c"], **pairs(3))
+    with pytest.raises(
+        UsageError, match=r"ids\.parquet: has a column 'doc_id' for doc_id, but .*plain\.parquet has none"
+    ):
+        planned(make_config([plain, with_ids]))
+    with pytest.raises(UsageError, match=r"plain\.parquet: has no column 'doc_id' \(input\.columns\.doc_id\)"):
+        planned(make_config([with_ids, plain]))
+
+
+def test_the_first_file_that_cannot_be_used_is_named(write_pairs: Any, make_config: Make, tmp_path: Path) -> None:
+    good = write_pairs("good.parquet", **pairs(3))
+    ints = write_pairs("ints.parquet", **pairs(3) | {"doc": [1, 2, 3]})
+    (tmp_path / "junk.parquet").write_bytes(b"junk")
+    junk = str(tmp_path / "junk.parquet")
+    with pytest.raises(UsageError, match=r"ints\.parquet: column 'doc' .* is int64, not a text"):
+        planned(make_config([good, ints, junk]))
+    with pytest.raises(UsageError, match=r"junk\.parquet: not a Parquet file"):
+        planned(make_config([good, junk, ints]))
+    with pytest.raises(UsageError, match=r"junk\.parquet: not a Parquet file"):
+        first_schema(list_inputs([junk])[0])
+
+
+def test_a_file_that_went_after_it_was_listed_is_named(write_pairs: Any, make_config: Make, tmp_path: Path) -> None:
+    gone = InputFile(str(tmp_path / "gone.parquet"), 100, "1")
+    with pytest.raises(UsageError, match=r"gone\.parquet"):
+        make_plan(make_config(gone.path), [gone], 100)

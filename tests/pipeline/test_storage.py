@@ -1,0 +1,273 @@
+"""pipeline/storage.py: put, read, list and delete on local disk, in memory and on S3."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import pytest
+
+from pipeline import storage
+from pipeline.storage import Folder, absolute, is_local, open_url
+from tests.s3_counter import recorded
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    """A folder that nobody has made yet."""
+    if request.param == "s3":
+        request.getfixturevalue("s3_server")
+    url = {"local": str(tmp_path), "memory": "memory://", "s3": "s3://bucket"}[request.param]
+    return Folder(f"{url}/{uuid4().hex}")
+
+
+# On every store
+
+
+def test_what_was_put_is_read_and_listed(folder: Folder) -> None:
+    assert folder.files() == {}
+    folder.put("manifest.json", b"{}")
+    folder.put("ranked/part-0.parquet", b"part")
+    folder.put("empty", b"")
+    assert folder.read("ranked/part-0.parquet") == b"part"
+    assert folder.read("empty") == b""
+    assert folder.files() == {"empty": 0, "manifest.json": 2, "ranked/part-0.parquet": 4}
+    assert list(folder.files()) == sorted(folder.files())
+
+
+def test_put_replaces_and_put_new_keeps_the_first(folder: Folder) -> None:
+    assert folder.put_new("unit.parquet", b"first") is True
+    assert folder.put_new("unit.parquet", b"second") is False
+    assert folder.read("unit.parquet") == b"first"
+    folder.put("unit.parquet", b"third")
+    assert folder.read("unit.parquet") == b"third"
+    folder.put("unit.parquet", b"fourth")
+    assert folder.read("unit.parquet") == b"fourth"
+    assert folder.put_new("unit.parquet", b"fifth") is False
+    assert folder.files() == {"unit.parquet": 6}
+
+
+def test_a_file_that_is_not_there_is_an_error(folder: Folder) -> None:
+    with pytest.raises(FileNotFoundError):
+        folder.read("_SUCCESS")
+    folder.put("manifest.json", b"{}")
+    with pytest.raises(FileNotFoundError):
+        folder.read("_SUCCESS")
+
+
+def test_deleted_files_are_gone_and_one_that_was_not_there_is_fine(folder: Folder) -> None:
+    for name in ("a", "b", "below/c"):
+        folder.put(name, b"1")
+    folder.delete(["a", "below/c", "never"])
+    assert folder.files() == {"b": 1}
+    folder.delete(["never"])
+    folder.delete([])
+    assert folder.files() == {"b": 1}
+
+
+def test_a_deleted_file_can_be_put_new(folder: Folder) -> None:
+    folder.put_new("unit.parquet", b"old")
+    folder.delete(["unit.parquet"])
+    assert folder.put_new("unit.parquet", b"new") is True
+    assert folder.read("unit.parquet") == b"new"
+
+
+def test_files_are_those_whose_names_start_with_the_prefix(folder: Folder) -> None:
+    names = ["000001-0000", "000001-0001", "000002-0000", "scores/a/1", "scores/a/2", "scores/b/1", "scoresheet"]
+    for name in names:
+        folder.put(name, b"1")
+    for prefix in (
+        "",
+        "000001",
+        "000001-",
+        "scores",
+        "scores/",
+        "scores/a",
+        "scores/a/",
+        "scores/a/2",
+        "none",
+        "none/",
+    ):
+        assert list(folder.files(prefix)) == [name for name in names if name.startswith(prefix)], prefix
+
+
+def test_a_folder_below_is_the_same_files_by_shorter_names(folder: Folder) -> None:
+    below = folder.below("scores/4e38")
+    below.put("plan.parquet", b"plan")
+    assert folder.files() == {"scores/4e38/plan.parquet": 4}
+    assert below.files() == {"plan.parquet": 4}
+    assert below.path("plan.parquet") == f"{folder.url}/scores/4e38/plan.parquet"
+
+
+def test_another_process_would_find_a_file_by_its_path(folder: Folder) -> None:
+    folder.put("part.parquet", b"part")
+    fs, path = open_url(absolute(folder.path("part.parquet")))
+    assert fs.cat_file(path) == b"part"
+
+
+def test_a_listing_is_never_an_old_one(folder: Folder) -> None:
+    assert folder.files() == {}
+    fs, path = fsspec.core.url_to_fs(folder.path("other.parquet"), skip_instance_cache=True)
+    fs.makedirs(fs._parent(path), exist_ok=True)
+    fs.pipe_file(path, b"1")  # by somebody else
+    assert folder.files() == {"other.parquet": 1}
+
+
+@pytest.mark.parametrize("folder", ["local", "s3"], indirect=True)
+def test_of_many_that_put_at_once_one_wins(folder: Folder) -> None:
+    folder.put("made", b"")
+    for attempt in range(5):
+        barrier = Barrier(8)
+
+        def put(writer: int, name: str = f"unit-{attempt}", barrier: Barrier = barrier) -> bool:
+            barrier.wait()
+            return folder.put_new(name, b"%d" % writer * 10_000)
+
+        with recorded() if "s3:" in folder.url else open(os.devnull), ThreadPoolExecutor(8) as pool:
+            won = list(pool.map(put, range(8)))
+        assert won.count(True) == 1
+        assert folder.read(f"unit-{attempt}") == b"%d" % won.index(True) * 10_000
+    assert len(folder.files()) == 6
+
+
+# Local disk
+
+
+class DiskFull(OSError):
+    pass
+
+
+@pytest.mark.parametrize("put, name", [("put", "standing"), ("put_new", "new")])
+@pytest.mark.parametrize("step", ["fdopen", "write", "fsync", "link or replace"])
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, put: str, name: str
+) -> None:
+    folder = Folder(str(tmp_path))
+    folder.put("standing", b"standing")
+
+    def full(*unused: Any, **unused_too: Any) -> None:
+        raise DiskFull(28, "No space left on device")
+
+    if step == "write":
+        monkeypatch.setattr(storage.os, "fdopen", _Unwritable)
+    else:
+        call = step if "or" not in step else {"put": "replace", "put_new": "link"}[put]
+        monkeypatch.setattr(storage.os, call, full)
+    with pytest.raises(DiskFull):
+        getattr(folder, put)(name, b"other")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["standing"]
+    assert folder.read("standing") == b"standing"
+
+
+class _Unwritable:
+    """A file on a full disk."""
+
+    def __init__(self, handle: int, mode: str):
+        self._handle = handle
+
+    def __enter__(self) -> "_Unwritable":
+        return self
+
+    def __exit__(self, *unused: Any) -> None:
+        os.close(self._handle)
+
+    def write(self, data: bytes) -> None:
+        raise DiskFull(28, "No space left on device")
+
+
+def test_no_temporary_file_stays(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    folder.put("a", b"1")
+    folder.put_new("b", b"1")
+    folder.put_new("b", b"2")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0o027, 0o640)])
+def test_permissions_follow_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        Folder(str(tmp_path)).put("put", b"1")
+        Folder(str(tmp_path)).put_new("put_new", b"1")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("put", "put_new")] == [mode, mode]
+
+
+def test_puts_in_threads_leave_the_umask_as_it_was(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        folder = Folder(str(tmp_path))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda i: folder.put_new(f"{i}", b"1"), range(400)))
+        after = os.umask(0o027)
+    finally:
+        os.umask(before)
+    assert after == 0o027
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+
+def test_a_local_path_has_one_absolute_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = str(tmp_path / "out")
+    for name in ("out", "./out/", f"{out}/", f"file://{out}", f"/{tmp_path}//a/../out"):
+        assert absolute(name) == out
+    assert absolute("/") == "/"
+
+
+# S3
+
+
+def test_put_new_asks_s3_for_put_if_absent_in_one_request(s3_server: str) -> None:
+    folder = Folder(f"s3://bucket/{uuid4().hex}")
+    with recorded() as requests:
+        folder.put_new("unit", b"1")
+        folder.put_new("unit", b"2")
+        folder.put("unit", b"3")
+    assert [(request.method, request.headers.get("IF_NONE_MATCH")) for request in requests.all] == [
+        ("PUT", "*"),
+        ("PUT", "*"),
+        ("PUT", None),
+    ]
+
+
+def test_a_file_too_big_for_one_request_is_put_new_too(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """s3fs cuts at 100 MB; here it is told to cut at 10, with S3's smallest parts, to the same code."""
+    folder = Folder(f"s3://bucket/{uuid4().hex}")
+    fs, _ = open_url(folder.url)
+    monkeypatch.setattr(fs, "pipe_file", partial(fs.pipe_file, chunksize=5 * 2**20))
+    with recorded() as requests:
+        assert folder.put_new("unit", b"a" * 11 * 2**20) is True
+        assert folder.put_new("unit", b"b" * 11 * 2**20) is False
+    assert folder.read("unit") == b"a" * 11 * 2**20
+    assert [request.method for request in requests.all].count("PUT") == 6  # parts
+
+
+def test_a_bucket_that_is_not_there_is_an_error(s3_server: str) -> None:
+    folder = Folder("s3://no-such-bucket/out")
+    for put in (folder.put, folder.put_new):
+        with pytest.raises(FileNotFoundError):
+            put("unit", b"1")
+
+
+def test_a_refusal_is_told_from_a_file_that_is_there(s3_server: str) -> None:
+    folder = Folder("s3://bucket/refused")
+    with recorded(forbidden="/bucket/refused"):
+        with pytest.raises(PermissionError):
+            folder.put_new("unit", b"1")
+        with pytest.raises(PermissionError):
+            folder.read("unit")
+
+
+# URLs
+
+
+def test_stores_are_known_by_their_protocol() -> None:
+    assert [is_local(url) for url in ("out", "/out", "file:///out", "memory://out")] == [True, True, True, False]
+    with pytest.raises(ValueError, match="nosuchprotocol"):
+        open_url("nosuchprotocol://bucket/out")
