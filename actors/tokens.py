@@ -62,10 +62,8 @@ class Encoder:
         if max_tokens < 1:
             return ""
         while len(offsets := self._plain.encode(text, add_special_tokens=False).offsets) > max_tokens:
-            # Tokens that share a character each claim it whole, and some tokenizers count no whitespace to a token.
-            # What is left may be split in another way than before, so it is looked at again.
-            end = min(offsets[max_tokens - 1][1], offsets[max_tokens][0])
-            text = text[: min(end, len(text) - 1)]
+            # What is left may come to more tokens than it had in the longer text, so it is looked at again.
+            text = text[: min(offsets[max_tokens][0], len(text) - 1)]
         return text
 
     def template(self, messages: list[dict[str, str]]) -> list[int | str]:

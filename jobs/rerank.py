@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from pipeline.check import check
 from pipeline.config import load
-from pipeline.errors import RunError
+from pipeline.errors import RunError, root_cause
 from pipeline.run import rerank
 
 
@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
         config = load(options.config, options.overrides)
         if options.check:
             checked = check(config)
-            files = f"{len(checked.files)} input files, the first one's footer read"
-            print(f"{options.config}: good; fingerprint {checked.fingerprint}, {files}")
+            print(f"{options.config}: good; {len(checked.files)} input files, fingerprint {checked.fingerprint}")
+            print("not checked: footers after the first, whether vLLM can load the weights, free GPUs")
             return 0
         figures = rerank(config)
     except RunError as error:
@@ -46,8 +46,7 @@ def main(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         traceback.print_exc()
-        line = (str(error).strip() or repr(error)).splitlines()[-1]  # of a Ray error, what the worker raised
-        print(f"rayrank: {line}; the same command goes on from here", file=sys.stderr)
+        print(f"rayrank: {root_cause(error)}; the same command goes on from here", file=sys.stderr)
         return 1
     print(json.dumps(figures))
     return 0

@@ -1,6 +1,9 @@
 """Errors that end a run, each with the exit code `jobs/rerank.py` gives for it."""
 
 
+import re
+
+
 class RunError(Exception):
     """A run ends with one clear line: the message. Anything else is a bug and shows its traceback."""
 
@@ -22,3 +25,14 @@ class TooManyFailed(RunError):
 def one_line(error: BaseException) -> str:
     """What an error says, without line breaks."""
     return " ".join(str(error).split())
+
+
+def root_cause(error: BaseException) -> str:
+    """The one line of an error that says what went wrong.
+
+    Ray's errors hold the traceback of the worker as text, with its own remarks around it: the last line of it that
+    names an exception, other than one of Ray's, is the one to show.
+    """
+    named = [line for line in str(error).splitlines() if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
+    raised = [line for line in named if not line.startswith("ray.")]
+    return raised[-1] if raised else f"{type(error).__name__}: {one_line(error)}"

@@ -39,6 +39,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, minilm: str, s3_server: str)
     write("nested-id.parquet", PAIRS | {"doc_id": [{"id": 1}, {"id": 2}]})
     write("no-doc.parquet", {"query": ["q"], "score": [1.0]})
     write("result/ranked/part.parquet", PAIRS)
+    write("day[1]/a.parquet", PAIRS)
     write("shards/a.parquet", PAIRS)
     write("shards/b.parquet", {"query": ["q"], "text": ["a"], "score": [1.0]})
     write("types/a.parquet", PAIRS)
@@ -184,6 +185,10 @@ WRONG = {
         "input.path={place}/shards output.path={place}/shards/out",
         "output.path = '{place}/shards/out' lies in input.path = '{place}/shards'",
     ),
+    "output inside an input whose name looks like a glob": (
+        "input.path={place}/day[1] output.path={place}/day[1]/out",
+        "output.path = '{place}/day[1]/out' lies in input.path = '{place}/day[1]'",
+    ),
     "output where the input's glob finds it": (
         "input.path={place}/s* output.path={place}/scored/out",
         "output.path = '{place}/scored/out' lies in input.path = '{place}/s*'",
@@ -193,8 +198,8 @@ WRONG = {
         "output.path = '{place}/shards' lies in input.path = '{place}/shards/'",
     ),
     "input inside the output": (
-        "input.path=/{place}/result/ranked output.path={place}/result",
-        "output.path = '{place}/result' lies in input.path = '/{place}/result/ranked', or that in it",
+        "input.path=/{place}/result/ranked/part.parquet output.path={place}/result",
+        "output.path = '{place}/result' lies in input.path = '/{place}/result/ranked/part.parquet', or that in it",
     ),
     # the model and the engine
     "missing model": ("reranker.model={place}/missing", "reranker.model = '{place}/missing': no such folder"),

@@ -113,6 +113,16 @@ def test_a_file_written_again_has_another_version(root: str) -> None:
     assert {path for path in before if before[path] != after[path]} == {f"{root}/pairs.parquet"}
 
 
+@pytest.mark.parametrize("asked", ["new", "new/*.parquet"])
+def test_a_listing_is_never_an_old_one(root: str, asked: str) -> None:
+    fs, folder = fsspec.core.url_to_fs(f"{root}/new", skip_instance_cache=True)  # somebody else
+    fs.makedirs(folder, exist_ok=True)
+    for name in ("a", "b"):
+        fs.pipe_file(f"{folder}/{name}.parquet", b"1")
+        assert list_inputs([f"{root}/{asked}"])[-1].path == f"{root}/new/{name}.parquet"
+    fs.rm(folder, recursive=True)
+
+
 def test_names_of_one_local_file_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.parquet").write_bytes(b"1")
     monkeypatch.chdir(tmp_path)

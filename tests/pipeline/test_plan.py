@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import parquet
+from pipeline import parquet, plan
 from pipeline.config import Config
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.parquet import read_footer
 from pipeline.plan import Plan, Slab, check_unchanged, first_schema, make_plan
@@ -37,14 +37,14 @@ def planned(config: Config, unit_rows: int = 100) -> Plan:
     return make_plan(config, list_inputs(config.input.path), unit_rows)
 
 
-def slabs(plan: Plan) -> Iterator[Slab]:
-    return (plan.slab(bounds) for bounds in plan.slab_bounds())
+def slabs(made: Plan) -> Iterator[Slab]:
+    return (made.slab(bounds) for bounds in made.slab_bounds())
 
 
-def rows_of_units(plan: Plan) -> dict[str, list[int]]:
+def rows_of_units(made: Plan) -> dict[str, list[int]]:
     """File -> the rows of its units, in the order of the plan."""
     rows: dict[str, list[int]] = {}
-    for slab in slabs(plan):
+    for slab in slabs(made):
         for unit in slab.units:
             rows.setdefault(slab.path, []).extend(range(unit.start, unit.stop))
     return rows
@@ -268,3 +268,15 @@ def test_a_file_that_went_after_it_was_listed_is_named(write_pairs: Any, make_co
     gone = InputFile(str(tmp_path / "gone.parquet"), 100, "1")
     with pytest.raises(UsageError, match=r"gone\.parquet"):
         make_plan(make_config(gone.path), [gone], 100)
+
+
+def test_a_store_that_fails_is_no_fault_of_the_input(
+    write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_down(path: str, size: int) -> None:
+        raise OSError(16, "SlowDown: please reduce your request rate")
+
+    monkeypatch.setattr(plan, "read_footer", slow_down)
+    with pytest.raises(RunError, match=r"pairs\.parquet: cannot be read: .*SlowDown") as error:
+        planned(make_config(write_pairs(**pairs(3))))
+    assert error.value.exit_code == 1

@@ -1,0 +1,25 @@
+"""The one line that the person on call reads."""
+
+from pipeline.errors import root_cause
+
+TASK_ERROR = """ray::MapWorker(MapBatches(Scorer)).submit() (pid=1, ip=192.0.2.2)
+  File "/srv/actors/engine.py", line 8, in step
+    raise RuntimeError("out of memory")
+RuntimeError: out of memory
+
+The above exception was the direct cause of the following exception:
+
+ray.exceptions.UserCodeException: UDF failed to process a data block.
+Failed to apply UDF transform after 1/1 attempts (total backoff 0.0s).
+"""
+
+
+def test_of_a_ray_error_what_the_worker_raised() -> None:
+    assert root_cause(Exception(TASK_ERROR)) == "RuntimeError: out of memory"
+    assert root_cause(Exception("The actor died\nvllm.exceptions.VLLMError: no GPU\n")) == (
+        "vllm.exceptions.VLLMError: no GPU"
+    )
+
+
+def test_of_any_other_error_its_kind_and_its_words_on_one_line() -> None:
+    assert root_cause(OSError("disk full:\n  /dev/sda")) == "OSError: disk full: /dev/sda"
