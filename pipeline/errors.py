@@ -1,6 +1,5 @@
 """Errors that end a run, each with the exit code `jobs/rerank.py` gives for it."""
 
-
 import re
 
 

@@ -36,6 +36,7 @@ def prepare(folder: Path, questions_file: Path = QUESTIONS) -> None:
         print(f"{pairs} and {qrels} are there already.")
         return
     start = time.perf_counter()
+    shutil.rmtree(folder / "output", ignore_errors=True)  # it was made from pairs that are about to change
     questions = yaml.safe_load(questions_file.read_text(encoding="utf-8"))
     documents = corpus.documents()
     lines = [f"{query}\t{doc}\t{grade}\n" for query, doc, grade in judgements(questions, documents)]
