@@ -147,7 +147,7 @@ class Engine:
         for index, tokens in enumerate(batch.sequences):
             name = next(self._names)
             try:
-                self._engine.add_request(name, {"prompt_token_ids": tokens}, self._params)
+                self._engine.add_request(name, {"type": "token", "prompt_token_ids": tokens}, self._params)
             except self._refusals as error:  # of a prompt it cannot take, e.g. a longer one than max_model_len
                 batch.put(index, Unscored(f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"))
             else:

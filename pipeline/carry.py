@@ -19,13 +19,25 @@ def carried(config: Config) -> dict[str, str]:
     return {name: config.input.column(name) for name in config.output.columns}
 
 
-def check_carried(columns: dict[str, str], schema: pa.Schema, path: str) -> None:
-    """Raises UsageError where a carried column is not in the input."""
+def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_path: str, first: pa.Schema) -> None:
+    """Raises UsageError where a file lacks a carried column, or has it in another type than the first file."""
     for name, column in columns.items():
-        if column not in schema.names:
+        if (n := schema.names.count(column)) != 1:
+            what = "has no column" if n == 0 else f"has {n} columns named"
+            raise UsageError(f"output.columns: {path} {what} {column!r} for {name!r}; it has {', '.join(schema.names)}")
+        kind, other = _written(schema.field(column)), _written(first.field(column))
+        if kind.type != other.type:
             raise UsageError(
-                f"output.columns: {path} has no column {column!r} for {name!r}; it has {', '.join(schema.names)}"
+                f"output.columns: column {column!r} is {kind.type} in {path}, and {other.type} in {first_path}"
             )
+
+
+def _written(field: pa.Field) -> pa.Field:
+    """The type in which a column is carried: dictionaries by their values, for two files' dictionaries differ, and
+    texts as large strings, for one bucket's may come to more than the 2 GiB that the others can hold."""
+    kind = field.type.value_type if pt.is_dictionary(field.type) else field.type
+    large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    return pa.field(field.name, large.get(kind, kind))
 
 
 def carry(ranked: pa.Table, columns: dict[str, str], files: dict[int, Place]) -> pa.Table:
@@ -33,39 +45,37 @@ def carry(ranked: pa.Table, columns: dict[str, str], files: dict[int, Place]) ->
     file, row = ranked["file"].to_numpy(), ranked["row"].to_numpy()
     order = np.lexsort((row, file))
     names = list(dict.fromkeys(columns.values()))
-    parts = [
-        part for number in np.unique(file) for part in _take(*files[int(number)], np.sort(row[file == number]), names)
-    ]
-    if not parts:  # an empty bucket has the columns too
-        schema = read_footer(*next(iter(files.values())))[0].schema.to_arrow_schema()
-        parts = [_flat(schema.empty_table().select(names))]
+    first = read_footer(*files[min(files)])[0].schema.to_arrow_schema()
+    schema = pa.schema([_written(first.field(name)) for name in names])
+    parts = [schema.empty_table()]
+    for number in np.unique(file).tolist():
+        parts += _take(*files[number], np.sort(row[file == number]), schema)
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
-    table = pa.concat_tables(parts, promote_options="permissive").take(back)
+    table = pa.concat_tables(parts).take(back)
     for name, column in columns.items():
         ranked = ranked.append_column(name, table[column])
     return ranked
 
 
-def _take(path: str, size: int, rows: np.ndarray, columns: list[str]) -> Iterator[pa.Table]:
+def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
     """The given rows (ascending numbers in the file), from the row groups that hold them."""
     footer, begin = read_footer(path, size)
+    check_carried(
+        dict(zip(schema.names, schema.names, strict=True)),
+        path,
+        footer.schema.to_arrow_schema(),
+        "the first file",
+        schema,
+    )
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     for group in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
         groups = range(group, group + 1)
-        chunks = chunk_ranges(footer, groups, columns)
+        chunks = chunk_ranges(footer, groups, schema.names)
         ranges = plan_ranges(chunks, (begin, size), footer.row_group(group).total_byte_size)
         at = int(starts[group])
-        for batch in read_batches(path, size, ranges, groups, columns, BATCH_ROWS):
+        for batch in read_batches(path, size, ranges, groups, schema.names, BATCH_ROWS):
             here = rows[(rows >= at) & (rows < at + len(batch))] - at
-            yield _flat(pa.Table.from_batches([batch.take(pa.array(here))]))
+            yield pa.Table.from_batches([batch.take(pa.array(here))]).select(schema.names).cast(schema)
             at += len(batch)
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    """Dictionaries as their values: two files' dictionaries differ."""
-    for i, field in enumerate(table.schema):
-        if pt.is_dictionary(field.type):
-            table = table.set_column(i, field.name, table[field.name].cast(field.type.value_type))
-    return table

@@ -19,7 +19,7 @@ from pipeline.errors import UsageError, one_line
 from pipeline.fingerprint import WEIGHTS, fingerprint
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
-from pipeline.storage import Folder, absolute
+from pipeline.storage import Folder, absolute, is_local
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def check(config: Config) -> Checked:
     schema = first_schema(files[0])
     columns = present(config, schema)
     check_schema(files[0].path, schema, columns)
-    check_carried(carried(config), schema, files[0].path)
+    check_carried(carried(config), files[0].path, schema, files[0].path, schema)
     _check_output(config)
     _check_engine(config)
     tokens = _load_encoder(config)
@@ -77,6 +77,8 @@ def _absolute(config: Config) -> Config:
 
 def _check_output(config: Config) -> None:
     output = config.output.path
+    if not is_local(output) and any(char in output for char in "*?["):
+        raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
     for path in config.input.path:
         if _overlap(absolute(path), output):
             raise UsageError(

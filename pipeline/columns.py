@@ -48,6 +48,25 @@ def check_schema(path: str, schema: pa.Schema, columns: dict[str, str]) -> None:
             raise UsageError(f"{path}: column {column!r} (input.columns.{name}) is {kind}, not {wants}")
 
 
+def check_same_ids(path: str, schema: pa.Schema, first_path: str, first: pa.Schema, columns: dict[str, str]) -> None:
+    """Raises UsageError where two files' ids would be written in different ways: 1 and 1.0, or ms and us."""
+    for name in ("query_id", "doc_id"):
+        if name in columns:
+            kind, other = schema.field(columns[name]).type, first.field(columns[name]).type
+            if len({_id_form(kind), _id_form(other)} - {None}) > 1:
+                raise UsageError(
+                    f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {other} in {first_path}"
+                )
+
+
+def _id_form(kind: pa.DataType) -> str | None:
+    """How ids of a type are written: whole numbers as their text is; None for a column without values."""
+    if kind == pa.uuid() or pt.is_null(kind):
+        return None if pt.is_null(kind) else "uuid"
+    kind = _decoded(kind)
+    return "plain" if _is_text(kind) or pt.is_integer(kind) else str(kind)
+
+
 def _decoded(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         return kind.storage_type
@@ -61,7 +80,13 @@ def _usable(name: str, kind: pa.DataType) -> bool:
         return _is_text(kind)
     if name == "score":
         return pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
-    return not pt.is_nested(kind)
+    if pt.is_nested(kind):
+        return False
+    try:
+        as_ids(pa.array([], kind))
+    except pa.ArrowException:  # of a time zone that is not known here, say
+        return False
+    return True
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -7,11 +7,13 @@ and reads the parts it names; it finds the whole old result, or the whole new on
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from pipeline.storage import Folder
 
 SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
+PART = re.compile(r"(ranked|rejects)/part-\d+-[0-9a-f]{12}\.parquet")  # what a run writes, and may delete
 
 
 def committed(output: Folder) -> dict[str, Any] | None:
@@ -39,7 +41,8 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
 def sweep(output: Folder, manifest: dict[str, Any]) -> None:
     """Deletes the parts that the standing manifest does not name."""
     named = {*manifest["parts"], *manifest["rejects"]}
-    output.delete([name for folder in ("ranked/", "rejects/") for name in output.files(folder) if name not in named])
+    found = [*output.files("ranked/"), *output.files("rejects/")]
+    output.delete([name for name in found if PART.fullmatch(name) and name not in named])
 
 
 def _hash(data: bytes) -> bytes:

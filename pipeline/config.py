@@ -1,10 +1,12 @@
 """The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +23,8 @@ from pipeline.fusion import METHODS
 
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
 RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
+INTERNAL = ("file", "row")  # what ranked rows are called by until they are written
+USERINFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 
 
 class Section(BaseModel):
@@ -33,8 +37,17 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _without_secrets(url: str) -> str:
+    if USERINFO.search(url):
+        raise ValueError("credentials come from the environment or the machine's role, never from a config")
+    return url
+
+
+Url = Annotated[str, Field(min_length=1), AfterValidator(_without_secrets)]
+
+
 class Input(Section):
-    path: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_listed), Field(min_length=1)]
+    path: Annotated[list[Url], BeforeValidator(_listed), Field(min_length=1)]
     columns: dict[str, str] = {}
 
     @field_validator("columns")
@@ -86,7 +99,7 @@ class Fusion(Section):
 
 
 class Output(Section):
-    path: Annotated[str, Field(min_length=1)]
+    path: Url
     top_k: Annotated[int, Field(ge=1)] | None = None
     columns: list[str] = []
     explain: bool = False
@@ -95,7 +108,7 @@ class Output(Section):
     @classmethod
     def _new(cls, columns: list[str]) -> list[str]:
         for name in columns:
-            if name in RANKED:
+            if name in RANKED + INTERNAL:
                 raise ValueError(f"{name!r} is already a column of the output")
         if len(set(columns)) < len(columns):
             raise ValueError("a column is named twice")
@@ -142,7 +155,9 @@ class Config(Section):
     @field_validator("engine")
     @classmethod
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
-        for name in ("model", "revision", "runner", "trust_remote_code"):
+        if "hf_token" in engine:
+            raise ValueError("engine.hf_token: secrets come from the environment (HF_TOKEN), never from a config")
+        for name in ("model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code"):
             if name in engine:
                 raise ValueError(f"engine.{name} = {engine[name]!r}: is set by the reranker section, not here")
         return engine
@@ -219,5 +234,6 @@ def _one_line(error: ValidationError) -> str:
                 if key == "config" or message.startswith(f"{key}.")
                 else f"{key} = {first['input']!r}: {message}"
             )
+    line = USERINFO.sub("***@", line)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return line + more

@@ -16,7 +16,7 @@ NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
     "pipeline_parallel_size",
     "enforce_eager", "swap_space", "disable_log_stats", "enable_prefix_caching", "enable_chunked_prefill", "block_size",
-    "distributed_executor_backend", "download_dir", "compilation_config", "load_format", "max_parallel_loading_workers",
+    "distributed_executor_backend", "download_dir", "compilation_config", "max_parallel_loading_workers",
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",
 }  # fmt: skip
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
@@ -50,11 +50,11 @@ def _model(model: str) -> Any:
     folder = Path(model)
     if not folder.is_dir():
         return model
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [
-        (str(path.relative_to(folder)), path.stat().st_size if path.suffix in WEIGHTS else _digest(path.read_bytes()))
+        (str(path), (folder / path).stat().st_size if path.suffix in WEIGHTS else _digest((folder / path).read_bytes()))
         for path in files
-        if path.suffix != ".md"
+        if path.suffix != ".md" and not any(part.startswith(".") for part in path.parts)
     ]
 
 

@@ -13,6 +13,7 @@ import ray
 
 from pipeline.carry import Place, carry
 from pipeline.config import Fusion
+from pipeline.errors import RunError
 from pipeline.parquet import read_row_group
 from pipeline.rank import rank
 from pipeline.scores import SCHEMA
@@ -26,11 +27,13 @@ REASONS = 50  # different ones that are reported
 class FuseBucket:
     """The task of fusing one bucket.
 
-    units: name -> size of the score files. files: number -> path and size of the input files. columns: the carried
-    ones, as pipeline.carry.carried gives them. tag: the fusion's hash, part of the names of what is written.
+    plan: its id. units: name -> size of the score files. files: number -> path and size of the input files.
+    columns: the carried ones, as pipeline.carry.carried gives them. tag: the fusion's hash, part of the names of what
+    is written.
     """
 
     scores: Folder
+    plan: str
     units: dict[str, int]
     output: Folder
     files: dict[int, Place]
@@ -42,7 +45,7 @@ class FuseBucket:
 
     def __call__(self, bucket: int) -> dict:
         with ThreadPoolExecutor(READ_THREADS) as pool:
-            read = pool.map(lambda unit: read_row_group(self.scores.path(unit[0]), unit[1], bucket), self.units.items())
+            read = pool.map(lambda name: self._rows(name, bucket), self.units)
             rows = pa.concat_tables([SCHEMA.empty_table(), *read])
         ranked, rejects = rank(rows, self.fusion)
         unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
@@ -66,6 +69,15 @@ class FuseBucket:
             "part": self._put("ranked", bucket, ranked.drop_columns(["file", "row"])),
             "rejects": self._put("rejects", bucket, rejects) if len(rejects) else None,
         }
+
+    def _rows(self, name: str, bucket: int) -> pa.Table:
+        rows = read_row_group(self.scores.path(name), self.units[name], bucket)
+        if (rows.schema.metadata or {}).get(b"plan") != self.plan.encode():
+            raise RunError(
+                f"{self.scores.path(name)}: was written for another plan than the one beside it; "
+                "run.on_existing=restart scores anew"
+            )
+        return rows.replace_schema_metadata(None)
 
     def _put(self, folder: str, bucket: int, table: pa.Table) -> str:
         name = f"{folder}/part-{bucket:05d}-{self.tag}.parquet"

@@ -13,6 +13,17 @@ from pipeline.plan import Plan
 VERSION = importlib.metadata.version
 
 
+def scored(sums: Counter[str], seconds: dict[str, float]) -> dict[str, Any]:
+    """The figures of this run's scoring: what it scored, at what rate (the engine's start included), and its times."""
+    pairs = sums["rows"] - sums["failed"] - sums["rejected"]
+    return {
+        "scored_now": pairs,
+        "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
+        **{name: sums[name] for name in ("truncated", "prompt_tokens", "cached_tokens", "new_tokens")},
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+    }
+
+
 def build(
     checked: Checked,
     plan: Plan,
@@ -30,14 +41,7 @@ def build(
         name: sum(line[name] for line in buckets) for name in ("rows", "queries", "ranked", "unscored", "rejected")
     }
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
-    scored = scoring["rows"] - scoring["failed"] - scoring["rejected"]
-    figures = counts | {
-        "output": checked.config.output.path,
-        "scored_now": scored,
-        "pairs_per_second": round(scored / seconds["score"], 1) if scored else None,
-        **{name: scoring[name] for name in ("truncated", "prompt_tokens", "cached_tokens", "new_tokens")},
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
-    }
+    figures = {"output": checked.config.output.path} | counts | scored(scoring, seconds)
     settings = checked.config.reranker
     vllm, _ = installed()
     return {

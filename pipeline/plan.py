@@ -12,12 +12,14 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import parquet
-from pipeline.columns import check_schema, present
+from pipeline.carry import carried, check_carried
+from pipeline.columns import check_same_ids, check_schema, present
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError, one_line
 from pipeline.inputs import InputFile
@@ -40,6 +42,9 @@ SCHEMA = pa.schema(
         ("version", pa.string()),
     ]
 )
+
+
+Bounds = tuple[int, int]  # first and last + 1 of the plan's units
 
 
 class Unit(NamedTuple):
@@ -77,22 +82,26 @@ class Plan:
     def units(self) -> pa.Table:
         return self.table.filter(pc.field("slab") >= 0)
 
+    def unit_rows(self) -> np.ndarray:
+        """Rows of each unit."""
+        return self.units["stop"].to_numpy() - self.units["start"].to_numpy()
+
     @property
     def rows(self) -> int:
-        return int((self.units["stop"].to_numpy() - self.units["start"].to_numpy()).sum())
+        return int(self.unit_rows().sum())
 
     def places(self) -> dict[int, tuple[str, int]]:
         """Number of a file -> its path and size."""
         files = self.table.group_by(["file", "path", "size"]).aggregate([]).sort_by("file").to_pylist()
         return {row["file"]: (row["path"], row["size"]) for row in files}
 
-    def slab_bounds(self) -> list[tuple[int, int]]:
+    def slab_bounds(self) -> list[Bounds]:
         """For each slab, which rows of the table are its units."""
         numbers = self.units["slab"].to_numpy()
         cuts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist(), len(numbers)]
         return list(pairwise(cuts)) if len(numbers) else []
 
-    def slab(self, bounds: tuple[int, int]) -> Slab:
+    def slab(self, bounds: Bounds) -> Slab:
         rows = self.units.slice(bounds[0], bounds[1] - bounds[0]).to_pylist()
         first, flat = rows[0], rows[0]["ranges"]
         return Slab(
@@ -124,15 +133,18 @@ def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
     """
     columns: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
-    slab = 0
+    slab, first = 0, None
     pool = ThreadPoolExecutor(FOOTER_THREADS)
     try:
         for number, (file, (footer, begin)) in enumerate(zip(files, pool.map(_footer, files), strict=True)):
             about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
-            schema = footer.schema.to_arrow_schema()
+            schema = _schema(file, footer)
             columns = columns or present(config, schema)
+            first = first or schema
             _check_ids(files[0], file, columns, present(config, schema))
             check_schema(file.path, schema, columns)
+            check_same_ids(file.path, schema, files[0].path, first, columns)
+            check_carried(carried(config), file.path, schema, files[0].path, first)
             if not footer.num_rows:
                 rows.append(about_file | {"slab": -1, "start": 0, "stop": 0})
             for first_row, groups, decoded in _slabs(footer, columns):
@@ -163,7 +175,14 @@ def _check_ids(first: InputFile, file: InputFile, columns: dict[str, str], here:
 
 def first_schema(file: InputFile) -> pa.Schema:
     """The schema of the first file, which says which optional columns there are."""
-    return _footer(file)[0].schema.to_arrow_schema()
+    return _schema(file, _footer(file)[0])
+
+
+def _schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:
+    try:
+        return footer.schema.to_arrow_schema()
+    except pa.ArrowException as error:
+        raise UsageError(f"{file.path}: {one_line(error)}") from None
 
 
 @lru_cache(maxsize=1)  # the first file's footer is asked for twice

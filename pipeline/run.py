@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import re
 import time
 from collections import Counter
 from typing import Any
+
+import numpy as np
 
 from actors.rerankers import RERANKERS
 from actors.scorer import Scorer
@@ -16,12 +19,15 @@ from pipeline.commit import begin, commit, committed, sweep
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError
 from pipeline.fuse import FuseBucket, fuse_buckets
+from pipeline.inputs import list_inputs
 from pipeline.plan import Plan, check_unchanged, make_plan
 from pipeline.progress import Progress
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
 
 PLAN = "plan.parquet"
+SCORES = re.compile(r"scores/[0-9a-f]{16}/")  # what a run writes, and a restart deletes
+FORMAT = 1  # of the result: raised when the same scores come to another result, so that no older one stands for it
 
 
 def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
@@ -38,8 +44,9 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
     tag = _tag(checked, plan)
     standing = committed(checked.output)
     if standing and standing["tag"] == tag:
+        _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
         sweep(checked.output, standing)
-        return standing["figures"]
+        return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began})
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
@@ -48,6 +55,7 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
         buckets = _fuse(checked, plan, tag)
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
+    check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
     result = manifest.build(checked, plan, tag, buckets, scoring, seconds)
     commit(checked.output, result)
     return result["figures"]
@@ -55,10 +63,11 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
 
 def _stored_scores(checked: Checked) -> dict[str, int]:
     """Name -> size of the files under this run's fingerprint. Scores under another one are refused, or thrown away."""
-    stored = checked.output.files("scores/")
+    stored = {name: size for name, size in checked.output.files("scores/").items() if SCORES.match(name)}
     if checked.config.run.on_existing == "restart":
         begin(checked.output)
-        checked.output.delete(list(stored))
+        checked.output.delete([name for name in stored if not name.endswith(f"/{PLAN}")])
+        checked.output.delete([name for name in stored if name.endswith(f"/{PLAN}")])
         return {}
     mine = f"scores/{checked.fingerprint}/"
     if stored and not any(name.startswith(mine) for name in stored):
@@ -68,7 +77,11 @@ def _stored_scores(checked: Checked) -> dict[str, int]:
             f"(fingerprint {other}, this run's is {checked.fingerprint}); choose another output.path, or "
             "run.on_existing=restart to throw those scores away"
         )
-    return {name.removeprefix(mine): size for name, size in stored.items() if name.startswith(mine)}
+    own = {name.removeprefix(mine): size for name, size in stored.items() if name.startswith(mine)}
+    if PLAN not in own:
+        checked.scores.delete(list(own))  # units of a plan that is gone: nobody knows which rows they are
+        return {}
+    return own
 
 
 def _plan(checked: Checked, stored: dict[str, int]) -> Plan:
@@ -84,22 +97,20 @@ def _plan(checked: Checked, stored: dict[str, int]) -> Plan:
 def _tag(checked: Checked, plan: Plan) -> str:
     """The hash of what makes the result from the scores. It names the parts."""
     config = checked.config
-    what = [plan.id, config.fusion.model_dump(), config.output.model_dump(exclude={"path"}), carried(config)]
+    what = [FORMAT, plan.id, config.fusion.model_dump(), config.output.model_dump(exclude={"path"}), carried(config)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type) -> Counter[str]:
     """Scores the units that are missing, and shows how far it is. Returns the sums of their figures."""
-    slabs = [plan.slab(bounds) for bounds in plan.slab_bounds()]
-    missing = [[unit for unit in slab.units if f"{unit.name}.parquet" not in stored] for slab in slabs]
-    todo = [slab for slab, units in zip(slabs, missing, strict=True) if units]
+    names, rows = plan.units["unit"].to_pylist(), plan.unit_rows()
+    missing = [f"{name}.parquet" not in stored for name in names]
+    todo = [bounds for bounds in plan.slab_bounds() if any(missing[slice(*bounds)])]
     sums: Counter[str] = Counter()
     if not todo:
         return sums
     reasons: Counter[str] = Counter()
-    with Progress(
-        plan.rows, plan.rows - sum(unit.stop - unit.start for units in missing for unit in units)
-    ) as progress:
+    with Progress(plan.rows, int(rows[~np.array(missing)].sum())) as progress:
         for line in score_units(checked, plan, todo, scorer):
             reasons.update(json.loads(line.pop("reasons")))
             line.pop("unit")
@@ -122,6 +133,7 @@ def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
     begin(checked.output)
     task = FuseBucket(
         scores=checked.scores,
+        plan=plan.id,
         units={name: stored[name] for name in units},
         output=checked.output,
         files=plan.places(),

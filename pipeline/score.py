@@ -18,7 +18,7 @@ from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.order import by_shared_side
-from pipeline.plan import Plan, Slab
+from pipeline.plan import Bounds, Plan
 from pipeline.prompt import packed, prompt_unit, unpacked
 from pipeline.read import read_units
 from pipeline.scores import bucket_count, put_scores
@@ -34,26 +34,27 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
     Units whose scores are there already come without their rows: a task that Ray runs again yields the same units in
     the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
     """
-    slab, columns = ray.get(slabs)[batch["id"][0].as_py()]
-    there = scores.files(slab.units[0].name.split("-")[0])
+    plan, bounds = ray.get(slabs)
+    slab = plan.slab(bounds[batch["id"][0].as_py()])
+    there = scores.present([f"{unit.name}.parquet" for unit in slab.units], slab.units[0].name.split("-")[0])
     tokens = encoder(config.reranker, config.engine.get("max_model_len"))
     shared = RERANKERS[config.reranker.type].shared
     if all(f"{unit.name}.parquet" in there for unit in slab.units):
         for unit in slab.units:
             yield packed(unit.name, None)
         return
-    for unit, pairs in read_units(slab, columns):
+    for unit, pairs in read_units(slab, plan.columns):
         if f"{unit.name}.parquet" in there:
             yield packed(unit.name, None)
         else:
             yield prompt_unit(unit.name, by_shared_side(pairs, shared), tokens, config.reranker)
 
 
-def score_units(checked: Checked, plan: Plan, slabs: list[Slab], scorer: type) -> Iterator[dict[str, Any]]:
-    """Scores every unit of `slabs` whose scores are not there yet. Yields one line of figures a unit."""
+def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type) -> Iterator[dict[str, Any]]:
+    """Scores the units of these slabs whose scores are not there yet. Yields one line of figures a unit."""
     config = checked.config
     files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
-    handed = ray.put([(slab, plan.columns) for slab in slabs])
+    handed = ray.put((plan, slabs))  # Arrow: a task maps it and copies nothing
     smallest, largest = config.workers.count
     dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
         partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
@@ -71,7 +72,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Slab], scorer: type) -
             "stall_seconds": config.run.stall_seconds,
             "threads": _threads(config),
             "unpack": unpacked,
-            "put": partial(put_scores, checked.scores, files, bucket_count(plan.rows)),
+            "put": partial(put_scores, checked.scores, plan.id, files, bucket_count(plan.rows)),
         },
         compute=ActorPoolStrategy(
             min_size=smallest,

@@ -18,6 +18,7 @@ from pipeline.read import OK, PERMANENT, REJECT
 from pipeline.storage import Folder
 
 ROWS_PER_BUCKET = 500_000
+REASONS = 10  # different ones of a unit that are reported while the job runs
 SCHEMA = pa.schema(
     [
         ("file", pa.int32()),
@@ -44,7 +45,7 @@ def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
     return np.array(numbers, dtype=np.int64)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, dtype=np.int64)
 
 
-def score_file(unit: PromptedUnit, scores: list[float | Unscored], file: int, buckets: int) -> bytes:
+def score_file(unit: PromptedUnit, scores: list[float | Unscored], plan: str, file: int, buckets: int) -> bytes:
     """A unit's score file. `scores` are those of its rows of kind `ok`, in their order."""
     rows = unit.rows
     assert rows is not None
@@ -68,7 +69,8 @@ def score_file(unit: PromptedUnit, scores: list[float | Unscored], file: int, bu
     )
     bucket = bucket_of(table["query_id"], buckets)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA, compression="zstd", write_statistics=False) as writer:
+    schema = SCHEMA.with_metadata({"plan": plan})  # which tells this unit from one of the same name in another plan
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=False) as writer:
         for number in range(buckets):
             writer.write_table(table.filter(pa.array(bucket == number)), row_group_size=len(table))
     return sink.getvalue().to_pybytes()
@@ -76,6 +78,7 @@ def score_file(unit: PromptedUnit, scores: list[float | Unscored], file: int, bu
 
 def put_scores(
     folder: Folder,
+    plan: str,
     files: dict[str, int],
     buckets: int,
     unit: PromptedUnit,
@@ -85,10 +88,12 @@ def put_scores(
     """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver."""
     rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
     if len(rows):
-        folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, files[unit.name], buckets))
+        folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, plan, files[unit.name], buckets))
     kinds = rows["kind"].to_pylist()
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
-    reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
+    reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())]).most_common(
+        REASONS
+    )  # they may hold numbers
     line = {
         "unit": unit.name,
         "rows": len(rows),

@@ -58,6 +58,13 @@ class Folder:
         wanted = f"{folder}/{prefix}" if folder else prefix
         return {name: size for name, size in sorted(sizes.items()) if name.startswith(wanted)}
 
+    def present(self, names: list[str], prefix: str) -> set[str]:
+        """Which of a few files, whose names start with `prefix`, are there: one request on S3."""
+        fs, root = open_url(self.url)
+        if isinstance(fs, S3FileSystem):
+            return set(self.files(prefix)) & set(names)
+        return {name for name in names if fs.exists(f"{root}/{name}")}
+
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError."""
         fs, root = open_url(self.url)
@@ -99,7 +106,9 @@ class Folder:
         paths = [f"{root}/{name}" for name in names]
         if isinstance(fs, S3FileSystem):
             if paths:
-                fs.rm(paths)  # a thousand a request
+                fs.rm(paths)  # a thousand a request, and silent about those that it could not delete
+                if left := set(self.files()) & set(names):
+                    raise PermissionError(f"{self.path(min(left))}: could not be deleted")
             return
         for path in paths:
             try:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import importlib.metadata
+import re
 import subprocess
 import sys
 import textwrap
@@ -76,7 +77,7 @@ def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(new_lb_engin
     engine = new_lb_engine(max_model_len=64)
     short, long, empty, again = engine.run([[1, 2, 3], [1] * 65, [], [1, 2, 3]]).result(SECONDS)
     assert isinstance(short, Reply) and isinstance(again, Reply)
-    assert isinstance(long, Unscored) and "maximum context length is 64 tokens" in long.reason
+    assert isinstance(long, Unscored) and re.match("vLLM refused the prompt: .*65.*64", long.reason)
     assert isinstance(empty, Unscored) and "empty" in empty.reason
     assert isinstance(engine.run([[1, 2, 3]]).result(SECONDS)[0], Reply), "the engine goes on"
 
@@ -158,20 +159,20 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
         from tests.actors.conftest import ENGINE
 
         settings, request = LB(type="lb", model={tiny_qwen2!r}), RERANKERS["lb"].request
-        engine = Engine(settings, ENGINE, request, {lb_encoder.label_ids(("1", "2"))}, stall_seconds=2)
+        engine = Engine(settings, ENGINE, request, {lb_encoder.label_ids(("1", "2"))}, stall_seconds=6)
 
-        time.sleep(3)  # without work for longer than it may be stuck; then work that is slow to come in
+        time.sleep(7)  # without work for longer than it may be stuck; then work that is slow to come in
         add = engine._engine.add_request
-        engine._engine.add_request = lambda *request: (time.sleep(0.3), add(*request))
-        engine.run([[1, 2, 3]] * 4).result(30)
+        engine._engine.add_request = lambda *request: (time.sleep(0.7), add(*request))
+        engine.run([[1, 2, 3]] * 3).result(30)
         print("worked", flush=True)
 
         engine._engine.step = lambda: time.sleep(60)
         engine.run([[1, 2, 3]]).result(60)
     """)
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 70 and done.stdout.endswith("worked\n"), done.stdout + done.stderr
-    assert done.stderr.endswith("rayrank: the engine made no progress for 2 s; ending its process\n")
+    assert done.stderr.endswith("rayrank: the engine made no progress for 6 s; ending its process\n")
 
 
 def test_arguments_are_those_of_vllms_engine_args() -> None:

@@ -12,11 +12,15 @@ import pytest
 from pipeline.commit import begin, commit, committed
 from pipeline.storage import Folder
 
-OLD = {"tag": "old", "parts": ["ranked/part-00000-old.parquet", "ranked/part-00001-old.parquet"], "rejects": []}
+OLD = {
+    "tag": "old",
+    "parts": ["ranked/part-00000-0123456789ab.parquet", "ranked/part-00001-0123456789ab.parquet"],
+    "rejects": [],
+}
 NEW = {
     "tag": "new",
-    "parts": ["ranked/part-00000-new.parquet", "ranked/part-00001-new.parquet"],
-    "rejects": ["rejects/part-00001-new.parquet"],
+    "parts": ["ranked/part-00000-fedcba987654.parquet", "ranked/part-00001-fedcba987654.parquet"],
+    "rejects": ["rejects/part-00001-fedcba987654.parquet"],
 }
 
 
@@ -84,13 +88,13 @@ def test_the_order_of_a_re_rank(tmp_path: Path) -> None:
     write(output, NEW)
     assert output.done == [
         "delete _SUCCESS",
-        "put ranked/part-00000-new.parquet",
-        "put ranked/part-00001-new.parquet",
-        "put rejects/part-00001-new.parquet",
+        "put ranked/part-00000-fedcba987654.parquet",
+        "put ranked/part-00001-fedcba987654.parquet",
+        "put rejects/part-00001-fedcba987654.parquet",
         "put manifest.json",
         "put _SUCCESS",
-        "delete ranked/part-00000-old.parquet",
-        "delete ranked/part-00001-old.parquet",
+        "delete ranked/part-00000-0123456789ab.parquet",
+        "delete ranked/part-00001-0123456789ab.parquet",
     ]
 
 
@@ -125,7 +129,7 @@ def test_stale_parts_go_and_everything_else_stays(tmp_path: Path) -> None:
     mine = ["scores/f00/000000-0000.parquet", "scores/f00/plan.parquet", "notes.txt", "ranked.txt"]
     for name in mine:
         output.put_new(name, b"kept")
-    output.put_new("ranked/part-00007-older.parquet", b"of a run that crashed")
+    output.put_new("ranked/part-00007-00000000beef.parquet", b"of a run that crashed")
     write(output, OLD)
     assert {*output.files()} == {*OLD["parts"], "manifest.json", "_SUCCESS", *mine}
 

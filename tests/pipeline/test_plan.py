@@ -280,3 +280,22 @@ def test_a_store_that_fails_is_no_fault_of_the_input(
     with pytest.raises(RunError, match=r"pairs\.parquet: cannot be read: .*SlowDown") as error:
         planned(make_config(write_pairs(**pairs(3))))
     assert error.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (pa.array([1]), pa.array([1.0])),
+        (pa.array(["1"]), pa.array([1.0])),
+        (pa.array([1], pa.timestamp("ms")), pa.array([1], pa.timestamp("us"))),
+    ],
+)
+def test_ids_of_two_files_that_would_be_written_in_two_ways_are_refused(
+    first: pa.Array, second: pa.Array, tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    """The same id would come out as 1 and 1.0, and its query would be ranked in two halves."""
+    for name, ids in (("a", first), ("b", second)):
+        columns = {"query_id": ids, "query": ["q"], "doc_id": ["d"], "doc": ["text"], "score": [1.0]}
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    with pytest.raises(UsageError, match=r"b.parquet: column 'query_id' \(input.columns.query_id\) is .*a.parquet"):
+        make_plan(make_config(str(tmp_path)), list_inputs([str(tmp_path)]), 10)

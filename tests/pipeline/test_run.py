@@ -1,15 +1,18 @@
 """Whole runs on a real Ray, with the real MiniLM tokenizer and a scorer of known scores in place of the engine."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
 
+import pipeline.run
 from pipeline.commit import committed
 from pipeline.config import Config
 from pipeline.errors import TooManyFailed, UsageError
@@ -198,6 +201,57 @@ def test_a_changed_input_is_noticed(tmp_path: Path, run: Callable[..., dict]) ->
     pq.write_table(pairs(10), tmp_path / "in" / "001.parquet")
     with pytest.raises(UsageError, match=r"001.parquet: has changed"):
         run(path)
+
+
+def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Callable[..., dict]) -> None:
+    """A plan can be lost, to a rule that deletes old objects say; a unit's name alone does not tell what it holds."""
+    path = write(pairs(), tmp_path / "in", 1)
+    run(path)
+    (plan,) = (tmp_path / "out").rglob("plan.parquet")
+    plan.unlink()
+    assert run(path)["scored_now"] == ROWS - 7  # without its plan the unit is scored again
+    (unit,) = (tmp_path / "out").rglob("000000-0000.parquet")
+    late = unit.read_bytes()
+    run(path, run={"on_existing": "restart"})
+    unit.write_bytes(late)  # of a driver that was thought dead
+    with pytest.raises(ray.exceptions.RayTaskError, match="was written for another plan"):
+        run(path, fusion={"alpha": 0.3})
+
+
+def test_an_input_that_changes_while_it_is_read_is_noticed(
+    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(pairs(), tmp_path / "in", 1)
+    real = pipeline.run._fuse
+
+    def fuse_and_touch(*arguments: Any) -> Any:
+        os.utime(tmp_path / "in" / "000.parquet", ns=(0, 0))
+        return real(*arguments)
+
+    monkeypatch.setattr(pipeline.run, "_fuse", fuse_and_touch)
+    with pytest.raises(UsageError, match=r"000.parquet: has changed"):
+        run(path)
+    assert committed(Folder(str(tmp_path / "out"))) is None
+
+
+def test_a_commit_deletes_only_what_a_run_writes(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 1)
+    for name in ("ranked/notes.csv", "scores/notes.csv"):
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("mine")
+    run(path)
+    run(path, fusion={"alpha": 0.7}, run={"on_existing": "restart"})
+    assert (tmp_path / "out" / "ranked" / "notes.csv").exists()
+    assert (tmp_path / "out" / "scores" / "notes.csv").exists()
+
+
+def test_a_result_that_stands_is_held_to_the_share_of_failures_too(tmp_path: Path, run: Callable[..., dict]) -> None:
+    path = write(pairs(), tmp_path / "in", 1)
+    run(path)
+    again = run(path)
+    assert (again["scored_now"], again["prompt_tokens"], again["ranked"]) == (0, 0, ROWS - 1)
+    with pytest.raises(TooManyFailed):
+        run(path, run={"max_failed": 0})
 
 
 def test_the_same_from_and_to_s3(tmp_path: Path, s3_server: str, run: Callable[..., dict]) -> None:

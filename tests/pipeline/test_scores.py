@@ -64,7 +64,7 @@ def test_no_ids_have_no_buckets() -> None:
 
 
 def test_a_score_file_of_one_bucket_holds_the_rows_in_their_order() -> None:
-    data = score_file(unit(("q1", "ok"), ("q2", "ok")), [0.25, -1.5], file=4, buckets=1)
+    data = score_file(unit(("q1", "ok"), ("q2", "ok")), [0.25, -1.5], plan="p", file=4, buckets=1)
     common = {"file": 4, "kind": "ok", "reason": None}
     assert rows_of(data) == [
         {"row": 10, "query_id": "q1", "doc_id": "d0", "first_stage_score": 0.0, "rerank_score": 0.25} | common,
@@ -75,12 +75,12 @@ def test_a_score_file_of_one_bucket_holds_the_rows_in_their_order() -> None:
 
 def test_a_score_is_kept_to_the_bit() -> None:
     score = 0.1 + 0.2
-    assert rows_of(score_file(unit(("q", "ok")), [score], file=0, buckets=1))[0]["rerank_score"] == score
+    assert rows_of(score_file(unit(("q", "ok")), [score], plan="p", file=0, buckets=1))[0]["rerank_score"] == score
 
 
 def test_unscored_pairs_have_a_reason_and_no_score() -> None:
     rows = unit(("q", "ok"), ("q", "permanent"), ("q", "ok"), (None, "reject"), ("q", "ok"))
-    data = score_file(rows, [0.5, Unscored("the model's score is nan"), 0.75], file=0, buckets=1)
+    data = score_file(rows, [0.5, Unscored("the model's score is nan"), 0.75], plan="p", file=0, buckets=1)
     assert [(row["rerank_score"], row["kind"], row["reason"]) for row in rows_of(data)] == [
         (0.5, "ok", None),
         (None, "permanent", "permanent from the start"),
@@ -93,13 +93,13 @@ def test_unscored_pairs_have_a_reason_and_no_score() -> None:
 @pytest.mark.parametrize("scores", [[], [0.1], [0.1, 0.2, 0.3]], ids=len)
 def test_another_number_of_scores_than_pairs_is_an_error(scores: list[float | Unscored]) -> None:
     with pytest.raises(ValueError, match="zip"):
-        score_file(unit(("q", "ok"), ("q", "permanent"), ("q", "ok")), scores, file=0, buckets=1)
+        score_file(unit(("q", "ok"), ("q", "permanent"), ("q", "ok")), scores, plan="p", file=0, buckets=1)
 
 
 def test_each_bucket_is_one_row_group_and_comes_back_as_its_rows(tmp_path: Path) -> None:
     queries = [f"q{i % 11}" for i in range(200)] + [None]
     rows = unit(*((query, "ok" if query else "reject") for query in queries))
-    data = score_file(rows, [i / 8 for i in range(200)], file=1, buckets=5)
+    data = score_file(rows, [i / 8 for i in range(200)], plan="p", file=1, buckets=5)
     path = tmp_path / "unit.parquet"
     path.write_bytes(data)
     assert pq.ParquetFile(path).metadata.num_row_groups == 5
@@ -113,7 +113,7 @@ def test_each_bucket_is_one_row_group_and_comes_back_as_its_rows(tmp_path: Path)
 
 
 def test_a_bucket_without_rows_is_an_empty_row_group(tmp_path: Path) -> None:
-    data = score_file(unit(("q", "ok")), [0.5], file=0, buckets=3)
+    data = score_file(unit(("q", "ok")), [0.5], plan="p", file=0, buckets=3)
     (tmp_path / "unit.parquet").write_bytes(data)
     groups = [read_row_group(str(tmp_path / "unit.parquet"), len(data), bucket) for bucket in range(3)]
     assert [len(group) for group in groups] == [int(bucket == zlib.crc32(b"q") % 3) for bucket in range(3)]
@@ -125,7 +125,7 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
     assert rows.rows is not None
     reasons = Counter(filter(None, rows.rows["reason"].to_pylist())) + Counter(["unreadable"])
     folder = Folder(str(tmp_path))
-    line = put_scores(folder, {"000002-0001": 6}, 2, rows, [0.5, Unscored("unreadable")], FIGURES)
+    line = put_scores(folder, "p", {"000002-0001": 6}, 2, rows, [0.5, Unscored("unreadable")], FIGURES)
     counts = {"unit": "000002-0001", "rows": 4, "failed": 2, "rejected": 1, "truncated": 3}
     assert line.drop_columns("reasons").to_pylist() == [counts | FIGURES]
     assert json.loads(line["reasons"][0].as_py()) == reasons
@@ -136,13 +136,13 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
 
 def test_the_first_score_file_of_a_unit_stays(tmp_path: Path) -> None:
     folder, files = Folder(str(tmp_path)), {"000002-0001": 0}
-    put_scores(folder, files, 1, unit(("q", "ok")), [0.5], FIGURES)
-    put_scores(folder, files, 1, unit(("q", "ok")), [0.75], FIGURES)
+    put_scores(folder, "p", files, 1, unit(("q", "ok")), [0.5], FIGURES)
+    put_scores(folder, "p", files, 1, unit(("q", "ok")), [0.75], FIGURES)
     assert rows_of(folder.read("000002-0001.parquet"))[0]["rerank_score"] == 0.5
 
 
 def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:
-    line = put_scores(Folder(str(tmp_path)), {}, 1, PromptedUnit("000002-0001", None, [], 0), [], FIGURES)
+    line = put_scores(Folder(str(tmp_path)), "p", {}, 1, PromptedUnit("000002-0001", None, [], 0), [], FIGURES)
     counts = {"unit": "000002-0001", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}", "truncated": 0}
     assert line.to_pylist() == [counts | FIGURES]
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,67 @@
+"""What changes a score changes the fingerprint, and nothing else does."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.tokens import Encoder
+from pipeline.config import Config
+from pipeline.fingerprint import fingerprint
+
+COLUMNS = {"query": "query", "doc": "doc", "score": "score"}
+
+
+@pytest.fixture
+def of(make_config: Callable[..., Config]) -> Callable[..., str]:
+    """The fingerprint of a config whose sections' keys are given."""
+
+    def of(columns: dict[str, str] = COLUMNS, **sections: dict) -> str:
+        config = make_config("pairs", **sections)
+        return fingerprint(config, columns, Encoder(config.reranker, config.engine.get("max_model_len")))
+
+    return of
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"reranker": {"max_doc_tokens": 9}},
+        {"reranker": {"doc_template": "passage: {doc}"}},
+        {"reranker": {"revision": "main"}},
+        {"engine": {"dtype": "bfloat16"}},
+        {"engine": {"max_model_len": 128}},
+        {"engine": {"load_format": "dummy"}},
+        {"output": {"explain": True}},
+        {"columns": COLUMNS | {"doc": "body"}},
+    ],
+)
+def test_what_changes_a_score_changes_it(sections: dict, of: Callable[..., str]) -> None:
+    assert of(**sections) != of()
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"fusion": {"method": "rrf", "alpha": 0.7}},
+        {"output": {"top_k": 3, "columns": ["doc"]}},
+        {"run": {"unit_rows": 3}},
+        {"workers": {"count": 5}},
+        {"engine": {"max_num_seqs": 7, "gpu_memory_utilization": 0.5}},
+    ],
+)
+def test_nothing_else_does(sections: dict, of: Callable[..., str]) -> None:
+    assert of(**sections) == of()
+
+
+def test_a_model_folder_is_known_by_what_is_in_it(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(minilm, copy)
+    there = {"reranker": {"model": str(copy)}}
+    assert of(**there) == of()
+    (copy / ".cache").mkdir()
+    (copy / ".cache" / "downloaded.metadata").write_text("today")
+    assert of(**there) == of()
+    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    assert of(**there) != of()
