@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
         config = load(options.config, options.overrides)
         if options.check:
             checked = check(config)
-            print(f"{options.config}: good; {len(checked.files)} input files, fingerprint {checked.fingerprint}")
-            print("not checked: footers after the first, whether vLLM can load the weights, free GPUs")
+            print(f"{options.config}: good; {len(checked.files)} input file(s), fingerprint {checked.fingerprint}")
+            print("not checked: footers after the first, the values of engine arguments, the weights, free GPUs")
             return 0
         figures = rerank(config)
     except RunError as error:
@@ -46,7 +46,10 @@ def main(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         traceback.print_exc()
-        print(f"rayrank: {root_cause(error)}; the same command goes on from here", file=sys.stderr)
+        print(
+            f"rayrank: {root_cause(error)}; what was scored is kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return 1
     print(json.dumps(figures))
     return 0

@@ -15,7 +15,7 @@ from pipeline.carry import carried, check_carried
 from pipeline.cluster import check_relative
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
-from pipeline.errors import UsageError, one_line
+from pipeline.errors import RunError, UsageError, one_line
 from pipeline.fingerprint import WEIGHTS, fingerprint
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
@@ -134,5 +134,9 @@ def _load_encoder(config: Config) -> Encoder:
         if not tokens.tokenizer.get_vocab().keys() - set(tokens.tokenizer.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
         return tokens
+    except OSError as error:
+        if "connect" in str(error):  # the hub may be back later
+            raise RunError(f"reranker.model = {model!r}: {one_line(error)[:300]}") from None
+        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
         raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None

@@ -1,5 +1,6 @@
 """Errors that end a run, each with the exit code `jobs/rerank.py` gives for it."""
 
+import itertools
 import re
 
 
@@ -32,6 +33,9 @@ def root_cause(error: BaseException) -> str:
     Ray's errors hold the traceback of the worker as text, with its own remarks around it: the last line of it that
     names an exception, other than one of Ray's, is the one to show.
     """
-    named = [line for line in str(error).splitlines() if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
-    raised = [line for line in named if not line.startswith("ray.")]
-    return raised[-1] if raised else f"{type(error).__name__}: {one_line(error)}"
+    lines = str(error).splitlines()
+    named = [i for i, line in enumerate(lines) if re.match(r"(?!ray\.)[\w.]*(Error|Exception|Interrupt)\b", line)]
+    if not named:
+        return f"{type(error).__name__}: {one_line(error)}"
+    words = itertools.takewhile(str.strip, lines[named[-1] :])  # pydantic says what is wrong on the lines below
+    return " ".join(" ".join(words).split())[:600]

@@ -63,6 +63,7 @@ class FuseBucket:
             "queries": len(pc.unique(ranked["query_id"])),
             "unscored": len(unscored),
             "rejected": len(rejects),
+            "truncated": rows["truncated"].to_pylist().count(True),
             "reasons": dict(
                 Counter(unscored["reason"].to_pylist() + rejects["reason"].to_pylist()).most_common(REASONS)
             ),

@@ -74,6 +74,8 @@ def _hidden(path: str) -> bool:
 
 def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile]:
     found = fs.find(root, detail=True)
+    if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
+        raise UsageError(f"{full_name(fs, root)}: is a run's output; its result is {full_name(fs, root)}/ranked")
     if root in found:  # a file after all, named without .parquet
         return [_file(fs, root, found[root])]
     if not found and missing_is_error:

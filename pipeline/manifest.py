@@ -10,6 +10,7 @@ from actors.engine import installed
 from pipeline.check import Checked
 from pipeline.plan import Plan
 
+COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "truncated")
 VERSION = importlib.metadata.version
 
 
@@ -19,7 +20,7 @@ def scored(sums: Counter[str], seconds: dict[str, float]) -> dict[str, Any]:
     return {
         "scored_now": pairs,
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
-        **{name: sums[name] for name in ("truncated", "prompt_tokens", "cached_tokens", "new_tokens")},
+        **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }
 
@@ -37,9 +38,7 @@ def build(
     buckets: what each fusing task came to, in the order of the parts. scoring: sums over the units scored in this
     run. seconds: wall time of each step of this run. `figures` is what the job prints as its last line.
     """
-    counts = {
-        name: sum(line[name] for line in buckets) for name in ("rows", "queries", "ranked", "unscored", "rejected")
-    }
+    counts = {name: sum(line[name] for line in buckets) for name in COUNTS}
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
     figures = {"output": checked.config.output.path} | counts | scored(scoring, seconds)
     settings = checked.config.reranker

@@ -47,7 +47,7 @@ class Progress:
         now = time.monotonic()
         line = f"{self._done:,} of {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
         if self._scoring_since is None:
-            return f"{line} | {_clock(now - self._entered)} for the engines to start and the first unit to be scored"
+            return f"{line} | {_clock(now - self._entered)} gone: the engines start, then score the first unit"
         seconds = max(now - self._scoring_since, 1e-3)
         rate = (self._done - self._before) / seconds
         return (

@@ -14,21 +14,20 @@ from actors.rerankers.contract import Pair, Unscored
 from actors.tokens import Encoder
 from pipeline.read import OK, PERMANENT
 
-TRAVELS = ("row", "query_id", "doc_id", "first_stage_score", "kind", "reason")
+TRAVELS = ("row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 
 
 class PromptedUnit(NamedTuple):
     """A unit without its texts.
 
-    rows: the columns of TRAVELS; None for a unit whose scores are there already.
+    rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores are
+    there already.
     prompts: token sequences for each row whose kind is `ok`, in the order of the rows.
-    truncated: how many of them lost a part of their text.
     """
 
     name: str
     rows: pa.Table | None
     prompts: list[list[np.ndarray]]
-    truncated: int
 
 
 def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
@@ -39,17 +38,18 @@ def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings)
     pairs = [Pair(**dict(zip(fields, values, strict=True))) for values in zip(*fields.values(), strict=True)]
     prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs)
     sequences: list[list[list[int]] | None] = [None] * len(unit)
-    kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), 0
+    kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), [False] * len(unit)
     for i, prompt in zip(np.flatnonzero(ready).tolist(), prompts, strict=True):
         if isinstance(prompt, Unscored):
             kinds[i], reasons[i] = PERMANENT, prompt.reason
         else:
             sequences[i] = prompt.sequences
-            truncated += prompt.truncated
+            truncated[i] = prompt.truncated
     rows = unit.select(TRAVELS[:4]).append_column("kind", pa.array(kinds, pa.string()))
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
+    rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
-    return packed(name, rows.replace_schema_metadata({"truncated": str(truncated)}))
+    return packed(name, rows)
 
 
 def packed(name: str, rows: pa.Table | None) -> pa.Table:
@@ -69,11 +69,11 @@ def unpacked(row: pa.Table) -> PromptedUnit:
     """The unit of a travelled row; its `rows` are None where its scores are there already."""
     name, payload = row["unit"][0].as_py(), row["payload"][0]
     if not payload.is_valid:
-        return PromptedUnit(name, None, [], 0)
+        return PromptedUnit(name, None, [])
     rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
     prompts = rows["prompts"].combine_chunks()
     outer, inner = prompts.offsets.to_numpy(), prompts.values
     bounds, tokens = inner.offsets.to_numpy(), inner.values.to_numpy()
     ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False))
     sequences = [[tokens[bounds[j] : bounds[j + 1]] for j in range(outer[i], outer[i + 1])] for i in ready]
-    return PromptedUnit(name, rows.select(TRAVELS), sequences, int(rows.schema.metadata[b"truncated"]))
+    return PromptedUnit(name, rows.select(TRAVELS), sequences)

@@ -161,7 +161,9 @@ def _check_share(checked: Checked, plan: Plan, failed: int, reasons: Counter[str
     allowed = checked.config.run.max_failed
     if failed > allowed * plan.rows:
         most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
+        most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
         raise TooManyFailed(
             f"{failed:,} of {plan.rows:,} rows have no reranker score, "
-            f"more than run.max_failed = {allowed} allows: {most}"
+            f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
+            "run.max_failed the same command goes on from here"
         )

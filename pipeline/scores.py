@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("rerank_score", pa.float64()),
         ("kind", pa.string()),
         ("reason", pa.string()),
+        ("truncated", pa.bool_()),
     ]
 )
 
@@ -64,6 +65,7 @@ def score_file(unit: PromptedUnit, scores: list[float | Unscored], plan: str, fi
             "rerank_score": pa.array(column, pa.float64()),
             "kind": pa.array(kinds, pa.string()),
             "reason": pa.array(reasons, pa.string()),
+            "truncated": rows["truncated"],
         },
         SCHEMA,
     )
@@ -91,15 +93,12 @@ def put_scores(
         folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, plan, files[unit.name], buckets))
     kinds = rows["kind"].to_pylist()
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
-    reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())]).most_common(
-        REASONS
-    )  # they may hold numbers
+    reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
     line = {
         "unit": unit.name,
         "rows": len(rows),
         "failed": len(unscored) + kinds.count(PERMANENT),
         "rejected": kinds.count(REJECT),
-        "reasons": json.dumps(dict(reasons)),
-        "truncated": unit.truncated,
+        "reasons": json.dumps(dict(reasons.most_common(REASONS))),
     }
     return pa.Table.from_pylist([line | figures])

@@ -275,7 +275,7 @@ def test_the_good_config_that_all_the_wrong_ones_come_from_is_good(
 ) -> None:
     assert main([str(place / "config.yaml"), "--check"]) == 0
     stdout, stderr = capsys.readouterr()
-    assert "config.yaml: good; fingerprint " in stdout and not stderr
+    assert "config.yaml: good; 1 input file(s), fingerprint " in stdout and not stderr
     assert not ray.is_initialized()
 
 

@@ -19,6 +19,12 @@ def test_of_a_ray_error_what_the_worker_raised() -> None:
     assert root_cause(Exception("The actor died\nvllm.exceptions.VLLMError: no GPU\n")) == (
         "vllm.exceptions.VLLMError: no GPU"
     )
+    pydantic = (
+        "ray::MapWorker\npydantic_core.ValidationError: 1 error for ModelConfig\ndtype\n  Unknown dtype: f3\n\nmore"
+    )
+    assert root_cause(Exception(pydantic)) == (
+        "pydantic_core.ValidationError: 1 error for ModelConfig dtype Unknown dtype: f3"
+    )
 
 
 def test_of_any_other_error_its_kind_and_its_words_on_one_line() -> None:

@@ -224,3 +224,15 @@ def test_a_directory_on_s3_is_listed_without_a_request_per_file(s3_server: str) 
     with recorded() as requests:
         assert len(list_inputs(["s3://bucket/thirty/part-*.parquet"])) == 30
     assert len(requests) <= 4
+
+
+def test_a_runs_output_is_not_its_result(tmp_path: Path) -> None:
+    """`output.path` of one run given as `input.path` of the next, where its folder ranked/ is meant."""
+    for name in ("_SUCCESS", "ranked/part-00000-0123456789ab.parquet", "scores/0123456789abcdef/plan.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"is a run's output; its result is .*/ranked"):
+        list_inputs([str(tmp_path)])
+    assert [file.path for file in list_inputs([str(tmp_path / "ranked")])] == [
+        str(tmp_path / "ranked" / "part-00000-0123456789ab.parquet")
+    ]

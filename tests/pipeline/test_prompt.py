@@ -73,7 +73,8 @@ def test_a_real_tokenizers_ids_come_back_for_each_pair(encoder: Encoder) -> None
     made = unpacked(prompt_unit("000003-0001", rows, encoder, settings))
     assert made.name == "000003-0001"
     assert token_ids(made) == [[HELLO, WORLD], [[CLS, 2054, 2003, 2023, SEP], HELLO]]
-    assert made.truncated == 0
+    assert made.rows is not None
+    assert made.rows["truncated"].to_pylist().count(True) == 0
 
 
 def test_rows_travel_without_their_texts(encoder: Encoder) -> None:
@@ -81,7 +82,8 @@ def test_rows_travel_without_their_texts(encoder: Encoder) -> None:
     rows = unit(("hello", "world", "ok"), ("hello", "", "permanent"))
     made = unpacked(prompt_unit("u", rows, encoder, settings))
     assert made.rows is not None
-    assert made.rows.to_pylist() == rows.select(TRAVELS).to_pylist()
+    assert made.rows.column_names == list(TRAVELS)
+    assert made.rows.drop_columns("truncated").to_pylist() == rows.select(TRAVELS[:-1]).to_pylist()
 
 
 def test_only_pairs_that_are_ok_get_prompts(encoder: Encoder) -> None:
@@ -103,7 +105,8 @@ def test_pairs_that_lost_text_are_counted_once_each(encoder: Encoder) -> None:
     rows = unit(("hello", "world", "ok"), ("hello world", "world", "ok"), ("hello world", "world hello", "ok"))
     made = unpacked(prompt_unit("u", rows, encoder, settings))
     assert token_ids(made) == [[HELLO, WORLD]] * 3
-    assert made.truncated == 2
+    assert made.rows is not None
+    assert made.rows["truncated"].to_pylist().count(True) == 2
 
 
 @pytest.mark.parametrize("rows", [(), [(None, None, "reject"), ("", "", "permanent")]], ids=["no rows", "none ok"])
@@ -111,7 +114,7 @@ def test_a_unit_of_nothing_to_score(encoder: Encoder, rows: list[Any]) -> None:
     settings = BiEncoder(type="bi_encoder", model="minilm")
     made = unpacked(prompt_unit("u", unit(*rows), encoder, settings))
     assert made.rows is not None
-    assert (len(made.rows), made.prompts, made.truncated) == (len(rows), [], 0)
+    assert (len(made.rows), made.prompts) == (len(rows), [])
     assert made.rows.column_names == [*TRAVELS]
 
 
@@ -128,7 +131,8 @@ def test_a_pair_that_can_have_no_prompt_says_why(encoder: Encoder, monkeypatch: 
         (43, "ok", None),
     ]
     assert token_ids(made) == [[[1]], [[3, 4], [], [5]]]
-    assert made.truncated == 1
+    assert made.rows is not None
+    assert made.rows["truncated"].to_pylist().count(True) == 1
 
 
 @pytest.mark.parametrize("prompts", [[], [Prompt([[1]])], [Prompt([[1]])] * 3], ids=len)
@@ -172,4 +176,4 @@ def test_units_survive_being_merged_and_cut(encoder: Encoder, monkeypatch: pytes
 
 
 def test_a_unit_that_is_done_travels_without_rows() -> None:
-    assert unpacked(packed("000000-0004", None)) == PromptedUnit("000000-0004", None, [], 0)
+    assert unpacked(packed("000000-0004", None)) == PromptedUnit("000000-0004", None, [])

@@ -30,11 +30,12 @@ def unit(*rows: tuple[str | None, str]) -> PromptedUnit:
             "first_stage_score": i / 2,
             "kind": kind,
             "reason": None if kind == "ok" else f"{kind} from the start",
+            "truncated": False,
         }
         for i, (query, kind) in enumerate(rows)
     ]
     travels = pa.schema([field for field in SCHEMA if field.name not in ("file", "rerank_score")])
-    return PromptedUnit("000002-0001", pa.Table.from_pylist(lines, travels), [], truncated=3)
+    return PromptedUnit("000002-0001", pa.Table.from_pylist(lines, travels), [])
 
 
 def rows_of(data: bytes) -> list[dict[str, Any]]:
@@ -65,7 +66,7 @@ def test_no_ids_have_no_buckets() -> None:
 
 def test_a_score_file_of_one_bucket_holds_the_rows_in_their_order() -> None:
     data = score_file(unit(("q1", "ok"), ("q2", "ok")), [0.25, -1.5], plan="p", file=4, buckets=1)
-    common = {"file": 4, "kind": "ok", "reason": None}
+    common = {"file": 4, "kind": "ok", "reason": None, "truncated": False}
     assert rows_of(data) == [
         {"row": 10, "query_id": "q1", "doc_id": "d0", "first_stage_score": 0.0, "rerank_score": 0.25} | common,
         {"row": 11, "query_id": "q2", "doc_id": "d1", "first_stage_score": 0.5, "rerank_score": -1.5} | common,
@@ -126,7 +127,7 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
     reasons = Counter(filter(None, rows.rows["reason"].to_pylist())) + Counter(["unreadable"])
     folder = Folder(str(tmp_path))
     line = put_scores(folder, "p", {"000002-0001": 6}, 2, rows, [0.5, Unscored("unreadable")], FIGURES)
-    counts = {"unit": "000002-0001", "rows": 4, "failed": 2, "rejected": 1, "truncated": 3}
+    counts = {"unit": "000002-0001", "rows": 4, "failed": 2, "rejected": 1}
     assert line.drop_columns("reasons").to_pylist() == [counts | FIGURES]
     assert json.loads(line["reasons"][0].as_py()) == reasons
     (name,) = folder.files()
@@ -142,7 +143,7 @@ def test_the_first_score_file_of_a_unit_stays(tmp_path: Path) -> None:
 
 
 def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:
-    line = put_scores(Folder(str(tmp_path)), "p", {}, 1, PromptedUnit("000002-0001", None, [], 0), [], FIGURES)
-    counts = {"unit": "000002-0001", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}", "truncated": 0}
+    line = put_scores(Folder(str(tmp_path)), "p", {}, 1, PromptedUnit("000002-0001", None, []), [], FIGURES)
+    counts = {"unit": "000002-0001", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
     assert line.to_pylist() == [counts | FIGURES]
     assert list(tmp_path.iterdir()) == []
