@@ -11,9 +11,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
-import bm25s
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,6 +53,8 @@ def first_stage(queries: dict[str, str], documents: dict[str, str], depth: int) 
 
     Documents without a word of the query are not retrieved, so that a query may have fewer than `depth`."""
     doc_ids = sorted(documents)
+    import bm25s  # it brings numba along, which takes seconds, and in whose company vLLM on CPU does not start
+
     bm25 = bm25s.BM25()
     bm25.index(_tokens([documents[doc_id] for doc_id in doc_ids]), show_progress=False)
     rows = []
@@ -97,11 +99,13 @@ def link_model(link: Path) -> None:
 
 
 def _tokens(texts: list[str]) -> list[list[str]]:
+    import bm25s
+
     return bm25s.tokenize(texts, stopwords="en", return_ids=False, show_progress=False)
 
 
 def _digest(questions_file: Path) -> bytes:
-    made_from = [questions_file.read_bytes(), sys.version.encode(), bm25s.__version__.encode()]
+    made_from = [questions_file.read_bytes(), sys.version.encode(), version("bm25s").encode()]
     made_from += [(HERE / name).read_bytes() for name in ("corpus.py", "prepare.py")]
     return hashlib.sha256(b"\0".join(made_from)).hexdigest().encode()
 
