@@ -10,8 +10,6 @@ from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication
-
 
 @dataclass(frozen=True)
 class Request:
@@ -45,6 +43,9 @@ class Requests:
 @contextmanager
 def recorded(forbidden: str = "") -> Iterator[Requests]:
     """Records what the S3 server is asked. Requests for paths that start with `forbidden` get a 403."""
+    # Not at the top: where flask is imported, vLLM's engine does not start, and tests of that share this process.
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
     requests, lock = Requests(), Lock()
     serve = DomainDispatcherApplication.__call__
 
