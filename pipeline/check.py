@@ -28,7 +28,6 @@ class Checked:
 
     config: Config
     files: list[InputFile]
-    columns: dict[str, str]
     encoder: Encoder
     label_ids: list[int]
     fingerprint: str
@@ -60,7 +59,7 @@ def check(config: Config) -> Checked:
     except ValueError as error:
         kind, model = config.reranker.type, config.reranker.model
         raise UsageError(f"reranker.type = {kind!r} does not go with reranker.model = {model!r}: {error}") from None
-    return Checked(config, files, columns, tokens, label_ids, digest)
+    return Checked(config, files, tokens, label_ids, digest)
 
 
 def _absolute(config: Config) -> Config:
@@ -134,9 +133,7 @@ def _load_encoder(config: Config) -> Encoder:
         if not tokens.tokenizer.get_vocab().keys() - set(tokens.tokenizer.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
         return tokens
-    except OSError as error:
-        if "connect" in str(error):  # the hub may be back later
-            raise RunError(f"reranker.model = {model!r}: {one_line(error)[:300]}") from None
-        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
+        if isinstance(error, OSError) and "connect" in str(error):  # the hub may be back later
+            raise RunError(f"reranker.model = {model!r}: {one_line(error)[:300]}") from None
         raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None

@@ -37,12 +37,12 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
     plan, bounds = ray.get(slabs)
     slab = plan.slab(bounds[batch["id"][0].as_py()])
     there = scores.present([f"{unit.name}.parquet" for unit in slab.units], slab.units[0].name.split("-")[0])
-    tokens = encoder(config.reranker, config.engine.get("max_model_len"))
-    shared = RERANKERS[config.reranker.type].shared
     if all(f"{unit.name}.parquet" in there for unit in slab.units):
         for unit in slab.units:
             yield packed(unit.name, None)
         return
+    tokens = encoder(config.reranker, config.engine.get("max_model_len"))
+    shared = RERANKERS[config.reranker.type].shared
     for unit, pairs in read_units(slab, plan.columns):
         if f"{unit.name}.parquet" in there:
             yield packed(unit.name, None)

@@ -6,6 +6,7 @@ Credentials come from the environment or the machine's role. Listings are never 
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +108,7 @@ class Folder:
         if isinstance(fs, S3FileSystem):
             if paths:
                 fs.rm(paths)  # a thousand a request, and silent about those that it could not delete
-                if left := set(self.files()) & set(names):
+                if left := self.present(names, os.path.commonpath(names)):
                     raise PermissionError(f"{self.path(min(left))}: could not be deleted")
             return
         for path in paths:
@@ -129,9 +130,6 @@ def _write_local(path: str, data: bytes, place: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         place(temporary, path)
-        if place is os.replace:
-            return
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    os.unlink(temporary)
+    finally:
+        with suppress(FileNotFoundError):  # os.replace has moved it away
+            os.unlink(temporary)

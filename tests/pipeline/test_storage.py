@@ -271,3 +271,14 @@ def test_stores_are_known_by_their_protocol() -> None:
     assert [is_local(url) for url in ("out", "/out", "file:///out", "memory://out")] == [True, True, True, False]
     with pytest.raises(ValueError, match="nosuchprotocol"):
         open_url("nosuchprotocol://bucket/out")
+
+
+def test_a_file_that_s3_silently_keeps_is_an_error(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """s3fs says nothing of the keys in a bulk delete that the server refused."""
+    folder = Folder("s3://bucket/kept")
+    for name in ("scores/a/1.parquet", "scores/a/2.parquet"):
+        folder.put_new(name, b"x")
+    monkeypatch.setattr(open_url(folder.url)[0], "rm", lambda paths: None)
+    with pytest.raises(PermissionError, match=r"kept/scores/a/1.parquet: could not be deleted"):
+        folder.delete(["scores/a/1.parquet", "scores/a/2.parquet"])
+    folder.delete(["scores/a/3.parquet"])  # one that is gone already is fine
