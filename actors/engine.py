@@ -13,9 +13,10 @@ import queue
 import sys
 import threading
 import time
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,7 +51,33 @@ def arguments() -> set[str]:
     return {field.target.id for field in fields if isinstance(field.target, ast.Name)}
 
 
+def retired() -> dict[str, str]:
+    """Architectures that this vLLM no longer runs -> the last version that did; read from its source, too."""
+    spec = importlib.util.find_spec("vllm")
+    assert spec and spec.origin, "checked by installed()"
+    tree = ast.parse((Path(spec.origin).parent / "model_executor" / "models" / "registry.py").read_text())
+    for node in tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == "_PREVIOUSLY_SUPPORTED_MODELS":
+            return ast.literal_eval(node.value)  # type: ignore[attr-defined]
+    return {}
+
+
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
+FIRST, FOLLOW_UP = 1, 0  # priorities: the lower comes first, and finds its prompt still in the prefix cache
+
+
+class Ask(NamedTuple):
+    """One sequence for the engine. number: what its reply is called by. See Prompt for `split`."""
+
+    number: int
+    tokens: list[int]
+    split: int | None
+    max_tokens: int
+    follows: bool = False
+
+
+Deliver = Callable[[list[tuple[int, Reply | Unscored]] | BaseException], None]
 
 
 class Engine:
@@ -71,22 +98,18 @@ class Engine:
     ):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        from vllm import EngineArgs, PoolingParams, SamplingParams
+        from vllm import EngineArgs
         from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.llm_engine import LLMEngine
 
         self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
-        self._label_ids = label_ids
-        if request.task == "embed":
-            self._params: Any = PoolingParams(task="embed")
-        else:
-            self._params = SamplingParams(
-                temperature=0, max_tokens=request.max_tokens, logprob_token_ids=label_ids, detokenize=False
-            )
-        defaults: dict[str, Any] = {
-            "disable_log_stats": True,
-            "runner": "generate" if request.task == "generate" else "pooling",
-        }
+        self._request, self._label_ids = request, label_ids
+        generates = request.task in ("generate", "likelihood")
+        defaults: dict[str, Any] = {"disable_log_stats": True, "runner": "generate" if generates else "pooling"}
+        if request.max_tokens > 1:
+            defaults["scheduling_policy"] = "priority"
+        if request.logits:
+            defaults["logprobs_mode"] = "raw_logits"
         if installed()[1]:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
         self._engine = LLMEngine.from_engine_args(
@@ -98,94 +121,123 @@ class Engine:
                 **(defaults | arguments),
             )
         )
+        config = self._engine.vllm_config
+        self._context = config.model_config.max_model_len
+        self._by_priority = config.scheduler_config.policy == "priority"
+        self._ahead = 2 * config.scheduler_config.max_num_seqs  # in vLLM at once: those that run, and the next ones
         self._names = map(str, itertools.count())
-        self._inbox: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
-        self._waiting: dict[str, tuple[_Batch, int]] = {}
-        self._held: set[_Batch] = set()
+        self._asked: queue.SimpleQueue[tuple[list[Ask], Deliver]] = queue.SimpleQueue()
+        self._held: deque[tuple[Ask, Deliver]] = deque()  # here, for vLLM steps between the requests it is given
+        self._waiting: dict[str, tuple[Ask, Deliver]] = {}
         self._broken: BaseException | None = None
+        self._idle = False
         self._last_step = time.monotonic()
         threading.Thread(target=self._loop, daemon=True, name="engine").start()
         threading.Thread(target=self._watch, args=(stall_seconds,), daemon=True, name="watchdog").start()
 
-    def run(self, sequences: list[list[int]]) -> "Future[list[Reply | Unscored]]":
-        """Replies to token id sequences, in their order; Unscored where vLLM refuses a sequence."""
-        batch = _Batch(sequences)
-        if not sequences:
-            batch.future.set_result([])
-        elif self._broken:
-            batch.future.set_exception(self._broken)
-        else:
-            self._inbox.put(batch)
-        return batch.future
+    def ask(self, asks: list[Ask], deliver: Deliver) -> None:
+        """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the
+        engine's thread; Unscored where vLLM refuses a sequence; or the one error that broke the engine."""
+        self._asked.put((asks, deliver))
 
     def _loop(self) -> None:
         try:
             while True:
                 self._take()
                 self._last_step = time.monotonic()
-                for output in self._engine.step():
-                    if output.finished:
-                        batch, index = self._waiting.pop(output.request_id)
-                        batch.put(index, self._read(output))
+                if self._waiting:
+                    outputs = [output for output in self._engine.step() if output.finished]
+                    replies = [(self._read(output), output.request_id) for output in outputs]
+                    self._deliver([(*self._waiting.pop(name), reply) for reply, name in replies])
         except BaseException as error:  # a dead engine: every unit it holds must learn of it, and every later one
             self._broken = error
-            for batch in list(self._held):
-                batch.future.set_exception(error)
+            for deliver in {deliver for _, deliver in [*self._held, *self._waiting.values()]}:
+                deliver(error)
             while True:
-                self._inbox.get().future.set_exception(error)
+                self._asked.get()[1](error)
 
     def _take(self) -> None:
-        """Takes new batches; waits for one where there is nothing else to do."""
-        while not self._inbox.empty() or not self._waiting:
-            self._add(self._inbox.get())
-
-    def _add(self, batch: "_Batch") -> None:
-        """Hands the sequences of a batch to vLLM."""
-        self._last_step = time.monotonic()  # the time without work was no stall
-        self._held.add(batch)
-        batch.future.add_done_callback(lambda _: self._held.discard(batch))
-        for index, tokens in enumerate(batch.sequences):
+        """Gives vLLM what it can soon run; waits for work where there is none."""
+        while not self._asked.empty() or not (self._held or self._waiting):
+            self._idle = not (self._held or self._waiting)
+            asks, deliver = self._asked.get()
+            self._last_step = time.monotonic()  # the time without work was no stall
+            self._idle = False
+            for ask in asks:
+                (self._held.appendleft if ask.follows else self._held.append)((ask, deliver))
+        while self._held and len(self._waiting) < self._ahead:
+            ask, deliver = self._held.popleft()
             name = next(self._names)
+            self._waiting[name] = ask, deliver
             try:
-                self._engine.add_request(name, {"type": "token", "prompt_token_ids": tokens}, self._params)
+                self._add(name, ask)
             except self._refusals as error:  # of a prompt it cannot take, e.g. a longer one than max_model_len
-                batch.put(index, Unscored(f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"))
-            else:
-                self._waiting[name] = batch, index
+                reason = f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"
+                self._deliver([(*self._waiting.pop(name), Unscored(reason))])
+            self._last_step = time.monotonic()
+
+    def _add(self, name: str, ask: Ask) -> None:
+        priority = (FOLLOW_UP if ask.follows else FIRST) if self._by_priority else 0
+        prompt: Any = {"type": "token", "prompt_token_ids": ask.tokens}
+        self._engine.add_request(name, prompt, self._params(ask), priority=priority)
+
+    def _params(self, ask: Ask) -> Any:
+        """What vLLM is asked for. Probabilities are asked for only where one token is generated."""
+        from vllm import PoolingParams, SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        request = self._request
+        if request.task in ("embed", "classify"):
+            types = {"compressed_token_type_ids": ask.split} if ask.split else None
+            return PoolingParams(task=request.task, use_activation=request.task == "embed", extra_kwargs=types)
+        last = RequestOutputKind.FINAL_ONLY
+        if request.task == "likelihood":
+            return SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=last)
+        if ask.max_tokens == 1:
+            return SamplingParams(
+                temperature=0, max_tokens=1, logprob_token_ids=self._label_ids, detokenize=False, output_kind=last
+            )
+        return SamplingParams(
+            temperature=0,
+            max_tokens=max(1, min(ask.max_tokens, self._context - len(ask.tokens) - request.spare)),
+            stop=list(request.stop),
+            skip_special_tokens=False,
+            output_kind=last,
+        )
 
     def _read(self, output: Any) -> Reply:
+        ask, _ = self._waiting[output.request_id]
         cached = output.num_cached_tokens or 0
         if hasattr(output.outputs, "data"):
-            return Reply(len(output.prompt_token_ids), cached, embedding=output.outputs.data.float().numpy())
+            return Reply(ask.tokens, cached, vector=output.outputs.data.float().numpy())
         completion = output.outputs[0]
-        last = completion.logprobs[-1]
-        logprobs = np.array([last[token].logprob for token in self._label_ids])
-        return Reply(len(output.prompt_token_ids), cached, len(completion.token_ids), label_logprobs=logprobs)
+        tokens = tuple(completion.token_ids)
+        if self._request.task == "likelihood":
+            rows = zip(ask.tokens[ask.split :], output.prompt_logprobs[ask.split :], strict=True)
+            return Reply(ask.tokens, cached, tokens, token_logprobs=np.array([row[i].logprob for i, row in rows]))
+        if ask.max_tokens == 1:
+            last = completion.logprobs[-1]
+            logprobs = np.array([last[token].logprob for token in self._label_ids])
+            return Reply(ask.tokens, cached, tokens, label_logprobs=logprobs)
+        stopped = completion.stop_reason if isinstance(completion.stop_reason, str) else None
+        text = completion.text + (stopped or "")
+        return Reply(ask.tokens, cached, tokens, text, stopped, completion.finish_reason == "stop")
+
+    def _deliver(self, replies: list[tuple[Ask, Deliver, Reply | Unscored]]) -> None:
+        """Hands each caller its replies, all of a step at once."""
+        callers: dict[Deliver, list[tuple[int, Reply | Unscored]]] = {}
+        for ask, deliver, reply in replies:
+            callers.setdefault(deliver, []).append((ask.number, reply))
+        for deliver, own in callers.items():
+            deliver(own)
 
     def _watch(self, stall_seconds: float) -> None:
         while True:
             time.sleep(min(stall_seconds / 4, 10))
-            if self._held and not self._broken and time.monotonic() - self._last_step > stall_seconds:
+            if not self._idle and not self._broken and time.monotonic() - self._last_step > stall_seconds:
                 print(
                     f"rayrank: the engine made no progress for {stall_seconds:.0f} s; ending its process",
                     file=sys.stderr,
                     flush=True,
                 )
                 os._exit(70)
-
-
-class _Batch:
-    """The sequences of one call, and the replies as they come in, in any order."""
-
-    def __init__(self, sequences: list[list[int]]):
-        self.sequences = sequences
-        self.future: Future[list[Reply | Unscored]] = Future()
-        self.future.set_running_or_notify_cancel()  # a caller that goes away must not break those that stay
-        self._replies: list[Any] = [None] * len(sequences)
-        self._missing = len(sequences)
-
-    def put(self, index: int, reply: Reply | Unscored) -> None:
-        self._replies[index] = reply
-        self._missing -= 1
-        if not self._missing:
-            self.future.set_result(self._replies)

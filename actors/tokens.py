@@ -7,18 +7,17 @@ spells out every added token, but for runs of whitespace, which are how some mod
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
 
-if TYPE_CHECKING:
-    from actors.rerankers.contract import Settings
+from actors.rerankers.contract import Settings
 
 # Stand-ins for the texts while a chat template is rendered: private-use characters no template contains.
-QUERY, DOC = "\ue000", "\ue001"
+QUERY, DOC, INSTRUCTION = "\ue000", "\ue001", "\ue002"
 # The names under which configs declare a context length, as vLLM looks for them; it takes 2048 where there is none.
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "seq_len")
 UNDECLARED = 2048
@@ -31,14 +30,20 @@ class Encoder:
     limit: the most tokens that a prompt and its answer may have together (the engine's max_model_len).
     """
 
-    def __init__(self, settings: "Settings", limit: int | None = None):
-        from transformers import AutoTokenizer  # seconds of imports that a run which only fuses does without
+    def __init__(self, settings: Settings, limit: int | None = None):
+        from transformers import (
+            AutoConfig,
+            AutoTokenizer,
+        )  # seconds of imports that a run which only fuses does without
 
         source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+        self._settings = settings
         self.tokenizer = AutoTokenizer.from_pretrained(settings.model, **source)
         if not self.tokenizer.is_fast:
             raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
-        self.limit = limit or _model_limit(settings.model, source, self.tokenizer)
+        config = AutoConfig.from_pretrained(settings.model, **source).get_text_config()
+        self._typed = getattr(config, "type_vocab_size", 0) > 1
+        self.limit = limit or _model_limit(settings, config, self.tokenizer)
         self._plain = _plain(self.tokenizer.backend_tokenizer)
         added = [token for token in self.tokenizer.added_tokens_decoder.values() if token.content.strip()]
         added.sort(key=lambda token: len(token.content), reverse=True)
@@ -56,6 +61,58 @@ class Encoder:
         self._plain.enable_truncation(max_length=min(max_tokens or self.limit, self.limit))
         return _each_once(texts, lambda once: [(e.ids, bool(e.overflowing)) for e in self._plain.encode_batch(once)])
 
+    def encode_pairs(self, pairs: list[tuple[str, str]]) -> list[tuple[list[int] | None, list[int], int]]:
+        """Token ids and types of two texts each, as the tokenizer encodes a pair, and how many tokens they need.
+
+        The types are all 0 where the model has none, whatever its tokenizer says.
+
+        The second text is cut to the limit. Where the first leaves no room even without the second, the ids are None
+        and the number is what the first needs.
+        """
+        self._plain.no_truncation()
+        encoded = self._plain.encode_batch(pairs)
+        results: list[tuple[list[int] | None, list[int], int]] = []
+        for pair, whole in zip(pairs, encoded, strict=True):
+            least = len(self._plain.encode(pair[0], "").ids) if len(whole.ids) > self.limit else 0
+            if least > self.limit:
+                results.append((None, [], least))
+                continue
+            cut = whole
+            if least:
+                self._plain.enable_truncation(max_length=self.limit, strategy="only_second")
+                cut = self._plain.encode(*pair)
+                self._plain.no_truncation()
+            results.append((cut.ids, cut.type_ids if self._typed else [0] * len(cut.ids), len(whole.ids)))
+        return results
+
+    def count(self, text: str) -> int:
+        """The number of tokens of a text with what the tokenizer puts around it."""
+        return len(self.encode([text])[0]) + sum(map(len, self.around()))
+
+    def cut_ids(self, text: str, max_tokens: int | None) -> tuple[str, bool]:
+        """The text that the first `max_tokens` tokens of a text come to when decoded, and whether there were more."""
+        if max_tokens is None:
+            return text, False
+        ids = self.encode([text])[0]
+        return self.decode(ids[:max_tokens]), len(ids) > max_tokens
+
+    def end_tokens(self) -> list[str]:
+        """The tokens that end a generation, as vLLM knows them: the model's generation config's and the tokenizer's."""
+        from transformers import GenerationConfig
+
+        try:
+            config = GenerationConfig.from_pretrained(self._settings.model, revision=self._settings.revision)
+            ids = config.eos_token_id
+        except OSError:  # a model need not have one
+            ids = None
+        listed = ids if isinstance(ids, list) else [] if ids is None else [ids]
+        names = [*self.tokenizer.convert_ids_to_tokens(listed), self.tokenizer.eos_token]
+        return list(dict.fromkeys(filter(None, names)))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens included."""
+        return str(self.tokenizer.decode(list(ids)))
+
     def cut(self, text: str, max_tokens: int) -> str:
         """The longest start of `text` that ends where a token ends and has at most `max_tokens` tokens."""
         self._plain.no_truncation()
@@ -66,25 +123,49 @@ class Encoder:
             text = text[: min(offsets[max_tokens][0], len(text) - 1)]
         return text
 
-    def template(self, messages: list[dict[str, str]]) -> list[int | str]:
-        """A chat prompt as pieces: ids of the template's own special tokens, and the texts between them.
-
-        The texts hold QUERY and DOC where those belong. Raises ValueError where the pieces do not come to the token
-        ids that the tokenizer gives the rendered template.
-        """
+    def chat(self, messages: list[dict[str, str]]) -> list[int | str]:
+        """The model's chat template around messages, with the turn of the assistant open, as `pieces` gives it."""
         if not self.tokenizer.chat_template:
             raise ValueError(f"{self.tokenizer.name_or_path}: has no chat template, which this reranker needs")
         rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         assert isinstance(rendered, str)
-        parts = self._added.split(rendered) if self._added else [rendered]
+        return self.pieces(rendered)
+
+    def pieces(self, template: str) -> list[int | str]:
+        """A template as ids of the special tokens it holds, and the texts between them.
+
+        The texts hold QUERY, DOC and INSTRUCTION where those belong. Raises ValueError where the pieces do not come
+        to the token ids that the tokenizer gives the template.
+        """
+        parts = self._added.split(template) if self._added else [template]
         vocabulary = self.tokenizer.get_added_vocab()
         pieces: list[int | str] = [vocabulary.get(part.strip(), part) for part in parts if part]
         ids = [i for piece in pieces for i in ([piece] if isinstance(piece, int) else self.encode([piece])[0])]
-        if ids != self.tokenizer.encode(rendered, add_special_tokens=False):
-            raise ValueError(f"{self.tokenizer.name_or_path}: cannot tokenise its chat template piece by piece")
+        if ids != self.tokenizer.encode(template, add_special_tokens=False):
+            for stand_in, name in ((QUERY, "{query}"), (DOC, "{doc}"), (INSTRUCTION, "{instruction}")):
+                template = template.replace(stand_in, name)
+            model = self.tokenizer.name_or_path
+            raise ValueError(f"{model}: its tokenizer cannot take this template in pieces: {template!r}")
         return pieces
 
-    def label_ids(self, labels: tuple[str, ...]) -> list[int]:
+    def around(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer puts before and after a text that is no chat: <s> for some, none for others."""
+        bare, whole = self.tokenizer.encode("a", add_special_tokens=False), self.tokenizer.encode("a")
+        before = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return whole[:before], whole[before + len(bare) :]
+
+    def after(self, prompt: list[int], text: str) -> list[int]:
+        """A prompt's ids with `text`, a model's own, put after them: the ids of the two as one text.
+
+        Special tokens in the text are special, as the model wrote them. Nothing merges with a special token; where the
+        prompt ends in another, that one is tokenised anew together with the text.
+        """
+        if prompt[-1] in self.tokenizer.added_tokens_decoder:
+            return prompt + self.tokenizer.encode(text, add_special_tokens=False)
+        last = self.decode(prompt[-1:])
+        return prompt[:-1] + self.tokenizer.encode(last + text, add_special_tokens=False)
+
+    def label_ids(self, labels: Sequence[str]) -> list[int]:
         """The token ids of labels. Raises ValueError if one is not exactly one token, or two share a token."""
         ids: list[int] = []
         for label, tokens in zip(labels, self.encode(list(labels)), strict=True):
@@ -100,9 +181,13 @@ class Encoder:
         return ids
 
 
-@lru_cache(maxsize=2)
-def encoder(settings: "Settings", limit: int | None = None) -> Encoder:
+def encoder(settings: Settings, limit: int | None = None) -> Encoder:
     """The encoder of a model, loaded once per process."""
+    return _encoder(Settings(**{name: getattr(settings, name) for name in Settings.model_fields}), limit)
+
+
+@lru_cache(maxsize=2)
+def _encoder(settings: Settings, limit: int | None) -> Encoder:
     return Encoder(settings, limit)
 
 
@@ -127,14 +212,12 @@ def _each_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]]) -
     return [encoded[text] for text in texts]
 
 
-def _model_limit(model: str, source: dict[str, Any], tokenizer: Any) -> int:
+def _model_limit(settings: Settings, config: Any, tokenizer: Any) -> int:
     """The context length the model declares: of its config, its tokenizer and sentence-transformers, the smallest."""
-    from transformers import AutoConfig
     from transformers.utils import cached_file
 
-    config = AutoConfig.from_pretrained(model, **source).get_text_config()
     declared = [getattr(config, name, None) for name in LENGTHS] + [tokenizer.model_max_length]
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    if path := cached_file(model, "sentence_bert_config.json", revision=source["revision"], **quiet):
+    if path := cached_file(settings.model, "sentence_bert_config.json", revision=settings.revision, **quiet):
         declared.append(json.loads(Path(path).read_text()).get("max_seq_length"))
     return min((int(length) for length in declared if length and length < 1e9), default=UNDECLARED)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
-from pipeline.check import check
+from pipeline.check import survey
 from pipeline.config import load
 from pipeline.errors import RunError, root_cause
 from pipeline.run import rerank
@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
     try:
         config = load(options.config, options.overrides)
         if options.check:
-            checked = check(config)
-            print(f"{options.config}: good; {len(checked.files)} input file(s), fingerprint {checked.fingerprint}")
-            print("not checked: footers after the first, the values of engine arguments, the weights, free GPUs")
+            good, unknown = survey(config)
+            print(f"{options.config}: good, as far as it can be known here")
+            print(*(f"checked: {line}" for line in good), *(f"not checked: {line}" for line in unknown), sep="\n")
             return 0
         figures = rerank(config)
     except RunError as error:

@@ -1,22 +1,24 @@
-"""What can be known to be wrong before Ray or a model starts. Every problem is a UsageError of one line."""
+"""What can be known to be wrong before Ray or a model starts. Every problem is a UsageError of one line.
+
+`check` is what every run begins with. `survey` is `--check`: it looks at all that is here, a config alone if need be,
+and says what it could not look at.
+"""
 
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from botocore.exceptions import BotoCoreError
 from fsspec.utils import glob_translate
 
 from actors.engine import arguments, installed
-from actors.rerankers import RERANKERS
-from actors.tokens import Encoder, encoder
+from actors.tokens import Encoder
 from pipeline.carry import carried, check_carried
+from pipeline.check_model import Unreachable, check_model, load_encoder, seen
 from pipeline.cluster import check_relative
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError, one_line
-from pipeline.fingerprint import WEIGHTS, fingerprint
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
 from pipeline.storage import Folder, absolute, is_local
@@ -29,7 +31,6 @@ class Checked:
     config: Config
     files: list[InputFile]
     encoder: Encoder
-    label_ids: list[int]
     fingerprint: str
 
     @property
@@ -46,20 +47,60 @@ def check(config: Config) -> Checked:
     check_relative(config)
     config = _absolute(config)
     files = list_inputs(config.input.path)
+    columns = _check_input(config, files)
+    _check_place(config)
+    _check_writable(config)
+    try:
+        _check_engine(config)
+    except LookupError as error:
+        raise UsageError(str(error)) from None
+    tokens = load_encoder(config)
+    return Checked(config, files, tokens, check_model(config, columns, tokens))
+
+
+def survey(config: Config) -> tuple[list[str], list[str]]:
+    """What was found good, and what could not be checked, one line each. Raises UsageError for what is wrong."""
+    check_relative(config)
+    config = _absolute(config)
+    good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
+    columns: dict[str, str] = {}
+    try:
+        files = list_inputs(config.input.path)
+        columns = _check_input(config, files)
+        good.append(f"{len(files)} input file(s), by the schema of the first")
+    except UsageError:
+        raise
+    except RunError as error:  # the store does not answer from here
+        unknown.append(str(error))
+    _check_place(config)
+    try:
+        _check_writable(config)
+        good.append("that the output can be written")
+    except UsageError as error:
+        unknown.append(str(error))
+    try:
+        good.append(f"the names of the engine arguments, with vLLM {installed()[0]}")
+        _check_engine(config)
+    except LookupError as error:
+        good.pop()
+        unknown.append(f"engine: {error}")
+    try:
+        tokens = load_encoder(config, weights=False)
+        digest = check_model(config, columns, tokens)
+        good.append(f"the model's {', '.join(seen(config, tokens))}; fingerprint {digest}")
+        unknown.append("the weights")
+    except Unreachable as error:
+        unknown.append(f"{error}; so neither its tokenizer, template and labels, nor its weights")
+    return good, unknown
+
+
+def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
+    """The columns in use. Raises UsageError where the first file lacks one."""
     schema = first_schema(files[0])
     columns = present(config, schema)
     check_schema(files[0].path, schema, columns)
     check_carried(carried(config), files[0].path, schema, files[0].path, schema)
-    _check_output(config)
-    _check_engine(config)
-    tokens = _load_encoder(config)
-    try:
-        label_ids = tokens.label_ids(RERANKERS[config.reranker.type].request.labels)
-        digest = fingerprint(config, columns, tokens)
-    except ValueError as error:
-        kind, model = config.reranker.type, config.reranker.model
-        raise UsageError(f"reranker.type = {kind!r} does not go with reranker.model = {model!r}: {error}") from None
-    return Checked(config, files, tokens, label_ids, digest)
+    return columns
 
 
 def _absolute(config: Config) -> Config:
@@ -74,7 +115,7 @@ def _absolute(config: Config) -> Config:
     return config.model_copy(update={"output": output, "reranker": reranker})
 
 
-def _check_output(config: Config) -> None:
+def _check_place(config: Config) -> None:
     output = config.output.path
     if not is_local(output) and any(char in output for char in "*?["):
         raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
@@ -84,6 +125,10 @@ def _check_output(config: Config) -> None:
                 f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
                 "a run would read its own output, or delete its input"
             )
+
+
+def _check_writable(config: Config) -> None:
+    output = config.output.path
     folder = Folder(output)
     try:
         folder.put(".rayrank", b"")
@@ -103,37 +148,8 @@ def _overlap(place: str, output: str) -> bool:
 
 
 def _check_engine(config: Config) -> None:
-    try:
-        installed()
-    except LookupError as error:
-        raise UsageError(str(error)) from None
+    version, _ = installed()
     known = arguments()
     for name in config.engine:
         if name not in known:
-            raise UsageError(
-                f"engine.{name} = {config.engine[name]!r}: vLLM {installed()[0]} has no such engine argument"
-            )
-
-
-def _load_encoder(config: Config) -> Encoder:
-    model, limit = config.reranker.model, config.engine.get("max_model_len")
-    if model.startswith(("/", ".", "~")):
-        folder = Path(model)
-        if not folder.is_dir():
-            raise UsageError(f"reranker.model = {model!r}: no such folder")
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"reranker.model = {model!r}: the folder has no config.json")
-        dummy = config.engine.get("load_format") == "dummy"
-        if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):
-            raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise UsageError(f"engine.max_model_len = {limit!r}: should be a whole number of tokens above 0")
-    try:
-        tokens = encoder(config.reranker, limit)
-        if not tokens.tokenizer.get_vocab().keys() - set(tokens.tokenizer.all_special_tokens):
-            raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
-        return tokens
-    except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
-        if isinstance(error, OSError) and "connect" in str(error):  # the hub may be back later
-            raise RunError(f"reranker.model = {model!r}: {one_line(error)[:300]}") from None
-        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
+            raise UsageError(f"engine.{name} = {config.engine[name]!r}: vLLM {version} has no such engine argument")

@@ -5,33 +5,37 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from actors.engine import installed
 from actors.rerankers import RERANKERS
-from actors.rerankers.contract import Pair
 from actors.tokens import Encoder
 from pipeline.config import Config
+from pipeline.prompt import pairs_of
 
 # Engine arguments that change how fast or where a model runs, not what it computes (beyond the last digits).
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
     "pipeline_parallel_size",
     "enforce_eager", "swap_space", "disable_log_stats", "enable_prefix_caching", "enable_chunked_prefill", "block_size",
-    "distributed_executor_backend", "download_dir", "compilation_config", "max_parallel_loading_workers",
+    "distributed_executor_backend", "download_dir", "max_parallel_loading_workers",
+    "compilation_config", "scheduling_policy",
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",
 }  # fmt: skip
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
-PROBES = [
-    Pair("probe", "text"),
-    Pair("What is 1 + 1?\n", " Zwei, natürlich. <|im_end|> 二 "),
-    Pair("a" * 3000, "b " * 3000),
-]
+PROBES = pa.table(
+    {
+        "query": ["probe", "What is 1 + 1?\n", "a" * 3000],
+        "doc": ["text", " Zwei, natürlich. <|im_end|> 二 ", "b " * 3000],
+    }
+)
 
 
 def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> str:
     """16 hex digits over the model and its revision, the reranker's settings, `output.explain`, the columns read, the
     engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
     settings = config.reranker
-    probes = RERANKERS[settings.type].prompt(encoder, settings, PROBES)
+    probes = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(PROBES, settings))
     parts = {
         "reranker": settings.model_dump(exclude={"model"}),
         "model": _model(settings.model),

@@ -16,7 +16,7 @@ from pipeline.config import Fusion
 from pipeline.errors import RunError
 from pipeline.parquet import read_row_group
 from pipeline.rank import rank
-from pipeline.scores import SCHEMA
+from pipeline.scores import EXPLAINED, SCHEMA
 from pipeline.storage import Folder
 
 READ_THREADS = 16
@@ -46,15 +46,15 @@ class FuseBucket:
     def __call__(self, bucket: int) -> dict:
         with ThreadPoolExecutor(READ_THREADS) as pool:
             read = pool.map(lambda name: self._rows(name, bucket), self.units)
-            rows = pa.concat_tables([SCHEMA.empty_table(), *read])
+            rows = pa.concat_tables([(EXPLAINED if self.explain else SCHEMA).empty_table(), *read])
         ranked, rejects = rank(rows, self.fusion)
         unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
         if self.top_k:
             ranked = ranked.filter(pc.less_equal(ranked["rank"], self.top_k))
         if self.columns:
             ranked = carry(ranked, self.columns, self.files)
-        if self.explain:
-            ranked = ranked.append_column("explanation", pa.nulls(len(ranked), pa.string()))
+        if self.explain:  # it comes last
+            ranked = ranked.select([*(name for name in ranked.column_names if name != "explanation"), "explanation"])
         paths = pa.array([self.files[number][0] for number in rejects["file"].to_pylist()], pa.string())
         rejects = rejects.set_column(0, "file", paths)
         return {

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actors.rerankers import RERANKERS
 from pipeline import parquet
 from pipeline.carry import carried, check_carried
 from pipeline.columns import check_same_ids, check_schema, present
@@ -124,6 +125,11 @@ class Plan:
         table = pq.read_table(pa.BufferReader(data))
         metadata = table.schema.metadata
         return cls(table.replace_schema_metadata(None), json.loads(metadata[b"columns"]), metadata[b"id"].decode())
+
+
+def unit_rows(config: Config) -> int:
+    """Rows in a unit: the config's, or the reranker's own."""
+    return config.run.unit_rows or RERANKERS[config.reranker.type].unit_rows
 
 
 def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:

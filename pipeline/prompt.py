@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.rerankers import RERANKERS, Settings
-from actors.rerankers.contract import Pair, Unscored
+from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.tokens import Encoder
 from pipeline.read import OK, PERMANENT
 
@@ -22,34 +22,47 @@ class PromptedUnit(NamedTuple):
 
     rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores are
     there already.
-    prompts: token sequences for each row whose kind is `ok`, in the order of the rows.
+    prompts: of each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
     """
 
     name: str
     rows: pa.Table | None
-    prompts: list[list[np.ndarray]]
+    prompts: list[Prompt]
 
 
 def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
     """A unit's rows with their prompts, as the one row that travels. Columns: unit, payload."""
     ready = np.array(unit["kind"].to_pylist()) == OK
     texts = unit.filter(pa.array(ready))
-    fields = {field: texts[field].to_pylist() for field in Pair._fields if field in texts.column_names}
-    pairs = [Pair(**dict(zip(fields, values, strict=True))) for values in zip(*fields.values(), strict=True)]
-    prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs)
+    prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(texts, settings))
     sequences: list[list[list[int]] | None] = [None] * len(unit)
+    splits: list[int | None] = [None] * len(unit)
     kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), [False] * len(unit)
     for i, prompt in zip(np.flatnonzero(ready).tolist(), prompts, strict=True):
         if isinstance(prompt, Unscored):
             kinds[i], reasons[i] = PERMANENT, prompt.reason
         else:
-            sequences[i] = prompt.sequences
-            truncated[i] = prompt.truncated
+            sequences[i], truncated[i], splits[i] = prompt
     rows = unit.select(TRAVELS[:4]).append_column("kind", pa.array(kinds, pa.string()))
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
-    return packed(name, rows)
+    return packed(name, rows.append_column("split", pa.array(splits, pa.int32())))
+
+
+def pairs_of(texts: pa.Table, settings: Settings) -> list[Pair]:
+    """The pairs of rows with a query and a doc, and maybe a title and an instruction.
+
+    A title stands before its document, as rank1's reference has it; a row without an instruction has the config's.
+    """
+    queries, docs, nothing = texts["query"].to_pylist(), texts["doc"].to_pylist(), [None] * len(texts)
+    titles = texts["title"].to_pylist() if "title" in texts.column_names else nothing
+    instructions = texts["instruction"].to_pylist() if "instruction" in texts.column_names else nothing
+    default = getattr(settings, "instruction", None)
+    return [
+        Pair(query, doc if title is None else f"{title} {doc}", default if instruction is None else instruction)
+        for query, doc, title, instruction in zip(queries, docs, titles, instructions, strict=True)
+    ]
 
 
 def packed(name: str, rows: pa.Table | None) -> pa.Table:
@@ -75,5 +88,9 @@ def unpacked(row: pa.Table) -> PromptedUnit:
     outer, inner = prompts.offsets.to_numpy(), prompts.values
     bounds, tokens = inner.offsets.to_numpy(), inner.values.to_numpy()
     ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False))
-    sequences = [[tokens[bounds[j] : bounds[j + 1]] for j in range(outer[i], outer[i + 1])] for i in ready]
-    return PromptedUnit(name, rows.select(TRAVELS), sequences)
+    truncated, splits = rows["truncated"].to_pylist(), rows["split"].to_pylist()
+    made = [
+        Prompt([tokens[bounds[j] : bounds[j + 1]] for j in range(outer[i], outer[i + 1])], truncated[i], splits[i])
+        for i in ready.tolist()
+    ]
+    return PromptedUnit(name, rows.select(TRAVELS), made)

@@ -15,9 +15,10 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     """Ranked rows of whole queries, and the rows that have no place among them.
 
     rows: score rows (pipeline.scores.SCHEMA) of every unit, in any order.
-    Ranked: query_id, doc_id, rank, score, first_stage_score, rerank_score, reason, file, row; sorted by query_id,
-    then rank. Order within a query: fused score down, first-stage score down, doc_id up by bytes; pairs without a
-    reranker score after all others. Rejects: file, row, reason; sorted by file and row.
+    Ranked: query_id, doc_id, rank, score, first_stage_score, rerank_score, reason, file, row, and explanation where
+    the rows have it; sorted by query_id, then rank. Order within a query: fused score down, first-stage score down,
+    doc_id up by bytes; pairs without a reranker score after all others. Rejects: file, row, reason; sorted by file
+    and row.
     """
     rows = rows.combine_chunks()
     rejected = rows.filter(pc.equal(rows["kind"], REJECT))
@@ -62,6 +63,7 @@ def _ranked(rows: pa.Table, query: np.ndarray, fusion: Fusion) -> pa.Table:
             "file": rows["file"],
             "row": rows["row"],
         }
+        | {name: rows[name] for name in rows.column_names if name == "explanation"}
     )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from actors.rerankers import RERANKERS
 from actors.scorer import Scorer
 from pipeline import manifest
 from pipeline.carry import carried
@@ -20,7 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError
 from pipeline.fuse import FuseBucket, fuse_buckets
 from pipeline.inputs import list_inputs
-from pipeline.plan import Plan, check_unchanged, make_plan
+from pipeline.plan import Plan, check_unchanged, make_plan, unit_rows
 from pipeline.progress import Progress
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
@@ -87,8 +86,7 @@ def _stored_scores(checked: Checked) -> dict[str, int]:
 def _plan(checked: Checked, stored: dict[str, int]) -> Plan:
     """The plan of these scores: the one that is there, else a new one, of which the first put stays."""
     if PLAN not in stored:
-        unit_rows = checked.config.run.unit_rows or RERANKERS[checked.config.reranker.type].unit_rows
-        checked.scores.put_new(PLAN, make_plan(checked.config, checked.files, unit_rows).to_bytes())
+        checked.scores.put_new(PLAN, make_plan(checked.config, checked.files, unit_rows(checked.config)).to_bytes())
     plan = Plan.from_bytes(checked.scores.read(PLAN))
     check_unchanged(plan, checked.files)
     return plan
@@ -143,7 +141,7 @@ def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
         explain=config.output.explain,
         tag=tag,
     )
-    return sorted(fuse_buckets(task, bucket_count(plan.rows)), key=lambda line: line["part"])
+    return sorted(fuse_buckets(task, bucket_count(plan.rows, config.output.explain)), key=lambda line: line["part"])
 
 
 def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:

@@ -18,13 +18,14 @@ from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.order import by_shared_side
-from pipeline.plan import Bounds, Plan
+from pipeline.plan import Bounds, Plan, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
 from pipeline.read import read_units
 from pipeline.scores import bucket_count, put_scores
 from pipeline.storage import Folder
 
-UNITS_IN_FLIGHT = 4  # in one actor: the next units wait in the engine before the tail of the last one is done
+# In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
+ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
 UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 
 
@@ -42,7 +43,7 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
             yield packed(unit.name, None)
         return
     tokens = encoder(config.reranker, config.engine.get("max_model_len"))
-    shared = RERANKERS[config.reranker.type].shared
+    shared = RERANKERS[config.reranker.type].shared(config.reranker)
     for unit, pairs in read_units(slab, plan.columns):
         if f"{unit.name}.parquet" in there:
             yield packed(unit.name, None)
@@ -56,6 +57,8 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
     files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
     handed = ray.put((plan, slabs))  # Arrow: a task maps it and copies nothing
     smallest, largest = config.workers.count
+    explain = config.output.explain
+    in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
     dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
         partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
         batch_size=1,
@@ -68,17 +71,16 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
         fn_constructor_kwargs={
             "settings": config.reranker,
             "engine": config.engine,
-            "label_ids": checked.label_ids,
             "stall_seconds": config.run.stall_seconds,
             "threads": _threads(config),
             "unpack": unpacked,
-            "put": partial(put_scores, checked.scores, plan.id, files, bucket_count(plan.rows)),
+            "put": partial(put_scores, checked.scores, plan.id, files, bucket_count(plan.rows, explain), explain),
         },
         compute=ActorPoolStrategy(
             min_size=smallest,
             max_size=largest,
-            max_concurrent_calls_per_actor=UNITS_IN_FLIGHT,
-            max_tasks_in_flight_per_actor=UNITS_IN_FLIGHT + UNITS_QUEUED,
+            max_concurrent_calls_per_actor=in_flight,
+            max_tasks_in_flight_per_actor=in_flight + UNITS_QUEUED,
         ),
         num_gpus=actor_gpus(config),
         num_cpus=actor_cpus(config),

@@ -1,7 +1,8 @@
 """Score files: what one unit came to, put once and for all.
 
 The rows of a file lie in hash buckets of their query id, one row group a bucket, so that a fusing task reads its own
-queries from every file and nothing else. Files hold no texts.
+queries from every file and nothing else. Files hold no texts, but what the model
+wrote where the config asks for it (`explain`).
 """
 
 import json
@@ -18,6 +19,7 @@ from pipeline.read import OK, PERMANENT, REJECT
 from pipeline.storage import Folder
 
 ROWS_PER_BUCKET = 500_000
+EXPLAINED_ROWS_PER_BUCKET = 50_000  # texts of some kB each
 REASONS = 10  # different ones of a unit that are reported while the job runs
 SCHEMA = pa.schema(
     [
@@ -32,11 +34,12 @@ SCHEMA = pa.schema(
         ("truncated", pa.bool_()),
     ]
 )
+EXPLAINED = SCHEMA.append(pa.field("explanation", pa.large_string()))
 
 
-def bucket_count(rows: int) -> int:
-    """Buckets, and so parts of the result. It depends on the number of input rows alone."""
-    return max(1, -(-rows // ROWS_PER_BUCKET))
+def bucket_count(rows: int, explain: bool) -> int:
+    """Buckets, and so parts of the result. It depends on the number of input rows, and `output.explain`, alone."""
+    return max(1, -(-rows // (EXPLAINED_ROWS_PER_BUCKET if explain else ROWS_PER_BUCKET)))
 
 
 def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
@@ -46,13 +49,24 @@ def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
     return np.array(numbers, dtype=np.int64)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, dtype=np.int64)
 
 
-def score_file(unit: PromptedUnit, scores: list[float | Unscored], plan: str, file: int, buckets: int) -> bytes:
-    """A unit's score file. `scores` are those of its rows of kind `ok`, in their order."""
+def score_file(
+    unit: PromptedUnit,
+    scores: list[float | Unscored],
+    plan: str,
+    file: int,
+    buckets: int,
+    texts: list[str | None] | None = None,
+) -> bytes:
+    """A unit's score file. `scores` are those of its rows of kind `ok`, in their order, and so are `texts`, which
+    the model wrote (None: they are not kept)."""
     rows = unit.rows
     assert rows is not None
     kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
     column: list[float | None] = [None] * len(rows)
-    ready = (i for i, kind in enumerate(kinds) if kind == OK)
+    written: list[str | None] = [None] * len(rows)
+    ready = [i for i, kind in enumerate(kinds) if kind == OK]
+    for i, text in zip(ready, texts or [], strict=bool(texts)):
+        written[i] = text
     for i, score in zip(ready, scores, strict=True):
         if isinstance(score, Unscored):
             kinds[i], reasons[i] = PERMANENT, score.reason
@@ -66,12 +80,15 @@ def score_file(unit: PromptedUnit, scores: list[float | Unscored], plan: str, fi
             "kind": pa.array(kinds, pa.string()),
             "reason": pa.array(reasons, pa.string()),
             "truncated": rows["truncated"],
-        },
-        SCHEMA,
+        }
+        | ({} if texts is None else {"explanation": pa.array(written, pa.large_string())}),
+        SCHEMA if texts is None else EXPLAINED,
     )
     bucket = bucket_of(table["query_id"], buckets)
     sink = pa.BufferOutputStream()
-    schema = SCHEMA.with_metadata({"plan": plan})  # which tells this unit from one of the same name in another plan
+    schema = table.schema.with_metadata(
+        {"plan": plan}
+    )  # which tells this unit from one of the same name in another plan
     with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=False) as writer:
         for number in range(buckets):
             writer.write_table(table.filter(pa.array(bucket == number)), row_group_size=len(table))
@@ -83,14 +100,19 @@ def put_scores(
     plan: str,
     files: dict[str, int],
     buckets: int,
+    explain: bool,
     unit: PromptedUnit,
     scores: list[float | Unscored],
+    texts: list[str | None],
     figures: dict[str, float],
 ) -> pa.Table:
     """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver."""
     rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
     if len(rows):
-        folder.put_new(f"{unit.name}.parquet", score_file(unit, scores, plan, files[unit.name], buckets))
+        folder.put_new(
+            f"{unit.name}.parquet",
+            score_file(unit, scores, plan, files[unit.name], buckets, texts if explain else None),
+        )
     kinds = rows["kind"].to_pylist()
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
     reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])

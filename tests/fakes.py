@@ -12,10 +12,10 @@ class KnownScorer:
 
     async def __call__(self, batch: Any) -> Any:
         unit = self._unpack(batch)
-        scores = [known_score([tokens.tolist() for tokens in pair]) for pair in unit.prompts]
-        tokens = sum(len(sequence) for pair in unit.prompts for sequence in pair)
+        scores = [known_score([tokens.tolist() for tokens in prompt.sequences]) for prompt in unit.prompts]
+        tokens = sum(len(sequence) for prompt in unit.prompts for sequence in prompt.sequences)
         figures = {"prompt_tokens": tokens, "cached_tokens": 0, "new_tokens": 0, "seconds": 0.0}
-        return self._put(unit, scores, figures)
+        return self._put(unit, scores, [None] * len(scores), figures)
 
 
 def known_score(sequences: list[list[int]]) -> float:
@@ -29,4 +29,4 @@ class FreeScorer(KnownScorer):
     async def __call__(self, batch: Any) -> Any:
         unit = self._unpack(batch)
         figures = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0, "seconds": 0.0}
-        return self._put(unit, [0.5] * len(unit.prompts), figures)
+        return self._put(unit, [0.5] * len(unit.prompts), [None] * len(unit.prompts), figures)

@@ -1,13 +1,21 @@
-"""Tiny random models of real architectures, with tokenizers trained on the spot: parity needs no published weights."""
+"""Tiny random models of real architectures, with tokenizers trained on the spot: parity needs no published weights.
+
+Each tokenizer is of the kind the real model has (its split, normaliser, specials and what it puts around a text), only
+with a small vocabulary. The labels that rerankers read are ordinary tokens of it.
+"""
 
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from pydoc_data.topics import topics  # a text in English, with code in it, that every Python brings
+from typing import Any
 
 import torch
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Tokenizer
+from transformers import AutoModelForSequenceClassification as AutoClassifier
 
 CONTEXT = 4096
 # What Qwen2.5's own template does with messages; without a system message it puts in this one.
@@ -21,44 +29,270 @@ CHATML = """\
 {%- if add_generation_prompt -%}
     {{- '<|im_start|>assistant\\n' -}}
 {%- endif -%}"""
+# Qwen3's puts in none, and only where it is asked not to think, an empty thought.
+QWEN3_CHATML = CHATML.partition("{%- endif -%}\n")[2].replace(
+    "assistant\\n' -}}", "assistant\\n' + ('<think>\\n\\n</think>\\n\\n' if enable_thinking is false else '') -}}"
+)
+LABELS = ["yes", "no", "Yes", "No", "true", "false"]
+TEXT = sorted(topics.values())[:100] + [f"{label}\n {label}\n" for label in LABELS] * 500
+THINK = ("<think>", "</think>")
+# How models split a text before they merge. Llama 3's takes up to three digits together, Mistral's parts camelCase.
+QWEN2_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+LLAMA3_SPLIT = QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+MISTRAL_SPLIT = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+BLOOM_SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"  # noqa: RUF001
+GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+SENTENCEPIECE_NAMES = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+SPELT = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+LINES = pre_tokenizers.Split("\n", "removed")
+WORDS = pre_tokenizers.Sequence([LINES, pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Digits(True)])
+BERT_NAMES = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 
 
 def qwen2(folder: Path) -> str:
     """A Qwen2ForCausalLM of 2 layers. Its weights are spread so far that its answer hangs on the whole prompt."""
-    tokenizer = qwen2_tokenizer()
+    return _save(folder, qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
+
+
+def qwen2_tokenizer(vocab_size: int = 600, texts: Iterable[str] = (), **names: Any) -> PreTrainedTokenizerFast:
+    """Byte-level BPE behind Qwen2's own split and normaliser, with ChatML's special tokens on top.
+
+    texts: what the vocabulary is made of besides TEXT.
+    """
+    pieces, merges = _trained(_bytes(QWEN2_SPLIT), vocab_size, texts)
+    specials = ["<|im_start|>", "<|im_end|>"]
+    chat = {"eos_token": "<|im_end|>", "additional_special_tokens": specials, "chat_template": CHATML}
+    names = {"pad_token": "<|endoftext|>", "model_max_length": CONTEXT} | chat | names
+    return Qwen2Tokenizer(vocab=_numbered(pieces), merges=merges, **names)  # type: ignore[arg-type]
+
+
+def qwen3(folder: Path) -> str:
+    """A Qwen3ForCausalLM: head_dim is of its own. `<think>` and `</think>` are added tokens, but not special."""
+    return _save(folder, qwen3_tokenizer(), "qwen3", head_dim=64, num_key_value_heads=1, tie_word_embeddings=True)
+
+
+def qwen3_tokenizer(**arguments: Any) -> PreTrainedTokenizerFast:
+    tokenizer = qwen2_tokenizer(chat_template=QWEN3_CHATML, **arguments)
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in THINK])
+    return tokenizer
+
+
+def rank1_qwen2(folder: Path) -> str:
+    """A Qwen2ForCausalLM made of a base model, which has no chat, with `<think>` and `</think>` as special tokens."""
+    return _save(folder, rank1_qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
+
+
+def rank1_qwen2_tokenizer(**arguments: Any) -> PreTrainedTokenizerFast:
+    arguments |= {"additional_special_tokens": ["<|im_start|>", "<|im_end|>", *THINK]}
+    return qwen2_tokenizer(eos_token="<|endoftext|>", chat_template=None, **arguments)
+
+
+def llama3(folder: Path) -> str:
+    """A LlamaForCausalLM with grouped queries. Its tokenizer puts `<|begin_of_text|>` before a text."""
+    names = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
+    tokenizer = _byte_level(LLAMA3_SPLIT, last=[*names.values(), *THINK], around=_behind("<|begin_of_text|>"), **names)
+    return _save(folder, tokenizer, "llama", num_key_value_heads=1, rope_parameters={"rope_theta": 5e5})
+
+
+def mistral(folder: Path) -> str:
+    """A MistralForCausalLM whose head_dim is not hidden_size / heads. Its tokenizer puts `<s>` before a text."""
+    first = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"]
+    tokenizer = _byte_level(MISTRAL_SPLIT, first=first, last=THINK, around=_behind("<s>"), **SENTENCEPIECE_NAMES)
+    return _save(folder, tokenizer, "mistral", num_key_value_heads=1, head_dim=64, sliding_window=None)
+
+
+def bloom(folder: Path) -> str:
+    """A BloomForCausalLM: ALiBi, a declared length of 2048, nothing put before a text."""
+    names = SENTENCEPIECE_NAMES | {"pad_token": "<pad>", "padding_side": "left"}
+    tokenizer = _byte_level(BLOOM_SPLIT, first=["<unk>", "<s>", "</s>", "<pad>"], **names)
+    return _save(folder, tokenizer, "bloom", seq_length=2048, tie_word_embeddings=True)
+
+
+def llama2(folder: Path) -> str:
+    """A LlamaForCausalLM with SentencePiece's BPE: a text begins with a space that it does not have."""
+    return _save(folder, llama2_tokenizer(), "llama", rms_norm_eps=1e-5)
+
+
+def llama_classifier(folder: Path) -> str:
+    """A LlamaForSequenceClassification with one label, read at the last token that is not padding."""
+    tokenizer = llama2_tokenizer(pad_token="<unk>")
+    return _save(folder, tokenizer, "llama", AutoClassifier, num_labels=1, rms_norm_eps=1e-5)
+
+
+def llama2_tokenizer(**names: Any) -> PreTrainedTokenizerFast:
+    """Llama 2's. A pair is `<s> A <s> B`; what is no piece is spelt in bytes, a newline too."""
+    return _sentencepiece(
+        ["<unk>", "<s>", "</s>"],
+        normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
+        decoder=decoders.Sequence([*SPELT, decoders.Strip(" ", 1, 0)]),
+        around=_behind("<s>"),
+        **SENTENCEPIECE_NAMES | names,
+    )
+
+
+def gemma(folder: Path) -> str:
+    """A GemmaForCausalLM. No space is put before a text; runs of whitespace are added tokens, though not special."""
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    tokenizer = _sentencepiece(
+        specials,
+        runs=[char * length for char in "\n▁" for length in range(2, 6)],
+        normalizer=normalizers.Replace(" ", "▁"),
+        split=pre_tokenizers.Split(" ", "merged_with_previous"),
+        decoder=decoders.Sequence(SPELT),
+        around=_behind("<bos>"),
+        padding_side="left",
+        **{f"{name[1:-1]}_token": name for name in specials},
+    )
+    return _save(folder, tokenizer, "gemma", num_key_value_heads=1, head_dim=64, tie_word_embeddings=True)
+
+
+def xlm_roberta(folder: Path) -> str:
+    """An XLMRobertaForSequenceClassification with one label: Unigram, 512 tokens, pairs as `<s> A </s></s> B </s>`."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    # Scores that fall with the rank, as frequencies do.
+    pieces = [(piece, -math.log(rank)) for rank, piece in enumerate(_trained(WORDS, 600)[0], start=2)]
+    tokenizer = _fast(
+        models.Unigram([(token, 0.0) for token in specials] + pieces, unk_id=3, byte_fallback=False),
+        [*specials, AddedToken("<mask>", lstrip=True)],
+        normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]),
+        split=pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
+        decoder=decoders.Metaspace(),
+        around=("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+        model_max_length=512,
+        **SENTENCEPIECE_NAMES,
+        **{"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "mask_token": "<mask>"},
+    )
+    length = {"max_position_embeddings": 514, "type_vocab_size": 1}
+    return _save(folder, tokenizer, "xlm-roberta", AutoClassifier, num_labels=1, **length)
+
+
+def modernbert(folder: Path) -> str:
+    """A ModernBertForSequenceClassification with one label: a layer that sees all, and one that sees 16 tokens away."""
+    tokenizer = _byte_level(
+        GPT2_SPLIT,
+        runs=[" " * length for length in (4, 3, 2)],
+        last=BERT_NAMES.values(),
+        normalizer=normalizers.NFC(),
+        around=("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]"),
+        model_input_names=["input_ids", "attention_mask"],
+        **BERT_NAMES,
+    )
+    layers = {"local_attention": 32, "global_attn_every_n_layers": 2}
+    layers |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
+    return _save(folder, tokenizer, "modernbert", AutoClassifier, num_labels=1, **layers)
+
+
+def bert(folder: Path) -> str:
+    """A BertForSequenceClassification with one label: WordPiece, lower case, 512 tokens, a type for each text."""
+    words = [piece.strip("▁").lower() for piece in _trained(WORDS, 500)[0] if piece != "▁"]
+    vocabulary = _numbered([*BERT_NAMES.values(), *words, *(f"##{word}" for word in words)])
+    tokenizer = _fast(
+        models.WordPiece(vocabulary, unk_token="[UNK]"),
+        BERT_NAMES.values(),
+        normalizer=normalizers.BertNormalizer(),
+        split=pre_tokenizers.BertPreTokenizer(),
+        decoder=decoders.WordPiece(),
+        around=("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"),
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_max_length=512,
+        **BERT_NAMES,
+    )
+    return _save(folder, tokenizer, "bert", AutoClassifier, num_labels=1, max_position_embeddings=512)
+
+
+def _trained(
+    split: pre_tokenizers.PreTokenizer, size: int, texts: Iterable[str] = ()
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """The pieces and merges of a BPE that merges within the parts that `split` makes."""
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = split
+    alphabet = [] if split is WORDS else pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    trained.train_from_iterator([*TEXT, *texts], trainer)
+    model = json.loads(trained.to_str())["model"]
+    return sorted(model["vocab"], key=model["vocab"].get), [tuple(merge) for merge in model["merges"]]
+
+
+def _behind(token: str) -> tuple[str, str]:
+    return f"{token} $A", f"{token} $A {token}:1 $B:1"
+
+
+def _numbered(pieces: list[str]) -> dict[str, int]:
+    return {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def _bytes(split: str) -> pre_tokenizers.PreTokenizer:
+    parts = pre_tokenizers.Split(Regex(split), "isolated")
+    return pre_tokenizers.Sequence([parts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def _byte_level(
+    split: str, first: Iterable[str] = (), last: Iterable[str] = (), **parts: Any
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE; the special tokens stand before or behind the pieces."""
+    parts["split"] = _bytes(split)
+    pieces, merges = _trained(parts["split"], 600)
+    model = models.BPE(_numbered([*first, *pieces]), merges)
+    return _fast(model, [*first, *last], decoder=decoders.ByteLevel(), **parts)
+
+
+def _sentencepiece(specials: list[str], runs: Iterable[str] = (), **parts: Any) -> PreTrainedTokenizerFast:
+    """BPE on characters that spells unknown ones in bytes; `runs` are runs of one character."""
+    pieces, merges = _trained(WORDS, 500)
+    vocabulary = _numbered([*specials, *runs, *BYTES, *(run[0] for run in runs), *pieces])
+    merges = [(run[:-1], run[0]) for run in runs] + merges
+    model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    return _fast(model, specials, runs=runs, **parts)
+
+
+def _fast(
+    model: models.Model,
+    specials: Iterable[str | AddedToken],
+    *,
+    decoder: decoders.Decoder,
+    normalizer: normalizers.Normalizer | None = None,
+    split: pre_tokenizers.PreTokenizer | None = None,
+    around: tuple[str, str] | None = None,
+    runs: Iterable[str] = (),
+    **names: Any,
+) -> PreTrainedTokenizerFast:
+    """The parts as a tokenizer. around: what is put around a text, and around a pair."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, split, decoder
+    tokenizer.add_tokens([AddedToken(run, normalized=False) for run in runs])
+    tokenizer.add_special_tokens([*specials])
+    if around:
+        used = {part.partition(":")[0] for part in " ".join(around).split()} - {"$A", "$B"}
+        ids = [(token, tokenizer.token_to_id(token)) for token in sorted(used)]
+        tokenizer.post_processor = processors.TemplateProcessing(*around, ids)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{"model_max_length": CONTEXT} | names)
+
+
+def _save(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, kind: str, model: Any = AutoModelForCausalLM, **config: Any
+) -> str:
+    """Saves the tokenizer and a random model of 2 layers as a model's folder."""
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-        dtype="float32",
-    )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
+    small: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.2,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "dtype": "float32",
+    }
+    model.from_config(AutoConfig.for_model(kind, **small | config)).save_pretrained(folder)
     return str(folder)
-
-
-def qwen2_tokenizer(vocab_size: int = 600) -> PreTrainedTokenizerFast:
-    """Byte-level BPE behind Qwen2's own split and normaliser, with ChatML's special tokens on top."""
-    trained = Qwen2Tokenizer().backend_tokenizer
-    trainer = BpeTrainer(vocab_size=vocab_size, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
-    trained.train_from_iterator(sorted(topics.values())[:100], trainer)
-    model = json.loads(trained.to_str())["model"]
-    return Qwen2Tokenizer(
-        vocab=model["vocab"],
-        merges=[tuple(merge) for merge in model["merges"]],  # type: ignore[misc]
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
-        chat_template=CHATML,
-        model_max_length=CONTEXT,
-    )

@@ -1,11 +1,19 @@
 """The table of rerankers: the name a config uses -> how that family is prompted and read."""
 
-from actors.rerankers import bi_encoder, lb
+from actors.rerankers import bge_gemma, bi_encoder, cross_encoder, erank, label, lb, mxbai, qwen3, rank1, rankinggpt
 from actors.rerankers.contract import Reranker, Settings
 
 RERANKERS: dict[str, Reranker] = {
+    "erank": erank.RERANKER,
+    "rank1": rank1.RERANKER,
     "lb": lb.RERANKER,
+    "rankinggpt": rankinggpt.RERANKER,
+    "qwen3": qwen3.RERANKER,
+    "mxbai": mxbai.RERANKER,
+    "bge_gemma": bge_gemma.RERANKER,
+    "cross_encoder": cross_encoder.RERANKER,
     "bi_encoder": bi_encoder.RERANKER,
+    "label": label.RERANKER,
 }
 
 __all__ = ["RERANKERS", "Reranker", "Settings"]

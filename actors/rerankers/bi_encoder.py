@@ -8,7 +8,7 @@ engine's max_model_len. The score is in [-1, 1].
 import numpy as np
 from pydantic import Field, field_validator
 
-from actors.rerankers.contract import Pair, Prompt, Reply, Request, Reranker, Settings, Unscored
+from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, Settings, Unscored
 from actors.tokens import Encoder
 
 
@@ -32,18 +32,21 @@ def prompt(encoder: Encoder, settings: BiEncoder, pairs: list[Pair]) -> list[Pro
         [settings.query_template.replace("{query}", p.query) for p in pairs], settings.max_query_tokens
     )
     docs = encoder.encode_alone([settings.doc_template.replace("{doc}", p.doc) for p in pairs], settings.max_doc_tokens)
-    return [Prompt([query, doc], cut_q or cut_d) for (query, cut_q), (doc, cut_d) in zip(queries, docs, strict=True)]
+    return [
+        Prompt([query, doc], p.truncated or cut_q or cut_d)
+        for p, (query, cut_q), (doc, cut_d) in zip(pairs, queries, docs, strict=True)
+    ]
 
 
-def score(settings: BiEncoder, replies: list[Reply]) -> float | Unscored:
-    query, doc = (np.asarray(reply.embedding, dtype=np.float64) for reply in replies)
+def score(encoder: Encoder, settings: BiEncoder, replies: list[Reply]) -> float | Unscored | Again:
+    query, doc = (np.asarray(reply.vector, dtype=np.float64) for reply in replies)
     return float(query @ doc / (np.linalg.norm(query) * np.linalg.norm(doc)))
 
 
 RERANKER = Reranker(
     settings=BiEncoder,
-    request=Request("embed"),
-    shared="query",
+    request=lambda settings: Request("embed"),
+    shared=lambda settings: "query",
     unit_rows=8192,
     prompt=prompt,
     score=score,

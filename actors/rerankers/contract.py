@@ -10,9 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from actors.tokens import Encoder
 
+Side = Literal["query", "doc"]
+
 
 class Settings(BaseModel):
-    """The `reranker` section that every family shares; a family adds its own keys to it."""
+    """The `reranker` section that every family shares; a family adds its own keys to it.
+
+    A family that takes an instruction has a key `instruction`, and only then may the input's be mapped.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
@@ -22,20 +27,35 @@ class Settings(BaseModel):
     trust_remote_code: bool = False
 
 
+class TextSettings(Settings):
+    """Settings of families that put both texts into one prompt: limits of each, in tokens of the text alone."""
+
+    max_query_tokens: int | None = Field(default=None, ge=1)
+    max_doc_tokens: int | None = Field(default=None, ge=1)
+
+
 class Pair(NamedTuple):
-    """The texts of one row. `title` and `instruction` are None where the input has no such column."""
+    """The texts of one row, the document's title before it where the input has one.
+
+    instruction: None where the input has no such column, or null in it. truncated: whether a text was cut.
+    """
 
     query: str
     doc: str
-    title: str | None = None
     instruction: str | None = None
+    truncated: bool = False
 
 
 class Prompt(NamedTuple):
-    """What the engine is given for one pair: one or more sequences of token ids."""
+    """What the engine is given for one pair: one or more sequences of token ids, as lists or arrays.
 
-    sequences: list[list[int]]
+    split: where the second part of the (one) sequence begins: the text whose likelihood is asked for, or the tokens
+    of type 1 of a model that has token types.
+    """
+
+    sequences: list[Any]
     truncated: bool = False
+    split: int | None = None
 
 
 class Unscored(NamedTuple):
@@ -47,42 +67,67 @@ class Unscored(NamedTuple):
 class Request(NamedTuple):
     """What is asked of the engine for each sequence.
 
-    labels: texts of one token each, whose exact log-probabilities at the last position are read.
+    task: `generate` new tokens; `likelihood` of the tokens from the prompt's split on; the vector of an `embed`ding;
+    the logits of a `classify` head.
+    labels: texts of one token each. Where one new token is asked for, their exact log-probabilities at that place are
+    read (or their logits), and nothing else is; a longer generation carries no probabilities, which would cost time
+    for each of its tokens.
+    stop: a generation ends with the first of these texts, which it keeps.
+    spare: tokens of the context that a generation leaves free for what is asked after it.
     """
 
-    task: Literal["generate", "embed"]
+    task: Literal["generate", "likelihood", "embed", "classify"]
     max_tokens: int = 1
     labels: tuple[str, ...] = ()
+    logits: bool = False
+    stop: tuple[str, ...] = ()
+    spare: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the engine gave for one sequence.
 
-    label_logprobs: natural log-probabilities over the full vocabulary, in the order of Request.labels.
-    embedding: the sequence's vector, float32.
+    tokens, text: what it generated; stopped: the stop text that ended it; finished: whether it ended of itself, and
+    not at its limit.
+    label_logprobs: natural log-probabilities over the full vocabulary (or logits), in the order of Request.labels.
+    token_logprobs: natural log-probability of each prompt token from the split on.
+    vector: an embedding, or a classifier's logits; float32.
     """
 
-    prompt_tokens: int
+    prompt: list[int]
     cached_tokens: int = 0
-    new_tokens: int = 0
+    tokens: tuple[int, ...] = ()
+    text: str = ""
+    stopped: str | None = None
+    finished: bool = True
     label_logprobs: np.ndarray | None = None
-    embedding: np.ndarray | None = None
+    token_logprobs: np.ndarray | None = None
+    vector: np.ndarray | None = None
+
+
+class Again(NamedTuple):
+    """A pair whose score needs more from the engine: sequences that are asked for next, before any new pair."""
+
+    sequences: list[list[int]]
+    max_tokens: int = 1
 
 
 @dataclass(frozen=True)
 class Reranker:
-    """A family of rerankers: declared data and two short functions.
+    """A family of rerankers: declared data and a few short functions of its settings.
 
+    request: what is asked for each sequence of a prompt.
     shared: the side of the pair that comes first in the prompt, so that neighbours can share its prefix.
     unit_rows: pairs in a unit of work, about a minute of one worker; a killed worker loses at most those in flight.
     prompt: pairs -> prompts, or why a pair cannot have one.
-    score: settings and the replies to a pair's sequences -> its score, or why it has none.
+    score: the replies to a pair's sequences -> its score, why it has none, or what to ask next; in that case it is
+    called again with the replies to that after those it knows.
     """
 
     settings: type[Settings]
-    request: Request
-    shared: Literal["query", "doc"]
+    request: Callable[[Any], Request]
+    shared: Callable[[Any], Side]
     unit_rows: int
     prompt: Callable[["Encoder", Any, list[Pair]], list[Prompt | Unscored]]
-    score: Callable[[Any, list[Reply]], float | Unscored]
+    score: Callable[["Encoder", Any, list[Reply]], float | Unscored | Again]

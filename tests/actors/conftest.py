@@ -1,15 +1,37 @@
 """Models and engines that the tests of actors/ share, made once a session."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.engine import Engine
+from actors.engine import Ask, Engine
 from actors.rerankers import RERANKERS, bi_encoder, lb
+from actors.rerankers.contract import Reply, Unscored
 from actors.tokens import Encoder
 from tests import tiny
+
+
+def run(
+    engine: Engine, sequences: list[list[int]], split: int | None = None, max_tokens: int = 1
+) -> "Future[list[Reply | Unscored]]":
+    """The replies to sequences, in their order."""
+    future: Future[list[Reply | Unscored]] = Future()
+    replies: dict[int, Reply | Unscored] = {}
+
+    def deliver(delivered: Any) -> None:
+        if isinstance(delivered, BaseException):
+            future.set_exception(delivered)
+            return
+        replies.update(delivered)
+        if len(replies) == len(sequences):
+            future.set_result([replies[i] for i in range(len(sequences))])
+
+    engine.ask([Ask(i, tokens, split, max_tokens) for i, tokens in enumerate(sequences)], deliver)
+    return future
+
 
 ENGINE = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26}
 
@@ -35,7 +57,7 @@ def new_lb_engine(lb_settings: lb.LB, lb_encoder: Encoder) -> Callable[..., Engi
     """Makes an engine of the tiny Qwen2, for tests that break theirs."""
 
     def make(stall_seconds: float = 1800, **arguments: Any) -> Engine:
-        request = RERANKERS["lb"].request
+        request = RERANKERS["lb"].request(lb_settings)
         return Engine(lb_settings, ENGINE | arguments, request, lb_encoder.label_ids(request.labels), stall_seconds)
 
     return make
@@ -49,7 +71,7 @@ def lb_engine(new_lb_engine: Callable[..., Engine]) -> Engine:
 @pytest.fixture(scope="session")
 def minilm_engine(minilm: str) -> Engine:
     settings = bi_encoder.BiEncoder(type="bi_encoder", model=minilm)
-    return Engine(settings, ENGINE, RERANKERS["bi_encoder"].request, [], 1800)
+    return Engine(settings, ENGINE, RERANKERS["bi_encoder"].request(settings), [], 1800)
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.engine import Engine, arguments, installed
+from actors.engine import Ask, Engine, arguments, installed
+from actors.inbox import Inbox
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.contract import Reply, Unscored
 from actors.tokens import Encoder
+from tests.actors.conftest import run
 from tests.conftest import ROOT
 
 SECONDS = 60  # longer than anything here takes: a future that is not done by then hangs
@@ -39,7 +41,7 @@ def test_each_caller_gets_its_own_replies_in_order(lb_engine: Engine) -> None:
 
     def call(first: int) -> None:
         for i in range(first, len(batches), 4):
-            futures[i] = lb_engine.run(batches[i])
+            futures[i] = run(lb_engine, batches[i])
 
     threads = [threading.Thread(target=call, args=(first,)) for first in range(4)]
     for thread in threads:
@@ -48,49 +50,45 @@ def test_each_caller_gets_its_own_replies_in_order(lb_engine: Engine) -> None:
         thread.join()
     for i, batch in enumerate(batches):
         replies = futures[i].result(SECONDS)
-        assert [reply.prompt_tokens for reply in replies] == [len(tokens) for tokens in batch]
-        alone = [lb_engine.run([tokens]).result(SECONDS)[0] for tokens in batch]
+        assert [len(reply.prompt) for reply in replies] == [len(tokens) for tokens in batch]
+        alone = [run(lb_engine, [tokens]).result(SECONDS)[0] for tokens in batch]
         np.testing.assert_allclose(logprobs(replies), logprobs(alone), rtol=1e-4)
-
-
-def test_no_sequences_need_no_engine(lb_engine: Engine) -> None:
-    assert lb_engine.run([]).result(SECONDS) == []
 
 
 def test_replies_say_what_they_took(lb_engine: Engine) -> None:
     tokens = [[*range(300), 5]]
-    (first,), (second,) = lb_engine.run(tokens).result(SECONDS), lb_engine.run(tokens).result(SECONDS)
+    (first,), (second,) = run(lb_engine, tokens).result(SECONDS), run(lb_engine, tokens).result(SECONDS)
     assert isinstance(first, Reply) and isinstance(second, Reply)
-    assert (first.prompt_tokens, first.cached_tokens, first.new_tokens) == (301, 0, 1)
+    assert (len(first.prompt), first.cached_tokens, len(first.tokens)) == (301, 0, 1)
     assert 0 < second.cached_tokens < 301
     np.testing.assert_allclose(logprobs([first]), logprobs([second]), rtol=1e-4)
 
 
 def test_embeddings_are_vectors_of_float32(minilm_engine: Engine) -> None:
-    (reply,) = minilm_engine.run([[101, 7592, 102]]).result(SECONDS)
-    assert isinstance(reply, Reply) and reply.embedding is not None and reply.label_logprobs is None
-    assert (reply.embedding.shape, reply.embedding.dtype) == ((384,), np.float32)
-    assert (reply.prompt_tokens, reply.new_tokens) == (3, 0)
+    (reply,) = run(minilm_engine, [[101, 7592, 102]]).result(SECONDS)
+    assert isinstance(reply, Reply) and reply.vector is not None and reply.label_logprobs is None
+    assert (reply.vector.shape, reply.vector.dtype) == ((384,), np.float32)
+    assert (len(reply.prompt), len(reply.tokens)) == (3, 0)
 
 
 def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(new_lb_engine: Callable[..., Engine]) -> None:
     engine = new_lb_engine(max_model_len=64)
-    short, long, empty, again = engine.run([[1, 2, 3], [1] * 65, [], [1, 2, 3]]).result(SECONDS)
+    short, long, empty, again = run(engine, [[1, 2, 3], [1] * 65, [], [1, 2, 3]]).result(SECONDS)
     assert isinstance(short, Reply) and isinstance(again, Reply)
     assert isinstance(long, Unscored) and re.match("vLLM refused the prompt: .*65.*64", long.reason)
     assert isinstance(empty, Unscored) and "empty" in empty.reason
-    assert isinstance(engine.run([[1, 2, 3]]).result(SECONDS)[0], Reply), "the engine goes on"
+    assert isinstance(run(engine, [[1, 2, 3]]).result(SECONDS)[0], Reply), "the engine goes on"
 
 
 def test_the_encoders_limit_is_the_engines(lb_engine: Engine, lb_encoder: Encoder) -> None:
     longest = lb_encoder.limit - 1  # and one token for the answer
-    fits, over = lb_engine.run([[1] * longest, [1] * (longest + 1)]).result(SECONDS)
+    fits, over = run(lb_engine, [[1] * longest, [1] * (longest + 1)]).result(SECONDS)
     assert isinstance(fits, Reply) and isinstance(over, Unscored)
 
 
 def test_the_encoders_limit_is_the_engines_for_an_embedder(minilm_engine: Engine, minilm: str) -> None:
     longest = Encoder(BiEncoder(type="bi_encoder", model=minilm)).limit
-    fits, over = minilm_engine.run([[1] * longest, [1] * (longest + 1)]).result(SECONDS)
+    fits, over = run(minilm_engine, [[1] * longest, [1] * (longest + 1)]).result(SECONDS)
     assert isinstance(fits, Reply) and isinstance(over, Unscored)
 
 
@@ -100,22 +98,22 @@ def test_a_broken_engine_fails_the_batch_it_holds_and_every_later_one(
 ) -> None:
     engine = new_lb_engine(max_model_len=64)
 
-    def fail(*unused: Any) -> None:
+    def fail(*unused: Any, **more: Any) -> None:
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(engine._engine, what, fail)
     for batch in ([[1, 2, 3], [4, 5]], [[1, 2, 3]]):
         with pytest.raises(RuntimeError, match="out of memory"):
-            engine.run(batch).result(SECONDS)
+            run(engine, batch).result(SECONDS)
 
 
 def test_an_output_that_cannot_be_read_fails_its_batch(
     new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = new_lb_engine(max_model_len=64)
-    monkeypatch.setattr(engine, "_label_ids", [10**6])
+    monkeypatch.setattr(engine, "_read", lambda output: dict[str, Any]()["logprobs"])
     with pytest.raises(KeyError):
-        engine.run([[1, 2, 3]]).result(SECONDS)
+        run(engine, [[1, 2, 3]]).result(SECONDS)
 
 
 def test_batches_that_wait_while_the_engine_breaks_fail_too(
@@ -130,9 +128,9 @@ def test_batches_that_wait_while_the_engine_breaks_fail_too(
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(engine._engine, "step", fail)
-    first = engine.run([[1, 2, 3]])
+    first = run(engine, [[1, 2, 3]])
     inside.wait(SECONDS)
-    waiting = [engine.run([[1, 2, 3]]) for _ in range(3)]
+    waiting = [run(engine, [[1, 2, 3]]) for _ in range(3)]
     go.set()
     for future in (first, *waiting):
         with pytest.raises(RuntimeError, match="out of memory"):
@@ -141,11 +139,13 @@ def test_batches_that_wait_while_the_engine_breaks_fail_too(
 
 def test_a_caller_that_goes_away_leaves_the_others_their_replies(lb_engine: Engine) -> None:
     async def give_up() -> None:
-        await asyncio.wait_for(asyncio.wrap_future(lb_engine.run(sequences(150, count=50))), timeout=0)
+        inbox = Inbox()
+        lb_engine.ask([Ask(i, tokens, None, 1) for i, tokens in enumerate(sequences(150, count=50))], inbox.put)
+        await asyncio.wait_for(inbox.get(), timeout=0)
 
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
-    assert len(logprobs(lb_engine.run(sequences(20)).result(SECONDS))) == 5
+    assert len(logprobs(run(lb_engine, sequences(20)).result(SECONDS))) == 5
 
 
 def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one(
@@ -156,19 +156,20 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
         from actors.engine import Engine
         from actors.rerankers import RERANKERS
         from actors.rerankers.lb import LB
-        from tests.actors.conftest import ENGINE
+        from tests.actors.conftest import ENGINE, run
 
-        settings, request = LB(type="lb", model={tiny_qwen2!r}), RERANKERS["lb"].request
+        settings = LB(type="lb", model={tiny_qwen2!r})
+        request = RERANKERS["lb"].request(settings)
         engine = Engine(settings, ENGINE, request, {lb_encoder.label_ids(("1", "2"))}, stall_seconds=6)
 
         time.sleep(7)  # without work for longer than it may be stuck; then work that is slow to come in
         add = engine._engine.add_request
-        engine._engine.add_request = lambda *request: (time.sleep(0.7), add(*request))
-        engine.run([[1, 2, 3]] * 3).result(30)
+        engine._engine.add_request = lambda *request, **more: (time.sleep(0.7), add(*request, **more))
+        run(engine, [[1, 2, 3]] * 3).result(30)
         print("worked", flush=True)
 
         engine._engine.step = lambda: time.sleep(60)
-        engine.run([[1, 2, 3]]).result(60)
+        run(engine, [[1, 2, 3]]).result(60)
     """)
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 70 and done.stdout.endswith("worked\n"), done.stdout + done.stderr

@@ -132,7 +132,7 @@ def test_a_template_is_its_special_tokens_and_the_texts_between(lb_encoder: Enco
     start, end = (lb_encoder.tokenizer.get_added_vocab()[token] for token in ("<|im_start|>", "<|im_end|>"))
     user = f"user\n<{QUERY}>\n{DOC}"
     system, turn = [start, "system\nJudge.", end, "\n"], [start, user, end, "\n"]
-    assert lb_encoder.template(MESSAGES) == [*system, *turn, start, "assistant\n"]
+    assert lb_encoder.chat(MESSAGES) == [*system, *turn, start, "assistant\n"]
 
 
 def test_a_special_token_takes_the_templates_whitespace_where_its_flags_say_so(
@@ -144,7 +144,7 @@ def test_a_special_token_takes_the_templates_whitespace_where_its_flags_say_so(
     tokenizer.chat_template = "{% for m in messages %}<|user|>\n{{ m.content }}\n<|end|>\n{% endfor %}"
     encoder = Encoder(LB(type="lb", model=save_tokenizer(tokenizer)))
     user, end = (tokenizer.get_added_vocab()[token] for token in ("<|user|>", "<|end|>"))
-    assert encoder.template([{"role": "user", "content": DOC}]) == [user, DOC, end, "\n"]
+    assert encoder.chat([{"role": "user", "content": DOC}]) == [user, DOC, end, "\n"]
 
 
 def test_a_template_that_cannot_be_tokenised_in_pieces_is_refused(save_tokenizer: Callable[..., str]) -> None:
@@ -154,13 +154,13 @@ def test_a_template_that_cannot_be_tokenised_in_pieces_is_refused(save_tokenizer
     template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
     encoder = Encoder(LB(type="lb", model=save_tokenizer(tokenizer, model_type="llama")))
-    with pytest.raises(ValueError, match="cannot tokenise its chat template piece by piece"):
-        encoder.template(MESSAGES)
+    with pytest.raises(ValueError, match=r"cannot take this template in pieces: .*<\{query\}>"):
+        encoder.chat(MESSAGES)
 
 
 def test_a_model_without_a_chat_template_is_refused(minilm: str) -> None:
     with pytest.raises(ValueError, match="has no chat template"):
-        Encoder(BiEncoder(type="bi_encoder", model=minilm)).template(MESSAGES)
+        Encoder(BiEncoder(type="bi_encoder", model=minilm)).chat(MESSAGES)
 
 
 def test_a_megabyte_takes_seconds(lb_encoder: Encoder) -> None:

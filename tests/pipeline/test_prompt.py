@@ -51,7 +51,7 @@ def unit(*rows: tuple[str | None, str | None, str]) -> pa.Table:
 
 
 def token_ids(made: PromptedUnit) -> list[list[list[int]]]:
-    return [[tokens.tolist() for tokens in pair] for pair in made.prompts]
+    return [[tokens.tolist() for tokens in prompt.sequences] for prompt in made.prompts]
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, prompts: list[Prompt | Unscored]) -> tuple[Settings, list[Pair]]:
@@ -62,7 +62,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, prompts: list[Prompt | Unscored]) 
         asked.extend(pairs)
         return prompts
 
-    reranker = Reranker(Settings, Request("embed"), "query", 8192, prompt, lambda settings, replies: 0.0)
+    reranker = Reranker(Settings, lambda _: Request("embed"), lambda _: "query", 8192, prompt, lambda *unused: 0.0)
     monkeypatch.setitem(RERANKERS, "stand_in", reranker)
     return Settings(type="stand_in", model="none"), asked
 
@@ -152,7 +152,8 @@ def test_a_reranker_is_given_title_and_instruction_where_they_are_read(
     prompt_unit("u", rows, encoder, settings)
     prompt_unit("u", rows.append_column("instruction", pa.array(["Find it."])), encoder, settings)
     prompt_unit("u", rows.append_column("title", pa.array([None], pa.string())), encoder, settings)
-    assert asked == [Pair("a", "b"), Pair("a", "b", None, "Find it."), Pair("a", "b")]
+    prompt_unit("u", rows.append_column("title", pa.array(["T"])), encoder, settings)
+    assert asked == [Pair("a", "b"), Pair("a", "b", "Find it."), Pair("a", "b"), Pair("a", "T b")]
 
 
 def test_a_unit_is_one_row_of_two_columns_whatever_it_holds(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

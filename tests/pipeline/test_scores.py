@@ -44,7 +44,7 @@ def rows_of(data: bytes) -> list[dict[str, Any]]:
 
 def test_buckets_grow_with_the_number_of_rows_alone() -> None:
     counts = {0: 1, 1: 1, 500_000: 1, 500_001: 2, 1_000_000: 2, 1_000_001: 3, 10**9: 2000}
-    assert {rows: bucket_count(rows) for rows in counts} == counts
+    assert {rows: bucket_count(rows, explain=False) for rows in counts} == counts
 
 
 def test_the_bucket_is_the_crc_32_of_the_id_modulo_their_number() -> None:
@@ -126,7 +126,9 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
     assert rows.rows is not None
     reasons = Counter(filter(None, rows.rows["reason"].to_pylist())) + Counter(["unreadable"])
     folder = Folder(str(tmp_path))
-    line = put_scores(folder, "p", {"000002-0001": 6}, 2, rows, [0.5, Unscored("unreadable")], FIGURES)
+    line = put_scores(
+        folder, "p", {"000002-0001": 6}, 2, False, rows, [0.5, Unscored("unreadable")], [None] * 2, FIGURES
+    )
     counts = {"unit": "000002-0001", "rows": 4, "failed": 2, "rejected": 1}
     assert line.drop_columns("reasons").to_pylist() == [counts | FIGURES]
     assert json.loads(line["reasons"][0].as_py()) == reasons
@@ -137,13 +139,13 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
 
 def test_the_first_score_file_of_a_unit_stays(tmp_path: Path) -> None:
     folder, files = Folder(str(tmp_path)), {"000002-0001": 0}
-    put_scores(folder, "p", files, 1, unit(("q", "ok")), [0.5], FIGURES)
-    put_scores(folder, "p", files, 1, unit(("q", "ok")), [0.75], FIGURES)
+    put_scores(folder, "p", files, 1, False, unit(("q", "ok")), [0.5], [None], FIGURES)
+    put_scores(folder, "p", files, 1, False, unit(("q", "ok")), [0.75], [None], FIGURES)
     assert rows_of(folder.read("000002-0001.parquet"))[0]["rerank_score"] == 0.5
 
 
 def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:
-    line = put_scores(Folder(str(tmp_path)), "p", {}, 1, PromptedUnit("000002-0001", None, []), [], FIGURES)
+    line = put_scores(Folder(str(tmp_path)), "p", {}, 1, False, PromptedUnit("000002-0001", None, []), [], [], FIGURES)
     counts = {"unit": "000002-0001", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
     assert line.to_pylist() == [counts | FIGURES]
     assert list(tmp_path.iterdir()) == []

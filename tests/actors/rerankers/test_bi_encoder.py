@@ -13,6 +13,7 @@ from actors.engine import Engine
 from actors.rerankers.bi_encoder import BiEncoder, prompt, score
 from actors.rerankers.contract import Pair, Prompt, Reply
 from actors.tokens import Encoder
+from tests.actors.conftest import run
 
 QUERIES = [
     "what is the capital of France?",
@@ -42,9 +43,9 @@ def settings(minilm: str, **more: Any) -> BiEncoder:
 
 def scores(engine: Engine, given: BiEncoder, pairs: list[Pair], limit: int | None = None) -> np.ndarray:
     prompts = [made for made in prompt(Encoder(given, limit), given, pairs) if isinstance(made, Prompt)]
-    replies = iter(engine.run([tokens for made in prompts for tokens in made.sequences]).result())
+    replies = iter(run(engine, [tokens for made in prompts for tokens in made.sequences]).result())
     both = [[reply for reply in pair if isinstance(reply, Reply)] for pair in zip(replies, replies, strict=True)]
-    return np.array([score(given, replies) for replies in both])
+    return np.array([score(Encoder(given, limit), given, replies) for replies in both])
 
 
 def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarray:
@@ -116,9 +117,10 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None
 
 def test_the_score_is_a_cosine_whatever_the_lengths() -> None:
     def reply(*vector: float) -> Reply:
-        return Reply(prompt_tokens=1, embedding=np.array(vector, dtype=np.float32))
+        return Reply(prompt=[1], vector=np.array(vector, dtype=np.float32))
 
     given = settings("m")
-    assert score(given, [reply(3, 4), reply(6, 8)]) == pytest.approx(1)
-    assert score(given, [reply(1, 0), reply(0, 5)]) == pytest.approx(0)
-    assert score(given, [reply(1, 0), reply(-2, -2)]) == pytest.approx(-1 / math.sqrt(2))
+    unused: Any = None  # the encoder
+    assert score(unused, given, [reply(3, 4), reply(6, 8)]) == pytest.approx(1)
+    assert score(unused, given, [reply(1, 0), reply(0, 5)]) == pytest.approx(0)
+    assert score(unused, given, [reply(1, 0), reply(-2, -2)]) == pytest.approx(-1 / math.sqrt(2))

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,12 +12,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.engine import Engine
-from actors.rerankers import RERANKERS
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
-from actors.rerankers.lb import LB, prompt, score
+from actors.rerankers.lb import LB, RERANKER
 from actors.tokens import Encoder
 from pipeline.run import rerank
-from tests.actors.conftest import ENGINE
+from tests.actors.conftest import ENGINE, run
 
 QUERIES = [
     "What is the scientific name of apples?",
@@ -110,44 +110,49 @@ def test_each_score_is_its_formula_of_transformers_probabilities(
     setting: str, reference: np.ndarray, lb_settings: LB, lb_encoder: Encoder, lb_engine: Engine
 ) -> None:
     settings = lb_settings.model_copy(update={"score": setting})
-    prompts = prompt(lb_encoder, settings, [Pair(*pair) for pair in PAIRS])
-    replies = lb_engine.run([made.sequences[0] for made in prompts if isinstance(made, Prompt)]).result()
-    got = np.array([score(settings, [reply]) for reply in replies if isinstance(reply, Reply)])
+    prompts = RERANKER.prompt(lb_encoder, settings, [Pair(*pair) for pair in PAIRS])
+    replies = run(lb_engine, [made.sequences[0] for made in prompts if isinstance(made, Prompt)]).result()
+    got = np.array([score(settings, reply) for reply in replies if isinstance(reply, Reply)])
     np.testing.assert_allclose(got, np.array([FORMULAS[setting](p) for p in reference]), rtol=1e-3)
+
+
+def score(settings: LB, reply: Reply) -> Any:
+    encoder: Any = None  # is not used
+    return RERANKER.score(encoder, settings, [reply])
 
 
 def reply(*p: float) -> Reply:
     """What the engine gives where the labels have these probabilities."""
-    return Reply(prompt_tokens=1, label_logprobs=np.log(p))
+    return Reply(prompt=[1], label_logprobs=np.log(p))
 
 
 def test_a_certain_answer_scores_itself() -> None:
     certain = reply(1e-30, 1e-30, 1e-30, 1e-30, 1e-30, 1, 1e-30)
-    assert score(LB(type="lb", model="m"), [certain]) == pytest.approx(6)
-    assert score(LB(type="lb", model="m", score="notebook"), [certain]) == pytest.approx(1 / 4)
+    assert score(LB(type="lb", model="m"), certain) == pytest.approx(6)
+    assert score(LB(type="lb", model="m", score="notebook"), certain) == pytest.approx(1 / 4)
 
 
 def test_only_the_normalised_score_ignores_what_goes_to_other_tokens() -> None:
     half = reply(0.1, 1e-30, 1e-30, 0.2, 1e-30, 1e-30, 0.2)  # the other half is on tokens that are no label
-    assert score(LB(type="lb", model="m"), [half]) == pytest.approx(0.1 * 1 + 0.2 * 4 + 0.2 * 7)
-    assert score(LB(type="lb", model="m", score="normalised"), [half]) == pytest.approx((0.1 + 0.8 + 1.4) / 0.5)
-    assert score(LB(type="lb", model="m", score="notebook"), [half]) == pytest.approx(0.4 / 4 - 0.3 / 4)
+    assert score(LB(type="lb", model="m"), half) == pytest.approx(0.1 * 1 + 0.2 * 4 + 0.2 * 7)
+    assert score(LB(type="lb", model="m", score="normalised"), half) == pytest.approx((0.1 + 0.8 + 1.4) / 0.5)
+    assert score(LB(type="lb", model="m", score="notebook"), half) == pytest.approx(0.4 / 4 - 0.3 / 4)
 
 
 def test_the_document_is_cut_where_prompt_and_answer_would_not_fit(lb_settings: LB) -> None:
     encoder = Encoder(lb_settings, limit=200)
-    made = prompt(encoder, lb_settings, [Pair("query", "word " * 500)])[0]
+    made = RERANKER.prompt(encoder, lb_settings, [Pair("query", "word " * 500)])[0]
     assert isinstance(made, Prompt) and made.truncated
-    assert len(made.sequences[0]) + RERANKERS["lb"].request.max_tokens == 200
+    assert len(made.sequences[0]) + 1 == 200
 
 
 def test_a_query_that_leaves_no_room_is_unscored(lb_settings: LB) -> None:
-    made = prompt(Encoder(lb_settings, limit=200), lb_settings, [Pair("word " * 500, "document")])[0]
+    made = RERANKER.prompt(Encoder(lb_settings, limit=200), lb_settings, [Pair("word " * 500, "document")])[0]
     assert isinstance(made, Unscored) and "does not fit" in made.reason
 
 
 def test_query_and_document_have_limits_of_their_own(lb_settings: LB, lb_encoder: Encoder) -> None:
     limited = lb_settings.model_copy(update={"max_query_tokens": 2, "max_doc_tokens": 3})
-    (short,) = prompt(lb_encoder, lb_settings, [Pair("12", "123")])
+    (short,) = RERANKER.prompt(lb_encoder, lb_settings, [Pair("12", "123")])
     assert isinstance(short, Prompt) and not short.truncated
-    assert prompt(lb_encoder, limited, [Pair("1234567", "1234567")]) == [short._replace(truncated=True)]
+    assert RERANKER.prompt(lb_encoder, limited, [Pair("1234567", "1234567")]) == [short._replace(truncated=True)]

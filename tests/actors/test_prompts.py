@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.chat import chat_prompts
+from actors.prompts import filled, shortened
 from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.tokens import DOC, QUERY, Encoder
 
@@ -19,7 +19,8 @@ def messages(query: str = QUERY, doc: str = DOC) -> list[dict[str, str]]:
 
 def made(encoder: Encoder, query: str, doc: str, room: int = ROOM, **limits: int) -> Any:
     """The prompt of one pair: its token ids and whether it was cut, or Unscored."""
-    (prompt,) = chat_prompts(encoder, messages(), [Pair(query, doc)], room, **limits)
+    pairs = shortened(encoder, [Pair(query, doc)], limits.get("max_query_tokens"), limits.get("max_doc_tokens"))
+    (prompt,) = filled(encoder, [*encoder.chat(messages())], pairs, room)
     return prompt if isinstance(prompt, Unscored) else (prompt.sequences[0], prompt.truncated)
 
 
@@ -52,7 +53,7 @@ def test_no_text_closes_its_turn_or_opens_another(lb_encoder: Encoder, text: str
 
 def test_prompts_come_in_the_order_of_their_pairs(lb_encoder: Encoder) -> None:
     pairs = [Pair(f"query {i % 3}", f"document {i}") for i in range(10)]
-    prompts = chat_prompts(lb_encoder, messages(), pairs, ROOM)
+    prompts = filled(lb_encoder, [*lb_encoder.chat(messages())], pairs, ROOM)
     assert prompts == [Prompt([reference(lb_encoder, pair.query, pair.doc)]) for pair in pairs]
 
 

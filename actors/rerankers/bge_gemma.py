@@ -1,0 +1,53 @@
+"""bge-reranker-v2-gemma (BAAI): the logit of `Yes` at the one new token; it has no bounds.
+
+Source: FlagEmbedding's decoder-only reranker: <bos>, "A: query", "B: passage" and the task tokenised apart with line
+breaks between them; the query cut to three quarters of max_length, what comes before the task to max_length and the
+task's own length. `score: probability` is the sigmoid of the logit (its `normalize=True`).
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from actors.labelled import labelled
+from actors.prompts import Capped, Template
+from actors.rerankers.contract import TextSettings
+from actors.tokens import DOC, QUERY, Encoder
+
+TASK = (
+    "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+    "prediction of either 'Yes' or 'No'."
+)
+
+
+class BgeGemma(TextSettings):
+    score: Literal["logit", "probability"] = "logit"
+    max_length: int = Field(default=512, ge=4)
+
+
+def template(encoder: Encoder, settings: BgeGemma) -> Template:
+    query, doc = Capped(f"A: {QUERY}", settings.max_length * 3 // 4), Capped(f"B: {DOC}", settings.max_length)
+    return [*encoder.around()[0], query, "\n", doc, "\n", TASK]
+
+
+def max_length(encoder: Encoder, settings: BgeGemma) -> int:
+    return settings.max_length + 2 * sum(map(len, encoder.encode(["\n", TASK])))
+
+
+def logit(values: np.ndarray, logits: np.ndarray) -> float:
+    return float(logits[0])
+
+
+def sigmoid(values: np.ndarray, logits: np.ndarray) -> float:
+    return float(1 / (1 + np.exp(-logits[0])))
+
+
+RERANKER = labelled(
+    BgeGemma,
+    template,
+    labels=lambda settings: {"Yes": 1},
+    score=lambda settings: logit if settings.score == "logit" else sigmoid,
+    max_length=max_length,
+    logits=True,
+)

@@ -1,0 +1,133 @@
+"""ERank (Alibaba-NLP/ERank-4B, -14B, -32B): reasons, then answers 0 to 10; the score is s * Pr(s), in [0, 10].
+
+Source: the prompt and the cut of examples/utils.py beside the model; the score of the paper (arXiv 2509.00520,
+section 3.2); the presets of its table 7. Where those are open:
+  Pr(s)    the product of the probabilities of the digit tokens of s; 10 is two tokens. It is read from one more
+           token after the generated ones, so that the reasoning carries no probabilities. A 0 scores 0 unread.
+  the end  of the generation is the first `</answer>`; what stands between it and the last `<answer>` is the answer
+  a prompt that leaves less than a quarter of max_new_tokens is cut at the document
+  no score for an answer that is no whole number of 0 to 10, or does not come within max_new_tokens
+Its hybrid is fusion: {method: zscore, alpha: 0.2}.
+"""
+
+import re
+
+import numpy as np
+from pydantic import Field
+
+from actors.prompts import Template, filled, room_to_write
+from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
+from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
+
+PROMPT = f"""\
+Given a query and a document, please give a relevance score of 0~10.
+The goal or relevance definition is: {INSTRUCTION}
+
+Here is the query:
+{QUERY}
+
+Here is the document:
+{DOC}
+
+After thinking, directly choose a relevance score from [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].
+- 0 represents completely not related
+- 10 means perfectly related.
+
+Desired output format:
+<think>put your thinking here</think><answer>Only allows an integer here</answer>
+
+Your output:"""
+PRESETS = {
+    "beir": "Given a query, retrieval relevant passage.",
+    "bright": "A document is relevant if it contains information that helps answer or address the query. A document "
+    "is not relevant if it doesn't contain information that helps answer the query, even if it mentions similar "
+    "topics.",
+    "bright-aops": "We want to find different but similar math problems to the query. A document is relevant if it "
+    "uses the same class of functions and shares any overlapping techniques.",
+    "bright-leetcode": "I am looking to find different problems that share similar data structures (of any kind) or "
+    "algorithms (e.g. DFS, DP, sorting, traversals, etc.). I am looking for problems that share one or both of these "
+    "similarities to the query. Does the passage below share any similarities? e.g. if there was a textbook on "
+    "leetcode problems, this would be in the same book even though it could be in a different chapter.",
+    "bright-pony": "I will use the programming language pony. But to solve the problem above, I need to know things "
+    "about pony. A passage is relevant if it contains docs that match any part (even basic parts) of the code I will "
+    "have to write for the above program.",
+    "bright-theoremqa": "We want to find a document which uses the same mathematical process as the query. A document "
+    "is relevant if it uses the same mathematical process as the query.",
+    "followir": "Retrieval the relevant passage for the given query. Be careful about the extra requirements about "
+    "relevance in the query.",
+}
+DIGITS = tuple("0123456789")
+
+
+class ERank(TextSettings):
+    instruction: str = "beir"  # a preset's name, or a text of one's own
+    max_query_tokens: int | None = Field(default=2048, ge=1)
+    max_doc_tokens: int | None = Field(default=2048, ge=1)
+    max_new_tokens: int = Field(default=4096, ge=2)
+
+
+def request(settings: ERank) -> Request:
+    return Request("generate", max_tokens=settings.max_new_tokens, labels=DIGITS, stop=("</answer>",))
+
+
+def prompt(encoder: Encoder, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
+    template: Template = [*encoder.chat([{"role": "user", "content": PROMPT}])]
+    pairs = [pair._replace(instruction=PRESETS.get(pair.instruction or "", pair.instruction)) for pair in pairs]
+    return filled(
+        encoder, template, [_cut(encoder, settings, p) for p in pairs], encoder.limit - settings.max_new_tokens
+    )
+
+
+def _cut(encoder: Encoder, settings: ERank, pair: Pair) -> Pair:
+    """The pair with its texts cut as the reference cuts them: a character cut in half stays as U+FFFD."""
+    query, cut_query = encoder.cut_ids(pair.query, settings.max_query_tokens)
+    doc, cut_doc = encoder.cut_ids(pair.doc, settings.max_doc_tokens)
+    return pair._replace(query=query, doc=doc, truncated=pair.truncated or cut_query or cut_doc)
+
+
+def score(encoder: Encoder, settings: ERank, replies: list[Reply]) -> float | Unscored | Again:
+    written, *read = replies
+    answer = _answer(settings, written)
+    if isinstance(answer, Unscored) or answer == "0":
+        return answer if isinstance(answer, Unscored) else 0.0
+    if read:
+        at = [DIGITS.index(digit) for digit in answer]
+        logprobs = [np.asarray(reply.label_logprobs)[place] for reply, place in zip(read, at, strict=True)]
+        return int(answer) * float(np.exp(sum(logprobs)))
+    places = _places(encoder, written.tokens, answer)
+    if places is None:
+        return Unscored(f"the digits of the answer {answer} are not tokens of their own")
+    return Again([written.prompt + list(written.tokens[:place]) for place in places])
+
+
+def _answer(settings: ERank, written: Reply) -> str | Unscored:
+    """The number in the answer."""
+    before, closed, _ = written.text.partition("</answer>")
+    _, opened, answer = before.rpartition("<answer>")
+    if not closed or not opened:
+        limit = "" if written.finished else f" within {len(written.tokens)} new tokens"
+        return Unscored(f"the model wrote no {'<answer>' if closed else '</answer>'}{limit}")
+    if not re.fullmatch("[0-9]|10", answer.strip()):
+        return Unscored(f"the model's answer is not a whole number of 0 to 10: {answer.strip()[:40]!r}")
+    return answer.strip()
+
+
+def _places(encoder: Encoder, tokens: tuple[int, ...], answer: str) -> list[int] | None:
+    """Where the digits of the answer stand in the generated tokens; None where they are no tokens of their own."""
+    digits = encoder.label_ids(answer)
+    size = len(digits)
+    for start in range(len(tokens) - size, -1, -1):
+        if list(tokens[start : start + size]) == digits:
+            tail = encoder.decode(tokens[start + size :])
+            return list(range(start, start + size)) if tail.lstrip().startswith("</answer>") else None
+    return None
+
+
+RERANKER = Reranker(
+    settings=ERank,
+    request=request,
+    shared=lambda settings: "query",
+    unit_rows=256,
+    prompt=prompt,
+    score=score,
+)

@@ -1,0 +1,85 @@
+"""A reranker described in the config alone: a prompt or chat messages, label tokens with values, and a formula.
+
+  messages    chat messages, put into the model's own chat template; or
+  prompt      a raw prompt; special tokens in it are special, and the tokenizer's own (such as <s>) come around it
+  labels      the text of each label, one token each, and its value: {"0": 0, "1": 1} or {" yes": 1, " no": 0}
+  score       expectation: sum of value * p over the full vocabulary; probability: the same over the labels alone;
+              log_odds: ln(p_1 / p_0) of two labels
+{query}, {doc} and {instruction} stand for the texts; any other brace stands for itself.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from actors.labelled import expectation, labelled, log_odds, probability
+from actors.prompts import Template
+from actors.rerankers.contract import Side, TextSettings
+from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
+
+SCORES = {"expectation": expectation, "probability": probability, "log_odds": log_odds}
+STAND_INS = {"{query}": QUERY, "{doc}": DOC, "{instruction}": INSTRUCTION}
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Label(TextSettings):
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = Field(default=None, strict=False)
+    labels: dict[str, float] = Field(min_length=1)
+    score: Literal["expectation", "probability", "log_odds"]
+    instruction: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Label":
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("reranker.prompt or reranker.messages, one of the two, says what the model is asked")
+        key = "prompt" if self.messages is None else "messages"
+        for hole in ("{query}", "{doc}"):
+            if (times := self.text.count(hole)) != 1:
+                raise ValueError(f"reranker.{key}: must contain {hole} once, not {times} times")
+        values = sorted(self.labels.values())
+        if len(set(values)) < 2 and len(values) > 1:
+            raise ValueError(f"reranker.labels = {self.labels}: all values are the same, so all scores would be")
+        if self.score == "log_odds" and len(values) != 2:
+            raise ValueError(f"reranker.score = 'log_odds': needs two labels, not {len(values)}")
+        if self.score == "probability" and len(values) == 1:
+            raise ValueError("reranker.score = 'probability': of one label it is always that label's value")
+        return self
+
+    @property
+    def text(self) -> str:
+        """All that the model is asked, as one text."""
+        return self.prompt or "\n".join(message.content for message in self.messages or ())
+
+
+def template(encoder: Encoder, settings: Label) -> Template:
+    if settings.messages is None:
+        before, after = encoder.around()
+        return [*before, *encoder.pieces(_stood_in(settings.text)), *after]
+    messages = [{"role": message.role, "content": _stood_in(message.content)} for message in settings.messages]
+    return [*encoder.chat(messages)]
+
+
+def _stood_in(text: str) -> str:
+    for hole, stand_in in STAND_INS.items():
+        text = text.replace(hole, stand_in)
+    return text
+
+
+def shared(settings: Label) -> Side:
+    return "query" if settings.text.index("{query}") < settings.text.index("{doc}") else "doc"
+
+
+RERANKER = labelled(
+    Label,
+    template,
+    labels=lambda settings: settings.labels,
+    score=lambda settings: SCORES[settings.score],
+    shared=shared,
+)

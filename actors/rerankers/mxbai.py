@@ -1,0 +1,48 @@
+"""mxbai-rerank-v2 (mixedbread-ai/mxbai-rerank-base-v2, -large-v2): logit of 1 minus logit of 0; it has no bounds.
+
+Source: mixedbread's mxbai-rerank as AnswerDotAI/rerankers carries it on: pieces tokenised apart, the query (with its
+instruction) cut to three quarters of max_length, the document to one quarter.
+"""
+
+from pydantic import Field
+
+from actors.labelled import labelled, log_odds
+from actors.prompts import Capped, Template
+from actors.rerankers.contract import Pair, TextSettings
+from actors.tokens import DOC, QUERY, Encoder
+
+BEFORE = (
+    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n"
+)
+TASK = (
+    "You are a search relevance expert who evaluates how well documents match search queries. For each "
+    "query-document pair, carefully analyze the semantic relationship between them, then provide your binary "
+    "relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:"
+)
+AFTER = "<|im_end|>\n<|im_start|>assistant\n"
+
+
+class Mxbai(TextSettings):
+    instruction: str | None = None
+    max_length: int = Field(default=8192, ge=4)
+
+
+def template(encoder: Encoder, settings: Mxbai) -> Template:
+    query = Capped(QUERY, settings.max_length * 3 // 4)
+    doc = Capped(f"document: {DOC}", settings.max_length // 4)
+    return [*encoder.pieces(BEFORE), query, "\n", doc, "\n", TASK, *encoder.pieces(AFTER)]
+
+
+def pair(settings: Mxbai, pair: Pair) -> Pair:
+    instruction = f"instruction: {pair.instruction}\n" if pair.instruction else ""
+    return pair._replace(query=f"{instruction}query: {pair.query}")
+
+
+RERANKER = labelled(
+    Mxbai,
+    template,
+    labels=lambda settings: {"0": 0, "1": 1},
+    score=lambda settings: log_odds,
+    pair=pair,
+)

@@ -1,0 +1,38 @@
+"""Qwen3-Reranker (Qwen/Qwen3-Reranker-0.6B, -4B, -8B): p(yes) / (p(yes) + p(no)) at the one new token; in (0, 1).
+
+Source: the model card's transformers code: its prompt, whose frame and body are tokenised apart, and its cut at
+max_length (there the body's end is cut; here the document's, which is the body's end). The card's vLLM sample joins
+the fields by empty lines and its Jinja file loses the last line break; neither is followed.
+"""
+
+from pydantic import Field
+
+from actors.labelled import labelled, probability
+from actors.prompts import Capped, Template
+from actors.rerankers.contract import TextSettings
+from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
+
+BEFORE = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+)
+BODY = f"<Instruct>: {INSTRUCTION}\n<Query>: {QUERY}\n<Document>: {DOC}"
+AFTER = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+
+
+class Qwen3(TextSettings):
+    instruction: str = "Given a web search query, retrieve relevant passages that answer the query"
+    max_length: int = Field(default=8192, ge=1)
+
+
+def template(encoder: Encoder, settings: Qwen3) -> Template:
+    return [*encoder.pieces(BEFORE), Capped(BODY, settings.max_length), *encoder.pieces(AFTER)]
+
+
+RERANKER = labelled(
+    Qwen3,
+    template,
+    labels=lambda settings: {"no": 0, "yes": 1},
+    score=lambda settings: probability,
+    max_length=lambda encoder, settings: settings.max_length,
+)

@@ -1,0 +1,91 @@
+"""RankingGPT (zyznull/RankingGPT-*): the mean log-likelihood of the query after the document; at most 0.
+
+Source: the model card (`mode: card`) and the authors' eval.py (`mode: eval`), which are two contracts:
+  card  "Document: {doc} Query:" and the query are tokenised apart, without special tokens; nothing is cut
+  eval  both are tokenised as one text, with the tokenizer's special tokens, and the query begins after as many tokens
+        as its source has alone; the document is cut to what 512 tokens leave, less 10; [PAD] is written PAD
+        `arguana: true`: query and document are cut to 256 tokens each
+In either, the document is cut where the prompt would not fit the engine's max_model_len.
+"""
+
+import re
+from typing import Literal
+
+import numpy as np
+from pydantic import field_validator
+
+from actors.prompts import filled, shortened
+from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
+from actors.tokens import DOC, QUERY, Encoder
+
+SOURCE = "Document: {doc} Query:"
+EVAL_LENGTH, EVAL_MARGIN, ARGUANA_LENGTH = 512, 10, 256
+RETIRED = re.compile(r"(zyznull|damo|iic)/RankingGPT-(qwen|baichuan2)-7b", re.IGNORECASE)
+
+
+class RankingGPT(TextSettings):
+    mode: Literal["card", "eval"] = "card"
+    arguana: bool = False
+
+    @field_validator("model")
+    @classmethod
+    def _runs_in_vllm(cls, model: str) -> str:
+        if RETIRED.fullmatch(model):
+            raise ValueError(
+                "vLLM no longer runs this model's architecture; download it, turn it into one that it runs with "
+                "`python jobs/convert.py FOLDER NEW_FOLDER`, and set reranker.model to the new folder"
+            )
+        return model
+
+
+def prompt(encoder: Encoder, settings: RankingGPT, pairs: list[Pair]) -> list[Prompt | Unscored]:
+    short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+    room = encoder.limit - 1  # vLLM takes no likelihood without a new token
+    if settings.mode == "card":
+        return [_card(encoder, pair, room) for pair in short]
+    return [_eval(encoder, settings, pair, room) for pair in short]
+
+
+def _card(encoder: Encoder, pair: Pair, room: int) -> Prompt | Unscored:
+    (made,) = filled(encoder, [SOURCE.format(doc=DOC), QUERY], [pair], room)
+    if isinstance(made, Prompt):
+        return made._replace(split=len(made.sequences[0]) - len(encoder.encode([pair.query])[0]))
+    return made
+
+
+def _eval(encoder: Encoder, settings: RankingGPT, pair: Pair, room: int) -> Prompt | Unscored:
+    query, doc, cut = pair.query, pair.doc, pair.truncated
+    if settings.arguana:
+        doc, cut_doc = encoder.cut_ids(doc, ARGUANA_LENGTH)
+        query, cut_query = encoder.cut_ids(query, ARGUANA_LENGTH)
+        cut |= cut_doc or cut_query
+    else:
+        query = query.replace("[PAD]", "PAD")
+        left = EVAL_LENGTH - encoder.count(SOURCE) - encoder.count(query) - EVAL_MARGIN
+        if left < 1:
+            return Unscored(f"prompt does not fit: the query leaves no token of {EVAL_LENGTH} for the document")
+        doc, cut_doc = encoder.cut_ids(doc, left)
+        cut |= cut_doc
+    source = SOURCE.replace("{doc}", doc).replace("[PAD]", "PAD")
+    before, after = encoder.around()
+    split = len(before) + len(encoder.encode([source])[0])
+    ids = [*before, *encoder.encode([source + query])[0], *after]
+    if len(ids) > room:
+        return Unscored(f"prompt does not fit: {len(ids)} tokens, room for {room}")
+    if len(ids) <= split:
+        return Unscored("the query has no token of its own")
+    return Prompt([ids], cut, split)
+
+
+def score(encoder: Encoder, settings: RankingGPT, replies: list[Reply]) -> float | Unscored | Again:
+    return float(np.mean(np.asarray(replies[0].token_logprobs, dtype=np.float64)))
+
+
+RERANKER = Reranker(
+    settings=RankingGPT,
+    request=lambda settings: Request("likelihood"),
+    shared=lambda settings: "doc",
+    unit_rows=8192,
+    prompt=prompt,
+    score=score,
+)

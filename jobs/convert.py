@@ -1,0 +1,68 @@
+"""Rewrites a checkpoint that vLLM has dropped as one that it runs: python jobs/convert.py FOLDER_IN FOLDER_OUT
+
+FOLDER_IN has the files of a QWenLMHeadModel (Qwen's first generation, RankingGPT-qwen-7b) or of a BaichuanForCausalLM
+with rotary positions (Baichuan2-7B, RankingGPT-baichuan2-7b). The result is a Qwen2ForCausalLM or LlamaForCausalLM with
+the same numbers in it and a tokenizer.json. No code that came with the checkpoint is run.
+
+Exit codes: 0 done; 2 the arguments or the checkpoint cannot be used, and nothing was written; 1 anything else.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
+
+from jobs.converters import baichuan, checkpoint, qwen
+from jobs.converters.plan import Plan, read_json
+from pipeline.errors import RunError, UsageError
+
+PLANS = {"QWenLMHeadModel": qwen.plan, "BaichuanForCausalLM": baichuan.plan}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="jobs/convert.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("source", metavar="FOLDER_IN", type=Path, help="the original checkpoint")
+    parser.add_argument("target", metavar="FOLDER_OUT", type=Path, help="a folder that is empty or not there yet")
+    options = parser.parse_args(arguments)
+    try:
+        plan = convert(options.source, options.target)
+    except RunError as error:
+        print("convert:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"convert: interrupted; {options.target} is not a whole checkpoint", file=sys.stderr)
+        return 1
+    context = plan.config["max_position_embeddings"]
+    print(f"{options.target}: {plan.config['architectures'][0]}, up to {context} tokens")
+    return 0
+
+
+def convert(source: Path, target: Path) -> Plan:
+    """Converts the checkpoint in `source` and gives what was made of it. Everything is checked before a file is put."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target}: is not an empty folder")
+    plan = plan_for(source)
+    shards = checkpoint.shards(source)
+    dtype = checkpoint.check(shards, plan)
+    checkpoint.write(shards, plan, dtype, target)
+    return plan
+
+
+def plan_for(source: Path) -> Plan:
+    """What is to be made of the checkpoint in `source`, from its config and tokenizer."""
+    path = source / "config.json"
+    config = read_json(path)
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or len(architectures) != 1 or architectures[0] not in PLANS:
+        raise UsageError(f"{path}: architectures is {architectures!r}; what can be converted is {' and '.join(PLANS)}")
+    for key in ("quantization_config", "quantization"):
+        if config.get(key):
+            raise UsageError(f"{path}: has {key}; a quantised checkpoint cannot be converted")
+    return PLANS[architectures[0]](source, config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""bge-reranker-v2-gemma against FlagEmbedding's way, through the whole job: the raw logit of Yes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.rerankers.bge_gemma import RERANKER, BgeGemma
+from actors.rerankers.contract import Reply
+from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+
+MAX_LENGTH = 200
+TASK = (
+    "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
+    "prediction of either 'Yes' or 'No'."
+)
+
+
+def library(reference: Reference, query: str, passage: str) -> float:
+    """Query and passage are cut alone, then the passage once more: to max_length and the task's own length."""
+    tokenizer = reference.tokenizer
+
+    def ids(text: str, length: int | None = None) -> list[int]:
+        return reference.ids(text, add_special_tokens=False, max_length=length, truncation=length is not None)
+
+    task, separator = ids(TASK), ids("\n")
+    first = [tokenizer.bos_token_id, *ids(f"A: {query}", MAX_LENGTH * 3 // 4)]
+    second = separator + ids(f"B: {passage}", MAX_LENGTH)
+    second = second[: MAX_LENGTH + len(separator) + len(task) - len(first)]
+    return float(reference.logits(first + second + separator + task)[-1][ids("Yes")[0]])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+    model = tiny_model("gemma")
+    reference = Reference(model)
+    rows = job(tmp_path, {"type": "bge_gemma", "model": model, "max_length": MAX_LENGTH}, ENGINES[engine])
+    assert_same(scores(rows), np.array([library(reference, *pair) for pair in PAIRS]), atol=1e-5)
+
+
+def test_a_probability_is_the_sigmoid_of_the_logit() -> None:
+    settings, encoder = BgeGemma(type="bge_gemma", model="m", score="probability"), None
+    unused: Any = encoder
+    got = RERANKER.score(unused, settings, [Reply([1], label_logprobs=np.array([0.75]))])
+    assert got == pytest.approx(1 / (1 + np.exp(-0.75)))

@@ -1,0 +1,79 @@
+"""Sequence-classification models against transformers, through the whole job."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from actors.rerankers.contract import Pair, Reply, Unscored
+from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
+from actors.tokens import Encoder
+from tests.parity import ENGINES, PAIRS, assert_same, job, scores
+
+LENGTH = 400
+RANKLLAMA = {"query_template": "query: {query}", "doc_template": "document: {doc}"}
+unused: Any = None  # an encoder
+
+
+@torch.no_grad()
+def expected(folder: str, templates: dict[str, str]) -> np.ndarray:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    logits = []
+    for query, doc in PAIRS:
+        first = templates.get("query_template", "{query}").replace("{query}", query)
+        second = templates.get("doc_template", "{doc}").replace("{doc}", doc)
+        inputs = tokenizer(first, second, truncation="only_second", max_length=LENGTH, return_tensors="pt")
+        logits.append(float(model(**inputs).logits[0, 0]))
+    return np.array(logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "templates"),
+    [
+        ("xlm_roberta", {}, {}),
+        ("modernbert", {}, {}),
+        ("bert", {}, {}),
+        ("llama_classifier", ENGINES["cached"], RANKLLAMA),
+        ("llama_classifier", ENGINES["chunked"], RANKLLAMA),
+    ],
+    ids=["xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"],
+)
+def test_scores_are_transformers_logits(
+    name: str, engine: dict, templates: dict, tiny_model: Callable, local_ray: None, tmp_path: Path
+) -> None:
+    model = tiny_model(name)
+    rows = job(tmp_path, {"type": "cross_encoder", "model": model} | templates, engine | {"max_model_len": LENGTH})
+    assert_same(scores(rows), expected(model, templates), atol=1e-5)
+
+
+def settings(model: str = "m", **more: Any) -> CrossEncoder:
+    return CrossEncoder(type="cross_encoder", model=model, **more)
+
+
+def reply(*logits: float) -> Reply:
+    return Reply([1], vector=np.array(logits, dtype=np.float32))
+
+
+def test_of_two_labels_the_score_is_the_seconds_over_the_firsts() -> None:
+    assert RERANKER.score(unused, settings(), [reply(0.5, 2.0)]) == 1.5
+
+
+def test_a_probability_is_the_sigmoid_of_the_logit() -> None:
+    assert RERANKER.score(unused, settings(score="probability"), [reply(-1.5)]) == pytest.approx(1 / (1 + np.exp(1.5)))
+
+
+def test_a_model_of_more_labels_is_no_reranker() -> None:
+    score = RERANKER.score(unused, settings(), [reply(1, 2, 3)])
+    assert score == Unscored("the model has 3 labels; cross_encoder reads one or two")
+
+
+def test_a_query_that_leaves_no_room_is_unscored(tiny_model: Callable) -> None:
+    given = settings(tiny_model("bert"))
+    (made,) = RERANKER.prompt(Encoder(given, limit=20), given, [Pair("word " * 50, "document")])
+    assert isinstance(made, Unscored)
+    assert made.reason.startswith("prompt does not fit: ") and made.reason.endswith("without the document, room for 20")

@@ -1,0 +1,164 @@
+"""ERank against its authors' prompt and the paper's score, fed vLLM's own tokens, through the whole job.
+
+A model of random weights never writes an answer, so the models here are trained to; its weights are as tiny.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.rerankers.contract import Again, Pair, Prompt, Reply, Unscored
+from actors.rerankers.erank import PRESETS, RERANKER, ERank
+from actors.tokens import Encoder
+from tests.parity import ENGINES, SOME_PAIRS, Reference, assert_same, job, recorder, scores
+from tests.tiny_trained import ERANK, GRADES
+
+NEW_TOKENS = 64
+PROMPT = """Given a query and a document, please give a relevance score of 0~10.
+The goal or relevance definition is: {instruction}
+
+Here is the query:
+{query}
+
+Here is the document:
+{doc}
+
+After thinking, directly choose a relevance score from [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].
+- 0 represents completely not related
+- 10 means perfectly related.
+
+Desired output format:
+<think>put your thinking here</think><answer>Only allows an integer here</answer>
+
+Your output:"""
+BEIR = "Given a query, retrieval relevant passage."
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from tests import tiny_trained
+
+    return tiny_trained.erank(tmp_path_factory.mktemp("erank"))
+
+
+def prompt_ids(reference: Reference, query: str, doc: str, instruction: str, length: int | None = None) -> list[int]:
+    """Their truncate(), then their prompt as the one user message of the chat template."""
+    tokenizer = reference.tokenizer
+
+    def truncate(text: str) -> str:
+        return tokenizer.convert_tokens_to_string(tokenizer.tokenize(text)[:length]) if length else text
+
+    content = PROMPT.format(query=truncate(query), doc=truncate(doc), instruction=instruction)
+    chat: Any = tokenizer.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    return chat["input_ids"]
+
+
+def paper(reference: Reference, written: Reply) -> float:
+    """s * Pr(s), Pr the product over the digit tokens of s inside <answer>."""
+    inside = written.text.split("</answer>")[0].split("<answer>")[-1]
+    digits = [reference.tokenizer.convert_tokens_to_ids(digit) for digit in inside]
+    tokens = list(written.tokens)
+    start = max(i for i in range(len(tokens)) if tokens[i : i + len(digits)] == digits)
+    probability = 1.0
+    for i, digit in enumerate(digits):
+        probability *= float(reference.logprobs(written.prompt + tokens[: start + i])[digit].exp())
+    return int(inside) * probability
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_scores_are_the_papers(engine: str, trained: str, local_ray: None, tmp_path: Path) -> None:
+    reference = Reference(trained)
+    scorer, records = recorder(tmp_path / "records")
+    graded = [key for key in ERANK if key in GRADES or key in ("HESITANT", "NEARLY")]
+    pairs = [(query, f"{graded[i % len(graded)]} {doc}") for i, (query, doc) in enumerate(SOME_PAIRS)]
+    instructions = [None if i % 2 else "Find it." for i in range(len(pairs))]
+    settings = {"type": "erank", "model": trained, "max_new_tokens": NEW_TOKENS, "max_query_tokens": 150}
+    settings |= {"max_doc_tokens": 150}
+    columns = {"instruction": instructions}
+    got = scores(job(tmp_path, settings, ENGINES[engine], pairs, columns=columns, scorer=scorer))
+    by_prompt = {tuple(replies[0].prompt): replies[0] for replies in records()}
+    expected = np.full(len(pairs), np.nan)
+    for i, (query, doc) in enumerate(pairs):
+        written = by_prompt.get(tuple(prompt_ids(reference, query, doc, instructions[i] or BEIR, 150)))
+        if written is not None:
+            expected[i] = paper(reference, written)
+    assert_same(got, expected)
+
+
+OUTCOMES: dict[str, Any] = {key: grade for grade, key in enumerate(GRADES)} | {
+    "ENDLESS": f"the model wrote no </answer> within {NEW_TOKENS} new tokens",
+    "UNTAGGED": "the model wrote no </answer>",
+    "TWICE": 7,
+    "AGAIN": 3,
+    "ELEVEN": "the model's answer is not a whole number of 0 to 10: '11'",
+    "WORDS": "the model's answer is not a whole number of 0 to 10: 'high'",
+    "SILENT": "the model wrote no </answer>",
+    "UNCLOSED": 4,
+}
+
+
+def test_however_a_model_answers_the_result_is_the_documented_one(
+    trained: str, local_ray: None, tmp_path: Path
+) -> None:
+    settings = {"type": "erank", "model": trained, "max_new_tokens": NEW_TOKENS}
+    pairs = [(f"query {i}", f"It is {key} here") for i in range(3) for key in OUTCOMES]
+    rows = job(tmp_path, settings, ENGINES["cached"], pairs, explain=True)
+    for (_, doc), row in zip(pairs, rows, strict=True):
+        key = doc.split()[2]
+        if isinstance(OUTCOMES[key], str):
+            assert (row["rerank_score"], row["score"], row["reason"]) == (None, None, OUTCOMES[key])
+        else:
+            assert row["rerank_score"] == pytest.approx(OUTCOMES[key], rel=0.15, abs=1e-9), key
+            assert row["rerank_score"] <= OUTCOMES[key]
+        wrote = row["explanation"] or ""
+        whole = ERANK[key].partition("</answer>")
+        assert wrote[:40] == "".join(whole[:2])[:40]
+    assert rows[0]["rerank_score"] == 0.0, "an answer of 0 scores 0"
+
+
+def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(tiny_model: Callable) -> None:
+    settings = ERank(type="erank", model=tiny_model("qwen3"))
+    encoder, reference = Encoder(settings), Reference(settings.model)
+    for given, instruction in [("beir", BEIR), ("followir", PRESETS["followir"]), ("Find it.", "Find it.")]:
+        made = RERANKER.prompt(encoder, settings, [Pair("q", "d", given)])
+        assert made == [Prompt([prompt_ids(reference, "q", "d", instruction)])]
+    assert set(PRESETS) == {
+        "bright", "bright-aops", "bright-leetcode", "bright-pony", "bright-theoremqa", "beir", "followir",
+    }  # fmt: skip
+
+
+def test_texts_are_cut_as_the_authors_cut_them(tiny_model: Callable) -> None:
+    settings = ERank(type="erank", model=tiny_model("qwen3"), max_query_tokens=7, max_doc_tokens=7)
+    encoder, reference = Encoder(settings), Reference(settings.model)
+    for query, doc in [("many words " * 9, "other words " * 9), ("文字が多い", "🍎🍏🍐")]:
+        made = RERANKER.prompt(encoder, settings, [Pair(query, doc, "beir")])
+        assert made == [Prompt([prompt_ids(reference, query, doc, BEIR, 7)], truncated=True)]
+
+
+def test_the_two_tokens_of_ten_are_read_apart(tiny_model: Callable) -> None:
+    settings = ERank(type="erank", model=tiny_model("qwen3"))
+    encoder = Encoder(settings)
+    text = "<think>It is 10.</think><answer>10</answer>"
+    tokens = tuple(encoder.encode([text])[0])
+    one, zero = encoder.label_ids("10")
+    written = Reply([5, 6], 0, tokens, text, "</answer>")
+    again = RERANKER.score(encoder, settings, [written])
+    at = max(i for i, token in enumerate(tokens) if token == one)
+    assert tokens[at + 1] == zero
+    assert again == Again([[5, 6, *tokens[:at]], [5, 6, *tokens[: at + 1]]])
+    first, second = np.full(10, -9.0), np.full(10, -9.0)
+    first[1], second[0] = np.log(0.5), np.log(0.25)
+    read = [written, Reply([5], label_logprobs=first), Reply([5], label_logprobs=second)]
+    assert RERANKER.score(encoder, settings, read) == pytest.approx(10 * 0.5 * 0.25)
+
+
+def test_digits_of_the_reasoning_are_not_taken_for_the_answers(tiny_model: Callable) -> None:
+    settings = ERank(type="erank", model=tiny_model("qwen3"))
+    encoder = Encoder(settings)
+    tokens = (*encoder.encode(["a 7 <answer>"])[0], 1, *encoder.encode(["</answer>"])[0])
+    written = Reply([5, 6], 0, tokens, "a 7 <answer>7</answer>", "</answer>")
+    score = RERANKER.score(encoder, settings, [written])
+    assert score == Unscored("the digits of the answer 7 are not tokens of their own")

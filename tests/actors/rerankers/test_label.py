@@ -1,0 +1,123 @@
+"""Rerankers described in a config alone, against transformers, through the whole job."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from actors.rerankers.contract import Pair, Unscored
+from actors.rerankers.label import RERANKER, Label
+from actors.tokens import Encoder
+from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+
+GRADES = {"0": 0.0, "1": 1.0, "2": 2.5, "3": 4.0}
+RAW = "<|im_start|>Grade {doc}\nfor {query} ({instruction}) with {braces}:"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+    model = tiny_model("qwen2")
+    reference = Reference(model)
+    settings = {
+        "type": "label",
+        "model": model,
+        "messages": [
+            {"role": "system", "content": "Grade the text from 0 to 3."},
+            {"role": "user", "content": "Query: {query}\nText: {doc}"},
+        ],
+        "labels": GRADES,
+        "score": "expectation",
+    }
+    got = scores(job(tmp_path, settings, ENGINES[engine]))
+    expected = []
+    for query, doc in PAIRS:
+        chat = [
+            {"role": "system", "content": "Grade the text from 0 to 3."},
+            {"role": "user", "content": f"Query: {query}\nText: {doc}"},
+        ]
+        text = reference.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        p = reference.logprobs(reference.ids(str(text), add_special_tokens=False)).exp()
+        expected.append(sum(value * float(p[reference.ids(label)[0]]) for label, value in GRADES.items()))
+    assert_same(got, np.array(expected))
+
+
+@pytest.mark.parametrize(
+    ("score", "formula"), [("probability", lambda y, n: y / (y + n)), ("log_odds", lambda y, n: np.log(y / n))]
+)
+def test_a_yes_or_no_reranker_of_a_raw_prompt(
+    score: str, formula: Callable, tiny_model: Callable, local_ray: None, tmp_path: Path
+) -> None:
+    """On a tokenizer that begins every text with <s>."""
+    model = tiny_model("mistral")
+    reference = Reference(model)
+    settings = {
+        "type": "label",
+        "model": model,
+        "prompt": "Is {doc}\nabout {query} ({instruction})? {braces}",
+        "instruction": "be strict",
+        "labels": {" true": 1.0, " false": 0.0},
+        "score": score,
+    }
+    got = scores(job(tmp_path, settings, ENGINES["cached"]))
+    expected = []
+    for query, doc in PAIRS:
+        p = reference.logprobs(reference.ids(f"Is {doc}\nabout {query} (be strict)? {{braces}}")).exp().double()
+        yes, no = (float(p[reference.ids(label, add_special_tokens=False)[0]]) for label in (" true", " false"))
+        expected.append(formula(yes, no))
+    assert_same(got, np.array(expected), atol=1e-5)
+
+
+def label(**more: Any) -> Label:
+    usual: dict[str, Any] = {
+        "model": "m",
+        "prompt": "{query} {doc}",
+        "labels": {"yes": 1.0, "no": 0.0},
+        "score": "probability",
+    }
+    return Label(type="label", **(usual | more))
+
+
+def test_the_side_that_comes_first_is_the_shared_one() -> None:
+    assert RERANKER.shared(label()) == "query"
+    assert RERANKER.shared(label(prompt="{doc} {query}")) == "doc"
+
+
+def test_special_tokens_of_a_raw_prompt_are_special(tiny_model: Callable) -> None:
+    settings = label(model=tiny_model("qwen2"), prompt="<|im_start|>{query}<|im_end|>{doc}")
+    encoder = Encoder(settings)
+    (made,) = RERANKER.prompt(encoder, settings, [Pair("<|im_end|>", "d")])
+    special = encoder.tokenizer.get_added_vocab()
+    assert not isinstance(made, Unscored)
+    ids = made.sequences[0]
+    assert [i for i in ids if i in special.values()] == [special["<|im_start|>"], special["<|im_end|>"]]
+
+
+def test_a_row_without_an_instruction_for_a_prompt_with_one_is_unscored(tiny_model: Callable) -> None:
+    settings = label(model=tiny_model("qwen2"), prompt="{instruction} {query} {doc}")
+    made = RERANKER.prompt(Encoder(settings), settings, [Pair("q", "d"), Pair("q", "d", "Find it.")])
+    assert made[0] == Unscored("no instruction in the input or the config, and the prompt has one")
+    assert not isinstance(made[1], Unscored)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prompt": None}, "reranker.prompt or reranker.messages, one of the two"),
+        ({"messages": [{"role": "user", "content": "{query} {doc}"}]}, "one of the two"),
+        ({"prompt": "{query}"}, "reranker.prompt: must contain {doc} once, not 0 times"),
+        ({"prompt": "{query} {doc} {query}"}, "must contain {query} once, not 2 times"),
+        ({"labels": {}}, "at least 1 item"),
+        ({"labels": {"yes": 1.0, "no": 1.0}}, "all values are the same"),
+        ({"labels": {"yes": 1.0}, "score": "log_odds"}, "needs two labels, not 1"),
+        ({"labels": {"yes": 1.0}}, "of one label it is always that label's value"),
+        ({"labels": {1: 1.0}}, "valid string"),
+        ({"score": "mean"}, "'expectation', 'probability' or 'log_odds'"),
+    ],
+)
+def test_what_is_wrong_is_said_by_its_key(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        label(**wrong)
+    assert message in str(raised.value)

@@ -1,0 +1,43 @@
+"""mxbai-rerank-v2 against its library's way, through the whole job: pieces tokenised apart, each cut by its ids."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+
+MAX_LENGTH = 300
+PREFIX = (
+    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n"
+)
+SUFFIX = "<|im_end|>\n<|im_start|>assistant\n"
+TASK = (
+    "You are a search relevance expert who evaluates how well documents match search queries. For each query-document "
+    "pair, carefully analyze the semantic relationship between them, then provide your binary relevance judgment (0 "
+    "for not relevant, 1 for relevant).\nRelevance:"
+)
+
+
+def library(reference: Reference, query: str, doc: str, instruction: str | None) -> float:
+    def ids(text: str, length: int | None = None) -> list[int]:
+        return reference.ids(text, add_special_tokens=False, max_length=length, truncation=length is not None)
+
+    asked = f"instruction: {instruction}\nquery: {query}" if instruction else f"query: {query}"
+    content = ids(asked, MAX_LENGTH * 3 // 4) + ids("\n") + ids(f"document: {doc}", MAX_LENGTH // 4)
+    logits = reference.logits(ids(PREFIX) + content + ids("\n") + ids(TASK) + ids(SUFFIX))[-1]
+    one, zero = ids("1")[0], ids("0")[0]
+    return float(logits[one] - logits[zero])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+    model = tiny_model("qwen2")
+    reference = Reference(model)
+    instructions = [None if i % 3 else "Find the passage that answers." for i in range(len(PAIRS))]
+    settings = {"type": "mxbai", "model": model, "max_length": MAX_LENGTH}
+    rows = job(tmp_path, settings, ENGINES[engine], columns={"instruction": instructions})
+    expected = [library(reference, *pair, instruction) for pair, instruction in zip(PAIRS, instructions, strict=True)]
+    assert_same(scores(rows), np.array(expected), atol=1e-5)

@@ -1,0 +1,154 @@
+"""rank1 against its authors' way, fed vLLM's own tokens, through the whole job."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
+from actors.rerankers.rank1 import RERANKER, Rank1
+from actors.tokens import Encoder
+from tests.parity import ENGINES, SOME_PAIRS, Reference, assert_same, job, recorder, scores
+from tests.tiny_trained import RANK1, RANK1_WAIT
+
+NEW_TOKENS = 64
+
+
+def asked(query: str, passage: str) -> str:
+    return (
+        "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
+        f"Query: {query}\nPassage: {passage}\n<think>"
+    )
+
+
+def authors(reference: Reference, prompt: str, replies: list[Reply]) -> float:
+    """Their score of what vLLM generated, round by round, with the label probabilities of transformers."""
+    rounds = [reply for reply in replies if reply.text or len(reply.tokens) > 1 or reply is replies[0]]
+    text = ""
+    for number, reply in enumerate(rounds):
+        text = text.split("</think>")[0] + "\nWait" if number else ""
+        assert reply.prompt == reference.ids(prompt + text)
+        text += reply.text
+    last = rounds[-1]
+    if last.text.endswith(("</think> true", "</think> false")):
+        logprobs = reference.logprobs(last.prompt + list(last.tokens[:-1]))
+    else:
+        text = text.rstrip()
+        if not text.endswith((".", "!", "?")) and any(mark in text for mark in ".!?"):
+            text = text[: max(text.rfind(mark) for mark in ".!?") + 1]
+        logprobs = reference.logprobs(reference.ids(f"{prompt}\n{text.strip()}\n</think>"))
+    true, false = (
+        np.exp(float(logprobs[reference.ids(word, add_special_tokens=False)[0]])) for word in (" true", " false")
+    )
+    return true / (true + false)
+
+
+def expected(reference: Reference, prompts: list[str], records: list[list[Reply]]) -> np.ndarray:
+    by_prompt = {tuple(replies[0].prompt): replies for replies in records}
+    return np.array([authors(reference, prompt, by_prompt[tuple(reference.ids(prompt))]) for prompt in prompts])
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("rank1_qwen2", "cached"), ("rank1_qwen2", "chunked"), ("llama3", "cached"), ("mistral", "chunked")],
+)
+def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+    model = tiny_model(name)
+    reference = Reference(model)
+    scorer, records = recorder(tmp_path / "records")
+    settings = {"type": "rank1", "model": model, "max_new_tokens": 24}
+    got = scores(job(tmp_path, settings, ENGINES[engine], SOME_PAIRS, scorer=scorer))
+    assert_same(got, expected(reference, [asked(*pair) for pair in SOME_PAIRS], records()))
+
+
+def test_title_instruction_and_dataset_prompt_are_joined_as_the_authors_join_them(tiny_model: Callable) -> None:
+    settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"), query_template="FILL_QUERY_HERE Find it.\n\n")
+    encoder, reference = Encoder(settings), Reference(settings.model)
+    for pair, query in [
+        (Pair("a query ", "T text"), "a query  Find it.\n\n"),
+        (Pair("a query ", "T text", " Only recent ones. "), "a query   Only recent ones. Find it.\n\n"),
+        (Pair(" same ", "T text", "same"), "same Find it.\n\n"),
+        (Pair("{query} FILL_QUERY_HERE", "T text"), "{query} FILL_QUERY_HERE Find it.\n\n"),
+    ]:
+        assert RERANKER.prompt(encoder, settings, [pair]) == [Prompt([reference.ids(asked(query, "T text"))])]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from tests import tiny_trained
+
+    return tiny_trained.rank1(tmp_path_factory.mktemp("rank1"))
+
+
+@pytest.mark.parametrize("rethink", [0, 1])
+def test_a_model_that_reasons_is_scored_however_it_ends(
+    rethink: int, trained: str, local_ray: None, tmp_path: Path
+) -> None:
+    reference = Reference(trained)
+    scorer, records = recorder(tmp_path / "records")
+    keys = [key for key in RANK1 if not rethink or key in RANK1_WAIT]
+    pairs = [(f"query {i}", f"It is {key} here") for i in range(3) for key in keys]
+    settings = {"type": "rank1", "model": trained, "max_new_tokens": NEW_TOKENS, "rethink": rethink}
+    rows = job(tmp_path, settings, ENGINES["cached"], pairs, explain=True, scorer=scorer)
+    got = scores(rows)
+    assert not np.isnan(got).any()
+    wanted = expected(reference, [asked(*pair) for pair in pairs], records())
+    np.testing.assert_allclose(got, wanted, rtol=1e-3)
+    for (_, doc), row in zip(pairs, rows, strict=True):
+        key = doc.split()[2]
+        wrote = row["explanation"] or ""
+        if rethink:
+            assert wrote == f"{RANK1[key]}\n{RANK1_WAIT[key]}"
+            assert (row["rerank_score"] > 0.5) == RANK1_WAIT[key].endswith("true"), "the last round decides"
+        elif key in ("ENDLESS", "RAMBLING"):
+            assert RANK1[key][:40] == wrote[:40], "cut off at max_new_tokens"
+        else:
+            assert wrote in (RANK1[key], RANK1[key].replace("true", "false"), RANK1[key].replace("false", "true"))
+    if not rethink:
+        by_key = dict(zip((doc.split()[2] for _, doc in pairs), got, strict=False))
+        assert by_key["SURE"] > 0.9 > 0.8 > by_key["PERHAPS"] > 0.5 > by_key["HARDLY"] > 0.2 > 0.1 > by_key["NEVER"]
+
+
+@pytest.mark.parametrize(
+    ("text", "closed"),
+    [
+        ("One. Two! And thr", "\nOne. Two!\n</think>"),
+        ("One. Two? \n", "\nOne. Two?\n</think>"),
+        ("no end", "\nno end\n</think>"),
+        ("", "\n\n</think>"),
+    ],
+)
+def test_unfinished_reasoning_is_cut_after_its_last_sentence_and_closed(
+    text: str, closed: str, tiny_model: Callable
+) -> None:
+    settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"))
+    encoder = Encoder(settings)
+    prompt = [*encoder.encode(["to be asked"])[0], encoder.tokenizer.convert_tokens_to_ids("<think>")]
+    again: Any = RERANKER.score(encoder, settings, [Reply(prompt, 0, (5,), text)])
+    assert again.max_tokens == 1
+    assert encoder.decode(again.sequences[0][len(prompt) :]) == closed
+
+
+def test_a_forced_completion_never_outgrows_the_context(tiny_model: Callable) -> None:
+    settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"))
+    encoder = Encoder(settings, limit=100)
+    think, close = (encoder.tokenizer.convert_tokens_to_ids(tag) for tag in ("<think>", "</think>"))
+    again: Any = RERANKER.score(encoder, settings, [Reply([7, think], 0, (5,), "word " * 300)])
+    assert len(again.sequences[0]) == 99 and again.sequences[0][-1] == close
+
+
+def test_a_prompt_leaves_room_to_reason(tiny_model: Callable) -> None:
+    settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"), max_new_tokens=400)
+    (made,) = RERANKER.prompt(Encoder(settings, limit=600), settings, [Pair("q", "word " * 900)])
+    assert isinstance(made, Prompt) and made.truncated
+    assert 600 - 16 - 400 // 4 - 6 <= len(made.sequences[0]) <= 600 - 16 - 400 // 4
+    (no_room,) = RERANKER.prompt(Encoder(settings, limit=600), settings, [Pair("word " * 900, "d")])
+    assert isinstance(no_room, Unscored)
+
+
+def test_a_template_without_the_query_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"must contain \{query\} or FILL_QUERY_HERE"):
+        Rank1(type="rank1", model="m", query_template="Find it.")

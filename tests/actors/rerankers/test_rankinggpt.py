@@ -1,0 +1,94 @@
+"""RankingGPT against its model card's code and the authors' eval.py, through the whole job."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from actors.rerankers.contract import Pair, Unscored
+from actors.rerankers.rankinggpt import RERANKER, RankingGPT
+from actors.tokens import Encoder
+from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+
+MODELS = {"bloom": {"max_model_len": 2048}, "llama2": {}}
+
+
+def card(reference: Reference, query: str, doc: str) -> float:
+    """Context and query are encoded apart; the mean log-probability of the query's tokens."""
+    context = reference.ids(f"Document: {doc} Query:", add_special_tokens=False)
+    asked = reference.ids(query, add_special_tokens=False)
+    logprobs = reference.logits((context + asked)[:-1]).log_softmax(-1)[len(context) - 1 :]
+    return float(logprobs[range(len(asked)), asked].mean())
+
+
+def authors_eval(reference: Reference, query: str, passage: str, arguana: bool) -> float:
+    """Source and query are encoded as one text; labels before the source's length are masked out."""
+    tokenizer, source = reference.tokenizer, "Document: {doc} Query:"
+
+    def truncation(text: str, length: int) -> str:
+        return str(
+            tokenizer.decode(tokenizer.encode(text, max_length=length, truncation=True, add_special_tokens=False))
+        )
+
+    if arguana:
+        source = source.replace("{doc}", truncation(passage, 256)).replace("[PAD]", "PAD")
+        query = truncation(query, 256)
+    else:
+        query = query.replace("[PAD]", "PAD")
+        left = 512 - len(tokenizer.encode(source)) - len(tokenizer.encode(query)) - 10
+        source = source.replace("{doc}", truncation(passage, left)).replace("[PAD]", "PAD")
+    ids, source_length = tokenizer.encode(source + query), len(tokenizer.encode(source))
+    labels = torch.tensor([-100] * source_length + ids[source_length:])[1:]
+    logprobs = reference.logits(ids[:-1]).log_softmax(-1)
+    kept = labels != -100
+    return float(logprobs[kept, labels[kept]].mean())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_the_cards(name: str, engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+    model = tiny_model(name)
+    reference = Reference(model)
+    rows = job(tmp_path, {"type": "rankinggpt", "model": model}, ENGINES[engine] | MODELS[name])
+    assert_same(scores(rows), np.array([card(reference, *pair) for pair in PAIRS]))
+
+
+@pytest.mark.parametrize("arguana", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_those_of_the_authors_eval(
+    name: str, arguana: bool, tiny_model: Callable, local_ray: None, tmp_path: Path
+) -> None:
+    model = tiny_model(name)
+    reference = Reference(model)
+    pairs = [*PAIRS, ("[PAD] in the query", "and [PAD] in the document"), ("long " * 300, "doc")][
+        : None if arguana else -1
+    ]
+    settings = {"type": "rankinggpt", "model": model, "mode": "eval", "arguana": arguana}
+    rows = job(tmp_path, settings, ENGINES["cached"] | MODELS[name], pairs)
+    assert_same(scores(rows), np.array([authors_eval(reference, *pair, arguana) for pair in pairs]))
+
+
+def test_the_card_and_the_eval_are_two_contracts(tiny_model: Callable) -> None:
+    card, joint = (RankingGPT(type="rankinggpt", model=tiny_model("llama2"), mode=mode) for mode in ("card", "eval"))
+    encoder, pair = Encoder(card), [Pair("when", "a document")]
+    (apart,), (together,) = RERANKER.prompt(encoder, card, pair), RERANKER.prompt(encoder, joint, pair)
+    assert apart != together
+
+
+def test_a_query_that_takes_all_512_tokens_is_unscored_in_eval(tiny_model: Callable) -> None:
+    settings = RankingGPT(type="rankinggpt", model=tiny_model("bloom"), mode="eval")
+    (made,) = RERANKER.prompt(Encoder(settings), settings, [Pair("long " * 600, "document")])
+    assert made == Unscored("prompt does not fit: the query leaves no token of 512 for the document")
+
+
+@pytest.mark.parametrize("model", ["zyznull/RankingGPT-qwen-7b", "damo/RankingGPT-baichuan2-7b"])
+def test_models_that_vllm_no_longer_runs_are_refused_with_what_to_do(model: str) -> None:
+    with pytest.raises(ValidationError, match=r"python jobs/convert\.py"):
+        RankingGPT(type="rankinggpt", model=model)
+
+
+def test_a_converted_model_is_not_refused() -> None:
+    RankingGPT(type="rankinggpt", model="./models/RankingGPT-qwen-7b")
