@@ -8,6 +8,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import itertools
+import math
 import os
 import queue
 import sys
@@ -20,7 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actors.rerankers.contract import Reply, Request, Settings, Unscored
+from actors.contract import Reply, Request, Settings, Unscored
+from actors.engine_models import register
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -65,6 +67,9 @@ def retired() -> dict[str, str]:
 
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
 FIRST, FOLLOW_UP = 1, 0  # priorities: the lower comes first, and finds its prompt still in the prefix cache
+# One-token follow-ups are given to vLLM some at a time, since a step with one of them costs the probabilities of all:
+# as many as an eighth of the generations that run at once, for which it gets room beside them, or after so many steps.
+READINGS, GATHERING_STEPS = 1 / 8, 32
 
 
 class Ask(NamedTuple):
@@ -75,6 +80,11 @@ class Ask(NamedTuple):
     split: int | None
     max_tokens: int
     follows: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether it is a one-token follow-up."""
+        return self.follows and self.max_tokens == 1
 
 
 Deliver = Callable[[list[tuple[int, Reply | Unscored]] | BaseException], None]
@@ -98,20 +108,27 @@ class Engine:
     ):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        from transformers import PretrainedConfig
         from vllm import EngineArgs
         from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.llm_engine import LLMEngine
 
         self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
         self._request, self._label_ids = request, label_ids
+        declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
+        register(declared.get("architectures") or [])
         generates = request.task in ("generate", "likelihood")
         defaults: dict[str, Any] = {"disable_log_stats": True, "runner": "generate" if generates else "pooling"}
         if request.max_tokens > 1:
             defaults["scheduling_policy"] = "priority"
+            if seqs := arguments.get("max_num_seqs"):
+                arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
         if request.logits:
             defaults["logprobs_mode"] = "raw_logits"
         if installed()[1]:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+            if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
+                defaults["block_size"] = 32
         self._engine = LLMEngine.from_engine_args(
             EngineArgs(
                 model=settings.model,
@@ -124,10 +141,14 @@ class Engine:
         config = self._engine.vllm_config
         self._context = config.model_config.max_model_len
         self._by_priority = config.scheduler_config.policy == "priority"
-        self._ahead = 2 * config.scheduler_config.max_num_seqs  # in vLLM at once: those that run, and the next ones
+        # In vLLM at once: the sequences that run, and of short ones the next ones too.
+        self._at_once = int(config.scheduler_config.max_num_seqs * (2 if request.max_tokens == 1 else 1 - READINGS))
         self._names = map(str, itertools.count())
         self._asked: queue.SimpleQueue[tuple[list[Ask], Deliver]] = queue.SimpleQueue()
         self._held: deque[tuple[Ask, Deliver]] = deque()  # here, for vLLM steps between the requests it is given
+        self._readings: list[tuple[Ask, Deliver]] = []
+        self._steps_left = GATHERING_STEPS
+        self._reading = 0  # of those in vLLM
         self._waiting: dict[str, tuple[Ask, Deliver]] = {}
         self._broken: BaseException | None = None
         self._idle = False
@@ -146,35 +167,46 @@ class Engine:
                 self._take()
                 self._last_step = time.monotonic()
                 if self._waiting:
+                    self._steps_left -= 1
                     outputs = [output for output in self._engine.step() if output.finished]
-                    replies = [(self._read(output), output.request_id) for output in outputs]
-                    self._deliver([(*self._waiting.pop(name), reply) for reply, name in replies])
+                    self._deliver([(output.request_id, self._read(output)) for output in outputs])
         except BaseException as error:  # a dead engine: every unit it holds must learn of it, and every later one
             self._broken = error
-            for deliver in {deliver for _, deliver in [*self._held, *self._waiting.values()]}:
+            for deliver in {deliver for _, deliver in [*self._held, *self._readings, *self._waiting.values()]}:
                 deliver(error)
             while True:
                 self._asked.get()[1](error)
 
     def _take(self) -> None:
         """Gives vLLM what it can soon run; waits for work where there is none."""
-        while not self._asked.empty() or not (self._held or self._waiting):
-            self._idle = not (self._held or self._waiting)
+        while not self._asked.empty() or not (self._held or self._readings or self._waiting):
+            self._idle = not (self._held or self._readings or self._waiting)
             asks, deliver = self._asked.get()
             self._last_step = time.monotonic()  # the time without work was no stall
             self._idle = False
             for ask in asks:
-                (self._held.appendleft if ask.follows else self._held.append)((ask, deliver))
-        while self._held and len(self._waiting) < self._ahead:
-            ask, deliver = self._held.popleft()
-            name = next(self._names)
-            self._waiting[name] = ask, deliver
-            try:
-                self._add(name, ask)
-            except self._refusals as error:  # of a prompt it cannot take, e.g. a longer one than max_model_len
-                reason = f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"
-                self._deliver([(*self._waiting.pop(name), Unscored(reason))])
-            self._last_step = time.monotonic()
+                if ask.reads:
+                    self._readings.append((ask, deliver))
+                else:
+                    (self._held.appendleft if ask.follows else self._held.append)((ask, deliver))
+        enough = len(self._readings) >= max(1, self._at_once * READINGS) or self._steps_left <= 0
+        if enough or not (self._held or self._waiting):
+            for ask, deliver in self._readings:
+                self._give(ask, deliver)
+            self._readings, self._steps_left = [], GATHERING_STEPS
+        while self._held and len(self._waiting) - self._reading < self._at_once:
+            self._give(*self._held.popleft())
+
+    def _give(self, ask: Ask, deliver: Deliver) -> None:
+        name = next(self._names)
+        self._waiting[name] = ask, deliver
+        self._reading += ask.reads
+        try:
+            self._add(name, ask)
+        except self._refusals as error:  # of a prompt it cannot take, e.g. a longer one than max_model_len
+            reason = f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"
+            self._deliver([(name, Unscored(reason))])
+        self._last_step = time.monotonic()
 
     def _add(self, name: str, ask: Ask) -> None:
         priority = (FOLLOW_UP if ask.follows else FIRST) if self._by_priority else 0
@@ -223,10 +255,12 @@ class Engine:
         text = completion.text + (stopped or "")
         return Reply(ask.tokens, cached, tokens, text, stopped, completion.finish_reason == "stop")
 
-    def _deliver(self, replies: list[tuple[Ask, Deliver, Reply | Unscored]]) -> None:
+    def _deliver(self, replies: list[tuple[str, Reply | Unscored]]) -> None:
         """Hands each caller its replies, all of a step at once."""
         callers: dict[Deliver, list[tuple[int, Reply | Unscored]]] = {}
-        for ask, deliver, reply in replies:
+        for name, reply in replies:
+            ask, deliver = self._waiting.pop(name)
+            self._reading -= ask.reads
             callers.setdefault(deliver, []).append((ask.number, reply))
         for deliver, own in callers.items():
             deliver(own)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from actors.rerankers.contract import Reply, Unscored
+from actors.contract import Reply, Unscored
 
 
 class Inbox:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Side, TextSettings, Unscored
 from actors.prompts import Template, filled, shortened
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, Side, TextSettings, Unscored
 from actors.tokens import Encoder
 
 ONE_TOKEN_UNIT = 8192

@@ -7,8 +7,8 @@ replies are there; nothing waits for the rest of the unit.
 import math
 from collections.abc import Callable, Sequence
 
+from actors.contract import Again, Prompt, Reply, Unscored
 from actors.engine import Ask
-from actors.rerankers.contract import Again, Prompt, Reply, Unscored
 
 
 class Pending:

@@ -7,7 +7,7 @@ the reference; pieces that a reference tokenises apart stand side by side.
 
 from typing import NamedTuple
 
-from actors.rerankers.contract import Pair, Prompt, Unscored
+from actors.contract import Pair, Prompt, Unscored
 from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from actors.contract import Settings, Unscored
 from actors.engine import Engine
 from actors.inbox import Inbox
 from actors.pending import Pending
 from actors.rerankers import RERANKERS
-from actors.rerankers.contract import Settings, Unscored
 from actors.tokens import encoder
 
 Put = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]

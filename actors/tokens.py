@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
 
-from actors.rerankers.contract import Settings
+from actors.contract import Settings
 
 # Stand-ins for the texts while a chat template is rendered: private-use characters no template contains.
 QUERY, DOC, INSTRUCTION = "\ue000", "\ue001", "\ue002"
@@ -28,6 +28,7 @@ class Encoder:
     """Texts to token ids.
 
     limit: the most tokens that a prompt and its answer may have together (the engine's max_model_len).
+    commit: of the model's files, where they come from the hub.
     """
 
     def __init__(self, settings: Settings, limit: int | None = None):
@@ -42,6 +43,7 @@ class Encoder:
         if not self.tokenizer.is_fast:
             raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
         config = AutoConfig.from_pretrained(settings.model, **source).get_text_config()
+        self.commit = _commit(settings)
         self._typed = getattr(config, "type_vocab_size", 0) > 1
         self.limit = limit or _model_limit(settings, config, self.tokenizer)
         self._plain = _plain(self.tokenizer.backend_tokenizer)
@@ -101,7 +103,7 @@ class Encoder:
         from transformers import GenerationConfig
 
         try:
-            config = GenerationConfig.from_pretrained(self._settings.model, revision=self._settings.revision)
+            config = GenerationConfig.from_pretrained(self._settings.model, revision=self._settings.revision or "main")
             ids = config.eos_token_id
         except OSError:  # a model need not have one
             ids = None
@@ -193,8 +195,11 @@ def _encoder(settings: Settings, limit: int | None) -> Encoder:
 
 def _plain(tokenizer: Tokenizer) -> Tokenizer:
     description: dict[str, Any] = json.loads(tokenizer.to_str())
+    model = description["model"]
     for token in description["added_tokens"]:
         token["special"] = bool(token["content"].strip())
+        if token["special"] and model["type"] == "Unigram" and token["id"] < len(model["vocab"]):
+            model["vocab"][token["id"]][0] = f"{QUERY}{token['id']}{DOC}"  # it would find this piece in any text
     description["padding"] = description["truncation"] = None
     plain = Tokenizer.from_str(json.dumps(description))
     plain.encode_special_tokens = True  # tokenizers' name for: encode them as the text that they are
@@ -210,6 +215,19 @@ def _each_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]]) -
     distinct = list(dict.fromkeys(texts))
     encoded = dict(zip(distinct, encode(distinct), strict=True))
     return [encoded[text] for text in texts]
+
+
+def _commit(settings: Settings) -> str | None:
+    """The commit that a model of the hub has in its cache, under the config's revision; None for a local folder."""
+    from transformers.utils import cached_file
+
+    path = (
+        None
+        if Path(settings.model).is_dir()
+        else cached_file(settings.model, "config.json", revision=settings.revision)
+    )
+    found = re.search(r"/snapshots/([0-9a-f]{40})/", path or "")
+    return found[1] if found else None
 
 
 def _model_limit(settings: Settings, config: Any, tokenizer: Any) -> int:

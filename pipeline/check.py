@@ -7,6 +7,7 @@ and says what it could not look at.
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError
 from fsspec.utils import glob_translate
@@ -18,7 +19,7 @@ from pipeline.check_model import Unreachable, check_model, load_encoder, seen
 from pipeline.cluster import check_relative
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import NotHere, RunError, UsageError, one_line
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
 from pipeline.storage import Folder, absolute, is_local
@@ -55,6 +56,8 @@ def check(config: Config) -> Checked:
     except LookupError as error:
         raise UsageError(str(error)) from None
     tokens = load_encoder(config)
+    if tokens.commit:  # which a branch, or no revision at all, means today: every worker takes the same one
+        config = config.model_copy(update={"reranker": config.reranker.model_copy(update={"revision": tokens.commit})})
     return Checked(config, files, tokens, check_model(config, columns, tokens))
 
 
@@ -68,6 +71,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         files = list_inputs(config.input.path)
         columns = _check_input(config, files)
         good.append(f"{len(files)} input file(s), by the schema of the first")
+    except NotHere as error:
+        unknown.append(str(error))
     except UsageError:
         raise
     except RunError as error:  # the store does not answer from here
@@ -77,6 +82,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         _check_writable(config)
         good.append("that the output can be written")
     except UsageError as error:
+        if is_local(config.output.path):
+            raise
         unknown.append(str(error))
     try:
         good.append(f"the names of the engine arguments, with vLLM {installed()[0]}")
@@ -86,11 +93,11 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         unknown.append(f"engine: {error}")
     try:
         tokens = load_encoder(config, weights=False)
-        digest = check_model(config, columns, tokens)
-        good.append(f"the model's {', '.join(seen(config, tokens))}; fingerprint {digest}")
+        check_model(config, columns, tokens)
+        good.append(f"the model's {', '.join(seen(config, tokens))}")
         unknown.append("the weights")
-    except Unreachable as error:
-        unknown.append(f"{error}; so neither its tokenizer, template and labels, nor its weights")
+    except (NotHere, Unreachable) as error:
+        unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
     return good, unknown
 
 
@@ -130,6 +137,11 @@ def _check_place(config: Config) -> None:
 def _check_writable(config: Config) -> None:
     output = config.output.path
     folder = Folder(output)
+    if is_local(output) and not os.path.exists(output):  # nothing is made there before there is a result to put
+        above = next(str(parent) for parent in Path(output).parents if parent.exists())
+        if not (os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)):
+            raise UsageError(f"output.path = {output!r}: cannot be made in {above}")
+        return
     try:
         folder.put(".rayrank", b"")
         folder.delete([".rayrank"])

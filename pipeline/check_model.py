@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from actors.contract import Pair, Unscored
 from actors.engine import installed, retired
 from actors.rerankers import RERANKERS
-from actors.rerankers.contract import Pair, Unscored
 from actors.tokens import Encoder, encoder
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import NotHere, RunError, UsageError, one_line
 from pipeline.fingerprint import WEIGHTS, fingerprint
 
 CONVERTED = ("QWenLMHeadModel", "BaichuanForCausalLM", "BaiChuanForCausalLM")  # by jobs/convert.py
@@ -19,10 +19,9 @@ class Unreachable(RunError):
 
 
 def load_encoder(config: Config, weights: bool = True) -> Encoder:
-    """The model's tokenizer. Raises UsageError where its files are no good, and Unreachable where there are none.
+    """The model's tokenizer. Raises UsageError where its files are no good, and Unreachable where the hub is.
 
-    weights: whether a local folder must hold them; without, a folder that is not there is Unreachable too, since a
-    config may be checked on a machine other than the workers.
+    weights: whether a local folder must hold them.
     """
     model, limit = config.reranker.model, config.engine.get("max_model_len")
     if limit is not None and (type(limit) is not int or limit < 1):
@@ -30,7 +29,7 @@ def load_encoder(config: Config, weights: bool = True) -> Encoder:
     if model.startswith(("/", ".", "~")):
         folder = Path(model)
         if not folder.is_dir():
-            raise (UsageError if weights else Unreachable)(f"reranker.model = {model!r}: no such folder")
+            raise NotHere(f"reranker.model = {model!r}: no such folder")
         if not (folder / "config.json").is_file():
             raise UsageError(f"reranker.model = {model!r}: the folder has no config.json")
         dummy = not weights or config.engine.get("load_format") == "dummy"
@@ -46,7 +45,8 @@ def load_encoder(config: Config, weights: bool = True) -> Encoder:
         raise
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
         if isinstance(error, OSError) and "connect" in str(error):  # the hub may be back later
-            raise Unreachable(f"reranker.model = {model!r}: {one_line(error)[:300]}") from None
+            said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
+            raise Unreachable(f"reranker.model = {model!r}: {said}") from None
         raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
 
 

@@ -163,6 +163,16 @@ class Config(Section):
         return engine
 
     @model_validator(mode="after")
+    def _instructed(self) -> "Config":
+        if "instruction" in self.input.columns and "instruction" not in type(self.reranker).model_fields:
+            takers = [name for name, known in RERANKERS.items() if "instruction" in known.settings.model_fields]
+            raise ValueError(
+                f"input.columns.instruction = {self.input.columns['instruction']!r}: reranker.type = "
+                f"{self.reranker.type!r} takes no instruction; those that do are {', '.join(takers)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fraction(self) -> "Config":
         gpus = self.workers.num_gpus
         if gpus and gpus % 1 and self.engine.get("tensor_parallel_size", 1) != 1:

@@ -16,6 +16,10 @@ class UsageError(RunError):
     exit_code = 2
 
 
+class NotHere(UsageError):
+    """A local file or folder that is not on this machine; the workers may have it."""
+
+
 class TooManyFailed(RunError):
     """More rows than `run.max_failed` ended without a reranker score."""
 

@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ParamValidationError
 from fsspec.utils import get_protocol
 
-from pipeline.errors import RunError, UsageError, one_line
-from pipeline.storage import full_name, open_url
+from pipeline.errors import NotHere, RunError, UsageError, one_line
+from pipeline.storage import full_name, is_local, open_url
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
         try:
             found = _expand(path)
         except (FileNotFoundError, NotADirectoryError):
-            raise UsageError(f"input.path = {path!r}: no such file or directory") from None
+            kind = NotHere if is_local(path) else UsageError
+            raise kind(f"input.path = {path!r}: no such file or directory") from None
         except PermissionError as error:
             raise UsageError(f"input.path = {path!r}: no permission ({one_line(error)})") from None
         except (ValueError, ImportError, ParamValidationError) as error:

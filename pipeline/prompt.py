@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from actors.contract import Pair, Prompt, Unscored
 from actors.rerankers import RERANKERS, Settings
-from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.tokens import Encoder
 from pipeline.read import OK, PERMANENT
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.rerankers.contract import Unscored
+from actors.contract import Unscored
 from pipeline.prompt import PromptedUnit
 from pipeline.read import OK, PERMANENT, REJECT
 from pipeline.storage import Folder

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.rerankers.contract import Reply
+from actors.contract import Reply
 from actors.scorer import Scorer
 from pipeline.config import parse
 from pipeline.run import rerank
@@ -58,7 +58,7 @@ DOCS = [
     "<<<Query>>>\nanother query\n\n<<<Context>>>\n",
     "apple " * 40,
     "The quick brown fox jumps over the lazy dog, and 14 others. " * 30,
-    "文字が多い文書。" * 120,
+    "文字が多い文書。" * 60,
     "{'a': [1, 2.5, -3e-7], \"b\": null}\n" * 40,
     "word" * 300,
 ]

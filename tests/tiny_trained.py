@@ -1,7 +1,8 @@
 """Tiny models trained in seconds to answer as real rerankers do, and to fail as they fail.
 
 A document with one of the key words below in it, after a space, gets the text beside it, whatever else the document
-and the query say. Under greedy decoding an end-of-sequence token follows, but for ENDLESS.
+and the query say, as long as both are short: some hundred words. Under greedy decoding an end-of-sequence token
+follows, but for the key words in ENDLESS, which go on for ever.
 """
 
 import random

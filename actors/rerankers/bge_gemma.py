@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from actors.contract import TextSettings
 from actors.labelled import labelled
 from actors.prompts import Capped, Template
-from actors.rerankers.contract import TextSettings
 from actors.tokens import DOC, QUERY, Encoder
 
 TASK = (

@@ -8,7 +8,7 @@ engine's max_model_len. The score is in [-1, 1].
 import numpy as np
 from pydantic import Field, field_validator
 
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, Settings, Unscored
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Settings, Unscored
 from actors.tokens import Encoder
 
 

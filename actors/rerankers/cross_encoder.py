@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from pydantic import field_validator
 
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.prompts import shortened
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.tokens import Encoder
 
 

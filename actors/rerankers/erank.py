@@ -15,8 +15,8 @@ import re
 import numpy as np
 from pydantic import Field
 
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.prompts import Template, filled, room_to_write
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
 PROMPT = f"""\
@@ -73,9 +73,8 @@ def request(settings: ERank) -> Request:
 def prompt(encoder: Encoder, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
     template: Template = [*encoder.chat([{"role": "user", "content": PROMPT}])]
     pairs = [pair._replace(instruction=PRESETS.get(pair.instruction or "", pair.instruction)) for pair in pairs]
-    return filled(
-        encoder, template, [_cut(encoder, settings, p) for p in pairs], encoder.limit - settings.max_new_tokens
-    )
+    short = [_cut(encoder, settings, pair) for pair in pairs]
+    return filled(encoder, template, short, room_to_write(encoder, settings.max_new_tokens))
 
 
 def _cut(encoder: Encoder, settings: ERank, pair: Pair) -> Pair:

@@ -12,9 +12,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from actors.contract import Side, TextSettings
 from actors.labelled import expectation, labelled, log_odds, probability
 from actors.prompts import Template
-from actors.rerankers.contract import Side, TextSettings
 from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
 SCORES = {"expectation": expectation, "probability": probability, "log_odds": log_odds}

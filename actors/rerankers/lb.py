@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from actors.contract import Side, TextSettings
 from actors.labelled import expectation, labelled, probability
 from actors.prompts import Template
-from actors.rerankers.contract import Side, TextSettings
 from actors.tokens import DOC, QUERY, Encoder
 
 MESSAGES = {

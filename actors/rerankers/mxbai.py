@@ -6,9 +6,9 @@ instruction) cut to three quarters of max_length, the document to one quarter.
 
 from pydantic import Field
 
+from actors.contract import Pair, TextSettings
 from actors.labelled import labelled, log_odds
 from actors.prompts import Capped, Template
-from actors.rerankers.contract import Pair, TextSettings
 from actors.tokens import DOC, QUERY, Encoder
 
 BEFORE = (

@@ -7,9 +7,9 @@ the fields by empty lines and its Jinja file loses the last line break; neither 
 
 from pydantic import Field
 
+from actors.contract import TextSettings
 from actors.labelled import labelled, probability
 from actors.prompts import Capped, Template
-from actors.rerankers.contract import TextSettings
 from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
 BEFORE = (

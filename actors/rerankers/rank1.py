@@ -15,8 +15,8 @@ import re
 import numpy as np
 from pydantic import Field, field_validator
 
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.prompts import Template, filled, room_to_write, shortened
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.tokens import DOC, QUERY, Encoder
 
 PROMPT = (

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from pydantic import field_validator
 
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.prompts import filled, shortened
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.tokens import DOC, QUERY, Encoder
 
 SOURCE = "Document: {doc} Query:"

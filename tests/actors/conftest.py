@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from actors.contract import Reply, Unscored
 from actors.engine import Ask, Engine
 from actors.rerankers import RERANKERS, bi_encoder, lb
-from actors.rerankers.contract import Reply, Unscored
 from actors.tokens import Encoder
 from tests import tiny
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.contract import Reply, Unscored
 from actors.engine import Ask, Engine, arguments, installed
 from actors.inbox import Inbox
 from actors.rerankers.bi_encoder import BiEncoder
-from actors.rerankers.contract import Reply, Unscored
 from actors.tokens import Encoder
 from tests.actors.conftest import run
 from tests.conftest import ROOT

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from actors.contract import Reply
 from actors.inbox import Inbox
-from actors.rerankers.contract import Reply
 
 
 def test_replies_of_a_thread_arrive_in_order_and_once() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.contract import Again, Prompt, Reply, Unscored
 from actors.engine import Ask
 from actors.pending import Pending
-from actors.rerankers.contract import Again, Prompt, Reply, Unscored
 
 
 def prompt(*sequences: list[int], split: int | None = None) -> Prompt:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from actors.contract import Pair, Prompt, Unscored
 from actors.prompts import filled, shortened
-from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.tokens import DOC, QUERY, Encoder
 
 ROOM = 10**9  # more than any prompt here

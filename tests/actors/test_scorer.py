@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from actors import scorer
+from actors.contract import Prompt, Reply, Unscored
 from actors.engine import Ask
-from actors.rerankers.contract import Prompt, Reply, Unscored
 from actors.rerankers.lb import LB
 from actors.scorer import Scorer
 

@@ -14,7 +14,7 @@ import tiktoken
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from actors.rerankers.contract import Settings
+from actors.contract import Settings
 from actors.tokens import Encoder
 from jobs.convert import main
 from tests.jobs.originals import KINDS, convert_all, write_spm

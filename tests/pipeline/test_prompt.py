@@ -5,9 +5,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from actors.contract import Pair, Prompt, Request, Reranker, Settings, Unscored
 from actors.rerankers import RERANKERS
 from actors.rerankers.bi_encoder import BiEncoder
-from actors.rerankers.contract import Pair, Prompt, Request, Reranker, Settings, Unscored
 from actors.tokens import Encoder
 from pipeline.prompt import TRAVELS, PromptedUnit, packed, prompt_unit, unpacked
 

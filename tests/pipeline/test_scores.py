@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.rerankers.contract import Unscored
+from actors.contract import Unscored
 from pipeline.parquet import read_row_group
 from pipeline.prompt import PromptedUnit
 from pipeline.scores import SCHEMA, bucket_count, bucket_of, put_scores, score_file

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.contract import Reply
 from actors.rerankers.bge_gemma import RERANKER, BgeGemma
-from actors.rerankers.contract import Reply
 from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
 
 MAX_LENGTH = 200

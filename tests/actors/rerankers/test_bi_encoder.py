@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModel, AutoTokenizer
 
+from actors.contract import Pair, Prompt, Reply
 from actors.engine import Engine
 from actors.rerankers.bi_encoder import BiEncoder, prompt, score
-from actors.rerankers.contract import Pair, Prompt, Reply
 from actors.tokens import Encoder
 from tests.actors.conftest import run
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from actors.rerankers.contract import Pair, Reply, Unscored
+from actors.contract import Pair, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
 from actors.tokens import Encoder
 from tests.parity import ENGINES, PAIRS, assert_same, job, scores

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.rerankers.contract import Again, Pair, Prompt, Reply, Unscored
+from actors.contract import Again, Pair, Prompt, Reply, Unscored
 from actors.rerankers.erank import PRESETS, RERANKER, ERank
 from actors.tokens import Encoder
 from tests.parity import ENGINES, SOME_PAIRS, Reference, assert_same, job, recorder, scores
@@ -73,7 +73,9 @@ def test_scores_are_the_papers(engine: str, trained: str, local_ray: None, tmp_p
     reference = Reference(trained)
     scorer, records = recorder(tmp_path / "records")
     graded = [key for key in ERANK if key in GRADES or key in ("HESITANT", "NEARLY")]
-    pairs = [(query, f"{graded[i % len(graded)]} {doc}") for i, (query, doc) in enumerate(SOME_PAIRS)]
+    pairs = [
+        (query, f"It is {graded[i % len(graded)]} of all. {doc[:200]}") for i, (query, doc) in enumerate(SOME_PAIRS)
+    ]
     instructions = [None if i % 2 else "Find it." for i in range(len(pairs))]
     settings = {"type": "erank", "model": trained, "max_new_tokens": NEW_TOKENS, "max_query_tokens": 150}
     settings |= {"max_doc_tokens": 150}
@@ -104,10 +106,10 @@ def test_however_a_model_answers_the_result_is_the_documented_one(
     trained: str, local_ray: None, tmp_path: Path
 ) -> None:
     settings = {"type": "erank", "model": trained, "max_new_tokens": NEW_TOKENS}
-    pairs = [(f"query {i}", f"It is {key} here") for i in range(3) for key in OUTCOMES]
+    pairs = [(f"query {i}", f"It is about apples. It is {key} of all.") for i in range(3) for key in OUTCOMES]
     rows = job(tmp_path, settings, ENGINES["cached"], pairs, explain=True)
     for (_, doc), row in zip(pairs, rows, strict=True):
-        key = doc.split()[2]
+        key = doc.split()[6]
         if isinstance(OUTCOMES[key], str):
             assert (row["rerank_score"], row["score"], row["reason"]) == (None, None, OUTCOMES[key])
         else:

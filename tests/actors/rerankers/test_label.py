@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from actors.rerankers.contract import Pair, Unscored
+from actors.contract import Pair, Unscored
 from actors.rerankers.label import RERANKER, Label
 from actors.tokens import Encoder
 from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores

@@ -1,58 +1,19 @@
 """The scores of `lb` against transformers, from the Parquet file in to the Parquet files out."""
 
-import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from actors.contract import Pair, Prompt, Reply, Unscored
 from actors.engine import Engine
-from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.lb import LB, RERANKER
 from actors.tokens import Encoder
-from pipeline.run import rerank
-from tests.actors.conftest import ENGINE, run
-
-QUERIES = [
-    "What is the scientific name of apples?",
-    "a",
-    "7",
-    "  two spaces on either side  ",
-    "price of 1,234.56 EUR in 2024?",
-    "Où est la bibliothèque ?",
-    "什么是苹果的学名",
-    "line one\nline two\n",
-    "def f(x): return x ** 2  # what does it do?",
-    "🍎🍏 vs 🍐",
-    "how " * 60 + "deep is it",
-    "<<<Context>>> {query} %s \\n &amp;",
-]
-DOCS = [
-    "An apple is a round, edible fruit produced by an apple tree (Malus domestica).",
-    "x",
-    "1 2 3 4 5 6 7",
-    " \t leading and trailing \t ",
-    "In 2024 it cost 1,234.56 EUR; in 2019, 987.",
-    "La bibliothèque est au bout de l'allée — à gauche.",
-    "苹果是蔷薇科苹果属的落叶乔木,学名 Malus domestica。",
-    "one\n\ntwo\r\n\r\n\r\nthree\n",
-    "def f(x):\n    if x:\n        return [i for i in range(x)]\n    return None\n",
-    "e\u0301 is e and an accent; \u00e9 is one character; \u200b is none to see; \U0001f469\u200d\U0001f680 is three.",
-    "٣٤٥ नमस्ते ħęłło ﬁ ½ 한국어",
-    "I'll say it's what they'd've done -- \"isn't it?\" ... (yes!) @user #tag https://example.org/?a=1&b=2",
-    "<<<Query>>>\nanother query\n\n<<<Context>>>\n",
-    "apple " * 40,
-    "The quick brown fox jumps over the lazy dog, and 14 others. " * 30,
-    "文字が多い文書。" * 120,
-    "{'a': [1, 2.5, -3e-7], \"b\": null}\n" * 40,
-    "word" * 300,
-]
-PAIRS = list(itertools.product(QUERIES, DOCS))
+from tests.actors.conftest import run
+from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
 
 # The published formulas, of the probabilities p1 to p7 of the tokens 1 to 7 over the full vocabulary.
 FORMULAS: dict[str, Callable[[np.ndarray], float]] = {
@@ -62,47 +23,47 @@ FORMULAS: dict[str, Callable[[np.ndarray], float]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def reference(tiny_qwen2: str) -> np.ndarray:
+ORDERS = {
+    "query_first": (
+        "Given a query and a piece of text, output a score of 1-7 based on how related the query is to the text. "
+        "1 means least related and 7 is most related.",
+        "<<<Query>>>\n{query}\n\n<<<Context>>>\n{text}",
+    ),
+    "context_first": (
+        "Given a piece of text and a query, output a score of 1-7 based on how related the query is to the text. "
+        "1 means least related and 7 is most related.",
+        "<<<Context>>>\n{text}\n\n<<<Query>>>\n{query}",
+    ),
+}
+
+
+def label_probabilities(model: str, order: str) -> np.ndarray:
     """p1 to p7 of each pair by transformers in float32. Shape (pairs, 7)."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_qwen2)
-    model = AutoModelForCausalLM.from_pretrained(tiny_qwen2, dtype=torch.float32)
-    labels = [tokenizer.convert_tokens_to_ids(label) for label in "1234567"]
+    reference = Reference(model)
+    system, user = ORDERS[order]
     rows = []
     for query, text in PAIRS:
-        messages = [
-            {
-                "role": "system",
-                "content": "Given a query and a piece of text, output a score of 1-7 based on how related the query "
-                "is to the text. 1 means least related and 7 is most related.",
-            },
-            {"role": "user", "content": f"<<<Query>>>\n{query}\n\n<<<Context>>>\n{text}"},
-        ]
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        inputs = tokenizer([str(rendered)], add_special_tokens=False, return_tensors="pt")
-        with torch.no_grad():
-            rows.append(model(**inputs).logits[0, -1].softmax(-1)[labels].numpy())
-    return np.array(rows, dtype=np.float64)
+        content = "".join({"{query}": query, "{text}": text}.get(part, part) for part in re.split(r"({\w+})", user))
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": content}]
+        rendered = reference.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        p = reference.logprobs(reference.ids(str(rendered), add_special_tokens=False)).exp()
+        rows.append([float(p[reference.tokenizer.convert_tokens_to_ids(label)]) for label in "1234567"])
+    return np.array(rows)
 
 
+@pytest.fixture(scope="module")
+def reference(tiny_qwen2: str) -> np.ndarray:
+    return label_probabilities(tiny_qwen2, "query_first")
+
+
+@pytest.mark.parametrize(
+    ("engine", "order"), [("cached", "query_first"), ("chunked", "query_first"), ("cached", "context_first")]
+)
 def test_the_whole_job_gives_the_cards_scores(
-    reference: np.ndarray, tiny_qwen2: str, make_config: Callable, write_pairs: Callable, tmp_path: Path
+    engine: str, order: str, tiny_qwen2: str, local_ray: None, tmp_path: Path
 ) -> None:
-    path = write_pairs(
-        query_id=[f"q{i // len(DOCS)}" for i in range(len(PAIRS))],
-        query=[query for query, _ in PAIRS],
-        doc_id=[str(i) for i in range(len(PAIRS))],
-        doc=[doc for _, doc in PAIRS],
-        score=[float(i) for i in range(len(PAIRS))],
-    )
-    model = {"type": "lb", "model": tiny_qwen2}
-    rerank(make_config(path, reranker=model, engine=ENGINE | {"max_model_len": 4096}, run={"unit_rows": 50}))
-    rows = pq.read_table(tmp_path / "out" / "ranked").to_pylist()
-    scores = {int(row["doc_id"]): row["rerank_score"] for row in rows}
-    assert None not in scores.values()
-    got = np.array([scores[i] for i in range(len(PAIRS))])
-    np.testing.assert_allclose(got, np.array([FORMULAS["card"](p) for p in reference]), rtol=1e-3)
-    assert got.max() > 5 * got.min(), "a model that gives all pairs the same score would prove nothing"
+    rows = job(tmp_path, {"type": "lb", "model": tiny_qwen2, "order": order}, ENGINES[engine])
+    assert_same(scores(rows), np.array([FORMULAS["card"](p) for p in label_probabilities(tiny_qwen2, order)]))
 
 
 @pytest.mark.parametrize("setting", FORMULAS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
+from actors.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.rank1 import RERANKER, Rank1
 from actors.tokens import Encoder
 from tests.parity import ENGINES, SOME_PAIRS, Reference, assert_same, job, recorder, scores
@@ -90,7 +90,7 @@ def test_a_model_that_reasons_is_scored_however_it_ends(
     reference = Reference(trained)
     scorer, records = recorder(tmp_path / "records")
     keys = [key for key in RANK1 if not rethink or key in RANK1_WAIT]
-    pairs = [(f"query {i}", f"It is {key} here") for i in range(3) for key in keys]
+    pairs = [(f"query {i}", f"It is about apples. It is {key} of all.") for i in range(3) for key in keys]
     settings = {"type": "rank1", "model": trained, "max_new_tokens": NEW_TOKENS, "rethink": rethink}
     rows = job(tmp_path, settings, ENGINES["cached"], pairs, explain=True, scorer=scorer)
     got = scores(rows)
@@ -98,7 +98,7 @@ def test_a_model_that_reasons_is_scored_however_it_ends(
     wanted = expected(reference, [asked(*pair) for pair in pairs], records())
     np.testing.assert_allclose(got, wanted, rtol=1e-3)
     for (_, doc), row in zip(pairs, rows, strict=True):
-        key = doc.split()[2]
+        key = doc.split()[6]
         wrote = row["explanation"] or ""
         if rethink:
             assert wrote == f"{RANK1[key]}\n{RANK1_WAIT[key]}"
@@ -108,7 +108,7 @@ def test_a_model_that_reasons_is_scored_however_it_ends(
         else:
             assert wrote in (RANK1[key], RANK1[key].replace("true", "false"), RANK1[key].replace("false", "true"))
     if not rethink:
-        by_key = dict(zip((doc.split()[2] for _, doc in pairs), got, strict=False))
+        by_key = dict(zip((doc.split()[6] for _, doc in pairs), got, strict=False))
         assert by_key["SURE"] > 0.9 > 0.8 > by_key["PERHAPS"] > 0.5 > by_key["HARDLY"] > 0.2 > 0.1 > by_key["NEVER"]
 
 
@@ -126,7 +126,7 @@ def test_unfinished_reasoning_is_cut_after_its_last_sentence_and_closed(
 ) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"))
     encoder = Encoder(settings)
-    prompt = [*encoder.encode(["to be asked"])[0], encoder.tokenizer.convert_tokens_to_ids("<think>")]
+    prompt = [*encoder.encode(["to be asked"])[0], encoder.tokenizer.get_added_vocab()["<think>"]]
     again: Any = RERANKER.score(encoder, settings, [Reply(prompt, 0, (5,), text)])
     assert again.max_tokens == 1
     assert encoder.decode(again.sequences[0][len(prompt) :]) == closed
@@ -135,7 +135,7 @@ def test_unfinished_reasoning_is_cut_after_its_last_sentence_and_closed(
 def test_a_forced_completion_never_outgrows_the_context(tiny_model: Callable) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"))
     encoder = Encoder(settings, limit=100)
-    think, close = (encoder.tokenizer.convert_tokens_to_ids(tag) for tag in ("<think>", "</think>"))
+    think, close = (encoder.tokenizer.get_added_vocab()[tag] for tag in ("<think>", "</think>"))
     again: Any = RERANKER.score(encoder, settings, [Reply([7, think], 0, (5,), "word " * 300)])
     assert len(again.sequences[0]) == 99 and again.sequences[0][-1] == close
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from actors.rerankers.contract import Pair, Unscored
+from actors.contract import Pair, Unscored
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
 from actors.tokens import Encoder
 from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
