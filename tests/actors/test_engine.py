@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import importlib.metadata
+import queue
 import re
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.contract import Reply, Unscored
+from actors.contract import Reply, Request, Unscored
 from actors.engine import Ask, Engine, arguments, installed
 from actors.inbox import Inbox
 from actors.rerankers.bi_encoder import BiEncoder
+from actors.rerankers.lb import LB
 from actors.tokens import Encoder
-from tests.actors.conftest import run
+from tests.actors.conftest import ENGINE, run
 from tests.conftest import ROOT
 
 SECONDS = 60  # longer than anything here takes: a future that is not done by then hangs
@@ -90,6 +92,66 @@ def test_the_encoders_limit_is_the_engines_for_an_embedder(minilm_engine: Engine
     longest = Encoder(BiEncoder(type="bi_encoder", model=minilm)).limit
     fits, over = run(minilm_engine, [[1] * longest, [1] * (longest + 1)]).result(SECONDS)
     assert isinstance(fits, Reply) and isinstance(over, Unscored)
+
+
+@pytest.fixture(scope="module")
+def writer(lb_settings: LB, lb_encoder: Encoder) -> Engine:
+    """An engine that writes up to 200 tokens, two sequences at a time, and reads two labels."""
+    request = Request("generate", max_tokens=200, labels=("1", "2"))
+    return Engine(lb_settings, ENGINE | {"max_num_seqs": 2}, request, lb_encoder.label_ids(request.labels), 1800)
+
+
+def arrivals(engine: Engine, asks: list[Ask], then: Callable[[int, Reply], list[Ask]]) -> list[int]:
+    """The numbers of the replies as they come; `then` says what to ask because of one."""
+    order: list[int] = []
+    inbox: queue.SimpleQueue = queue.SimpleQueue()
+    engine.ask(asks, inbox.put)
+    left = len(asks)
+    while left:
+        for number, reply in inbox.get(timeout=SECONDS):
+            order.append(number)
+            more = then(number, reply)
+            engine.ask(more, inbox.put)
+            left += len(more) - 1
+    return order
+
+
+def test_a_long_answer_holds_up_nobody_else(writer: Engine) -> None:
+    asks = [Ask(i, tokens, None, 200 if i == 0 else 2) for i, tokens in enumerate(sequences(20, count=30))]
+    order = arrivals(writer, asks, lambda number, reply: [])
+    assert order[-1] == 0 and sorted(order) == list(range(30))
+
+
+def test_what_follows_comes_before_what_waits(writer: Engine) -> None:
+    def then(number: int, reply: Reply) -> list[Ask]:
+        assert reply.token_logprobs is None
+        assert (reply.label_logprobs is None) == (number < 100), "probabilities come with the reading alone"
+        if number >= 100:
+            return []
+        return [Ask(100 + number, [*reply.prompt, *reply.tokens], None, 1, follows=True)]
+
+    asks = [Ask(i, tokens, None, 40) for i, tokens in enumerate(sequences(20, count=12))]
+    order = arrivals(writer, asks, then)
+    assert len(order) == 24
+    for number in range(10):  # each is read while at most two others are written
+        assert order.index(100 + number) < order.index(number + 2)
+
+
+def test_the_text_ends_with_the_first_stop_text(lb_settings: LB, lb_encoder: Encoder, writer: Engine) -> None:
+    (whole,) = run(writer, [[5, 6, 7]], max_tokens=50).result(SECONDS)
+    assert isinstance(whole, Reply) and whole.stopped is None and not whole.finished and len(whole.tokens) == 50
+    stop = lb_encoder.decode(whole.tokens[10:13])
+    engine = Engine(lb_settings, ENGINE, Request("generate", max_tokens=50, stop=(stop,)), [], 1800)
+    (ended,) = run(engine, [[5, 6, 7]], max_tokens=50).result(SECONDS)
+    assert isinstance(ended, Reply) and ended.finished and ended.stopped == stop
+    assert ended.text == whole.text[: whole.text.index(stop)] + stop
+    assert ended.tokens == whole.tokens[: len(ended.tokens)]
+
+
+def test_a_generation_leaves_room_for_what_follows(lb_settings: LB) -> None:
+    engine = Engine(lb_settings, ENGINE | {"max_model_len": 64}, Request("generate", 50, spare=16), [], 1800)
+    (reply,) = run(engine, [[5] * 30], max_tokens=50).result(SECONDS)
+    assert isinstance(reply, Reply) and len(reply.tokens) == 64 - 30 - 16
 
 
 @pytest.mark.parametrize("what", ["step", "add_request"])

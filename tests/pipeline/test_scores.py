@@ -149,3 +149,15 @@ def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:
     counts = {"unit": "000002-0001", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
     assert line.to_pylist() == [counts | FIGURES]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_model_wrote_is_kept_where_it_is_asked_for() -> None:
+    rows = unit(("q", "ok"), ("q", "permanent"), ("q", "ok"), ("q", "ok"))
+    scores: list[float | Unscored] = [0.5, Unscored("no answer"), 0.25]
+    data = score_file(rows, scores, plan="p", file=0, buckets=1, texts=["because", "um", None])
+    assert [row["explanation"] for row in rows_of(data)] == ["because", None, "um", None]
+    assert "explanation" not in rows_of(score_file(rows, scores, plan="p", file=0, buckets=1))[0]
+
+
+def test_explained_results_have_smaller_parts() -> None:
+    assert [bucket_count(rows, explain=True) for rows in (1, 50_000, 50_001, 500_000)] == [1, 1, 2, 10]
