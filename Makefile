@@ -1,6 +1,6 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
-# make test       installs what it needs; lint, types and tests, about 10 minutes on 2 cores
-# make test-slow  the long load tests
+# make test       installs what it needs; lint, types and tests, about 15 minutes on 2 cores
+# make test-slow  the long tests: load, and every model in every way it can be run
 
 PYTHON ?= python3
 VENV := .venv

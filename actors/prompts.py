@@ -5,6 +5,7 @@ those of the pair. Each text piece is tokenised as one text, so that merges acro
 the reference; pieces that a reference tokenises apart stand side by side.
 """
 
+import re
 from typing import NamedTuple
 
 from actors.contract import Pair, Prompt, Unscored
@@ -19,6 +20,7 @@ class Capped(NamedTuple):
 
 
 Template = list[int | str | Capped]
+STAND_INS = re.compile(f"([{QUERY}{DOC}{INSTRUCTION}])")
 
 
 def shortened(
@@ -73,16 +75,15 @@ def _encoded(encoder: Encoder, piece: int | str | Capped, pairs: list[Pair]) -> 
     if isinstance(piece, int):
         return [([piece], False)] * len(pairs)
     text, most = piece if isinstance(piece, Capped) else (piece, None)
-    ids = encoder.encode([_put(text, pair) for pair in pairs])
+    fixed = STAND_INS.split(text)
+    ids = encoder.encode([_put(fixed, pair) for pair in pairs])
     return [(part[:most], most is not None and len(part) > most) for part in ids]
 
 
-def _put(text: str, pair: Pair) -> str:
+def _put(parts: list[str], pair: Pair) -> str:
     """Fills a text in one pass, so that a query that contains a stand-in character stays as it is."""
     texts = {QUERY: pair.query, DOC: pair.doc, INSTRUCTION: pair.instruction or ""}
-    if not any(stand_in in text for stand_in in texts):
-        return text
-    return "".join(texts.get(char, char) for char in text)
+    return "".join(texts.get(part, part) for part in parts)
 
 
 def _joined(parts: list[list[int]]) -> list[int]:

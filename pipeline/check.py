@@ -56,7 +56,7 @@ def check(config: Config) -> Checked:
     except LookupError as error:
         raise UsageError(str(error)) from None
     tokens = load_encoder(config)
-    if tokens.commit:  # which a branch, or no revision at all, means today: every worker takes the same one
+    if tokens.commit:  # what a branch, or no revision at all, means today: every worker takes the same one
         config = config.model_copy(update={"reranker": config.reranker.model_copy(update={"revision": tokens.commit})})
     return Checked(config, files, tokens, check_model(config, columns, tokens))
 
@@ -79,7 +79,10 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         unknown.append(str(error))
     _check_place(config)
     try:
+        made = _missing(config.output.path)
         _check_writable(config)
+        for path in made:  # a check leaves nothing behind
+            path.rmdir()
         good.append("that the output can be written")
     except UsageError as error:
         if is_local(config.output.path):
@@ -134,14 +137,14 @@ def _check_place(config: Config) -> None:
             )
 
 
+def _missing(output: str) -> list[Path]:
+    """Which folders of a local path are not there, the innermost first."""
+    return [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
+
+
 def _check_writable(config: Config) -> None:
     output = config.output.path
     folder = Folder(output)
-    if is_local(output) and not os.path.exists(output):  # nothing is made there before there is a result to put
-        above = next(str(parent) for parent in Path(output).parents if parent.exists())
-        if not (os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)):
-            raise UsageError(f"output.path = {output!r}: cannot be made in {above}")
-        return
     try:
         folder.put(".rayrank", b"")
         folder.delete([".rayrank"])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -28,6 +29,8 @@ ENGINES: dict[str, dict[str, Any]] = {
         "max_num_seqs": 16,
     },
 }
+SLOW = pytest.mark.slow
+BOTH = ["cached", pytest.param("chunked", marks=SLOW)]
 QUERIES = [
     "What is the scientific name of apples?",
     "a",

@@ -129,11 +129,11 @@ WRONG = [
     ("engine.trust_remote_code=true", "engine.trust_remote_code = True: is set by the reranker section"),
     # missing
     ("reranker={type: lb}", "reranker.model: missing"),
-    ("reranker={model: m}", "reranker.type: missing; known rerankers are lb"),
+    ("reranker={model: m}", "reranker.type: missing; known rerankers are erank, rank1, lb"),
     ("input={}", "input.path: missing"),
     ("output={}", "output.path: missing"),
     # unknown names
-    ("reranker.type=bm25", "reranker.type = 'bm25': unknown; known rerankers are lb, bi_encoder"),
+    ("reranker.type=bm25", "reranker.type = 'bm25': unknown; known rerankers are erank, rank1, lb"),
     ("reranker.type=[lb]", "reranker.type = ['lb']: unknown"),
     ("reranker.type=", "reranker.type = None: unknown"),
     ("fusion.method=borda", "fusion.method = 'borda': known methods are none, zscore, minmax, rrf"),

@@ -23,7 +23,7 @@ def read(make_config: MakeConfig) -> Read:
     """Plans a file, or several, and reads all of their units."""
 
     def read(paths: str | list[str], unit_rows: int = 10_000, **columns: str) -> list[tuple[Unit, pa.Table]]:
-        config = make_config(paths, input={"columns": columns})
+        config = make_config(paths, input={"columns": columns}, reranker={"type": "qwen3"})
         plan = make_plan(config, list_inputs(config.input.path), unit_rows)
         return [unit for bounds in plan.slab_bounds() for unit in read_units(plan.slab(bounds), plan.columns)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from actors.contract import Reply
 from actors.rerankers.bge_gemma import RERANKER, BgeGemma
-from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
 
 MAX_LENGTH = 200
 TASK = (
@@ -32,7 +32,7 @@ def library(reference: Reference, query: str, passage: str) -> float:
     return float(reference.logits(first + second + separator + task)[-1][ids("Yes")[0]])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BOTH)
 def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
     model = tiny_model("gemma")
     reference = Reference(model)

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from actors.contract import Pair, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
 from actors.tokens import Encoder
-from tests.parity import ENGINES, PAIRS, assert_same, job, scores
+from tests.parity import ENGINES, PAIRS, SLOW, assert_same, job, scores
 
 LENGTH = 400
 RANKLLAMA = {"query_template": "query: {query}", "doc_template": "document: {doc}"}
@@ -36,10 +36,10 @@ def expected(folder: str, templates: dict[str, str]) -> np.ndarray:
     ("name", "engine", "templates"),
     [
         ("xlm_roberta", {}, {}),
-        ("modernbert", {}, {}),
+        pytest.param("modernbert", {}, {}, marks=SLOW),
         ("bert", {}, {}),
         ("llama_classifier", ENGINES["cached"], RANKLLAMA),
-        ("llama_classifier", ENGINES["chunked"], RANKLLAMA),
+        pytest.param("llama_classifier", ENGINES["chunked"], RANKLLAMA, marks=SLOW),
     ],
     ids=["xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"],
 )

@@ -13,7 +13,7 @@ import pytest
 from actors.contract import Again, Pair, Prompt, Reply, Unscored
 from actors.rerankers.erank import PRESETS, RERANKER, ERank
 from actors.tokens import Encoder
-from tests.parity import ENGINES, SOME_PAIRS, Reference, assert_same, job, recorder, scores
+from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, job, recorder, scores
 from tests.tiny_trained import ERANK, GRADES
 
 NEW_TOKENS = 64
@@ -68,7 +68,7 @@ def paper(reference: Reference, written: Reply) -> float:
     return int(inside) * probability
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [pytest.param("cached", marks=SLOW), "chunked"])
 def test_scores_are_the_papers(engine: str, trained: str, local_ray: None, tmp_path: Path) -> None:
     reference = Reference(trained)
     scorer, records = recorder(tmp_path / "records")

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from actors.contract import Pair, Unscored
 from actors.rerankers.label import RERANKER, Label
 from actors.tokens import Encoder
-from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
 
 GRADES = {"0": 0.0, "1": 1.0, "2": 2.5, "3": 4.0}
 RAW = "<|im_start|>Grade {doc}\nfor {query} ({instruction}) with {braces}:"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BOTH)
 def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
     model = tiny_model("qwen2")
     reference = Reference(model)
@@ -45,7 +45,8 @@ def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable, l
 
 
 @pytest.mark.parametrize(
-    ("score", "formula"), [("probability", lambda y, n: y / (y + n)), ("log_odds", lambda y, n: np.log(y / n))]
+    ("score", "formula"),
+    [("probability", lambda y, n: y / (y + n)), pytest.param("log_odds", lambda y, n: np.log(y / n), marks=SLOW)],
 )
 def test_a_yes_or_no_reranker_of_a_raw_prompt(
     score: str, formula: Callable, tiny_model: Callable, local_ray: None, tmp_path: Path

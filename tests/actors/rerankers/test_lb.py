@@ -13,7 +13,7 @@ from actors.engine import Engine
 from actors.rerankers.lb import LB, RERANKER
 from actors.tokens import Encoder
 from tests.actors.conftest import run
-from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
 
 # The published formulas, of the probabilities p1 to p7 of the tokens 1 to 7 over the full vocabulary.
 FORMULAS: dict[str, Callable[[np.ndarray], float]] = {
@@ -57,7 +57,8 @@ def reference(tiny_qwen2: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("engine", "order"), [("cached", "query_first"), ("chunked", "query_first"), ("cached", "context_first")]
+    ("engine", "order"),
+    [("cached", "query_first"), ("chunked", "query_first"), pytest.param("cached", "context_first", marks=SLOW)],
 )
 def test_the_whole_job_gives_the_cards_scores(
     engine: str, order: str, tiny_qwen2: str, local_ray: None, tmp_path: Path

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
 
 MAX_LENGTH = 300
 PREFIX = (
@@ -32,7 +32,7 @@ def library(reference: Reference, query: str, doc: str, instruction: str | None)
     return float(logits[one] - logits[zero])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BOTH)
 def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
     model = tiny_model("qwen2")
     reference = Reference(model)

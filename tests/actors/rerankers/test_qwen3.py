@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
 
 INSTRUCTION = "Find the passage that answers."
 PREFIX = (
@@ -29,7 +29,7 @@ def card(reference: Reference, query: str, doc: str, instruction: str, max_lengt
     return float(logits[[no, yes]].softmax(0)[1])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BOTH)
 def test_scores_are_the_cards(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
     model = tiny_model("qwen3")
     reference = Reference(model)

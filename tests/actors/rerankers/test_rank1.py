@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from actors.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.rank1 import RERANKER, Rank1
 from actors.tokens import Encoder
-from tests.parity import ENGINES, SOME_PAIRS, Reference, assert_same, job, recorder, scores
+from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, job, recorder, scores
 from tests.tiny_trained import RANK1, RANK1_WAIT
 
 NEW_TOKENS = 64
@@ -53,7 +53,12 @@ def expected(reference: Reference, prompts: list[str], records: list[list[Reply]
 
 @pytest.mark.parametrize(
     ("name", "engine"),
-    [("rank1_qwen2", "cached"), ("rank1_qwen2", "chunked"), ("llama3", "cached"), ("mistral", "chunked")],
+    [
+        pytest.param("rank1_qwen2", "cached", marks=SLOW),
+        ("rank1_qwen2", "chunked"),
+        pytest.param("llama3", "cached", marks=SLOW),
+        pytest.param("mistral", "chunked", marks=SLOW),
+    ],
 )
 def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
     model = tiny_model(name)
@@ -83,7 +88,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_trained.rank1(tmp_path_factory.mktemp("rank1"))
 
 
-@pytest.mark.parametrize("rethink", [0, 1])
+@pytest.mark.parametrize("rethink", [0, pytest.param(1, marks=SLOW)])
 def test_a_model_that_reasons_is_scored_however_it_ends(
     rethink: int, trained: str, local_ray: None, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from actors.contract import Pair, Unscored
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
 from actors.tokens import Encoder
-from tests.parity import ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
 
 MODELS = {"bloom": {"max_model_len": 2048}, "llama2": {}}
 
@@ -47,8 +47,8 @@ def authors_eval(reference: Reference, query: str, passage: str, arguana: bool) 
     return float(logprobs[kept, labels[kept]].mean())
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("engine", BOTH)
+@pytest.mark.parametrize("name", ["bloom", pytest.param("llama2", marks=SLOW)])
 def test_scores_are_the_cards(name: str, engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
     model = tiny_model(name)
     reference = Reference(model)
@@ -56,8 +56,8 @@ def test_scores_are_the_cards(name: str, engine: str, tiny_model: Callable, loca
     assert_same(scores(rows), np.array([card(reference, *pair) for pair in PAIRS]))
 
 
-@pytest.mark.parametrize("arguana", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("arguana", [False, pytest.param(True, marks=SLOW)])
+@pytest.mark.parametrize("name", [pytest.param("bloom", marks=SLOW), "llama2"])
 def test_scores_are_those_of_the_authors_eval(
     name: str, arguana: bool, tiny_model: Callable, local_ray: None, tmp_path: Path
 ) -> None:
