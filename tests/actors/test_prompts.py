@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors.contract import Pair, Prompt, Unscored
-from actors.prompts import filled, shortened
-from actors.tokens import DOC, QUERY, Encoder
+from actors.prompts import Capped, Template, filled, shortened
+from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
 ROOM = 10**9  # more than any prompt here
 
@@ -101,3 +101,18 @@ def test_a_megabyte_of_document_takes_seconds(lb_encoder: Encoder) -> None:
         ids, _ = made(lb_encoder, "query", doc, room=4000)
         assert 3990 <= len(ids) <= 4000
     assert time.monotonic() - started < 60
+
+
+def test_a_capped_piece_is_cut_at_its_ids_to_its_own_length_and_to_fit(lb_encoder: Encoder) -> None:
+    template: Template = [7, Capped(f"Text: {DOC}", 30), "end"]
+    doc = "many words " * 50
+    whole, end = lb_encoder.encode([f"Text: {doc}", "end"])
+    assert filled(lb_encoder, template, [Pair("q", doc)], ROOM) == [Prompt([[7, *whole[:30], *end]], truncated=True)]
+    room = 1 + 20 + len(end)
+    assert filled(lb_encoder, template, [Pair("q", doc)], room) == [Prompt([[7, *whole[:20], *end]], truncated=True)]
+
+
+def test_a_prompt_with_an_instruction_needs_one(lb_encoder: Encoder) -> None:
+    made = filled(lb_encoder, [f"{INSTRUCTION} {DOC}"], [Pair("q", "d", "Find"), Pair("q", "d")], ROOM)
+    assert made[0] == Prompt([lb_encoder.encode(["Find d"])[0]])
+    assert made[1] == Unscored("no instruction in the input or the config, and the prompt has one")
