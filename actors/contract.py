@@ -26,6 +26,11 @@ class Settings(BaseModel):
     revision: str | None = None
     trust_remote_code: bool = False
 
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether an instruction of the input has a place in the prompt."""
+        return "instruction" in type(self).model_fields
+
 
 class TextSettings(Settings):
     """Settings of families that put both texts into one prompt: limits of each, in tokens of the text alone."""
@@ -88,8 +93,8 @@ class Request(NamedTuple):
 class Reply:
     """What the engine gave for one sequence.
 
-    tokens, text: what it generated; stopped: the stop text that ended it; finished: whether it ended of itself, and
-    not at its limit.
+    tokens, text: what it generated, without an end token; stopped: the stop text that ended it; finished: whether it
+    ended of itself, and not at its limit.
     label_logprobs: natural log-probabilities over the full vocabulary (or logits), in the order of Request.labels.
     token_logprobs: natural log-probability of each prompt token from the split on.
     vector: an embedding, or a classifier's logits; float32.
@@ -107,7 +112,12 @@ class Reply:
 
 
 class Again(NamedTuple):
-    """A pair whose score needs more from the engine: sequences that are asked for next, before any new pair."""
+    """A pair whose score needs more from the engine: sequences that are asked for next, before any new pair.
+
+    To go on after a generation, either add to its ids ([*reply.prompt, *reply.tokens, ...]: the model goes on from
+    what it computed), or, as references that work on texts do, tokenise it anew: encoder.after(reply.prompt, text).
+    The first generation must leave room for what is added: Request.spare.
+    """
 
     sequences: list[list[int]]
     max_tokens: int = 1

@@ -253,6 +253,8 @@ class Engine:
             return Reply(ask.tokens, cached, tokens, label_logprobs=logprobs)
         stopped = completion.stop_reason if isinstance(completion.stop_reason, str) else None
         text = completion.text + (stopped or "")
+        if completion.finish_reason == "stop" and not stopped:
+            tokens = tokens[:-1]  # the end token, which the text does not have either
         return Reply(ask.tokens, cached, tokens, text, stopped, completion.finish_reason == "stop")
 
     def _deliver(self, replies: list[tuple[str, Reply | Unscored]]) -> None:

@@ -48,6 +48,9 @@ def filled(encoder: Encoder, template: Template, pairs: list[Pair], room: int) -
 
     Only the document is cut to fit; a pair whose prompt does not fit even with an empty one is Unscored.
     """
+    for stand_in, text in ((QUERY, "query"), (DOC, "document")):
+        if not any(stand_in in _text(piece) for piece in template):
+            raise ValueError(f"the prompt has no place for the {text}")
     instructed = any(INSTRUCTION in _text(piece) for piece in template)
     pieces = [_encoded(encoder, piece, pairs) for piece in template]
     prompts: list[Prompt | Unscored] = []

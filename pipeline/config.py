@@ -164,11 +164,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _instructed(self) -> "Config":
-        if "instruction" in self.input.columns and "instruction" not in type(self.reranker).model_fields:
+        if "instruction" in self.input.columns and not self.reranker.takes_instruction:
             takers = [name for name, known in RERANKERS.items() if "instruction" in known.settings.model_fields]
             raise ValueError(
                 f"input.columns.instruction = {self.input.columns['instruction']!r}: reranker.type = "
-                f"{self.reranker.type!r} takes no instruction; those that do are {', '.join(takers)}"
+                f"{self.reranker.type!r} takes no instruction, as its settings are; {', '.join(takers)} can"
             )
         return self
 

@@ -1,14 +1,17 @@
 """The fingerprint of a run's scores: what changes a score, and nothing else. Scores live below its name."""
 
+import ast
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from actors.engine import installed
-from actors.rerankers import RERANKERS
+from actors.labelled import labelled
+from actors.rerankers import RERANKERS, Settings
 from actors.tokens import Encoder
 from pipeline.config import Config
 from pipeline.prompt import pairs_of
@@ -32,11 +35,12 @@ PROBES = pa.table(
 
 
 def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> str:
-    """16 hex digits over the model and its revision, the reranker's settings, `output.explain`, the columns read, the
-    engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
+    """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns read,
+    the engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
     settings = config.reranker
     probes = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(PROBES, settings))
     parts = {
+        "code": _code(settings),
         "reranker": settings.model_dump(exclude={"model"}),
         "model": _model(settings.model),
         "explain": config.output.explain,
@@ -47,6 +51,20 @@ def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> st
         "probes": probes,
     }
     return _digest(json.dumps(parts, sort_keys=True, default=str).encode())
+
+
+def _code(settings: Settings) -> list[str]:
+    """How the family asks and reads, as code: comments, docstrings and layout do not count."""
+    modules = {type(settings).__module__, labelled.__module__}
+    return [_digest(_bare(Path(str(sys.modules[name].__file__)).read_text())) for name in sorted(modules)]
+
+
+def _bare(source: str) -> bytes:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree).encode()
 
 
 def _model(model: str) -> Any:

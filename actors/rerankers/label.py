@@ -8,9 +8,9 @@
 {query}, {doc} and {instruction} stand for the texts; any other brace stands for itself.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from actors.contract import Side, TextSettings
 from actors.labelled import expectation, labelled, log_odds, probability
@@ -34,6 +34,20 @@ class Label(TextSettings):
     labels: dict[str, float] = Field(min_length=1)
     score: Literal["expectation", "probability", "log_odds"]
     instruction: str | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _texts(cls, labels: Any) -> Any:
+        for label in labels if isinstance(labels, dict) else ():
+            if not isinstance(label, str):
+                raise ValueError(
+                    f'YAML took a label for {label!r}; labels stand in quotes, as in {{"yes": 1, "no": 0}}'
+                )
+        return labels
+
+    @property
+    def takes_instruction(self) -> bool:
+        return "{instruction}" in self.text
 
     @model_validator(mode="after")
     def _whole(self) -> "Label":

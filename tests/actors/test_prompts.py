@@ -104,15 +104,23 @@ def test_a_megabyte_of_document_takes_seconds(lb_encoder: Encoder) -> None:
 
 
 def test_a_capped_piece_is_cut_at_its_ids_to_its_own_length_and_to_fit(lb_encoder: Encoder) -> None:
-    template: Template = [7, Capped(f"Text: {DOC}", 30), "end"]
+    template: Template = [7, Capped(f"Text: {DOC}", 30), f"end{QUERY}"]
     doc = "many words " * 50
-    whole, end = lb_encoder.encode([f"Text: {doc}", "end"])
+    whole, end = lb_encoder.encode([f"Text: {doc}", "endq"])
     assert filled(lb_encoder, template, [Pair("q", doc)], ROOM) == [Prompt([[7, *whole[:30], *end]], truncated=True)]
     room = 1 + 20 + len(end)
     assert filled(lb_encoder, template, [Pair("q", doc)], room) == [Prompt([[7, *whole[:20], *end]], truncated=True)]
 
 
 def test_a_prompt_with_an_instruction_needs_one(lb_encoder: Encoder) -> None:
-    made = filled(lb_encoder, [f"{INSTRUCTION} {DOC}"], [Pair("q", "d", "Find"), Pair("q", "d")], ROOM)
-    assert made[0] == Prompt([lb_encoder.encode(["Find d"])[0]])
+    made = filled(lb_encoder, [f"{INSTRUCTION} {QUERY}{DOC}"], [Pair("q", "d", "Find"), Pair("q", "d")], ROOM)
+    assert made[0] == Prompt([lb_encoder.encode(["Find qd"])[0]])
     assert made[1] == Unscored("no instruction in the input or the config, and the prompt has one")
+
+
+@pytest.mark.parametrize(("template", "missing"), [(["{doc}", QUERY], "document"), ([7, DOC], "query")])
+def test_a_template_without_a_place_for_a_text_is_a_mistake(
+    template: Template, missing: str, lb_encoder: Encoder
+) -> None:
+    with pytest.raises(ValueError, match=f"the prompt has no place for the {missing}"):
+        filled(lb_encoder, template, [Pair("q", "d")], ROOM)

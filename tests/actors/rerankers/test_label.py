@@ -114,7 +114,7 @@ def test_a_row_without_an_instruction_for_a_prompt_with_one_is_unscored(tiny_mod
         ({"labels": {"yes": 1.0, "no": 1.0}}, "all values are the same"),
         ({"labels": {"yes": 1.0}, "score": "log_odds"}, "needs two labels, not 1"),
         ({"labels": {"yes": 1.0}}, "of one label it is always that label's value"),
-        ({"labels": {1: 1.0}}, "valid string"),
+        ({"labels": {True: 1.0}}, "YAML took a label for True; labels stand in quotes"),
         ({"score": "mean"}, "'expectation', 'probability' or 'log_odds'"),
     ],
 )

@@ -44,6 +44,10 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 }
 
 
+def test_every_reranker_is_here() -> None:
+    assert {name.split("-")[0] for name in CASES} == set(RERANKERS) - {"bi_encoder"}  # whose texts stand alone
+
+
 def specials(encoder: Encoder) -> set[int]:
     """Ids of all added tokens but runs of white space, which are text."""
     return {i for token, i in encoder.tokenizer.get_added_vocab().items() if token.strip("▁ \n\t")}
