@@ -35,8 +35,8 @@ PROBES = pa.table(
 
 
 def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> str:
-    """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns read,
-    the engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
+    """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns
+    read, the engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
     settings = config.reranker
     probes = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(PROBES, settings))
     parts = {
@@ -56,10 +56,11 @@ def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> st
 def _code(settings: Settings) -> list[str]:
     """How the family asks and reads, as code: comments, docstrings and layout do not count."""
     modules = {type(settings).__module__, labelled.__module__}
-    return [_digest(_bare(Path(str(sys.modules[name].__file__)).read_text())) for name in sorted(modules)]
+    return [_digest(bare(Path(str(sys.modules[name].__file__)).read_text())) for name in sorted(modules)]
 
 
-def _bare(source: str) -> bytes:
+def bare(source: str) -> bytes:
+    """Python code without its comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.tokens import Encoder
 from pipeline.config import Config
-from pipeline.fingerprint import fingerprint
+from pipeline.fingerprint import bare, fingerprint
 
 COLUMNS = {"query": "query", "doc": "doc", "score": "score"}
 
@@ -65,3 +65,9 @@ def test_a_model_folder_is_known_by_what_is_in_it(tmp_path: Path, minilm: str, o
     assert of(**there) == of()
     (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
     assert of(**there) != of()
+
+
+def test_the_code_of_a_reranker_counts_and_its_comments_do_not() -> None:
+    source = 'def score(replies):\n    """Doc."""\n    return replies[0]  # why\n'
+    assert bare(source) == bare('def score(replies):\n    """Another."""\n\n    return (replies[0])\n')
+    assert bare(source) != bare(source.replace("[0]", "[1]"))
