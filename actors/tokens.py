@@ -7,7 +7,9 @@ spells out every added token, but for runs of whitespace, which are how some mod
 
 import json
 import re
+import secrets
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ QUERY, DOC, INSTRUCTION = "\ue000", "\ue001", "\ue002"
 # The names under which configs declare a context length, as vLLM looks for them; it takes 2048 where there is none.
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "seq_len")
 UNDECLARED = 2048
+A_DAY = date(2025, 1, 1)
 Encoded = TypeVar("Encoded")
 
 
@@ -80,7 +83,9 @@ class Encoder:
                 results.append((None, [], least))
                 continue
             cut = whole
-            if least:
+            if least == self.limit:  # tokenizers leaves a cut text one token at least
+                cut = self._plain.encode(pair[0], "")
+            elif least:
                 self._plain.enable_truncation(max_length=self.limit, strategy="only_second")
                 cut = self._plain.encode(*pair)
                 self._plain.no_truncation()
@@ -126,10 +131,15 @@ class Encoder:
         return text
 
     def chat(self, messages: list[dict[str, str]]) -> list[int | str]:
-        """The model's chat template around messages, with the turn of the assistant open, as `pieces` gives it."""
+        """The model's chat template around messages, with the turn of the assistant open, as `pieces` gives it.
+
+        A template that writes today's date gets A_DAY, so that a run over midnight asks all pairs the same.
+        """
         if not self.tokenizer.chat_template:
             raise ValueError(f"{self.tokenizer.name_or_path}: has no chat template, which this reranker needs")
-        rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        rendered = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, strftime_now=A_DAY.strftime
+        )
         assert isinstance(rendered, str)
         return self.pieces(rendered)
 
@@ -199,7 +209,7 @@ def _plain(tokenizer: Tokenizer) -> Tokenizer:
     for token in description["added_tokens"]:
         token["special"] = bool(token["content"].strip())
         if token["special"] and model["type"] == "Unigram" and token["id"] < len(model["vocab"]):
-            model["vocab"][token["id"]][0] = f"{QUERY}{token['id']}{DOC}"  # it would find this piece in any text
+            model["vocab"][token["id"]][0] = secrets.token_hex(16)  # it would find the piece in any text that spells it
     description["padding"] = description["truncation"] = None
     plain = Tokenizer.from_str(json.dumps(description))
     plain.encode_special_tokens = True  # tokenizers' name for: encode them as the text that they are

@@ -24,6 +24,10 @@ from pipeline.fusion import METHODS
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
 RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
 INTERNAL = ("file", "row")  # what ranked rows are called by until they are written
+RESERVED = (  # engine arguments that the reranker decides
+    "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
+    "logprobs_mode", "skip_tokenizer_init",
+)  # fmt: skip
 USERINFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 
 
@@ -157,7 +161,7 @@ class Config(Section):
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
         if "hf_token" in engine:
             raise ValueError("engine.hf_token: secrets come from the environment (HF_TOKEN), never from a config")
-        for name in ("model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code"):
+        for name in RESERVED:
             if name in engine:
                 raise ValueError(f"engine.{name} = {engine[name]!r}: is set by the reranker section, not here")
         return engine

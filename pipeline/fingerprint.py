@@ -20,7 +20,9 @@ from pipeline.prompt import pairs_of
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
     "pipeline_parallel_size",
-    "enforce_eager", "swap_space", "disable_log_stats", "enable_prefix_caching", "enable_chunked_prefill", "block_size",
+    "num_gpu_blocks_override", "max_logprobs", "served_model_name", "use_tqdm_on_load", "safetensors_load_strategy",
+    "disable_custom_all_reduce", "max_cudagraph_capture_size", "cudagraph_capture_sizes", "stream_interval",
+    "enforce_eager", "disable_log_stats", "enable_prefix_caching", "enable_chunked_prefill", "block_size",
     "distributed_executor_backend", "download_dir", "max_parallel_loading_workers",
     "compilation_config", "scheduling_policy",
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",

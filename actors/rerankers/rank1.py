@@ -79,7 +79,7 @@ def score(encoder: Encoder, settings: Rank1, replies: list[Reply]) -> float | Un
             return Again([sequence], max_tokens=settings.max_new_tokens)
     if last.stopped in STOP and last.tokens[-1] in encoder.label_ids(LABELS):
         return Again([last.prompt + list(last.tokens[:-1])])
-    return Again([_forced(encoder, prompt, _reasoning(replies))])
+    return Again([_forced(encoder, prompt, _reasoning(replies).removesuffix(last.stopped or ""))])
 
 
 def _reasoning(replies: list[Reply]) -> str:

@@ -5,7 +5,7 @@ Source: the model card (`mode: card`) and the authors' eval.py (`mode: eval`), w
   eval  both are tokenised as one text, with the tokenizer's special tokens, and the query begins after as many tokens
         as its source has alone; the document is cut to what 512 tokens leave, less 10; [PAD] is written PAD
         `arguana: true`: query and document are cut to 256 tokens each
-In either, the document is cut where the prompt would not fit the engine's max_model_len.
+The document is cut where the prompt would not fit the engine's max_model_len, but for arguana's.
 """
 
 import re
@@ -61,9 +61,11 @@ def _eval(encoder: Encoder, settings: RankingGPT, pair: Pair, room: int) -> Prom
         cut |= cut_doc or cut_query
     else:
         query = query.replace("[PAD]", "PAD")
-        left = EVAL_LENGTH - encoder.count(SOURCE) - encoder.count(query) - EVAL_MARGIN
+        left = min(EVAL_LENGTH, room) - encoder.count(SOURCE) - encoder.count(query) - EVAL_MARGIN
         if left < 1:
-            return Unscored(f"prompt does not fit: the query leaves no token of {EVAL_LENGTH} for the document")
+            return Unscored(
+                f"prompt does not fit: the query leaves no token of {min(EVAL_LENGTH, room)} for the document"
+            )
         doc, cut_doc = encoder.cut_ids(doc, left)
         cut |= cut_doc
     source = SOURCE.replace("{doc}", doc).replace("[PAD]", "PAD")

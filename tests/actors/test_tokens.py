@@ -193,3 +193,10 @@ def test_without_one_the_limit_is_what_the_config_declares(
     tokenizer = tiny.qwen2_tokenizer()
     tokenizer.model_max_length = 10**30  # transformers' way to say: none
     assert Encoder(LB(type="lb", model=save_tokenizer(tokenizer, **declared))).limit == limit
+
+
+def test_a_template_that_writes_the_date_writes_the_same_every_day(save_tokenizer: Callable[..., str]) -> None:
+    tokenizer = tiny.qwen2_tokenizer()
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
+    encoder = Encoder(LB(type="lb", model=save_tokenizer(tokenizer)))
+    assert encoder.chat([{"role": "user", "content": "x"}]) == ["01 Jan 2025 x"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from actors.contract import Pair, Reply, Unscored
+from actors.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
 from actors.tokens import Encoder
 from tests.parity import ENGINES, PAIRS, SLOW, assert_same, job, scores
@@ -70,6 +70,15 @@ def test_a_probability_is_the_sigmoid_of_the_logit() -> None:
 def test_a_model_of_more_labels_is_no_reranker() -> None:
     score = RERANKER.score(unused, settings(), [reply(1, 2, 3)])
     assert score == Unscored("the model has 3 labels; cross_encoder reads one or two")
+
+
+@pytest.mark.parametrize("name", ["bert", "xlm_roberta", "modernbert", "llama_classifier"])
+def test_queries_of_every_length_around_the_limit_have_a_prompt_or_a_reason(name: str, tiny_model: Callable) -> None:
+    given = settings(tiny_model(name))
+    pairs = [Pair("word " * words, "document") for words in range(1, 30)]
+    made = RERANKER.prompt(Encoder(given, limit=20), given, pairs)
+    lengths = [len(prompt.sequences[0]) for prompt in made if isinstance(prompt, Prompt)]
+    assert max(lengths) == 20 and any(isinstance(prompt, Unscored) for prompt in made)
 
 
 def test_a_query_that_leaves_no_room_is_unscored(tiny_model: Callable) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from actors.contract import Pair, Unscored
+from actors.contract import Pair, Prompt, Unscored
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
 from actors.tokens import Encoder
 from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
@@ -76,6 +76,12 @@ def test_the_card_and_the_eval_are_two_contracts(tiny_model: Callable) -> None:
     encoder, pair = Encoder(card), [Pair("when", "a document")]
     (apart,), (together,) = RERANKER.prompt(encoder, card, pair), RERANKER.prompt(encoder, joint, pair)
     assert apart != together
+
+
+def test_in_eval_too_the_document_is_cut_to_a_smaller_context(tiny_model: Callable) -> None:
+    settings = RankingGPT(type="rankinggpt", model=tiny_model("bloom"), mode="eval")
+    (made,) = RERANKER.prompt(Encoder(settings, limit=200), settings, [Pair("what", "word " * 600)])
+    assert isinstance(made, Prompt) and made.truncated and 150 < len(made.sequences[0]) < 200
 
 
 def test_a_query_that_takes_all_512_tokens_is_unscored_in_eval(tiny_model: Callable) -> None:
