@@ -1,6 +1,6 @@
 """What --check finds good, what it finds wrong, and what it says it could not look at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,17 @@ def test_where_all_is_at_hand_all_is_checked(config: Callable, tmp_path: Path) -
     assert not (tmp_path / "out").exists(), "a check leaves nothing behind"
 
 
-def test_what_is_on_other_machines_is_not_checked(config: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    S3FileSystem.clear_instance_cache()  # those of other tests have credentials
+    S3FileSystem.clear_instance_cache()  # file systems of other tests have credentials
+    yield
+    S3FileSystem.clear_instance_cache()  # and those of this one have none
+
+
+def test_what_is_on_other_machines_is_not_checked(config: Callable, no_credentials: None) -> None:
     _, unknown = survey(config(input={"path": "s3://nowhere/pairs"}, output={"path": "s3://nowhere/ranked"}))
     assert any(line.startswith("input.path = 's3://nowhere/pairs': cannot be listed") for line in unknown)
     assert any(line.startswith("output.path = 's3://nowhere/ranked': cannot write there") for line in unknown)
