@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 if TYPE_CHECKING:
     from actors.tokens import Encoder
@@ -37,6 +37,25 @@ class TextSettings(Settings):
 
     max_query_tokens: int | None = Field(default=None, ge=1)
     max_doc_tokens: int | None = Field(default=None, ge=1)
+
+
+class TemplateSettings(Settings):
+    """Settings of families that put each text into a template of its own."""
+
+    query_template: str = "{query}"
+    doc_template: str = "{doc}"
+
+    @field_validator("query_template", "doc_template")
+    @classmethod
+    def _holds_its_text(cls, template: str, info: ValidationInfo) -> str:
+        hole = "{" + str(info.field_name).removesuffix("_template") + "}"
+        if hole not in template:
+            raise ValueError(f"must contain {hole}")
+        return template
+
+    def in_template(self, query: str, doc: str) -> tuple[str, str]:
+        """The two texts in their templates."""
+        return self.query_template.replace("{query}", query), self.doc_template.replace("{doc}", doc)
 
 
 class Pair(NamedTuple):

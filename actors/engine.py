@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,24 +46,27 @@ def installed() -> tuple[str, bool]:
 
 def arguments() -> set[str]:
     """The names of vLLM's engine arguments, read from its source: importing it takes seconds."""
-    spec = importlib.util.find_spec("vllm")
-    assert spec and spec.origin, "checked by installed()"
-    tree = ast.parse((Path(spec.origin).parent / "engine" / "arg_utils.py").read_text())
-    classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "EngineArgs")
+    classes = (
+        node for node in _source("engine/arg_utils.py") if isinstance(node, ast.ClassDef) and node.name == "EngineArgs"
+    )
     fields = (field for node in classes for field in node.body if isinstance(field, ast.AnnAssign))
     return {field.target.id for field in fields if isinstance(field.target, ast.Name)}
 
 
 def retired() -> dict[str, str]:
     """Architectures that this vLLM no longer runs -> the last version that did; read from its source, too."""
-    spec = importlib.util.find_spec("vllm")
-    assert spec and spec.origin, "checked by installed()"
-    tree = ast.parse((Path(spec.origin).parent / "model_executor" / "models" / "registry.py").read_text())
-    for node in tree.body:
+    for node in _source("model_executor/models/registry.py"):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "_PREVIOUSLY_SUPPORTED_MODELS":
             return ast.literal_eval(node.value)  # type: ignore[attr-defined]
     return {}
+
+
+def _source(name: str) -> list[ast.stmt]:
+    """The statements of a file of vLLM's."""
+    spec = importlib.util.find_spec("vllm")
+    assert spec and spec.origin, "checked by installed()"
+    return ast.parse((Path(spec.origin).parent / name).read_text()).body
 
 
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
@@ -143,6 +147,7 @@ class Engine:
         self._by_priority = config.scheduler_config.policy == "priority"
         # In vLLM at once: the sequences that run, and of short ones the next ones too.
         self._at_once = int(config.scheduler_config.max_num_seqs * (2 if request.max_tokens == 1 else 1 - READINGS))
+        self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
         self._names = map(str, itertools.count())
         self._asked: queue.SimpleQueue[tuple[list[Ask], Deliver]] = queue.SimpleQueue()
         self._held: deque[tuple[Ask, Deliver]] = deque()  # here, for vLLM steps between the requests it is given
@@ -211,27 +216,33 @@ class Engine:
     def _add(self, name: str, ask: Ask) -> None:
         priority = (FOLLOW_UP if ask.follows else FIRST) if self._by_priority else 0
         prompt: Any = {"type": "token", "prompt_token_ids": ask.tokens}
-        self._engine.add_request(name, prompt, self._params(ask), priority=priority)
+        self._engine.add_request(
+            name, prompt, self._params(ask.split, ask.max_tokens == 1, self._room(ask)), priority=priority
+        )
 
-    def _params(self, ask: Ask) -> Any:
-        """What vLLM is asked for. Probabilities are asked for only where one token is generated."""
+    def _room(self, ask: Ask) -> int:
+        """Tokens that may be generated: as asked for, or what the context leaves."""
+        return max(1, min(ask.max_tokens, self._context - len(ask.tokens) - self._request.spare))
+
+    def _make_params(self, split: int | None, one_token: bool, room: int) -> Any:
+        """What vLLM is asked for. Probabilities are asked for only where one token is."""
         from vllm import PoolingParams, SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         request = self._request
         if request.task in ("embed", "classify"):
-            types = {"compressed_token_type_ids": ask.split} if ask.split else None
+            types = {"compressed_token_type_ids": split} if split else None
             return PoolingParams(task=request.task, use_activation=request.task == "embed", extra_kwargs=types)
         last = RequestOutputKind.FINAL_ONLY
         if request.task == "likelihood":
             return SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=last)
-        if ask.max_tokens == 1:
+        if one_token:
             return SamplingParams(
                 temperature=0, max_tokens=1, logprob_token_ids=self._label_ids, detokenize=False, output_kind=last
             )
         return SamplingParams(
             temperature=0,
-            max_tokens=max(1, min(ask.max_tokens, self._context - len(ask.tokens) - request.spare)),
+            max_tokens=room,
             stop=list(request.stop),
             skip_special_tokens=False,
             output_kind=last,

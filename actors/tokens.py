@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,10 +35,8 @@ class Encoder:
     """
 
     def __init__(self, settings: Settings, limit: int | None = None):
-        from transformers import (
-            AutoConfig,
-            AutoTokenizer,
-        )  # seconds of imports that a run which only fuses does without
+        # Here, for these imports take seconds that a run which only fuses does without.
+        from transformers import AutoConfig, AutoTokenizer
 
         source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
         self._settings = settings
@@ -69,10 +67,9 @@ class Encoder:
     def encode_pairs(self, pairs: list[tuple[str, str]]) -> list[tuple[list[int] | None, list[int], int]]:
         """Token ids and types of two texts each, as the tokenizer encodes a pair, and how many tokens they need.
 
-        The types are all 0 where the model has none, whatever its tokenizer says.
-
-        The second text is cut to the limit. Where the first leaves no room even without the second, the ids are None
-        and the number is what the first needs.
+        The types are all 0 where the model has none, whatever its tokenizer says. The second text is cut to the
+        limit. Where the first leaves no room even without the second, the ids are None and the number is what the
+        first needs.
         """
         self._plain.no_truncation()
         encoded = self._plain.encode_batch(pairs)
@@ -94,7 +91,7 @@ class Encoder:
 
     def count(self, text: str) -> int:
         """The number of tokens of a text with what the tokenizer puts around it."""
-        return len(self.encode([text])[0]) + sum(map(len, self.around()))
+        return len(self.encode([text])[0]) + sum(map(len, self.around))
 
     def cut_ids(self, text: str, max_tokens: int | None) -> tuple[str, bool]:
         """The text that the first `max_tokens` tokens of a text come to when decoded, and whether there were more."""
@@ -160,6 +157,7 @@ class Encoder:
             raise ValueError(f"{model}: its tokenizer cannot take this template in pieces: {template!r}")
         return pieces
 
+    @cached_property
     def around(self) -> tuple[list[int], list[int]]:
         """The ids that the tokenizer puts before and after a text that is no chat: <s> for some, none for others."""
         bare, whole = self.tokenizer.encode("a", add_special_tokens=False), self.tokenizer.encode("a")

@@ -1,8 +1,8 @@
 """Score files: what one unit came to, put once and for all.
 
 The rows of a file lie in hash buckets of their query id, one row group a bucket, so that a fusing task reads its own
-queries from every file and nothing else. Files hold no texts, but what the model
-wrote where the config asks for it (`explain`).
+queries from every file and nothing else. Files hold no texts, but what the model wrote
+where the config asks for it (`explain`).
 """
 
 import json
@@ -65,8 +65,9 @@ def score_file(
     column: list[float | None] = [None] * len(rows)
     written: list[str | None] = [None] * len(rows)
     ready = [i for i, kind in enumerate(kinds) if kind == OK]
-    for i, text in zip(ready, texts or [], strict=bool(texts)):
-        written[i] = text
+    if texts is not None:
+        for i, text in zip(ready, texts, strict=True):
+            written[i] = text
     for i, score in zip(ready, scores, strict=True):
         if isinstance(score, Unscored):
             kinds[i], reasons[i] = PERMANENT, score.reason
@@ -86,9 +87,8 @@ def score_file(
     )
     bucket = bucket_of(table["query_id"], buckets)
     sink = pa.BufferOutputStream()
-    schema = table.schema.with_metadata(
-        {"plan": plan}
-    )  # which tells this unit from one of the same name in another plan
+    # The plan's id tells this unit from one of the same name in another plan.
+    schema = table.schema.with_metadata({"plan": plan})
     with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=False) as writer:
         for number in range(buckets):
             writer.write_table(table.filter(pa.array(bucket == number)), row_group_size=len(table))

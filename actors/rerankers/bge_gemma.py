@@ -28,7 +28,7 @@ class BgeGemma(TextSettings):
 
 def template(encoder: Encoder, settings: BgeGemma) -> Template:
     query, doc = Capped(f"A: {QUERY}", settings.max_length * 3 // 4), Capped(f"B: {DOC}", settings.max_length)
-    return [*encoder.around()[0], query, "\n", doc, "\n", TASK]
+    return [*encoder.around[0], query, "\n", doc, "\n", TASK]
 
 
 def max_length(encoder: Encoder, settings: BgeGemma) -> int:

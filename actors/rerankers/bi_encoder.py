@@ -6,32 +6,21 @@ engine's max_model_len. The score is in [-1, 1].
 """
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Settings, Unscored
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TemplateSettings, Unscored
 from actors.tokens import Encoder
 
 
-class BiEncoder(Settings):
+class BiEncoder(TemplateSettings):
     max_query_tokens: int | None = Field(default=None, ge=3)
     max_doc_tokens: int | None = Field(default=None, ge=3)
-    query_template: str = "{query}"
-    doc_template: str = "{doc}"
-
-    @field_validator("query_template", "doc_template")
-    @classmethod
-    def _holds_its_text(cls, template: str, info) -> str:
-        hole = "{" + info.field_name.removesuffix("_template") + "}"
-        if hole not in template:
-            raise ValueError(f"must contain {hole}")
-        return template
 
 
 def prompt(encoder: Encoder, settings: BiEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    queries = encoder.encode_alone(
-        [settings.query_template.replace("{query}", p.query) for p in pairs], settings.max_query_tokens
-    )
-    docs = encoder.encode_alone([settings.doc_template.replace("{doc}", p.doc) for p in pairs], settings.max_doc_tokens)
+    texts = [settings.in_template(pair.query, pair.doc) for pair in pairs]
+    queries = encoder.encode_alone([query for query, _ in texts], settings.max_query_tokens)
+    docs = encoder.encode_alone([doc for _, doc in texts], settings.max_doc_tokens)
     return [
         Prompt([query, doc], p.truncated or cut_q or cut_d)
         for p, (query, cut_q), (doc, cut_d) in zip(pairs, queries, docs, strict=True)

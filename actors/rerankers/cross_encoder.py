@@ -9,33 +9,19 @@ RankLLaMA is published as an adapter: merge it into its base first, and give it 
 from typing import Literal
 
 import numpy as np
-from pydantic import field_validator
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TemplateSettings, TextSettings, Unscored
 from actors.prompts import shortened
 from actors.tokens import Encoder
 
 
-class CrossEncoder(TextSettings):
+class CrossEncoder(TextSettings, TemplateSettings):
     score: Literal["logit", "probability"] = "logit"
-    query_template: str = "{query}"
-    doc_template: str = "{doc}"
-
-    @field_validator("query_template", "doc_template")
-    @classmethod
-    def _holds_its_text(cls, template: str, info) -> str:
-        hole = "{" + info.field_name.removesuffix("_template") + "}"
-        if hole not in template:
-            raise ValueError(f"must contain {hole}")
-        return template
 
 
 def prompt(encoder: Encoder, settings: CrossEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
     short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
-    texts = [
-        (settings.query_template.replace("{query}", p.query), settings.doc_template.replace("{doc}", p.doc))
-        for p in short
-    ]
+    texts = [settings.in_template(pair.query, pair.doc) for pair in short]
     prompts: list[Prompt | Unscored] = []
     for pair, (ids, types, needed) in zip(short, encoder.encode_pairs(texts), strict=True):
         if ids is None:

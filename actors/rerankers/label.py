@@ -74,7 +74,7 @@ class Label(TextSettings):
 
 def template(encoder: Encoder, settings: Label) -> Template:
     if settings.messages is None:
-        before, after = encoder.around()
+        before, after = encoder.around
         return [*before, *encoder.pieces(_stood_in(settings.text)), *after]
     messages = [{"role": message.role, "content": _stood_in(message.content)} for message in settings.messages]
     return [*encoder.chat(messages)]

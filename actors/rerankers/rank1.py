@@ -50,7 +50,7 @@ def request(settings: Rank1) -> Request:
 
 
 def prompt(encoder: Encoder, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    before, _ = encoder.around()
+    before, _ = encoder.around
     template: Template = [*before, *encoder.pieces(PROMPT)]
     short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
     room = room_to_write(encoder, settings.max_new_tokens, SPARE)

@@ -69,7 +69,7 @@ def _eval(encoder: Encoder, settings: RankingGPT, pair: Pair, room: int) -> Prom
         doc, cut_doc = encoder.cut_ids(doc, left)
         cut |= cut_doc
     source = SOURCE.replace("{doc}", doc).replace("[PAD]", "PAD")
-    before, after = encoder.around()
+    before, after = encoder.around
     split = len(before) + len(encoder.encode([source])[0])
     ids = [*before, *encoder.encode([source + query])[0], *after]
     if len(ids) > room:

@@ -98,7 +98,9 @@ def test_the_spread_of_the_work_moves_scores_by_no_more_than_rounding(
     one, seven = ({(row["query_id"], row["doc_id"]): row for row in result.to_pylist()} for result in results)
     assert one.keys() == seven.keys()
     scores = np.array([[rows[key]["rerank_score"] for key in one] for rows in (one, seven)])
-    difference = np.abs(scores[0] - scores[1]) / np.abs(scores[0])
+    # Relative 1e-5. A cosine is a sum of products that may cancel, so that float32 rounds it by some 1e-7 of 1 and not
+    # of itself: below 0.1 the bound is 1e-6.
+    difference = np.abs(scores[0] - scores[1]) / np.maximum(np.abs(scores[0]), 0.1)
     print(f"largest relative difference {difference.max():.1e}; {len(one)} pairs")
     assert difference.max() <= 1e-5
     moved = [key for key in one if one[key]["rank"] != seven[key]["rank"]]
