@@ -1,5 +1,6 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
 # make test       installs what it needs; lint, types and tests, about 15 minutes on 2 cores
+# make bench      speed against vLLM itself and the usual ways, about an hour on 2 cores; JSON in build/bench
 # make test-slow  the long tests: load, and every model in every way it can be run
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo lint test test-slow lock
+.PHONY: setup demo lint test test-slow bench lock
 
 setup: $(VENV)/installed
 
@@ -34,6 +35,13 @@ test: lint
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow -s
+
+bench: setup
+	@$(BIN)/python benchmarks/throughput.py --size overhead --json build/bench/overhead.json
+	@$(BIN)/python benchmarks/throughput.py --size small --json build/bench/small.json
+	@$(BIN)/python benchmarks/throughput.py --size compute --json build/bench/compute.json
+	@$(BIN)/python benchmarks/likelihood.py --json build/bench/likelihood.json
+	@$(BIN)/python benchmarks/reasoning.py --json build/bench/reasoning.json
 
 # Pins for every Python from 3.11 on. torch comes apart from the rest, for its CPU build has an index of its own;
 # torchvision, torchaudio and torchcodec (their CUDA builds break transformers here) and triton stay out.

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 if TYPE_CHECKING:
     from actors.tokens import Encoder
 
+Task = Literal["generate", "likelihood", "embed", "classify"]
 Side = Literal["query", "doc"]
 
 
@@ -95,12 +96,13 @@ class Request(NamedTuple):
     the logits of a `classify` head.
     labels: texts of one token each. Where one new token is asked for, their exact log-probabilities at that place are
     read (or their logits), and nothing else is; a longer generation carries no probabilities, which would cost time
-    for each of its tokens.
+    for each of its tokens. To `classify` with labels is to compute their logits alone, from their rows of the model's
+    head.
     stop: a generation ends with the first of these texts, which it keeps.
     spare: tokens of the context that a generation leaves free for what is asked after it.
     """
 
-    task: Literal["generate", "likelihood", "embed", "classify"]
+    task: Task
     max_tokens: int = 1
     labels: tuple[str, ...] = ()
     logits: bool = False

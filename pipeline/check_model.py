@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.contract import Pair, Unscored
-from actors.engine import installed, retired
+from actors.installed import installed, retired
 from actors.rerankers import RERANKERS
 from actors.tokens import Encoder, encoder
 from pipeline.config import Config

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.data import DataContext
 
-from actors.engine import installed
+from actors.installed import installed
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
 from pipeline.storage import is_local

@@ -177,6 +177,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _whole_model(self) -> "Config":
+        if RERANKERS[self.reranker.type].request(self.reranker).task == "likelihood":
+            for name in ("tensor_parallel_size", "pipeline_parallel_size"):
+                if self.engine.get(name, 1) != 1:
+                    raise ValueError(
+                        f"engine.{name} = {self.engine[name]!r}: reranker.type = {self.reranker.type!r} reads a query's "
+                        "likelihood from a model that is on one GPU"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _fraction(self) -> "Config":
         gpus = self.workers.num_gpus
         if gpus and gpus % 1 and self.engine.get("tensor_parallel_size", 1) != 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.engine import installed
+from actors.installed import installed
 from actors.labelled import labelled
 from actors.rerankers import RERANKERS, Settings
 from actors.tokens import Encoder

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.engine import installed
+from actors.installed import installed
 from pipeline.check import Checked
 from pipeline.plan import Plan
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
-from actors.engine import installed
+from actors.installed import installed
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
 from pipeline.check import Checked

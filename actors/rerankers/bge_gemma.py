@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from actors.contract import TextSettings
-from actors.labelled import labelled
+from actors.labelled import LabelledSettings, labelled
 from actors.prompts import Capped, Template
 from actors.tokens import DOC, QUERY, Encoder
 
@@ -21,7 +20,7 @@ TASK = (
 )
 
 
-class BgeGemma(TextSettings):
+class BgeGemma(LabelledSettings):
     score: Literal["logit", "probability"] = "logit"
     max_length: int = Field(default=512, ge=4)
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from actors.contract import Side, TextSettings
-from actors.labelled import expectation, labelled, log_odds, probability
+from actors.contract import Side
+from actors.labelled import LabelledSettings, expectation, labelled, log_odds, probability
 from actors.prompts import Template
 from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
@@ -28,7 +28,7 @@ class Message(BaseModel):
     content: str
 
 
-class Label(TextSettings):
+class Label(LabelledSettings):
     prompt: str | None = None
     messages: tuple[Message, ...] | None = Field(default=None, strict=False)
     labels: dict[str, float] = Field(min_length=1)

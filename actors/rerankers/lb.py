@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from actors.contract import Side, TextSettings
-from actors.labelled import expectation, labelled, probability
+from actors.contract import Side
+from actors.labelled import LabelledSettings, expectation, labelled, probability
 from actors.prompts import Template
 from actors.tokens import DOC, QUERY, Encoder
 
@@ -31,7 +31,7 @@ MESSAGES = {
 }
 
 
-class LB(TextSettings):
+class LB(LabelledSettings):
     score: Literal["card", "notebook", "normalised"] = "card"
     order: Literal["query_first", "context_first"] = "query_first"
 

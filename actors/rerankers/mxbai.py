@@ -6,8 +6,8 @@ instruction) cut to three quarters of max_length, the document to one quarter.
 
 from pydantic import Field
 
-from actors.contract import Pair, TextSettings
-from actors.labelled import labelled, log_odds
+from actors.contract import Pair
+from actors.labelled import LabelledSettings, labelled, log_odds
 from actors.prompts import Capped, Template
 from actors.tokens import DOC, QUERY, Encoder
 
@@ -23,7 +23,7 @@ TASK = (
 AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 
 
-class Mxbai(TextSettings):
+class Mxbai(LabelledSettings):
     instruction: str | None = None
     max_length: int = Field(default=8192, ge=4)
 

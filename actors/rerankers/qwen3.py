@@ -7,8 +7,7 @@ the fields by empty lines and its Jinja file loses the last line break; neither 
 
 from pydantic import Field
 
-from actors.contract import TextSettings
-from actors.labelled import labelled, probability
+from actors.labelled import LabelledSettings, labelled, probability
 from actors.prompts import Capped, Template
 from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
 
@@ -20,7 +19,7 @@ BODY = f"<Instruct>: {INSTRUCTION}\n<Query>: {QUERY}\n<Document>: {DOC}"
 AFTER = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
-class Qwen3(TextSettings):
+class Qwen3(LabelledSettings):
     instruction: str = "Given a web search query, retrieve relevant passages that answer the query"
     max_length: int = Field(default=8192, ge=1)
 

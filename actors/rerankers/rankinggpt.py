@@ -40,7 +40,7 @@ class RankingGPT(TextSettings):
 
 def prompt(encoder: Encoder, settings: RankingGPT, pairs: list[Pair]) -> list[Prompt | Unscored]:
     short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
-    room = encoder.limit - 1  # vLLM takes no likelihood without a new token
+    room = encoder.limit
     if settings.mode == "card":
         return [_card(encoder, pair, room) for pair in short]
     return [_eval(encoder, settings, pair, room) for pair in short]

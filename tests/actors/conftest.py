@@ -37,6 +37,19 @@ ENGINE = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2*
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Name of a function of tests/tiny.py -> the folder of its model."""
+    made: dict[str, str] = {}
+
+    def make(name: str) -> str:
+        if name not in made:
+            made[name] = getattr(tiny, name)(tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a tiny random Qwen2 with a ChatML template."""
     return tiny.qwen2(tmp_path_factory.mktemp("tiny") / "qwen2")

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from actors.contract import Reply, Request, Unscored
-from actors.engine import Ask, Engine, arguments, installed
+from actors.engine import Ask, Engine
 from actors.inbox import Inbox
+from actors.installed import arguments, installed
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.lb import LB
 from actors.tokens import Encoder

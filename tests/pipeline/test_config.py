@@ -175,6 +175,10 @@ WRONG = [
     ("workers.count=[1, 2, 3]", "workers.count = [1, 2, 3]: Value should have at most 2 items"),
     ("workers.num_gpus=-1", "workers.num_gpus = -1: Input should be greater than or equal to 0"),
     ("workers.num_gpus=.inf", "workers.num_gpus = inf: Input should be a finite number"),
+    (
+        "reranker.type=rankinggpt engine.tensor_parallel_size=2",
+        "engine.tensor_parallel_size = 2: reranker.type = 'rankinggpt' reads a query's likelihood",
+    ),
     ("workers.num_gpus=0.5 engine.tensor_parallel_size=2", "workers.num_gpus = 0.5: a fraction of a GPU goes only"),
     ("workers.num_gpus=0.5 engine.tensor_parallel_size='2'", "workers.num_gpus = 0.5: a fraction of a GPU goes only"),
     ("run.unit_rows=0", "run.unit_rows = 0: Input should be greater than or equal to 1"),

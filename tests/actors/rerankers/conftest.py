@@ -1,12 +1,11 @@
-"""A Ray for all jobs of a test file, and tiny models made once a session."""
+"""A Ray for all jobs of a test file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import ray
 
 from pipeline.cluster import _connect
-from tests import tiny
 
 
 @pytest.fixture(scope="module")
@@ -15,16 +14,3 @@ def local_ray() -> Iterator[None]:
     _connect()
     yield
     ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Name of a function of tests/tiny.py -> the folder of its model."""
-    made: dict[str, str] = {}
-
-    def make(name: str) -> str:
-        if name not in made:
-            made[name] = getattr(tiny, name)(tmp_path_factory.mktemp(name))
-        return made[name]
-
-    return make
