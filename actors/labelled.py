@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Side, Task, TextSettings, Unscored
+from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, Side, TextSettings, Unscored
 from actors.prompts import Template, filled, shortened
 from actors.tokens import Encoder
 

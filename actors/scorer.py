@@ -4,6 +4,7 @@ The scores themselves do not travel: they are put where `put` says as soon as a 
 """
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from actors.pending import Pending
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
 
+GARBAGE = 100_000  # new objects between two looks for cycles; Python's own is 700
 Put = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
 
 
@@ -46,6 +48,7 @@ class Scorer:
         self._max_tokens = request.max_tokens
         self._score = partial(reranker.score, tokens, settings)
         self._engine = Engine(settings, engine, request, tokens.label_ids(request.labels), stall_seconds)
+        gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
 
     async def __call__(self, batch: Any) -> Any:
         started = time.perf_counter()

@@ -1,6 +1,7 @@
 """What all benchmarks share: every kind of run in a process of its own, in turns, and medians of what they took."""
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -56,3 +57,10 @@ def report(options: argparse.Namespace, seconds: dict[str, list[float]], **more:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"options": asked, "seconds": seconds, **more}, indent=1))
     return medians
+
+
+def steady(ends: list[tuple[float, int]]) -> float:
+    """Seconds for all rows at the pace of those after the first to end. ends: of each unit or batch, and its rows."""
+    ends.sort()
+    rows = list(itertools.accumulate(count for _, count in ends))
+    return (ends[-1][0] - ends[0][0]) * rows[-1] / (rows[-1] - rows[0])

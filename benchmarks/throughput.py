@@ -12,7 +12,6 @@ run on one machine.
 """
 
 import argparse
-import itertools
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ from actors.rerankers import RERANKERS
 from actors.rerankers.label import Label
 from actors.scorer import Scorer
 from actors.tokens import Encoder
-from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one
+from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one, steady
 from tests import tiny
 
 # hidden size, layers, heads of 64 for keys and values, width of the feed-forward, vocabulary; rows; words of a document
@@ -122,7 +121,7 @@ def job(options: argparse.Namespace, **more: str) -> float:
     )
     assert figures["unscored"] == 0, figures
     stamps = [line.split() for line in ends.read_text().splitlines()]
-    return _steady([(float(end), int(rows)) for end, rows in stamps])
+    return steady([(float(end), int(rows)) for end, rows in stamps])
 
 
 def raw(options: argparse.Namespace) -> float:
@@ -161,7 +160,7 @@ def batches(options: argparse.Namespace) -> float:
     scored = _rows(options).map_batches(
         Generate, batch_size=options.batch, concurrency=1, num_cpus=0, num_gpus=1 if options.gpu else 0
     )
-    return _steady(_arrivals(scored, options.batch))
+    return steady(_arrivals(scored, options.batch))
 
 
 def rayllm(options: argparse.Namespace) -> float:
@@ -187,7 +186,7 @@ def rayllm(options: argparse.Namespace) -> float:
         preprocess=lambda row: {"prompt": row["prompt"], "sampling_params": dict(asked)},
         postprocess=lambda row: {"score": row["logprobs"][0][ids[0]]["logprob"]},
     )
-    return _steady(_arrivals(processor(_rows(options)), options.batch))
+    return steady(_arrivals(processor(_rows(options)), options.batch))
 
 
 def _rows(options: argparse.Namespace) -> Any:
@@ -225,13 +224,6 @@ def _label_ids(options: argparse.Namespace) -> list[int]:
 
 def _arrivals(dataset: Any, batch: int) -> list[tuple[float, int]]:
     return [(time.time(), len(rows["score"])) for rows in dataset.iter_batches(batch_size=batch, prefetch_batches=0)]
-
-
-def _steady(ends: list[tuple[float, int]]) -> float:
-    """Seconds for all rows at the pace of those after the first to end. ends: of each unit or batch, and its rows."""
-    ends.sort()
-    rows = list(itertools.accumulate(count for _, count in ends))
-    return (ends[-1][0] - ends[0][0]) * rows[-1] / (rows[-1] - rows[0])
 
 
 KINDS: Kinds = {"job": job, "head": partial(job, scoring="head"), "raw": raw, "batches": batches, "rayllm": rayllm}

@@ -177,7 +177,7 @@ WRONG = [
     ("workers.num_gpus=.inf", "workers.num_gpus = inf: Input should be a finite number"),
     (
         "reranker.type=rankinggpt engine.tensor_parallel_size=2",
-        "engine.tensor_parallel_size = 2: reranker.type = 'rankinggpt' reads a query's likelihood",
+        "engine.tensor_parallel_size = 2: reranker.type = 'rankinggpt' needs its model on one GPU",
     ),
     ("workers.num_gpus=0.5 engine.tensor_parallel_size=2", "workers.num_gpus = 0.5: a fraction of a GPU goes only"),
     ("workers.num_gpus=0.5 engine.tensor_parallel_size='2'", "workers.num_gpus = 0.5: a fraction of a GPU goes only"),
