@@ -138,14 +138,6 @@ def read_batches(
     yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
 
 
-def read_row_group(path: str, size: int, number: int) -> pa.Table:
-    """One row group of a small file, in two requests."""
-    footer, begin = read_footer(path, size)
-    ranges = _merge([*chunk_ranges(footer, range(number, number + 1), footer.schema.names), (begin, size)])
-    batches = list(read_batches(path, size, ranges, range(number, number + 1), footer.schema.names, 2**20))
-    return pa.Table.from_batches(batches, footer.schema.to_arrow_schema())
-
-
 class _RangeFile(io.RawIOBase):
     """A read-only file over ranges, each fetched when it is first touched and kept until it was read.
 

@@ -1,4 +1,4 @@
-"""A whole run: plan -> read -> order -> prompt -> score -> put -> fuse -> rank -> commit."""
+"""A whole run: plan -> read -> order -> prompt -> score -> put -> merge -> fuse -> rank -> commit."""
 
 import hashlib
 import json
@@ -17,12 +17,14 @@ from pipeline.cluster import cluster
 from pipeline.commit import begin, commit, committed, sweep
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError
-from pipeline.fuse import FuseBucket, fuse_buckets
+from pipeline.fuse import FuseBucket
 from pipeline.inputs import list_inputs
+from pipeline.merge import score_rows, sweep_merged
 from pipeline.plan import Plan, check_unchanged, make_plan, unit_rows
 from pipeline.progress import Progress
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
+from pipeline.tasks import run_tasks
 
 PLAN = "plan.parquet"
 SCORES = re.compile(r"scores/[0-9a-f]{16}/")  # what a run writes, and a restart deletes
@@ -45,6 +47,7 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
     if standing and standing["tag"] == tag:
         _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
         sweep(checked.output, standing)
+        sweep_merged(checked.scores)
         return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began})
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
@@ -57,6 +60,7 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
     check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
     result = manifest.build(checked, plan, tag, buckets, scoring, seconds)
     commit(checked.output, result)
+    sweep_merged(checked.scores)
     return result["figures"]
 
 
@@ -107,6 +111,7 @@ def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type) -
     sums: Counter[str] = Counter()
     if not todo:
         return sums
+    sweep_merged(checked.scores)  # of a run that had every unit: what is scored anew may have the same name and size
     reasons: Counter[str] = Counter()
     with Progress(plan.rows, int(rows[~np.array(missing)].sum())) as progress:
         for line in score_units(checked, plan, todo, scorer):
@@ -129,19 +134,20 @@ def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
             f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here"
         )
     begin(checked.output)
+    explain = config.output.explain
+    buckets = bucket_count(plan.rows, explain)
+    sizes = {name: stored[name] for name in units}
     task = FuseBucket(
-        scores=checked.scores,
-        plan=plan.id,
-        units={name: stored[name] for name in units},
+        read=score_rows(checked.scores, plan.id, sizes, plan.unit_rows().tolist(), buckets, explain),
         output=checked.output,
         files=plan.places(),
         fusion=config.fusion,
         top_k=config.output.top_k,
         columns=carried(config),
-        explain=config.output.explain,
+        explain=explain,
         tag=tag,
     )
-    return sorted(fuse_buckets(task, bucket_count(plan.rows, config.output.explain)), key=lambda line: line["part"])
+    return sorted(run_tasks(task, range(buckets)), key=lambda line: line["part"])
 
 
 def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:

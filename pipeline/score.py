@@ -21,7 +21,7 @@ from pipeline.order import by_shared_side
 from pipeline.plan import Bounds, Plan, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
 from pipeline.read import read_units
-from pipeline.scores import bucket_count, put_scores
+from pipeline.scores import put_scores
 from pipeline.storage import Folder
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
@@ -57,7 +57,6 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
     files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
     handed = ray.put((plan, slabs))  # Arrow: a task maps it and copies nothing
     smallest, largest = config.workers.count
-    explain = config.output.explain
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
     dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
         partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
@@ -74,7 +73,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
             "stall_seconds": config.run.stall_seconds,
             "threads": _threads(config),
             "unpack": unpacked,
-            "put": partial(put_scores, checked.scores, plan.id, files, bucket_count(plan.rows, explain), explain),
+            "put": partial(put_scores, checked.scores, plan.id, files, config.output.explain),
         },
         compute=ActorPoolStrategy(
             min_size=smallest,

@@ -1,8 +1,7 @@
-"""Score files: what one unit came to, put once and for all.
+"""Score files: what one unit came to, put once and for all, and read back whole.
 
-The rows of a file lie in hash buckets of their query id, one row group a bucket, so that a fusing task reads its own
-queries from every file and nothing else. Files hold no texts, but what the model wrote
-where the config asks for it (`explain`).
+A file holds the unit's rows in the unit's order. It holds no texts, but what the model wrote where the config asks
+for it (`explain`).
 """
 
 import json
@@ -14,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.contract import Unscored
+from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
 from pipeline.read import OK, PERMANENT, REJECT
 from pipeline.storage import Folder
 
 ROWS_PER_BUCKET = 500_000
 EXPLAINED_ROWS_PER_BUCKET = 50_000  # texts of some kB each
+REPEATED = ["file", "query_id", "kind", "reason"]  # columns that a dictionary makes smaller
 REASONS = 10  # different ones of a unit that are reported while the job runs
 SCHEMA = pa.schema(
     [
@@ -54,7 +55,6 @@ def score_file(
     scores: list[float | Unscored],
     plan: str,
     file: int,
-    buckets: int,
     texts: list[str | None] | None = None,
 ) -> bytes:
     """A unit's score file. `scores` are those of its rows of kind `ok`, in their order, and so are `texts`, which
@@ -85,21 +85,44 @@ def score_file(
         | ({} if texts is None else {"explanation": pa.array(written, pa.large_string())}),
         SCHEMA if texts is None else EXPLAINED,
     )
-    bucket = bucket_of(table["query_id"], buckets)
+    return encoded(table, plan)
+
+
+def encoded(table: pa.Table, plan: str) -> bytes:
+    """A score file of these rows. The plan's id tells the unit from one of the same name in another plan."""
     sink = pa.BufferOutputStream()
-    # The plan's id tells this unit from one of the same name in another plan.
-    schema = table.schema.with_metadata({"plan": plan})
-    with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=False) as writer:
-        for number in range(buckets):
-            writer.write_table(table.filter(pa.array(bucket == number)), row_group_size=len(table))
+    pq.write_table(
+        table.replace_schema_metadata({"plan": plan}),
+        sink,
+        row_group_size=max(1, len(table)),
+        compression="zstd",
+        use_dictionary=REPEATED,
+        write_statistics=False,
+    )
     return sink.getvalue().to_pybytes()
+
+
+def read_scores(folder: Folder, units: dict[str, int], plan: str, explain: bool) -> pa.Table:
+    """The rows of whole score files, in the order of `units`: name -> size.
+
+    Raises RunError naming a file that was written for another plan.
+    """
+    parts = [(EXPLAINED if explain else SCHEMA).empty_table()]
+    for name, data in zip(units, folder.read_ranges([(name, 0, size) for name, size in units.items()]), strict=True):
+        file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+        if (file.metadata.metadata or {}).get(b"plan") != plan.encode():
+            raise RunError(
+                f"{folder.path(name)}: was written for another plan than the one beside it; "
+                "run.on_existing=restart scores anew"
+            )
+        parts.append(file.read(use_threads=False).replace_schema_metadata(None))
+    return pa.concat_tables(parts)
 
 
 def put_scores(
     folder: Folder,
     plan: str,
     files: dict[str, int],
-    buckets: int,
     explain: bool,
     unit: PromptedUnit,
     scores: list[float | Unscored],
@@ -111,7 +134,7 @@ def put_scores(
     if len(rows):
         folder.put_new(
             f"{unit.name}.parquet",
-            score_file(unit, scores, plan, files[unit.name], buckets, texts if explain else None),
+            score_file(unit, scores, plan, files[unit.name], texts if explain else None),
         )
     kinds = rows["kind"].to_pylist()
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]

@@ -14,6 +14,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 
+Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
+
 
 def open_url(url: str) -> tuple[Any, str]:
     """The file system of a URL or local path, and the path on it. Raises ValueError for an unknown protocol."""
@@ -70,6 +72,25 @@ class Folder:
         """A file's bytes. Raises FileNotFoundError."""
         fs, root = open_url(self.url)
         return fs.cat_file(f"{root}/{name}")
+
+    def read_ranges(self, ranges: list[Range]) -> list[bytes]:
+        """The bytes of each range: one request a range, many at once where the file system is asynchronous (S3 is).
+
+        Raises FileNotFoundError with the file's URL; OSError where a file is shorter than its range.
+        """
+        fs, root = open_url(self.url)
+        names, starts, stops = ([part[i] for part in ranges] for i in range(3))
+        pieces = fs.cat_ranges([f"{root}/{name}" for name in names], starts, stops, on_error="return")
+        for (name, start, stop), piece in zip(ranges, pieces, strict=True):
+            if isinstance(piece, FileNotFoundError):  # S3's does not say which
+                raise FileNotFoundError(self.path(name))
+            if isinstance(piece, Exception):
+                raise piece
+            if len(piece) != stop - start:
+                raise OSError(
+                    f"{self.path(name)}: asked for bytes {start} to {stop}, got {len(piece)}; it was cut short"
+                )
+        return pieces
 
     def path(self, name: str) -> str:
         """The URL of a file in it."""

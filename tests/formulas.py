@@ -1,8 +1,12 @@
-"""The fusion formulas in plain Python, one query at a time: what the vectorised methods are held against."""
+"""Fusion and ranking in plain Python, one query at a time: what the vectorised code is held against."""
 
 from collections.abc import Callable
 from statistics import fmean, pstdev
+from typing import Any
 
+from pipeline.rank import DUPLICATE
+
+Row = dict[str, Any]
 Formula = Callable[[list[float], list[float], float, int], list[float]]
 
 
@@ -34,3 +38,29 @@ def _z(x: list[float]) -> list[float]:
 
 def _m(x: list[float]) -> list[float]:
     return [0.0 if min(x) == max(x) else (value - min(x)) / (max(x) - min(x)) for value in x]
+
+
+def ranked_in_plain_python(rows: list[Row], method: str, alpha: float, k: int) -> tuple[list[Row], list[Row]]:
+    """What pipeline.rank.rank gives, with dictionaries and loops."""
+    rejects = [row for row in rows if row["kind"] == "reject"]
+    queries: dict[str, dict[str, Row]] = {}
+    for row in sorted((row for row in rows if row["kind"] != "reject"), key=lambda row: (row["file"], row["row"])):
+        docs = queries.setdefault(row["query_id"], {})
+        if row["doc_id"] in docs:
+            rejects.append(row | {"reason": DUPLICATE})
+        else:
+            docs[row["doc_id"]] = row
+    ranked = []
+    for _, docs in sorted(queries.items()):
+        by_doc = [docs[doc] for doc in sorted(docs)]
+        scored = [row for row in by_doc if row["rerank_score"] is not None]
+        unscored = [row | {"score": None} for row in by_doc if row["rerank_score"] is None]
+        if scored:
+            first, rerank = ([row[name] for row in scored] for name in ("first_stage_score", "rerank_score"))
+            fused = FORMULAS[method](first, rerank, alpha, k)
+            scored = [row | {"score": score} for row, score in zip(scored, fused, strict=True)]
+        scored.sort(key=lambda row: (-row["score"], -row["first_stage_score"], row["doc_id"]))
+        unscored.sort(key=lambda row: (-row["first_stage_score"], row["doc_id"]))
+        ranked += [row | {"rank": place} for place, row in enumerate(scored + unscored, 1)]
+    rejects.sort(key=lambda row: (row["file"], row["row"]))
+    return ranked, [{name: row[name] for name in ("file", "row", "reason")} for row in rejects]

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import parquet
-from pipeline.parquet import chunk_ranges, plan_ranges, read_batches, read_footer, read_row_group
+from pipeline.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
 
 RANDOM = random.Random(11)
 
@@ -238,12 +238,6 @@ def test_some_columns_of_some_row_groups_are_those_of_read_table(tmp_path: Path)
     for columns in (["float32"], ["string", "bool", "with.dots"], ["struct"], ["int8", "struct"]):
         read, _ = read_all(path, size, columns, range(2, 4))
         assert read.select(columns).equals(pq.read_table(path, columns=columns).select(columns).slice(300, 300))
-
-
-def test_a_row_group_of_a_score_file_is_read_whole(tmp_path: Path) -> None:
-    table = some_types(400).select(["string", "int8", "float64"])
-    path, size = write(tmp_path / "x.parquet", table, row_group_size=100)
-    assert read_row_group(path, size, 2).equals(table.slice(200, 100))
 
 
 def long_texts(rows: int) -> pa.Table:

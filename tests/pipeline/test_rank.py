@@ -2,7 +2,6 @@
 
 import random
 from itertools import groupby
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -11,9 +10,7 @@ from pipeline.config import Fusion
 from pipeline.fusion import METHODS
 from pipeline.rank import DUPLICATE, rank
 from pipeline.scores import SCHEMA
-from tests.formulas import FORMULAS
-
-Row = dict[str, Any]
+from tests.formulas import Row, ranked_in_plain_python
 
 
 def score_rows(text: str) -> pa.Table:
@@ -69,6 +66,28 @@ def test_ids_go_by_their_bytes() -> None:
     queries, _ = rank(rows.set_column(2, "query_id", pa.array(ids)), RERANKER_ALONE)
     assert docs["doc_id"].to_pylist() == in_order
     assert queries["query_id"].to_pylist() == in_order
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["a", "a\0", "a\0\0", "a\0b", "", "\0"],
+        [f"https://example.org/{i * 7919 % 1000}/page" for i in range(300)],
+        ["passage_1234567", "passage_12345678", "passage_123456789", "passage_1234567890", "passage_12345678\0"],
+        ["x" * n for n in range(40)],
+        ["one"],
+    ],
+    ids=["zero bytes", "long", "one begins the other", "lengths", "one"],
+)
+def test_ids_of_any_form_go_by_their_bytes(ids: list[str]) -> None:
+    rng = random.Random(0)
+    rng.shuffle(ids)
+    rows = score_rows("\n".join(f"{i} q a 1.0 0.5" for i in range(3 * len(ids))))
+    rows = rows.set_column(3, "doc_id", pa.array(ids * 3))
+    ranked, rejects = rank(rows, RERANKER_ALONE)
+    assert ranked["doc_id"].to_pylist() == sorted(ids, key=str.encode)
+    assert ranked["row"].to_pylist() == [ids.index(value) for value in sorted(ids, key=str.encode)]
+    assert rejects["row"].to_pylist() == list(range(len(ids), 3 * len(ids)))
 
 
 def test_minus_zero_ties_with_zero() -> None:
@@ -238,32 +257,6 @@ def random_rows(seed: int) -> list[Row]:
             row |= {"doc_id": None, "rerank_score": None, "kind": "reject", "reason": "doc_id is null"}
         rows.append(row)
     return rows
-
-
-def ranked_in_plain_python(rows: list[Row], method: str, alpha: float, k: int) -> tuple[list[Row], list[Row]]:
-    """The same ranking with dictionaries and loops."""
-    rejects = [row for row in rows if row["kind"] == "reject"]
-    queries: dict[str, dict[str, Row]] = {}
-    for row in sorted((row for row in rows if row["kind"] != "reject"), key=lambda row: (row["file"], row["row"])):
-        docs = queries.setdefault(row["query_id"], {})
-        if row["doc_id"] in docs:
-            rejects.append(row | {"reason": DUPLICATE})
-        else:
-            docs[row["doc_id"]] = row
-    ranked = []
-    for _, docs in sorted(queries.items()):
-        by_doc = [docs[doc] for doc in sorted(docs)]
-        scored = [row for row in by_doc if row["rerank_score"] is not None]
-        unscored = [row | {"score": None} for row in by_doc if row["rerank_score"] is None]
-        if scored:
-            first, rerank = ([row[name] for row in scored] for name in ("first_stage_score", "rerank_score"))
-            fused = FORMULAS[method](first, rerank, alpha, k)
-            scored = [row | {"score": score} for row, score in zip(scored, fused, strict=True)]
-        scored.sort(key=lambda row: (-row["score"], -row["first_stage_score"], row["doc_id"]))
-        unscored.sort(key=lambda row: (-row["first_stage_score"], row["doc_id"]))
-        ranked += [row | {"rank": place} for place, row in enumerate(scored + unscored, 1)]
-    rejects.sort(key=lambda row: (row["file"], row["row"]))
-    return ranked, [{name: row[name] for name in ("file", "row", "reason")} for row in rejects]
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.2, 0.5, 1.0])

@@ -3,79 +3,18 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 
 import pipeline.run
 from pipeline.commit import committed
-from pipeline.config import Config
-from pipeline.errors import TooManyFailed, UsageError
-from pipeline.run import rerank
+from pipeline.errors import RunError, TooManyFailed, UsageError
 from pipeline.storage import Folder
-from tests.conftest import ROOT
-from tests.fakes import KnownScorer
-
-ROWS = 700
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray(s3_server: str) -> Iterator[None]:
-    """A cluster of this file's own, started where the S3 credentials are: runs find it and leave it running."""
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-    )
-    yield
-    ray.shutdown()
-
-
-def pairs(rows: int = ROWS) -> pa.Table:
-    """Queries of uneven size, ties in the first stage, seven empty documents, one pair that is there twice."""
-    numbers = [(i * i) % 37 for i in range(rows)]
-    return pa.table(
-        {
-            "query_id": [f"q{n}" for n in numbers],
-            "query": [f"query number {n}" for n in numbers],
-            "doc_id": [f"d{i}" if i != 135 else "d98" for i in range(rows)],  # 135 = 98 + 37: of the same query
-            "doc": ["" if i % 101 == 5 else f"document {i} about things" for i in range(rows)],
-            "score": [float(i % 10) for i in range(rows)],
-        }
-    )
-
-
-def write(table: pa.Table, folder: Path, files: int) -> str:
-    folder.mkdir(parents=True)
-    size = -(-len(table) // files)
-    for i in range(files):
-        pq.write_table(table.slice(i * size, size), folder / f"{i:03d}.parquet", row_group_size=13)
-    return str(folder)
-
-
-def ranked(output: str) -> pa.Table:
-    manifest = committed(Folder(output))
-    assert manifest
-    return pa.concat_tables(pq.read_table(f"{output}/{part}") for part in manifest["parts"])
-
-
-@pytest.fixture
-def run(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., dict]:
-    """Runs the pairs in `path` to tmp_path/name; other keyword arguments are sections of the config."""
-
-    def run(path: str, name: str = "out", **sections: dict) -> dict:
-        sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
-        sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
-        return rerank(make_config(path, **sections), KnownScorer)
-
-    return run
+from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, write
 
 
 def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, run: Callable[..., dict]) -> None:
@@ -96,15 +35,15 @@ def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Callable[
     first = run(path, run={"unit_rows": 50})
     before = ranked(str(tmp_path / "out"))
     assert first["scored_now"] == ROWS - 7  # the pair that is there twice is scored twice, and ranked once
-    scores = sorted((tmp_path / "out" / "scores").rglob("0*.parquet"))
-    kept = {file: file.stat().st_mtime_ns for file in scores}
-    lost = [scores[0], scores[7]]
+    units = sorted((tmp_path / "out" / "scores").rglob("0*.parquet"))
+    kept = {file: file.stat().st_mtime_ns for file in units}
+    lost = [units[0], units[7]]
     for file in [*lost, tmp_path / "out" / "_SUCCESS"]:
         file.unlink()
     second = run(path, run={"unit_rows": 99})  # the plan that is there stands
     assert second["scored_now"] == 2 * 50 - 1  # row 5 has no document
     assert ranked(str(tmp_path / "out")).equals(before)
-    assert all(file.stat().st_mtime_ns == kept[file] for file in scores if file not in lost)
+    assert all(file.stat().st_mtime_ns == kept[file] for file in units if file not in lost)
 
 
 def test_another_fusion_scores_nothing_and_leaves_no_stale_part(tmp_path: Path, run: Callable[..., dict]) -> None:
@@ -214,7 +153,7 @@ def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Calla
     late = unit.read_bytes()
     run(path, run={"on_existing": "restart"})
     unit.write_bytes(late)  # of a driver that was thought dead
-    with pytest.raises(ray.exceptions.RayTaskError, match="was written for another plan"):
+    with pytest.raises(RunError, match="was written for another plan"):
         run(path, fusion={"alpha": 0.3})
 
 
@@ -254,14 +193,18 @@ def test_a_result_that_stands_is_held_to_the_share_of_failures_too(tmp_path: Pat
         run(path, run={"max_failed": 0})
 
 
-def test_the_same_from_and_to_s3(tmp_path: Path, s3_server: str, run: Callable[..., dict]) -> None:
+def test_the_same_from_and_to_s3(
+    tmp_path: Path, s3_server: str, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import s3fs
 
+    bucketed(monkeypatch)
     path = write(pairs(), tmp_path / "in", 3)
     run(path, output={"columns": ["query", "doc"]})
     s3 = s3fs.S3FileSystem()
     s3.put(path, "bucket/in", recursive=True)
     to_s3 = {"path": "s3://bucket/out", "columns": ["query", "doc"]}
     run("s3://bucket/in", run={"unit_rows": 99}, output=to_s3)
+    assert not s3.glob("bucket/out/scores/*/merged/*")
     s3.get("bucket/out", str(tmp_path / "from-s3"), recursive=True)
     assert ranked(str(tmp_path / "from-s3")).equals(ranked(str(tmp_path / "out")))

@@ -47,7 +47,7 @@ def ndcg(output: Path, collection: str) -> float:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("collection", REFERENCE)
+@pytest.mark.parametrize("collection", ["msmarco-dl19", pytest.param("cranfield", marks=pytest.mark.slow)])
 def test_the_figures_of_a_real_collection(collection: str, tmp_path: Path, make_config: Callable[..., Config]) -> None:
     """Cranfield has two empty documents: they have no score, and are about 0.2% of its rows."""
 
@@ -73,9 +73,8 @@ def test_the_spread_of_the_work_moves_scores_by_no_more_than_rounding(
     tmp_path: Path, make_config: Callable[..., Config]
 ) -> None:
     """One file, one actor, one unit; against seven files, two actors, units of 17 rows."""
-    table = pq.read_table(SHARED_DATA / "noveleval" / "run_bm25.parquet").select(
-        ["qid", "query", "docid", "doc", "score"]
-    )
+    table = pq.read_table(SHARED_DATA / "noveleval" / "run_bm25.parquet").slice(0, 700)
+    table = table.select(["qid", "query", "docid", "doc", "score"])
     for files, folder in [(1, "one"), (7, "seven")]:
         (tmp_path / folder).mkdir()
         size = -(-len(table) // files)

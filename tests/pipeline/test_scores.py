@@ -1,4 +1,4 @@
-"""A unit's score file holds each of its rows once, in the bucket of its query."""
+"""A unit's score file holds each of its rows once, and is read back whole; each query has one bucket."""
 
 import io
 import json
@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.contract import Unscored
-from pipeline.parquet import read_row_group
+from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
-from pipeline.scores import SCHEMA, bucket_count, bucket_of, put_scores, score_file
+from pipeline.scores import EXPLAINED, SCHEMA, bucket_count, bucket_of, put_scores, read_scores, score_file
 from pipeline.storage import Folder
 
 FIGURES = {"prompt_tokens": 12, "seconds": 0.5}
@@ -64,8 +64,8 @@ def test_no_ids_have_no_buckets() -> None:
     assert bucket_of(pa.chunked_array([], pa.string()), 5).tolist() == []
 
 
-def test_a_score_file_of_one_bucket_holds_the_rows_in_their_order() -> None:
-    data = score_file(unit(("q1", "ok"), ("q2", "ok")), [0.25, -1.5], plan="p", file=4, buckets=1)
+def test_a_score_file_holds_the_rows_in_their_order() -> None:
+    data = score_file(unit(("q1", "ok"), ("q2", "ok")), [0.25, -1.5], plan="p", file=4)
     common = {"file": 4, "kind": "ok", "reason": None, "truncated": False}
     assert rows_of(data) == [
         {"row": 10, "query_id": "q1", "doc_id": "d0", "first_stage_score": 0.0, "rerank_score": 0.25} | common,
@@ -76,12 +76,12 @@ def test_a_score_file_of_one_bucket_holds_the_rows_in_their_order() -> None:
 
 def test_a_score_is_kept_to_the_bit() -> None:
     score = 0.1 + 0.2
-    assert rows_of(score_file(unit(("q", "ok")), [score], plan="p", file=0, buckets=1))[0]["rerank_score"] == score
+    assert rows_of(score_file(unit(("q", "ok")), [score], plan="p", file=0))[0]["rerank_score"] == score
 
 
 def test_unscored_pairs_have_a_reason_and_no_score() -> None:
     rows = unit(("q", "ok"), ("q", "permanent"), ("q", "ok"), (None, "reject"), ("q", "ok"))
-    data = score_file(rows, [0.5, Unscored("the model's score is nan"), 0.75], plan="p", file=0, buckets=1)
+    data = score_file(rows, [0.5, Unscored("the model's score is nan"), 0.75], plan="p", file=0)
     assert [(row["rerank_score"], row["kind"], row["reason"]) for row in rows_of(data)] == [
         (0.5, "ok", None),
         (None, "permanent", "permanent from the start"),
@@ -94,31 +94,43 @@ def test_unscored_pairs_have_a_reason_and_no_score() -> None:
 @pytest.mark.parametrize("scores", [[], [0.1], [0.1, 0.2, 0.3]], ids=len)
 def test_another_number_of_scores_than_pairs_is_an_error(scores: list[float | Unscored]) -> None:
     with pytest.raises(ValueError, match="zip"):
-        score_file(unit(("q", "ok"), ("q", "permanent"), ("q", "ok")), scores, plan="p", file=0, buckets=1)
+        score_file(unit(("q", "ok"), ("q", "permanent"), ("q", "ok")), scores, plan="p", file=0)
 
 
-def test_each_bucket_is_one_row_group_and_comes_back_as_its_rows(tmp_path: Path) -> None:
-    queries = [f"q{i % 11}" for i in range(200)] + [None]
-    rows = unit(*((query, "ok" if query else "reject") for query in queries))
-    data = score_file(rows, [i / 8 for i in range(200)], plan="p", file=1, buckets=5)
-    path = tmp_path / "unit.parquet"
-    path.write_bytes(data)
-    assert pq.ParquetFile(path).metadata.num_row_groups == 5
-    for bucket in range(5):
-        part = read_row_group(str(path), len(data), bucket)
-        here = [i for i, query in enumerate(queries) if zlib.crc32((query or "").encode()) % 5 == bucket]
-        assert part.schema == SCHEMA
-        assert part["row"].to_pylist() == [10 + i for i in here]
-        assert part["query_id"].to_pylist() == [queries[i] for i in here]
-        assert part["rerank_score"].to_pylist() == [i / 8 if i < 200 else None for i in here]
+def test_score_files_come_back_whole_in_the_order_asked_for(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    folder.put_new("a", score_file(unit(("q1", "ok"), (None, "reject")), [0.25], plan="p", file=1))
+    folder.put_new("b", score_file(unit(("q2", "permanent")), [], plan="p", file=2))
+    rows = read_scores(folder, {"b": folder.files()["b"], "a": folder.files()["a"]}, "p", explain=False)
+    assert rows.schema == SCHEMA
+    assert [tuple(row.values()) for row in rows.to_pylist()] == [
+        (2, 10, "q2", "d0", 0.0, None, "permanent", "permanent from the start", False),
+        (1, 10, "q1", "d0", 0.0, 0.25, "ok", None, False),
+        (1, 11, None, "d1", 0.5, None, "reject", "reject from the start", False),
+    ]
 
 
-def test_a_bucket_without_rows_is_an_empty_row_group(tmp_path: Path) -> None:
-    data = score_file(unit(("q", "ok")), [0.5], plan="p", file=0, buckets=3)
-    (tmp_path / "unit.parquet").write_bytes(data)
-    groups = [read_row_group(str(tmp_path / "unit.parquet"), len(data), bucket) for bucket in range(3)]
-    assert [len(group) for group in groups] == [int(bucket == zlib.crc32(b"q") % 3) for bucket in range(3)]
-    assert all(group.schema == SCHEMA for group in groups)
+def test_no_score_files_have_no_rows(tmp_path: Path) -> None:
+    assert read_scores(Folder(str(tmp_path)), {}, "p", explain=True).schema == EXPLAINED
+
+
+def test_a_score_file_of_row_groups_is_read_as_well(tmp_path: Path) -> None:
+    """As rayrank 0.1 wrote them: one row group for each bucket of query ids, some of them empty."""
+    table = pq.read_table(io.BytesIO(score_file(unit(("q1", "ok"), ("q2", "ok"), ("q3", "ok")), [1, 2, 3], "p", 0)))
+    path = tmp_path / "unit"
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for start, count in ((1, 1), (0, 0), (2, 1), (0, 1)):
+            writer.write_table(table.slice(start, count))
+    rows = read_scores(Folder(str(tmp_path)), {"unit": path.stat().st_size}, "p", explain=False)
+    assert rows["query_id"].to_pylist() == ["q2", "q3", "q1"]
+
+
+def test_a_score_file_of_another_plan_is_refused_by_its_name(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    for name, plan in (("a", "p"), ("b", "q")):
+        folder.put_new(name, score_file(unit(("q", "ok")), [0.5], plan, file=0))
+    with pytest.raises(RunError, match=f"{tmp_path}/b: was written for another plan"):
+        read_scores(folder, dict(reversed(folder.files().items())), "p", explain=False)
 
 
 def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
@@ -126,9 +138,7 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
     assert rows.rows is not None
     reasons = Counter(filter(None, rows.rows["reason"].to_pylist())) + Counter(["unreadable"])
     folder = Folder(str(tmp_path))
-    line = put_scores(
-        folder, "p", {"000002-0001": 6}, 2, False, rows, [0.5, Unscored("unreadable")], [None] * 2, FIGURES
-    )
+    line = put_scores(folder, "p", {"000002-0001": 6}, False, rows, [0.5, Unscored("unreadable")], [None] * 2, FIGURES)
     counts = {"unit": "000002-0001", "rows": 4, "failed": 2, "rejected": 1}
     assert line.drop_columns("reasons").to_pylist() == [counts | FIGURES]
     assert json.loads(line["reasons"][0].as_py()) == reasons
@@ -139,13 +149,13 @@ def test_a_unit_is_put_with_one_line_about_it(tmp_path: Path) -> None:
 
 def test_the_first_score_file_of_a_unit_stays(tmp_path: Path) -> None:
     folder, files = Folder(str(tmp_path)), {"000002-0001": 0}
-    put_scores(folder, "p", files, 1, False, unit(("q", "ok")), [0.5], [None], FIGURES)
-    put_scores(folder, "p", files, 1, False, unit(("q", "ok")), [0.75], [None], FIGURES)
+    put_scores(folder, "p", files, False, unit(("q", "ok")), [0.5], [None], FIGURES)
+    put_scores(folder, "p", files, False, unit(("q", "ok")), [0.75], [None], FIGURES)
     assert rows_of(folder.read("000002-0001.parquet"))[0]["rerank_score"] == 0.5
 
 
 def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:
-    line = put_scores(Folder(str(tmp_path)), "p", {}, 1, False, PromptedUnit("000002-0001", None, []), [], [], FIGURES)
+    line = put_scores(Folder(str(tmp_path)), "p", {}, False, PromptedUnit("000002-0001", None, []), [], [], FIGURES)
     counts = {"unit": "000002-0001", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
     assert line.to_pylist() == [counts | FIGURES]
     assert list(tmp_path.iterdir()) == []
@@ -154,9 +164,9 @@ def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:
 def test_what_the_model_wrote_is_kept_where_it_is_asked_for() -> None:
     rows = unit(("q", "ok"), ("q", "permanent"), ("q", "ok"), ("q", "ok"))
     scores: list[float | Unscored] = [0.5, Unscored("no answer"), 0.25]
-    data = score_file(rows, scores, plan="p", file=0, buckets=1, texts=["because", "um", None])
+    data = score_file(rows, scores, plan="p", file=0, texts=["because", "um", None])
     assert [row["explanation"] for row in rows_of(data)] == ["because", None, "um", None]
-    assert "explanation" not in rows_of(score_file(rows, scores, plan="p", file=0, buckets=1))[0]
+    assert "explanation" not in rows_of(score_file(rows, scores, plan="p", file=0))[0]
 
 
 def test_explained_results_have_smaller_parts() -> None:

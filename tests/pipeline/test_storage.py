@@ -59,6 +59,22 @@ def test_a_file_that_is_not_there_is_an_error(folder: Folder) -> None:
         folder.read("_SUCCESS")
 
 
+def test_ranges_come_in_the_order_asked_for(folder: Folder) -> None:
+    folder.put("a", b"0123456789")
+    folder.put("below/b", b"abc")
+    ranges = [("below/b", 1, 3), ("a", 0, 10), ("a", 9, 10), ("a", 2, 4)]
+    assert folder.read_ranges(ranges) == [b"bc", b"0123456789", b"9", b"23"]
+    assert folder.read_ranges([]) == []
+
+
+def test_a_range_of_bytes_that_are_not_there_is_an_error_that_names_the_file(folder: Folder) -> None:
+    folder.put("a", b"0123456789")
+    with pytest.raises(FileNotFoundError, match=f"{folder.url}/b"):
+        folder.read_ranges([("a", 0, 1), ("b", 0, 1)])
+    with pytest.raises(OSError, match=f"{folder.url}/a: asked for bytes 5 to 11, got 5"):
+        folder.read_ranges([("a", 5, 11)])
+
+
 def test_deleted_files_are_gone_and_one_that_was_not_there_is_fine(folder: Folder) -> None:
     for name in ("a", "b", "below/c"):
         folder.put(name, b"1")

@@ -1,0 +1,136 @@
+"""Score files -> merged files, whose rows lie by bucket, so that fusing a bucket reads its own rows and nothing else.
+
+Units hold whatever queries the input has there, so each bucket has a few rows in every score file. A group of
+consecutive units is read once, and its rows are put bucket by bucket, as one file: an Arrow IPC stream with one record
+batch a bucket, and behind it an index, the byte at which each batch begins and that at which the last one ends.
+
+A merged file is named by all that it was made from, so one that is there is the right one, and a merge that was
+stopped goes on. Once the result is committed they go.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import RunError
+from pipeline.scores import EXPLAINED, SCHEMA, bucket_of, read_scores
+from pipeline.storage import Folder
+from pipeline.tasks import run_tasks
+
+MERGED = "merged/"  # below the folder of the scores
+FORMAT = 1  # of a merged file: raised when the same score files come to another one
+GROUP_ROWS = 1_000_000  # about 60 bytes each, held three times
+GROUP_BYTES = 32 * 2**20  # of score files: fewer rows where they hold what the model wrote, three or four times as long
+COMPRESSION = "lz4"
+INDEX = np.dtype("<i8")
+
+
+@dataclass(frozen=True)
+class Group:
+    """name: of the merged file. units: name -> size of the score files."""
+
+    name: str
+    units: dict[str, int]
+
+
+def cut_groups(units: dict[str, int], rows: list[int], plan: str, buckets: int) -> list[Group]:
+    """Groups of consecutive units, each of as many as GROUP_ROWS and GROUP_BYTES allow, and of one at least.
+
+    units: name -> size of the score files, in the order of the plan. rows: of each.
+    """
+    groups: list[dict[str, int]] = []
+    held_rows = held_bytes = 0
+    for (name, size), count in zip(units.items(), rows, strict=True):
+        held_rows, held_bytes = held_rows + count, held_bytes + size
+        if not groups or held_rows > GROUP_ROWS or held_bytes > GROUP_BYTES:
+            groups.append({})
+            held_rows, held_bytes = count, size
+        groups[-1][name] = size
+    return [Group(_name(group, plan, buckets), group) for group in groups]
+
+
+def _name(units: dict[str, int], plan: str, buckets: int) -> str:
+    made_from = json.dumps([FORMAT, plan, buckets, list(units.items())])
+    return f"{MERGED}{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.arrow"
+
+
+@dataclass(frozen=True)
+class MergeGroup:
+    """The task of merging one group, unless its merged file is there already."""
+
+    scores: Folder
+    plan: str
+    buckets: int
+    explain: bool
+
+    def __call__(self, group: Group) -> np.ndarray:
+        """The merged file's index."""
+        if not self.scores.files(group.name):
+            rows = read_scores(self.scores, group.units, self.plan, self.explain)
+            self.scores.put_new(group.name, merged(rows, self.buckets))
+        size = self.scores.files(group.name)[group.name]  # of the file that stayed, whoever put it
+        (index,) = self.scores.read_ranges([(group.name, size - INDEX.itemsize * (self.buckets + 1), size)])
+        return np.frombuffer(index, INDEX)
+
+
+def merged(rows: pa.Table, buckets: int) -> bytes:
+    """A merged file of these score rows. Inside a bucket they keep their order."""
+    bucket = bucket_of(rows["query_id"], buckets).astype(np.min_scalar_type(buckets))  # numpy sorts 16 bits by radix
+    rows = rows.combine_chunks().take(np.argsort(bucket, kind="stable"))
+    batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in rows.columns], schema=rows.schema)
+    index = [rows.schema.serialize().size]  # a stream begins with its schema
+    start = 0
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=COMPRESSION)) as writer:
+        for count in np.bincount(bucket, minlength=buckets).tolist():
+            writer.write_batch(batch.slice(start, count))
+            index.append(sink.tell())
+            start += count
+    sink.write(np.array(index, INDEX).tobytes())
+    return sink.getvalue().to_pybytes()
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Merged files of one schema. index: name -> where its batches begin, as the group's task gives it."""
+
+    scores: Folder
+    index: dict[str, np.ndarray]
+    schema: pa.Schema
+
+    def read(self, bucket: int) -> pa.Table:
+        """The rows of a bucket. Raises RunError where a file has gone."""
+        ranges = [(name, int(at[bucket]), int(at[bucket + 1])) for name, at in self.index.items()]
+        try:
+            pieces = self.scores.read_ranges(ranges)
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{error}: has gone; does another run write to this output? The same command goes on from here"
+            ) from None
+        batches = [pa.ipc.read_record_batch(pa.ipc.read_message(piece), self.schema) for piece in pieces]
+        return pa.Table.from_batches(batches, self.schema)
+
+
+def score_rows(
+    scores: Folder, plan: str, units: dict[str, int], rows: list[int], buckets: int, explain: bool
+) -> Callable[[int], pa.Table]:
+    """What reads a bucket's score rows: from the score files where there is one bucket, else from merged files, which
+    are made here, on the cluster.
+
+    units: name -> size of the score files, in the order of the plan. rows: of each.
+    """
+    if buckets == 1:
+        return lambda _: read_scores(scores, units, plan, explain)
+    groups = cut_groups(units, rows, plan, buckets)
+    indices = run_tasks(MergeGroup(scores, plan, buckets, explain), groups)
+    index = {group.name: index for group, index in zip(groups, indices, strict=True)}
+    return Merged(scores, index, EXPLAINED if explain else SCHEMA).read
+
+
+def sweep_merged(scores: Folder) -> None:
+    """Deletes every merged file, once the result stands."""
+    scores.delete(list(scores.files(MERGED)))
