@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -92,10 +93,9 @@ class Engine:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from transformers import PretrainedConfig
-        from vllm import EngineArgs
         from vllm.exceptions import VLLMValidationError
-        from vllm.v1.engine.llm_engine import LLMEngine
 
+        self._whole = threading.Event()
         self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
         self._request, self._label_ids = request, label_ids
         declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
@@ -118,15 +118,16 @@ class Engine:
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
             if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
                 defaults["block_size"] = 32
-        self._engine = LLMEngine.from_engine_args(
-            EngineArgs(
-                model=settings.model,
-                revision=settings.revision,
-                tokenizer_revision=settings.revision,
-                trust_remote_code=settings.trust_remote_code,
-                **(defaults | arguments),
-            )
-        )
+        arguments = {
+            "model": settings.model,
+            "revision": settings.revision,
+            "tokenizer_revision": settings.revision,
+            "trust_remote_code": settings.trust_remote_code,
+            **(defaults | arguments),
+        }
+        built: Future[Any] = Future()
+        threading.Thread(target=self._run, args=(arguments, built), daemon=True, name="engine").start()
+        self._engine = built.result()
         config = self._engine.vllm_config
         self._context = config.model_config.max_model_len
         self._by_priority = config.scheduler_config.policy == "priority"
@@ -143,13 +144,31 @@ class Engine:
         self._broken: BaseException | None = None
         self._idle = False
         self._last_step = time.monotonic()
-        threading.Thread(target=self._loop, daemon=True, name="engine").start()
+        self._whole.set()
         threading.Thread(target=self._watch, args=(stall_seconds,), daemon=True, name="watchdog").start()
 
     def ask(self, asks: list[Ask], deliver: Deliver) -> None:
         """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the
         engine's thread; Unscored where vLLM refuses a sequence; or the one error that broke the engine."""
         self._asked.put((asks, deliver))
+
+    def _run(self, arguments: dict[str, Any], built: Future[Any]) -> None:
+        """One thread builds the engine and steps it.
+
+        Each thread that computes has an OpenMP team of its own, and where these are more threads than cores, libgomp
+        puts them to sleep after every operation: a fifth of a CPU engine's speed.
+        """
+        from vllm import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        try:
+            engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        except BaseException as error:
+            built.set_exception(error)
+            return
+        built.set_result(engine)
+        self._whole.wait()
+        self._loop()
 
     def _loop(self) -> None:
         try:

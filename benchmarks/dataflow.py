@@ -84,13 +84,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--actors", type=int, default=1, help="they take no CPU of Ray's")
-    add_options(parser, rounds=3)
+    add_options(parser, KINDS, rounds=3)
     options = parser.parse_args()
     if options.one:
         run_one(KINDS, options)
     with tempfile.TemporaryDirectory() as name:
         build(options, Path(name))
-        report(options, in_turns(KINDS, options, Path(name)))
+        report(options, in_turns(options, Path(name)))
 
 
 if __name__ == "__main__":

@@ -134,16 +134,14 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=32768)
-    add_options(parser, rounds=3)
+    add_options(parser, KINDS, rounds=3)
     options = parser.parse_args()
     if options.one:
         run_one(KINDS, options)
     with tempfile.TemporaryDirectory() as name:
         words = build(Path(name) / "model", options.hidden, options.layers, options.vocabulary)
         (Path(name) / "words.json").write_text(json.dumps(words))
-        median = report(options, in_turns(KINDS, options, Path(name)))
-    print(f"job against the reference's settings: {median['reference'] / median['job']:.2f} times as fast")
-    print(f"job against its own parameters, all at once: {median['own'] / median['job']:.2f}")
+        report(options, in_turns(options, Path(name)))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ from actors.engine import ENVIRONMENT
 Kinds = dict[str, Callable[[argparse.Namespace], float]]
 
 
-def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
+def add_options(parser: argparse.ArgumentParser, kinds: Kinds, rounds: int) -> None:
     """The options that every benchmark has."""
     parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=list(kinds), help="those to run")
     parser.add_argument("--json", type=Path, help="where the figures go as well")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -26,15 +27,15 @@ def add_options(parser: argparse.ArgumentParser, rounds: int) -> None:
 
 def run_one(kinds: Kinds, options: argparse.Namespace) -> None:
     """What a process of one kind does: runs it, and prints its seconds as its last line."""
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(ENVIRONMENT | {"OMP_NUM_THREADS": str(os.cpu_count())})
     print(json.dumps(kinds[options.one](options)))
     sys.stdout.flush()
     os._exit(0)  # no waiting for engines that nobody needs any more
 
 
-def in_turns(kinds: Kinds, options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+def in_turns(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Kind -> the seconds it took in each round. Prints them as they come."""
-    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    seconds: dict[str, list[float]] = {kind: [] for kind in options.kinds}
     for _ in range(options.rounds):
         for kind, taken in seconds.items():
             command = [sys.executable, *sys.argv, "--one", kind, "--folder", str(folder)]
@@ -52,6 +53,9 @@ def report(options: argparse.Namespace, seconds: dict[str, list[float]], **more:
     print(f"\n{'':12} {'median s':>9} {'min':>8} {'max':>8} {'rows/s':>9}")
     for kind, taken in seconds.items():
         print(f"{kind:12} {medians[kind]:9.2f} {min(taken):8.2f} {max(taken):8.2f} {options.rows / medians[kind]:9.1f}")
+    for kind in options.kinds:
+        if kind != "job" and "job" in medians:
+            print(f"job against {kind}: {medians[kind] / medians['job']:.2f} times as fast")
     if options.json:
         asked = {name: value for name, value in vars(options).items() if name not in ("json", "one", "folder")}
         options.json.parent.mkdir(parents=True, exist_ok=True)

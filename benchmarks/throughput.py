@@ -236,19 +236,14 @@ def main() -> None:
     parser.add_argument("--unit-rows", type=int, default=500)
     parser.add_argument("--batch", type=int, default=500, help="rows of a batch of Ray Data's")
     parser.add_argument("--gpu", action="store_true", help="one GPU, bfloat16, dummy weights")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    add_options(parser, rounds=5)
+    add_options(parser, KINDS, rounds=5)
     options = parser.parse_args()
     options.rows = options.rows or SIZES[options.size][1]
     if options.one:
         run_one(KINDS, options)
     with tempfile.TemporaryDirectory() as name:
         build(options, Path(name))
-        chosen = {kind: KINDS[kind] for kind in options.kinds}
-        median = report(options, in_turns(chosen, options, Path(name)))
-    for kind in options.kinds:
-        if "job" in median and kind != "job":
-            print(f"job against {kind}: {median[kind] / median['job']:.2f} times as fast")
+        report(options, in_turns(options, Path(name)))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,8 @@ from pipeline.storage import Folder
 from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, write
 
 
-def merged_files(output: Path) -> dict[str, int]:
-    """Name -> time of the last change of the merged files that are there."""
-    return {file.name: file.stat().st_mtime_ns for file in output.rglob("merged/*")}
+def merged_files(output: Path) -> list[Path]:
+    return list(output.rglob("merged/*"))
 
 
 def test_many_buckets_have_the_rows_of_one(
@@ -52,16 +51,13 @@ def test_a_merge_that_was_stopped_is_not_done_again(
         patch.setattr(pipeline.run, "FuseBucket", crash)
         with pytest.raises(RuntimeError, match="the power went"):
             run(path)
-    before = merged_files(output)
-    assert len(before) == 7
-    (output / "scores").joinpath(next(output.rglob("merged")).parent.name, "merged", min(before)).unlink()
-    seen = []
+    assert len(merged_files(output)) == 7
+    for unit in output.rglob("0*.parquet"):
+        unit.write_bytes(bytes(unit.stat().st_size))  # whoever reads it again fails
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "sweep_merged", lambda folder: seen.append(merged_files(output)))
+        patch.setattr(pipeline.run, "sweep_merged", lambda folder: None)
         assert run(path)["scored_now"] == 0
-    assert len(seen) == 1
-    assert {name for name in before if seen[0][name] == before[name]} == {*before} - {min(before)}
-    assert merged_files(output)  # the run died before it swept
+    assert len(merged_files(output)) == 7  # the run died before it swept
     assert run(path)["ranked"] == ROWS - 1
     assert not merged_files(output)
 
@@ -96,5 +92,6 @@ def test_many_buckets_refuse_scores_of_another_plan(
     late = unit.read_bytes()
     run(path, run={"on_existing": "restart"})
     unit.write_bytes(late)
-    with pytest.raises(RunError, match=r"000003-0000.parquet: was written for another plan"):
+    with pytest.raises(RunError, match=r"000003-0000.parquet: was written for another plan") as raised:
         run(path, fusion={"alpha": 0.3})
+    assert raised.type is RunError  # and not Ray's, whose message is a traceback
