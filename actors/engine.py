@@ -95,7 +95,6 @@ class Engine:
         from transformers import PretrainedConfig
         from vllm.exceptions import VLLMValidationError
 
-        self._whole = threading.Event()
         self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
         self._request, self._label_ids = request, label_ids
         declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
@@ -125,14 +124,6 @@ class Engine:
             "trust_remote_code": settings.trust_remote_code,
             **(defaults | arguments),
         }
-        built: Future[Any] = Future()
-        threading.Thread(target=self._run, args=(arguments, built), daemon=True, name="engine").start()
-        self._engine = built.result()
-        config = self._engine.vllm_config
-        self._context = config.model_config.max_model_len
-        self._by_priority = config.scheduler_config.policy == "priority"
-        # In vLLM at once: the sequences that run, and of short ones the next ones too.
-        self._at_once = int(config.scheduler_config.max_num_seqs * (2 if request.max_tokens == 1 else 1 - READINGS))
         self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
         self._names = map(str, itertools.count())
         self._asked: queue.SimpleQueue[tuple[list[Ask], Deliver]] = queue.SimpleQueue()
@@ -144,7 +135,9 @@ class Engine:
         self._broken: BaseException | None = None
         self._idle = False
         self._last_step = time.monotonic()
-        self._whole.set()
+        built: Future[None] = Future()
+        threading.Thread(target=self._run, args=(arguments, built), daemon=True, name="engine").start()
+        built.result()
         threading.Thread(target=self._watch, args=(stall_seconds,), daemon=True, name="watchdog").start()
 
     def ask(self, asks: list[Ask], deliver: Deliver) -> None:
@@ -152,7 +145,7 @@ class Engine:
         engine's thread; Unscored where vLLM refuses a sequence; or the one error that broke the engine."""
         self._asked.put((asks, deliver))
 
-    def _run(self, arguments: dict[str, Any], built: Future[Any]) -> None:
+    def _run(self, arguments: dict[str, Any], built: Future[None]) -> None:
         """One thread builds the engine and steps it.
 
         Each thread that computes has an OpenMP team of its own, and where these are more threads than cores, libgomp
@@ -162,12 +155,18 @@ class Engine:
         from vllm.v1.engine.llm_engine import LLMEngine
 
         try:
-            engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
         except BaseException as error:
             built.set_exception(error)
             return
-        built.set_result(engine)
-        self._whole.wait()
+        config = self._engine.vllm_config
+        self._context = config.model_config.max_model_len
+        self._by_priority = config.scheduler_config.policy == "priority"
+        # In vLLM at once: the sequences that run, and of short ones the next ones too.
+        beside = 2 if self._request.max_tokens == 1 else 1 - READINGS
+        self._at_once = int(config.scheduler_config.max_num_seqs * beside)
+        self._last_step = time.monotonic()  # building it was no stall
+        built.set_result(None)
         self._loop()
 
     def _loop(self) -> None:

@@ -9,9 +9,7 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one, steady
+from benchmarks.timed import timed, times
 from tests import tiny
 from tests.fakes import FreeScorer
 
@@ -44,15 +43,6 @@ def job(options: argparse.Namespace) -> float:
     from pipeline.run import rerank
 
     run = Path(tempfile.mkdtemp(dir=options.folder))
-    ends = run / "ends"
-
-    class Timed(FreeScorer):
-        async def __call__(self, batch: Any) -> Any:
-            line = await super().__call__(batch)
-            with open(ends, "a") as file:
-                file.write(f"{time.time()} {line['rows'][0].as_py()}\n")
-            return line
-
     figures = rerank(
         parse(
             {
@@ -69,12 +59,11 @@ def job(options: argparse.Namespace) -> float:
                 "output": {"path": str(run / "out")},
             }
         ),
-        Timed,
+        timed(FreeScorer, run / "times"),
     )
     assert figures["ranked"] == options.rows, figures
     print(json.dumps(figures["seconds"]))
-    stamps = [line.split() for line in ends.read_text().splitlines()]
-    return steady([(float(end), int(rows)) for end, rows in stamps])
+    return steady([(unit.put, unit.rows) for unit in times(run / "times")])
 
 
 KINDS: Kinds = {"job": job}

@@ -30,6 +30,7 @@ from actors.scorer import Scorer
 from actors.tokens import Encoder
 from benchmarks.lengths import build
 from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one
+from benchmarks.timed import timed, times
 
 ENGINE: dict[str, Any] = {
     "dtype": "float32",
@@ -38,20 +39,6 @@ ENGINE: dict[str, Any] = {
     "kv_cache_memory_bytes": 2**30,
 }
 NEW_TOKENS = 240
-
-
-def timed(path: Path) -> type:
-    """A scorer that writes down when a unit came and when its scores were put."""
-
-    class Timed(Scorer):
-        async def __call__(self, batch: Any) -> Any:
-            began = time.time()
-            line = await super().__call__(batch)
-            with open(path, "a") as file:
-                file.write(f"{began} {time.time()}\n")
-            return line
-
-    return Timed
 
 
 def job(options: argparse.Namespace) -> float:
@@ -70,10 +57,10 @@ def job(options: argparse.Namespace) -> float:
         "output": {"path": str(run / "out")},
         "run": {"unit_rows": options.unit_rows},
     }
-    figures = rerank(parse(config), timed(run / "times"))
+    figures = rerank(parse(config), timed(Scorer, run / "times"))
     assert figures["unscored"] == 0, figures
-    times = [tuple(map(float, line.split())) for line in (run / "times").read_text().splitlines()]
-    return max(end for _, end in times) - min(began for began, _ in times)
+    units = times(run / "times")
+    return max(unit.put for unit in units) - min(unit.came for unit in units)
 
 
 def texts(options: argparse.Namespace) -> list[tuple[str, str]]:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from actors.engine import ENVIRONMENT
 
@@ -47,7 +46,7 @@ def in_turns(options: argparse.Namespace, folder: Path) -> dict[str, list[float]
     return seconds
 
 
-def report(options: argparse.Namespace, seconds: dict[str, list[float]], **more: Any) -> dict[str, float]:
+def report(options: argparse.Namespace, seconds: dict[str, list[float]]) -> dict[str, float]:
     """Prints medians and spreads, writes them where --json says, and returns the medians."""
     medians = {kind: statistics.median(taken) for kind, taken in seconds.items()}
     print(f"\n{'':12} {'median s':>9} {'min':>8} {'max':>8} {'rows/s':>9}")
@@ -59,7 +58,7 @@ def report(options: argparse.Namespace, seconds: dict[str, list[float]], **more:
     if options.json:
         asked = {name: value for name, value in vars(options).items() if name not in ("json", "one", "folder")}
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"options": asked, "seconds": seconds, **more}, indent=1))
+        options.json.write_text(json.dumps({"options": asked, "seconds": seconds}, indent=1))
     return medians
 
 

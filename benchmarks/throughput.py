@@ -12,6 +12,7 @@ run on one machine.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from actors.rerankers.label import Label
 from actors.scorer import Scorer
 from actors.tokens import Encoder
 from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one, steady
+from benchmarks.timed import timed, times
 from tests import tiny
 
 # hidden size, layers, heads of 64 for keys and values, width of the feed-forward, vocabulary; rows; words of a document
@@ -45,7 +47,7 @@ SIZES = {
 ENGINE: dict[str, Any] = {"max_model_len": 1024, "max_num_seqs": 256, "max_num_batched_tokens": 2048}
 ON_CPU = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**30}
 ON_GPU = {"dtype": "bfloat16", "load_format": "dummy", "max_num_seqs": 1024, "max_num_batched_tokens": 16_384}
-RERANKER = {
+RERANKER: dict[str, Any] = {
     "type": "label",
     "prompt": "{query}\n{doc}\nIs it about that?",
     "labels": {" yes": 1.0, " no": 0.0},
@@ -90,7 +92,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def texts(options: argparse.Namespace) -> list[str]:
     pairs = pq.read_table(options.folder / "pairs.parquet").to_pylist()
-    return [RERANKER["prompt"].format(query=pair["query"], doc=pair["doc"]) for pair in pairs]  # type: ignore[attr-defined]
+    return [RERANKER["prompt"].format(query=pair["query"], doc=pair["doc"]) for pair in pairs]
 
 
 def job(options: argparse.Namespace, **more: str) -> float:
@@ -98,15 +100,6 @@ def job(options: argparse.Namespace, **more: str) -> float:
     from pipeline.run import rerank
 
     run = Path(tempfile.mkdtemp(dir=options.folder))
-    ends = run / "ends"
-
-    class Timed(Scorer):
-        async def __call__(self, batch: Any) -> Any:
-            line = await super().__call__(batch)
-            with open(ends, "a") as file:
-                file.write(f"{time.time()} {line['rows'][0].as_py()}\n")
-            return line
-
     figures = rerank(
         parse(
             {
@@ -117,11 +110,10 @@ def job(options: argparse.Namespace, **more: str) -> float:
                 "run": {"unit_rows": options.unit_rows},
             }
         ),
-        Timed,
+        timed(Scorer, run / "times"),
     )
     assert figures["unscored"] == 0, figures
-    stamps = [line.split() for line in ends.read_text().splitlines()]
-    return steady([(float(end), int(rows)) for end, rows in stamps])
+    return steady([(unit.put, unit.rows) for unit in times(run / "times")])
 
 
 def raw(options: argparse.Namespace) -> float:
@@ -143,7 +135,6 @@ def raw(options: argparse.Namespace) -> float:
 
 
 def batches(options: argparse.Namespace) -> float:
-
     model, arguments, ids = settings(options)["model"], engine(options), _label_ids(options)
 
     class Generate:
@@ -199,8 +190,6 @@ def _rows(options: argparse.Namespace) -> Any:
 
 def _ray(options: argparse.Namespace) -> None:
     """A local Ray whose actors compute with all cores, as the job's do."""
-    import os
-
     import ray
 
     threads = {} if options.gpu else {"OMP_NUM_THREADS": str(os.cpu_count())}

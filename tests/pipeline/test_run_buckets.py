@@ -47,10 +47,7 @@ def test_a_merge_that_was_stopped_is_not_done_again(
 ) -> None:
     path, output = write(pairs(), tmp_path / "in", 7), tmp_path / "out"
     bucketed(monkeypatch)
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "FuseBucket", crash)
-        with pytest.raises(RuntimeError, match="the power went"):
-            run(path)
+    stopped_after_merging(run, path, monkeypatch)
     assert len(merged_files(output)) == 7
     for unit in output.rglob("0*.parquet"):
         unit.write_bytes(bytes(unit.stat().st_size))  # whoever reads it again fails
@@ -60,6 +57,13 @@ def test_a_merge_that_was_stopped_is_not_done_again(
     assert len(merged_files(output)) == 7  # the run died before it swept
     assert run(path)["ranked"] == ROWS - 1
     assert not merged_files(output)
+
+
+def stopped_after_merging(run: Callable[..., dict], path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.run, "FuseBucket", crash)
+        with pytest.raises(RuntimeError, match="the power went"):
+            run(path)
 
 
 def crash(**unused: Any) -> None:
@@ -72,10 +76,7 @@ def test_merged_files_of_units_that_are_scored_anew_are_not_used(
     """A unit that is scored again may differ in the last digits and have the same size."""
     path, output = write(pairs(), tmp_path / "in", 7), tmp_path / "out"
     bucketed(monkeypatch)
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "FuseBucket", crash)
-        with pytest.raises(RuntimeError):
-            run(path)
+    stopped_after_merging(run, path, monkeypatch)
     for file in output.rglob("merged/*"):
         file.write_bytes(b"of other scores")
     next(output.rglob("000003-0000.parquet")).unlink()
