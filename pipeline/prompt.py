@@ -7,6 +7,7 @@ or makes again, a unit stays whole.
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -106,12 +107,11 @@ def unpacked(row: pa.Table) -> PromptedUnit:
         return PromptedUnit(name, None, [])
     rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
     prompts = rows["prompts"].combine_chunks()
-    outer, inner = prompts.offsets.to_numpy(), prompts.values
-    bounds, tokens = inner.offsets.to_numpy(), inner.values.to_numpy()
-    ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False))
+    # Lists where single numbers are looked up: those of an array are objects made for the occasion, and slow.
+    outer, bounds = prompts.offsets.to_numpy().tolist(), prompts.values.offsets.to_numpy().tolist()
+    tokens = prompts.values.values.to_numpy()
+    sequences = [tokens[start:stop] for start, stop in pairwise(bounds)]
+    ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False)).tolist()
     truncated, splits = rows["truncated"].to_pylist(), rows["split"].to_pylist()
-    made = [
-        Prompt([tokens[bounds[j] : bounds[j + 1]] for j in range(outer[i], outer[i + 1])], truncated[i], splits[i])
-        for i in ready.tolist()
-    ]
+    made = [Prompt(sequences[outer[i] : outer[i + 1]], truncated[i], splits[i]) for i in ready]
     return PromptedUnit(name, rows.select(TRAVELS), made)
