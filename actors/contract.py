@@ -14,6 +14,10 @@ Task = Literal["generate", "likelihood", "embed", "classify"]
 Side = Literal["query", "doc"]
 
 
+class EngineDied(Exception):
+    """The engine broke and scores nothing any more. The message says how."""
+
+
 class Settings(BaseModel):
     """The `reranker` section that every family shares; a family adds its own keys to it.
 

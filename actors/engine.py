@@ -8,9 +8,7 @@ import itertools
 import math
 import os
 import queue
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,9 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actors.contract import Reply, Request, Settings, Unscored
+from actors.contract import EngineDied, Reply, Request, Settings, Unscored
 from actors.engine_models import register
 from actors.installed import installed
+from actors.watchdog import Watchdog
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -31,6 +30,7 @@ ENVIRONMENT = {
 }
 
 
+BUILD_SECONDS = 3600  # at least, for weights may have to be fetched
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
 FIRST, FOLLOW_UP = 1, 0  # priorities: the lower comes first, and finds its prompt still in the prefix cache
 # One-token follow-ups are given to vLLM some at a time, since a step with one of them costs the probabilities of all:
@@ -78,8 +78,7 @@ class Engine:
     """A vLLM engine for one kind of request.
 
     label_ids: the tokens of request.labels in this model's vocabulary.
-    stall_seconds: with work in hand and no step done for so long, the process ends, since a stuck engine cannot
-    be helped from inside and Ray replaces the actor.
+    stall_seconds: with work in hand and no sequence taken or finished for so long, the process ends (see Watchdog).
     """
 
     def __init__(
@@ -132,17 +131,18 @@ class Engine:
         self._steps_left = GATHERING_STEPS
         self._reading = 0  # of those in vLLM
         self._waiting: dict[str, tuple[Ask, Deliver]] = {}
-        self._broken: BaseException | None = None
-        self._idle = False
-        self._last_step = time.monotonic()
+        self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
+        self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         built: Future[None] = Future()
         threading.Thread(target=self._run, args=(arguments, built), daemon=True, name="engine").start()
-        built.result()
-        threading.Thread(target=self._watch, args=(stall_seconds,), daemon=True, name="watchdog").start()
+        try:
+            built.result()
+        finally:
+            self._watchdog.rest()
 
     def ask(self, asks: list[Ask], deliver: Deliver) -> None:
         """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the
-        engine's thread; Unscored where vLLM refuses a sequence; or the one error that broke the engine."""
+        engine's thread; Unscored where vLLM refuses a sequence; or EngineDied."""
         self._asked.put((asks, deliver))
 
     def _run(self, arguments: dict[str, Any], built: Future[None]) -> None:
@@ -165,7 +165,6 @@ class Engine:
         # In vLLM at once: the sequences that run, and of short ones the next ones too.
         beside = 2 if self._request.max_tokens == 1 else 1 - READINGS
         self._at_once = int(config.scheduler_config.max_num_seqs * beside)
-        self._last_step = time.monotonic()  # building it was no stall
         built.set_result(None)
         self._loop()
 
@@ -173,29 +172,31 @@ class Engine:
         try:
             while True:
                 self._take()
-                self._last_step = time.monotonic()
                 if self._waiting:
                     self._steps_left -= 1
                     outputs = [output for output in self._engine.step() if output.finished]
+                    if outputs:
+                        self._watchdog.expect(self._stall_seconds)
                     replies = [(output.request_id, self._read(output)) for output in outputs]
                     self._deliver([(name, reply) for name, reply in replies if reply])
                     for name in (name for name, reply in replies if not reply):
                         ask, deliver = self._waiting.pop(name)
                         self._give(ask._replace(fresh=True), deliver)
         except BaseException as error:  # a dead engine: every unit it holds must learn of it, and every later one
-            self._broken = error
+            self._watchdog.rest()
+            died = EngineDied(f"{type(error).__name__}: {error}")
             for deliver in {deliver for _, deliver in [*self._held, *self._readings, *self._waiting.values()]}:
-                deliver(error)
+                deliver(died)
             while True:
-                self._asked.get()[1](error)
+                self._asked.get()[1](died)
 
     def _take(self) -> None:
         """Gives vLLM what it can soon run; waits for work where there is none."""
         while not self._asked.empty() or not (self._held or self._readings or self._waiting):
-            self._idle = not (self._held or self._readings or self._waiting)
+            if not (self._held or self._readings or self._waiting):
+                self._watchdog.rest()
             asks, deliver = self._asked.get()
-            self._last_step = time.monotonic()  # the time without work was no stall
-            self._idle = False
+            self._watchdog.expect(self._stall_seconds)
             for ask in asks:
                 if ask.reads:
                     self._readings.append((ask, deliver))
@@ -218,7 +219,7 @@ class Engine:
         except self._refusals as error:  # of a prompt it cannot take, e.g. a longer one than max_model_len
             reason = f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"
             self._deliver([(name, Unscored(reason))])
-        self._last_step = time.monotonic()
+        self._watchdog.expect(self._stall_seconds)
 
     def _add(self, name: str, ask: Ask) -> None:
         priority = (FOLLOW_UP if ask.follows else FIRST) if self._by_priority else 0
@@ -287,14 +288,3 @@ class Engine:
             callers.setdefault(deliver, []).append((ask.number, reply))
         for deliver, own in callers.items():
             deliver(own)
-
-    def _watch(self, stall_seconds: float) -> None:
-        while True:
-            time.sleep(min(stall_seconds / 4, 10))
-            if not self._idle and not self._broken and time.monotonic() - self._last_step > stall_seconds:
-                print(
-                    f"rayrank: the engine made no progress for {stall_seconds:.0f} s; ending its process",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                os._exit(70)

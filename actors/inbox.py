@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from actors.contract import Reply, Unscored
+from actors.contract import EngineDied, Reply, Unscored
 
 
 class Inbox:
@@ -13,17 +13,17 @@ class Inbox:
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
         self._replies: list[tuple[int, Reply | Unscored]] = []
-        self._error: BaseException | None = None
+        self._error: EngineDied | None = None
 
     def put(self, replies: Any) -> None:
-        """Takes numbered replies, or the error that broke the engine."""
+        """Takes numbered replies, or EngineDied."""
         try:
             self._loop.call_soon_threadsafe(self._take, replies)
         except RuntimeError:  # the loop is closed: who asked has gone away, and must not break those that stay
             return
 
     async def get(self) -> list[tuple[int, Reply | Unscored]]:
-        """The replies that have come since the last call, one or more. Raises the error that broke the engine."""
+        """The replies that have come since the last call, one or more. Raises EngineDied."""
         await self._filled.wait()
         self._filled.clear()
         if self._error:
@@ -32,7 +32,7 @@ class Inbox:
         return replies
 
     def _take(self, replies: Any) -> None:
-        if isinstance(replies, BaseException):
+        if isinstance(replies, EngineDied):
             self._error = replies
         else:
             self._replies += replies

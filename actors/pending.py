@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from actors.contract import Again, Prompt, Reply, Unscored
 from actors.engine import Ask
 
+FIGURES: dict[str, float] = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0}
+
 
 class Pending:
     """The scores of a unit in the making.
@@ -22,7 +24,7 @@ class Pending:
         self, prompts: Sequence[Prompt], max_tokens: int, score: Callable[[list[Reply]], float | Unscored | Again]
     ):
         self.first: list[Ask] = []
-        self.figures = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0}
+        self.figures = dict(FIGURES)
         self._score = score
         self._asked = 0
         self._waiting: dict[int, list[_Job]] = {}

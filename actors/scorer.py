@@ -7,18 +7,26 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from actors.contract import Settings, Unscored
+from pydantic import ValidationError
+
+from actors.attempts import Attempts, Part, Result
+from actors.contract import EngineDied, Prompt, Settings, Unscored
 from actors.engine import Engine
+from actors.gate import Gate
 from actors.inbox import Inbox
-from actors.pending import Pending
+from actors.pending import FIGURES, Pending
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
+from actors.watchdog import leave
 
 GARBAGE = 100_000  # new objects between two looks for cycles; Python's own is 700
+# What no further start would mend: of an engine argument, or of what is installed. vLLM has other errors, ValueErrors
+# among them, for a GPU whose last process has not let go of its memory yet.
+HOPELESS = (ValidationError, TypeError, ImportError)
 Put = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
 
 
@@ -26,8 +34,11 @@ class Scorer:
     """Holds one engine and scores the units that Ray Data brings, several at once.
 
     threads: what a CPU engine computes with; None leaves it to the environment.
-    unpack, put: handed in by the pipeline: what a batch brings -> a unit with `prompts`; and a unit with its scores,
-    what the model wrote for each pair, and figures -> the line about it that travels on.
+    unpack, put, record: handed in by the pipeline: what a batch brings -> a unit with `name` and `prompts`; a unit
+    with its scores, what the model wrote for each pair, and figures -> the line about it that travels on; and a call
+    of a method of the run's Attempts, for this worker.
+    A worker whose engine breaks, or cannot be built, ends its process: what it held on the GPU is free then, and Ray
+    starts the actor again.
     """
 
     def __init__(
@@ -38,10 +49,24 @@ class Scorer:
         threads: int | None,
         unpack: Callable[[Any], Any],
         put: Put,
+        record: Callable[..., Any],
     ):
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
-        self._unpack, self._put = unpack, put
+        self._unpack, self._put, self._record = unpack, put, record
+        self._gate = Gate()
+        record(Attempts.starting)
+        try:
+            self._build(settings, engine, stall_seconds)
+        except HOPELESS:
+            raise
+        except Exception as error:
+            said = _line(f"{type(error).__name__}: {error}")
+            record(Attempts.start_failed, said)
+            leave(f"the engine could not be built: {said}")
+        record(Attempts.started)
+
+    def _build(self, settings: Settings, engine: dict[str, Any], stall_seconds: float) -> None:
         reranker = RERANKERS[settings.type]
         tokens = encoder(settings, engine.get("max_model_len"))
         request = reranker.request(settings)
@@ -53,12 +78,47 @@ class Scorer:
     async def __call__(self, batch: Any) -> Any:
         started = time.perf_counter()
         unit = self._unpack(batch)
-        pending = Pending(unit.prompts, self._max_tokens, self._score)
+        if not unit.prompts:
+            return await asyncio.to_thread(self._put, unit, [], [], FIGURES | {"seconds": 0.0})
+        turn = await self._tell(Attempts.enter, unit.name, len(unit.prompts))
+        if turn.line is not None:
+            return turn.line
+        async with self._gate.enter(turn.alone):
+            results: dict[Part, Result] = turn.known
+            for part in turn.left:
+                await self._tell(Attempts.begin, unit.name, part)
+                results[part] = await self._part(unit.prompts[slice(*part)])
+                if len(turn.left) > 1:
+                    await self._tell(Attempts.scored, unit.name, part, results[part])
+        parts = [result for _, result in sorted(results.items())]
+        figures = {name: sum(part.figures.get(name, 0) for part in parts) for name in FIGURES}
+        figures["seconds"] = time.perf_counter() - started
+        scores, texts = [s for part in parts for s in part.scores], [t for part in parts for t in part.texts]
+        line = await asyncio.to_thread(self._put, unit, scores, texts, figures)
+        await self._tell(Attempts.end, unit.name, line)
+        return line
+
+    async def _part(self, prompts: Sequence[Prompt]) -> Result:
+        """The scores of prompts. Ends the process where the engine died over them."""
+        try:
+            return await self._scored(prompts)
+        except EngineDied as error:
+            self._record(Attempts.broke, _line(str(error)))  # and meanwhile no other unit's turn comes
+            leave(f"the engine broke: {_line(str(error))}")
+
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        pending = Pending(prompts, self._max_tokens, self._score)
         inbox = Inbox()
         self._engine.ask(pending.first, inbox.put)
         while pending.left:
             asks = [ask for number, reply in await inbox.get() for ask in pending.take(number, reply)]
             if asks:
                 self._engine.ask(asks, inbox.put)
-        figures = pending.figures | {"seconds": time.perf_counter() - started}
-        return await asyncio.to_thread(self._put, unit, pending.scores(), pending.texts(), figures)
+        return Result(pending.scores(), pending.texts(), pending.figures)
+
+    async def _tell(self, method: Callable[..., Any], *what: Any) -> Any:
+        return await asyncio.to_thread(self._record, method, *what)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:600]

@@ -1,15 +1,17 @@
 """The dataflow alone, with a scorer that costs nothing: python benchmarks/dataflow.py [--rows 3000000 ...]
 
-Narrow rows (a query and a document of one word each) are read, tokenised, sent to actors, put, fused and ranked; the
-actors hold no engine. What it shows is how fast an engine could be before the pipeline holds it up, on all cores of
-this machine: pairs/s from the first unit that is done to the last, and of the whole run.
+Narrow rows (a query and a document of one word each) are read, prompted, sent to actors that hold no engine, put,
+fused and ranked. It shows how fast the engines could be before the pipeline holds them up, on all cores of this
+machine: from the first unit that is done to the last.
+  free  every prompt is the same few tokens, made in no time
+  job   with the tokenizer at work
 """
 
 import argparse
-import json
+import gc
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -17,10 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one, steady
-from benchmarks.timed import timed, times
+from actors.scorer import GARBAGE
+from benchmarks.job import run_job, steady
+from benchmarks.rounds import Figures, Kinds, benchmark
+from benchmarks.sizes import RERANKER
 from tests import tiny
 from tests.fakes import FreeScorer
+
+TOKENS = 8  # of a prompt made in no time; about what the tokenizer makes of two words
 
 
 def build(options: argparse.Namespace, folder: Path) -> None:
@@ -38,48 +44,77 @@ def build(options: argparse.Namespace, folder: Path) -> None:
         pq.write_table(pa.table(table), folder / "pairs" / f"{i}.parquet", row_group_size=100_000)
 
 
-def job(options: argparse.Namespace) -> float:
-    from pipeline.config import parse
-    from pipeline.run import rerank
+class Free(FreeScorer):
+    """Looks for garbage as rarely as an actor with an engine."""
 
-    run = Path(tempfile.mkdtemp(dir=options.folder))
-    figures = rerank(
-        parse(
-            {
-                "input": {"path": str(options.folder / "pairs")},
-                "reranker": {
-                    "type": "label",
-                    "model": str(options.folder / "model"),
-                    "prompt": "{query} {doc}",
-                    "labels": {"yes": 1.0, "no": 0.0},
-                    "score": "probability",
-                },
-                "engine": {"max_model_len": 256},
-                "workers": {"count": options.actors},
-                "output": {"path": str(run / "out")},
-            }
-        ),
-        timed(FreeScorer, run / "times"),
-    )
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        gc.set_threshold(GARBAGE)
+
+
+def job(options: argparse.Namespace) -> Figures:
+    config = {
+        "input": {"path": str(options.folder / "pairs")},
+        "reranker": RERANKER | {"model": str(options.folder / "model"), "prompt": "{query} {doc}"},
+        "engine": {"max_model_len": 256},
+        "workers": {"count": options.actors},
+        "run": {"unit_rows": options.unit_rows},
+    }
+    units, figures = run_job(options.folder, config, Free)
     assert figures["ranked"] == options.rows, figures
-    print(json.dumps(figures["seconds"]))
-    return steady([(unit.put, unit.rows) for unit in times(run / "times")])
+    steps = {f"{step} s": seconds for step, seconds in figures["seconds"].items()}
+    return {"seconds": steady(units), "spilled bytes": figures["spilled_bytes"]} | steps
 
 
-KINDS: Kinds = {"job": job}
+def free(options: argparse.Namespace) -> Figures:
+    import ray
+
+    ray.init(
+        "local",
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={
+            "worker_process_setup_hook": "benchmarks.dataflow.without_tokenizer",
+            "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        },
+    )
+    return job(options)
+
+
+def without_tokenizer() -> None:
+    """What a process of Ray's begins with: no tokenizer is loaded, and prompts are those of `constant`."""
+    import pipeline.score as score
+
+    score.encoder = nothing  # type: ignore[assignment]
+    score.prompt_unit = constant
+
+
+def nothing(settings: Any, limit: Any) -> None:
+    """In the place of actors.tokens.encoder."""
+
+
+def constant(name: str, unit: pa.Table, encoder: Any, settings: Any) -> pa.Table:
+    """In the place of pipeline.prompt.prompt_unit."""
+    from pipeline.prompt import TRAVELS, packed
+
+    rows = len(unit)
+    tokens = pa.ListArray.from_arrays(
+        np.arange(rows + 1, dtype=np.int32) * TOKENS, pa.array(np.zeros(rows * TOKENS, dtype=np.int32))
+    )
+    sequences = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), tokens)
+    made = unit.select(TRAVELS[:-1]).append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
+    return packed(name, made.append_column("prompts", sequences).append_column("split", pa.nulls(rows, pa.int32())))
+
+
+KINDS: Kinds = {"free": free, "job": job}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--actors", type=int, default=1, help="they take no CPU of Ray's")
-    add_options(parser, KINDS, rounds=3)
-    options = parser.parse_args()
-    if options.one:
-        run_one(KINDS, options)
-    with tempfile.TemporaryDirectory() as name:
-        build(options, Path(name))
-        report(options, in_turns(options, Path(name)))
+    parser.add_argument("--unit-rows", type=int, default=8192)
+    benchmark(parser, KINDS, build, rounds=3)
 
 
 if __name__ == "__main__":

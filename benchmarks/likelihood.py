@@ -12,7 +12,6 @@ The ceiling is prefill and head together. The ratios are of the medians of one r
 import argparse
 import queue
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import numpy as np
 from actors.contract import Request
 from actors.engine import Ask, Engine
 from actors.rerankers.rankinggpt import RankingGPT
-from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one
+from benchmarks.rounds import Figures, Kinds, benchmark
 from tests import tiny
 
 ENGINE: dict[str, Any] = {
@@ -54,7 +53,7 @@ def prompts(options: argparse.Namespace) -> list[list[int]]:
     return rng.integers(5, options.vocabulary, (options.rows, options.doc + options.query)).tolist()
 
 
-def ours(options: argparse.Namespace) -> float:
+def ours(options: argparse.Namespace) -> Figures:
     settings = RankingGPT(type="rankinggpt", model=str(options.folder))
     engine = Engine(settings, ENGINE, Request("likelihood"), [], 1800)
     replies: queue.SimpleQueue = queue.SimpleQueue()
@@ -68,7 +67,7 @@ def ours(options: argparse.Namespace) -> float:
     return _timed(score, prompts(options))
 
 
-def prefill(options: argparse.Namespace) -> float:
+def prefill(options: argparse.Namespace) -> Figures:
     from vllm import LLM, PoolingParams
 
     llm = LLM(model=str(options.folder), runner="pooling", convert="embed", disable_log_stats=True, **ENGINE)
@@ -77,7 +76,7 @@ def prefill(options: argparse.Namespace) -> float:
     )
 
 
-def head(options: argparse.Namespace) -> float:
+def head(options: argparse.Namespace) -> Figures:
     import torch
 
     at_once = ENGINE["max_num_batched_tokens"] // (options.doc + options.query) * options.query
@@ -91,7 +90,7 @@ def head(options: argparse.Namespace) -> float:
     return _timed(multiply, prompts(options))
 
 
-def vllm(options: argparse.Namespace) -> float:
+def vllm(options: argparse.Namespace) -> Figures:
     from vllm import LLM, SamplingParams
 
     llm = LLM(model=str(options.folder), disable_log_stats=True, **ENGINE)
@@ -99,7 +98,7 @@ def vllm(options: argparse.Namespace) -> float:
     return _timed(lambda some: llm.generate(_given(some), params, use_tqdm=False), prompts(options))
 
 
-def transformers(options: argparse.Namespace) -> float:
+def transformers(options: argparse.Namespace) -> Figures:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -120,36 +119,28 @@ def _given(some: list[list[int]]) -> list[Any]:
     return [{"prompt_token_ids": tokens} for tokens in some]
 
 
-def _timed(score: Any, rows: list[list[int]]) -> float:
+def _timed(score: Any, rows: list[list[int]]) -> Figures:
     score(rows[:8])
     began = time.perf_counter()
     score(rows)
-    return time.perf_counter() - began
+    return {"seconds": time.perf_counter() - began}
 
 
 KINDS: Kinds = {"ours": ours, "prefill": prefill, "head": head, "vllm": vllm, "transformers": transformers}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--doc", type=int, default=100, help="tokens of a document")
     parser.add_argument("--query", type=int, default=12, help="tokens of a query")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=250_880)
-    add_options(parser, KINDS, rounds=5)
-    options = parser.parse_args()
-    if options.one:
-        run_one(KINDS, options)
-    with tempfile.TemporaryDirectory() as name:
-        build(options, Path(name))
-        median = report(options, in_turns(options, Path(name)))
-    if options.kinds != list(KINDS):
-        return
-    print(f"ours against the ceiling: {(median['prefill'] + median['head']) / median['ours']:.2f}")
-    print(f"ours against vLLM's prompt_logprobs: {median['vllm'] / median['ours']:.1f} times as fast")
-    print(f"ours against transformers, a pair at a time: {median['transformers'] / median['ours']:.1f} times as fast")
+    medians = benchmark(parser, KINDS, build, rounds=5)
+    if {"ours", "prefill", "head"} <= set(medians):
+        seconds = {kind: figures["seconds"] for kind, figures in medians.items()}
+        print(f"ours against the ceiling: {(seconds['prefill'] + seconds['head']) / seconds['ours']:.2f}")
 
 
 if __name__ == "__main__":

@@ -14,23 +14,21 @@ on the engine's cores, are part of its time: with few rows they are most of the 
 import argparse
 import json
 import sys
-import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from actors.contract import Pair, Prompt
 from actors.rerankers.rank1 import LABELS, RERANKER, STOP, Rank1
 from actors.scorer import Scorer
 from actors.tokens import Encoder
+from benchmarks.job import run_job
 from benchmarks.lengths import build
-from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one
-from benchmarks.timed import timed, times
+from benchmarks.rounds import Figures, Kinds, benchmark
+from benchmarks.sizes import save_pairs
 
 ENGINE: dict[str, Any] = {
     "dtype": "float32",
@@ -39,28 +37,52 @@ ENGINE: dict[str, Any] = {
     "kv_cache_memory_bytes": 2**30,
 }
 NEW_TOKENS = 240
+EVERY = 0.1
 
 
-def job(options: argparse.Namespace) -> float:
-    """Seconds from the first unit to the last put."""
-    from pipeline.config import parse
-    from pipeline.run import rerank
-
+def job(options: argparse.Namespace) -> Figures:
+    """Seconds from the first unit to the last put; of them those with less than half a batch in the engine, and those
+    of these that came after half of the units were put: the tail."""
     pairs = texts(options)
-    table = {"query": [q for q, _ in pairs], "doc": [d for _, d in pairs], "score": [0.0] * len(pairs)}
-    run = Path(tempfile.mkdtemp(dir=options.folder))
-    pq.write_table(pa.table(table), run / "pairs.parquet", row_group_size=options.unit_rows)
+    columns: dict[str, list[Any]] = {
+        "query": [q for q, _ in pairs],
+        "doc": [d for _, d in pairs],
+        "score": [0.0] * len(pairs),
+    }
+    save_pairs(columns, options.folder / "pairs.parquet", options.unit_rows)
     config = {
-        "input": {"path": str(run / "pairs.parquet")},
+        "input": {"path": str(options.folder / "pairs.parquet")},
         "reranker": {"type": "rank1", "model": str(options.folder / "model"), "max_new_tokens": NEW_TOKENS},
         "engine": ENGINE | {"max_num_seqs": options.seqs},
-        "output": {"path": str(run / "out")},
         "run": {"unit_rows": options.unit_rows},
     }
-    figures = rerank(parse(config), timed(Scorer, run / "times"))
-    assert figures["unscored"] == 0, figures
-    units = times(run / "times")
-    return max(unit.put for unit in units) - min(unit.came for unit in units)
+    (options.folder / "depths").unlink(missing_ok=True)
+    units, _ = run_job(options.folder, config, watched(options.folder / "depths"))
+    began, end, middle = min(unit.came for unit in units), units[-1].put, units[len(units) // 2].put
+    depths = [map(float, line.split()) for line in (options.folder / "depths").read_text().splitlines()]
+    low = [at for at, depth in depths if began <= at <= end and depth < options.seqs / 2]
+    return {
+        "seconds": end - began,
+        "below half": len(low) * EVERY,
+        "in the tail": sum(at > middle for at in low) * EVERY,
+    }
+
+
+def watched(path: Path) -> type:
+    """A scorer that adds to the file `path`, EVERY so many seconds, how many sequences its engine holds."""
+
+    class Watched(Scorer):
+        def __init__(self, *args: Any, **settings: Any):
+            super().__init__(*args, **settings)
+            threading.Thread(target=self._watch, daemon=True).start()
+
+        def _watch(self) -> None:
+            with open(path, "a", buffering=1) as file:
+                while True:
+                    file.write(f"{time.time()} {len(self._engine._waiting)}\n")
+                    time.sleep(EVERY)
+
+    return Watched
 
 
 def texts(options: argparse.Namespace) -> list[tuple[str, str]]:
@@ -69,7 +91,7 @@ def texts(options: argparse.Namespace) -> list[tuple[str, str]]:
     return [(f"{i // 50}", f"{i} 1 2 3{words[i * 8 % len(words)]} 4 5 6") for i in range(options.rows)]
 
 
-def generate(options: argparse.Namespace) -> float:
+def generate(options: argparse.Namespace) -> Figures:
     """Seconds of vllm.LLM.generate, in a process of its own."""
     from vllm import LLM, SamplingParams
 
@@ -107,28 +129,27 @@ def generate(options: argparse.Namespace) -> float:
             tokens = list(output.outputs[0].token_ids)
             second.append({"prompt_token_ids": prompt["prompt_token_ids"] + tokens[:-1]})
         llm.generate(second, SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=ids), use_tqdm=False)
-    return time.time() - began
+    return {"seconds": time.time() - began}
 
 
 KINDS: Kinds = {"job": job, "reference": generate, "own": generate}
 
 
+def build_model(options: argparse.Namespace, folder: Path) -> None:
+    """Saves the model, and the word that makes it answer at each length."""
+    words = build(folder / "model", options.hidden, options.layers, options.vocabulary)
+    (folder / "words.json").write_text(json.dumps(words))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1260)
     parser.add_argument("--unit-rows", type=int, default=30)
     parser.add_argument("--seqs", type=int, default=32, help="max_num_seqs: what the engine runs at once")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=32768)
-    add_options(parser, KINDS, rounds=3)
-    options = parser.parse_args()
-    if options.one:
-        run_one(KINDS, options)
-    with tempfile.TemporaryDirectory() as name:
-        words = build(Path(name) / "model", options.hidden, options.layers, options.vocabulary)
-        (Path(name) / "words.json").write_text(json.dumps(words))
-        report(options, in_turns(options, Path(name)))
+    benchmark(parser, KINDS, build_model, rounds=3)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ The same prompts, order and engine arguments on a random Qwen2, from one whose p
 them (`overhead`) to one that keeps the cores busy (`compute`); --gpu takes the true sizes with dummy weights.
   job     the whole pipeline in its steady state, after its first unit: read, tokenised, scored, put
   head    the job with scoring: head, which computes the labels' logits alone
-  raw     vllm.LLM.generate given all prompts at once, tokenised beforehand, with the job's own parameters: the limit
+  raw     vllm.LLM.generate given all prompts at once, tokenised beforehand, with the job's own parameters
   batches ray.data's map_batches with a synchronous LLM in an actor, in batches of --batch rows
   rayllm  ray.data.llm (vLLMEngineProcessorConfig), in batches of --batch rows, 8 of them at once
+  limit   the floating point operations of these pairs at the rate of a large matrix product
 The others of Ray Data are timed like the job: from their first batch to their last. Ratios are of the medians of one
 run on one machine.
 """
@@ -14,7 +15,6 @@ run on one machine.
 import argparse
 import os
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -23,36 +23,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.contract import Pair
 from actors.rerankers import RERANKERS
 from actors.rerankers.label import Label
-from actors.scorer import Scorer
 from actors.tokens import Encoder
-from benchmarks.rounds import Kinds, add_options, in_turns, report, run_one, steady
-from benchmarks.timed import timed, times
-from tests import tiny
-
-# hidden size, layers, heads of 64 for keys and values, width of the feed-forward, vocabulary; rows; words of a document
-SIZES = {
-    "overhead": ((128, 2, 1, 256, 2048), 12_000, 8),
-    "small": ((256, 4, 2, 1024, 32_768), 3000, 40),
-    "compute": ((512, 8, 4, 2048, 32_768), 600, 60),
-    "0.5B": ((896, 24, 2, 4864, 151_936), 20_000, 110),
-    "4B": ((2560, 36, 8, 9728, 151_936), 4000, 110),
-    "7B": ((3584, 28, 4, 18_944, 152_064), 3000, 110),
-}
-ENGINE: dict[str, Any] = {"max_model_len": 1024, "max_num_seqs": 256, "max_num_batched_tokens": 2048}
-ON_CPU = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**30}
-ON_GPU = {"dtype": "bfloat16", "load_format": "dummy", "max_num_seqs": 1024, "max_num_batched_tokens": 16_384}
-RERANKER: dict[str, Any] = {
-    "type": "label",
-    "prompt": "{query}\n{doc}\nIs it about that?",
-    "labels": {" yes": 1.0, " no": 0.0},
-    "score": "probability",
-}
+from benchmarks.job import paced, run_job, steady
+from benchmarks.rounds import Figures, Kinds, benchmark
+from benchmarks.sizes import ENGINE, ON_CPU, ON_GPU, RERANKER, SIZES, flops, pairs, save_model, save_pairs
 
 
 def engine(options: argparse.Namespace) -> dict[str, Any]:
@@ -61,29 +40,10 @@ def engine(options: argparse.Namespace) -> dict[str, Any]:
 
 def build(options: argparse.Namespace, folder: Path) -> None:
     """Saves the model (on a GPU, its config alone) and the pairs."""
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
-    (hidden, layers, heads, width, vocabulary), rows, words = SIZES[options.size]
-    config = Qwen2Config(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=heads,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        architectures=["Qwen2ForCausalLM"],
-    )
-    (config if options.gpu else Qwen2ForCausalLM(config)).save_pretrained(folder / "model")
-    tokenizer = tiny.qwen2_tokenizer()
-    tokenizer.save_pretrained(folder / "model")
-    rng = np.random.default_rng(0)
-    known = [word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha()]
-    docs = [" ".join(rng.choice(known, words)) for _ in range(options.rows or rows)]
-    queries = [" ".join(rng.choice(known, 6)) for _ in range(-(-len(docs) // 100))]
-    table = {"query": [queries[i // 100] for i in range(len(docs))], "doc": docs, "score": [0.0] * len(docs)}
-    pq.write_table(pa.table(table), folder / "pairs.parquet", row_group_size=options.unit_rows)
+    size = SIZES[options.size]
+    save_model(size, folder / "model", weights=not options.gpu)
+    options.rows = options.rows or size.rows
+    save_pairs(pairs(options.rows, size.words), folder / "pairs.parquet", options.unit_rows)
 
 
 def settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -95,46 +55,56 @@ def texts(options: argparse.Namespace) -> list[str]:
     return [RERANKER["prompt"].format(query=pair["query"], doc=pair["doc"]) for pair in pairs]
 
 
-def job(options: argparse.Namespace, **more: str) -> float:
-    from pipeline.config import parse
-    from pipeline.run import rerank
-
-    run = Path(tempfile.mkdtemp(dir=options.folder))
-    figures = rerank(
-        parse(
-            {
-                "input": {"path": str(options.folder / "pairs.parquet")},
-                "reranker": settings(options) | more,
-                "engine": engine(options),
-                "output": {"path": str(run / "out")},
-                "run": {"unit_rows": options.unit_rows},
-            }
-        ),
-        timed(Scorer, run / "times"),
-    )
-    assert figures["unscored"] == 0, figures
-    return steady([(unit.put, unit.rows) for unit in times(run / "times")])
+def prompts(options: argparse.Namespace) -> list[list[int]]:
+    """The token ids of the pairs."""
+    model = Label(**settings(options))
+    rows = [Pair(row["query"], row["doc"]) for row in pq.read_table(options.folder / "pairs.parquet").to_pylist()]
+    made: list[Any] = RERANKERS["label"].prompt(Encoder(model, ENGINE["max_model_len"]), model, rows)
+    return [prompt.sequences[0] for prompt in made]
 
 
-def raw(options: argparse.Namespace) -> float:
+def job(options: argparse.Namespace, **more: str) -> Figures:
+    config = {
+        "input": {"path": str(options.folder / "pairs.parquet")},
+        "reranker": settings(options) | more,
+        "engine": engine(options),
+        "run": {"unit_rows": options.unit_rows},
+    }
+    units, figures = run_job(options.folder, config)
+    seconds = steady(units)
+    return {"seconds": seconds, "tokens/s": figures["prompt_tokens"] / seconds}
+
+
+def raw(options: argparse.Namespace) -> Figures:
     from vllm import LLM
 
-    model = Label(**settings(options))
-    encoder = Encoder(model, ENGINE["max_model_len"])
-    pairs = [Pair(row["query"], row["doc"]) for row in pq.read_table(options.folder / "pairs.parquet").to_pylist()]
-    made: list[Any] = RERANKERS["label"].prompt(encoder, model, pairs)
-    prompts: list[Any] = [{"prompt_token_ids": prompt.sequences[0]} for prompt in made]
-    print(f"{np.mean([len(prompt.sequences[0]) for prompt in made]):.0f} tokens a pair")
-    llm = LLM(model=model.model, disable_log_stats=True, **engine(options))
-    params = _params(encoder.label_ids(RERANKERS["label"].request(model).labels))
-    llm.generate(prompts[:8], params, use_tqdm=False)
+    given: list[Any] = [{"prompt_token_ids": tokens} for tokens in prompts(options)]
+    llm = LLM(model=settings(options)["model"], disable_log_stats=True, **engine(options))
+    params = _params(_label_ids(options))
+    llm.generate(given[:8], params, use_tqdm=False)
     llm.reset_prefix_cache()
     began = time.perf_counter()
-    llm.generate(prompts, params, use_tqdm=False)
-    return time.perf_counter() - began
+    llm.generate(given, params, use_tqdm=False)
+    return {"seconds": time.perf_counter() - began}
 
 
-def batches(options: argparse.Namespace) -> float:
+def limit(options: argparse.Namespace) -> Figures:
+    import torch
+
+    device, dtype, side = ("cuda", torch.bfloat16, 8192) if options.gpu else ("cpu", torch.float32, 2048)
+    matrix = torch.randn(side, side, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(20):
+        began = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()  # which waits for the GPU
+        seconds.append(time.perf_counter() - began)
+    rate = 2 * side**3 / float(np.median(seconds))
+    lengths = np.array([len(tokens) for tokens in prompts(options)])
+    needed = flops(SIZES[options.size], lengths)
+    return {"seconds": needed / rate, "TFLOP/s": rate / 1e12, "tokens a pair": float(lengths.mean())}
+
+
+def batches(options: argparse.Namespace) -> Figures:
     model, arguments, ids = settings(options)["model"], engine(options), _label_ids(options)
 
     class Generate:
@@ -151,10 +121,10 @@ def batches(options: argparse.Namespace) -> float:
     scored = _rows(options).map_batches(
         Generate, batch_size=options.batch, concurrency=1, num_cpus=0, num_gpus=1 if options.gpu else 0
     )
-    return steady(_arrivals(scored, options.batch))
+    return {"seconds": paced(_arrivals(scored, options.batch))}
 
 
-def rayllm(options: argparse.Namespace) -> float:
+def rayllm(options: argparse.Namespace) -> Figures:
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     ids = _label_ids(options)
@@ -177,7 +147,7 @@ def rayllm(options: argparse.Namespace) -> float:
         preprocess=lambda row: {"prompt": row["prompt"], "sampling_params": dict(asked)},
         postprocess=lambda row: {"score": row["logprobs"][0][ids[0]]["logprob"]},
     )
-    return steady(_arrivals(processor(_rows(options)), options.batch))
+    return {"seconds": paced(_arrivals(processor(_rows(options)), options.batch))}
 
 
 def _rows(options: argparse.Namespace) -> Any:
@@ -215,24 +185,24 @@ def _arrivals(dataset: Any, batch: int) -> list[tuple[float, int]]:
     return [(time.time(), len(rows["score"])) for rows in dataset.iter_batches(batch_size=batch, prefetch_batches=0)]
 
 
-KINDS: Kinds = {"job": job, "head": partial(job, scoring="head"), "raw": raw, "batches": batches, "rayllm": rayllm}
+KINDS: Kinds = {
+    "job": job,
+    "head": partial(job, scoring="head"),
+    "raw": raw,
+    "batches": batches,
+    "rayllm": rayllm,
+    "limit": limit,
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--rows", type=int, help="pairs; some seconds' worth for each size")
     parser.add_argument("--unit-rows", type=int, default=500)
     parser.add_argument("--batch", type=int, default=500, help="rows of a batch of Ray Data's")
     parser.add_argument("--gpu", action="store_true", help="one GPU, bfloat16, dummy weights")
-    add_options(parser, KINDS, rounds=5)
-    options = parser.parse_args()
-    options.rows = options.rows or SIZES[options.size][1]
-    if options.one:
-        run_one(KINDS, options)
-    with tempfile.TemporaryDirectory() as name:
-        build(options, Path(name))
-        report(options, in_turns(options, Path(name)))
+    benchmark(parser, KINDS, build, rounds=5)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Re-ranks (query, document, first-stage score) rows in Parquet: python jobs/rerank.py CONFIG [dotted.key=value ...]
 
-Exit codes: 0 done; 2 the config or the input's schema is wrong; 3 more rows failed than run.max_failed; 1 anything
-else. Progress goes to stderr; the last line on stdout is one JSON object with the run's figures.
+Exit codes: 0 done; 2 the config or the input's schema is wrong; 3 more rows failed than run.max_failed; 4 another live
+run holds this output; 1 anything else. Progress goes to stderr; the last line on stdout is one JSON object with the
+run's figures.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 from ray.data import DataContext
 
 from actors.installed import installed
@@ -51,6 +52,15 @@ def cluster(config: Config) -> Iterator[None]:
             ray.shutdown()
 
 
+def spilled_bytes() -> int | None:
+    """Bytes that the object stores of all nodes have written to disk since they began; None where Ray cannot say."""
+    try:
+        state = get_state_from_address(ray.get_runtime_context().gcs_address)
+        return int(get_memory_info_reply(state).store_stats.spilled_bytes_total)
+    except Exception:  # of many kinds, and a figure is not worth a run
+        return None
+
+
 def _connect() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as future Rays do; spares every run a warning
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
@@ -79,6 +89,14 @@ def _set_ray_data() -> None:
     # Else each unit in flight has a thread that reads the memory maps of its actor every second, which takes a sixth of
     # a busy CPU engine's time.
     context.memory_usage_poll_interval_s = None
+    # A unit of reasoning may take longer than Ray Data's half an hour, and so may waiting for a GPU; a stuck engine has
+    # its own watchdog.
+    context.execution_no_progress_timeout_s = -1
+    # Workers that die or do not start are actors/attempts.py's to judge: what reaches Ray Data as an error is final,
+    # and no unit is ever left out.
+    context.actor_init_retry_on_errors = False
+    context.max_consecutive_actor_init_deaths = 0
+    context.max_errored_blocks = 0
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False

@@ -14,13 +14,17 @@ COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "truncated")
 VERSION = importlib.metadata.version
 
 
-def scored(sums: Counter[str], seconds: dict[str, float]) -> dict[str, Any]:
-    """The figures of this run's scoring: what it scored, at what rate (the engine's start included), and its times."""
+def scored(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
+    """The figures of this run's scoring: what it scored, at what rate (the engine's start included), and its times.
+
+    sums: over the units scored in this run. seconds: wall time of each step. spilled: see pipeline.cluster.
+    """
     pairs = sums["rows"] - sums["failed"] - sums["rejected"]
     return {
         "scored_now": pairs,
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
         **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
+        "spilled_bytes": spilled,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }
 
@@ -30,17 +34,16 @@ def build(
     plan: Plan,
     tag: str,
     buckets: list[dict[str, Any]],
-    scoring: Counter[str],
-    seconds: dict[str, float],
+    scoring: dict[str, Any],
 ) -> dict[str, Any]:
     """The manifest as JSON-ready data.
 
-    buckets: what each fusing task came to, in the order of the parts. scoring: sums over the units scored in this
-    run. seconds: wall time of each step of this run. `figures` is what the job prints as its last line.
+    buckets: what each fusing task came to, in the order of the parts. scoring: what `scored` made of this run.
+    `figures` is what the job prints as its last line.
     """
     counts = {name: sum(line[name] for line in buckets) for name in COUNTS}
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
-    figures = {"output": checked.config.output.path} | counts | scored(scoring, seconds)
+    figures = {"output": checked.config.output.path} | counts | scoring
     settings = checked.config.reranker
     vllm, _ = installed()
     return {

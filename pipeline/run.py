@@ -13,12 +13,13 @@ from actors.scorer import Scorer
 from pipeline import manifest
 from pipeline.carry import carried
 from pipeline.check import Checked, check
-from pipeline.cluster import cluster
+from pipeline.cluster import cluster, spilled_bytes
 from pipeline.commit import begin, commit, committed, sweep
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError
 from pipeline.fuse import FuseBucket
 from pipeline.inputs import list_inputs
+from pipeline.lease import Lease, hold
 from pipeline.merge import score_rows, sweep_merged
 from pipeline.plan import Plan, check_unchanged, make_plan, unit_rows
 from pipeline.progress import Progress
@@ -36,10 +37,15 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
 
     scorer: the class of the actors; tests of the dataflow put one without an engine in its place.
     Scores that are there already are kept; a result that is there already, made from the same scores by the same
-    fusion, stands. Raises UsageError, TooManyFailed or RunError, each with one line for the person on call.
+    fusion, stands. Raises UsageError, TooManyFailed, Held or RunError, each with one line for the person on call.
     """
     began = time.perf_counter()
     checked = check(config)
+    with hold(checked.output) as lease:
+        return _rerank(checked, scorer, lease, began)
+
+
+def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[str, Any]:
     stored = _stored_scores(checked)
     plan = _plan(checked, stored)
     tag = _tag(checked, plan)
@@ -48,17 +54,21 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
         _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
         sweep(checked.output, standing)
         sweep_merged(checked.scores)
-        return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began})
+        return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began}, 0)
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
-        scoring = _score(checked, plan, stored, scorer)
+        before = spilled_bytes()
+        scoring = _score(checked, plan, stored, scorer, lease)
+        after = spilled_bytes()
+        spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
         buckets = _fuse(checked, plan, tag)
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
     check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
-    result = manifest.build(checked, plan, tag, buckets, scoring, seconds)
+    lease.check()
+    result = manifest.build(checked, plan, tag, buckets, manifest.scored(scoring, seconds, spilled))
     commit(checked.output, result)
     sweep_merged(checked.scores)
     return result["figures"]
@@ -103,7 +113,7 @@ def _tag(checked: Checked, plan: Plan) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type) -> Counter[str]:
+def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type, lease: Lease) -> Counter[str]:
     """Scores the units that are missing, and shows how far it is. Returns the sums of their figures."""
     names, rows = plan.units["unit"].to_pylist(), plan.unit_rows()
     missing = [f"{name}.parquet" not in stored for name in names]
@@ -121,6 +131,7 @@ def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type) -
             bad = line["failed"] + line["rejected"]
             progress.add(line["rows"], line["prompt_tokens"] + line["new_tokens"], bad, line["seconds"])
             _check_share(checked, plan, sums["failed"] + sums["rejected"], reasons)
+            lease.check()
     return sums
 
 

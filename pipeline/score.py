@@ -3,14 +3,17 @@
 What travels is units (pipeline.prompt), one a row; what arrives here is one line of figures a unit.
 """
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.attempts import Attempts, Worker
 from actors.installed import installed
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
@@ -26,6 +29,7 @@ from pipeline.storage import Folder
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
+PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
 UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 
 
@@ -51,6 +55,17 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
             yield prompt_unit(unit.name, by_shared_side(pairs, shared), tokens, config.reranker)
 
 
+class Record:
+    """The run's Attempts, which live in a Ray actor, as this process calls them."""
+
+    def __init__(self, attempts: Any):
+        self._attempts = attempts
+
+    def __call__(self, method: Callable[..., Any], *what: Any) -> Any:
+        worker = Worker(ray.get_runtime_context().get_actor_id() or "", PROCESS)
+        return ray.get(getattr(self._attempts, method.__name__).remote(worker, *what))
+
+
 def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type) -> Iterator[dict[str, Any]]:
     """Scores the units of these slabs whose scores are not there yet. Yields one line of figures a unit."""
     config = checked.config
@@ -58,6 +73,9 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
     handed = ray.put((plan, slabs))  # Arrow: a task maps it and copies nothing
     smallest, largest = config.workers.count
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
+    # Beside the driver: a node that goes away must not take the record along.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here).remote(largest)
     dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
         partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
         batch_size=1,
@@ -74,6 +92,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
             "threads": _threads(config),
             "unpack": unpacked,
             "put": partial(put_scores, checked.scores, plan.id, files, config.output.explain),
+            "record": Record(attempts),
         },
         compute=ActorPoolStrategy(
             min_size=smallest,

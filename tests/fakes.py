@@ -1,21 +1,25 @@
-"""A scorer of known scores, for tests of the dataflow: no engine, no model, the same place in the pipeline."""
+"""Scorers of known scores, for tests of the dataflow: no engine, no model, the rest of the actor as it is."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
+from actors.attempts import Result
+from actors.contract import Prompt
+from actors.pending import FIGURES
+from actors.scorer import Scorer
 
-class KnownScorer:
+
+class KnownScorer(Scorer):
     """Scores a pair by a hash of its tokens: any two runs agree to the bit, whoever scores what."""
 
-    def __init__(self, unpack: Any, put: Any, **unused: Any):
-        self._unpack, self._put = unpack, put
+    def _build(self, *unused: Any) -> None:
+        """No engine."""
 
-    async def __call__(self, batch: Any) -> Any:
-        unit = self._unpack(batch)
-        scores = [known_score([tokens.tolist() for tokens in prompt.sequences]) for prompt in unit.prompts]
-        tokens = sum(len(sequence) for prompt in unit.prompts for sequence in prompt.sequences)
-        figures = {"prompt_tokens": tokens, "cached_tokens": 0, "new_tokens": 0, "seconds": 0.0}
-        return self._put(unit, scores, [None] * len(scores), figures)
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        scores = [known_score([tokens.tolist() for tokens in prompt.sequences]) for prompt in prompts]
+        tokens = sum(len(sequence) for prompt in prompts for sequence in prompt.sequences)
+        return Result([*scores], [None] * len(prompts), FIGURES | {"prompt_tokens": tokens})
 
 
 def known_score(sequences: list[list[int]]) -> float:
@@ -26,7 +30,5 @@ def known_score(sequences: list[list[int]]) -> float:
 class FreeScorer(KnownScorer):
     """Gives every pair the same score at no cost, for measures of everything around the engine."""
 
-    async def __call__(self, batch: Any) -> Any:
-        unit = self._unpack(batch)
-        figures = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0, "seconds": 0.0}
-        return self._put(unit, [0.5] * len(unit.prompts), [None] * len(unit.prompts), figures)
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        return Result([0.5] * len(prompts), [None] * len(prompts), FIGURES)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.contract import Reply, Request, Unscored
+from actors.contract import EngineDied, Reply, Request, Unscored
 from actors.engine import Ask, Engine
 from actors.inbox import Inbox
 from actors.rerankers.bi_encoder import BiEncoder
@@ -163,7 +163,7 @@ def test_a_broken_engine_fails_the_batch_it_holds_and_every_later_one(
 
     monkeypatch.setattr(engine._engine, what, fail)
     for batch in ([[1, 2, 3], [4, 5]], [[1, 2, 3]]):
-        with pytest.raises(RuntimeError, match="out of memory"):
+        with pytest.raises(EngineDied, match="RuntimeError: out of memory"):
             run(engine, batch).result(SECONDS)
 
 
@@ -172,7 +172,7 @@ def test_an_output_that_cannot_be_read_fails_its_batch(
 ) -> None:
     engine = new_lb_engine(max_model_len=64)
     monkeypatch.setattr(engine, "_read", lambda output: dict[str, Any]()["logprobs"])
-    with pytest.raises(KeyError):
+    with pytest.raises(EngineDied, match="KeyError: 'logprobs'"):
         run(engine, [[1, 2, 3]]).result(SECONDS)
 
 
@@ -193,7 +193,7 @@ def test_batches_that_wait_while_the_engine_breaks_fail_too(
     waiting = [run(engine, [[1, 2, 3]]) for _ in range(3)]
     go.set()
     for future in (first, *waiting):
-        with pytest.raises(RuntimeError, match="out of memory"):
+        with pytest.raises(EngineDied, match="RuntimeError: out of memory"):
             future.result(SECONDS)
 
 

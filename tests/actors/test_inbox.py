@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from actors.contract import Reply
+from actors.contract import EngineDied, Reply
 from actors.inbox import Inbox
 
 
@@ -30,10 +30,10 @@ def test_replies_of_a_thread_arrive_in_order_and_once() -> None:
 def test_the_engines_error_is_raised_where_its_replies_are_waited_for() -> None:
     async def read() -> None:
         inbox = Inbox()
-        inbox.put(RuntimeError("out of memory"))
+        inbox.put(EngineDied("out of memory"))
         await inbox.get()
 
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(EngineDied, match="out of memory"):
         asyncio.run(read())
 
 

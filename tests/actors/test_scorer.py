@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from actors import scorer
-from actors.contract import Prompt, Reply, Unscored
+from actors.attempts import STARTS, Attempts, EngineError, Worker
+from actors.contract import EngineDied, Prompt, Reply, Unscored
 from actors.engine import Ask
 from actors.rerankers.lb import LB
 from actors.scorer import Scorer
@@ -16,6 +17,11 @@ from actors.scorer import Scorer
 
 class Unit(NamedTuple):
     prompts: list[Prompt]
+    name: str = "u"
+
+
+class Left(BaseException):
+    """Stands for the end of the process."""
 
 
 class FakeEngine:
@@ -37,14 +43,26 @@ class FakeEngine:
 
 
 @pytest.fixture
-def make_scorer(monkeypatch: pytest.MonkeyPatch, tiny_qwen2: str) -> Callable[[], Scorer]:
+def make_scorer(monkeypatch: pytest.MonkeyPatch, tiny_qwen2: str) -> Callable[..., Scorer]:
     monkeypatch.setattr(scorer, "Engine", FakeEngine)
 
-    def make() -> Scorer:
-        settings = LB(type="lb", model=tiny_qwen2)
-        return Scorer(settings, {}, 1800, None, unpack=lambda batch: batch, put=lambda *given: given)
+    def make(record: Attempts | None = None) -> Scorer:
+        settings, attempts = LB(type="lb", model=tiny_qwen2), record or Attempts(1)
+        return Scorer(settings, {}, 1800, None, lambda batch: batch, lambda *given: given, told(attempts))
 
     return make
+
+
+def told(attempts: Attempts) -> Callable[..., Any]:
+    """Calls of the record, as of a worker that died before each unit it was given."""
+    deaths = 0
+
+    def record(method: Callable[..., Any], *what: Any) -> Any:
+        nonlocal deaths
+        deaths += method is Attempts.enter
+        return method(attempts, Worker("a", str(deaths)), *what)
+
+    return record
 
 
 def unit(*tokens: int) -> Unit:
@@ -52,7 +70,7 @@ def unit(*tokens: int) -> Unit:
     return Unit([Prompt([array]) for array in arrays])
 
 
-def test_each_pair_gets_the_score_of_its_own_sequence(make_scorer: Callable[[], Scorer]) -> None:
+def test_each_pair_gets_the_score_of_its_own_sequence(make_scorer: Callable[..., Scorer]) -> None:
     actor: Any = make_scorer()
     given = unit(7, 2, 7, 5)
     put_unit, scores, texts, _ = asyncio.run(actor(given))
@@ -62,29 +80,110 @@ def test_each_pair_gets_the_score_of_its_own_sequence(make_scorer: Callable[[], 
     assert actor._engine.seen == [[7], [2], [5]]
 
 
-def test_figures_count_what_the_engine_was_given(make_scorer: Callable[[], Scorer]) -> None:
+def test_figures_count_what_the_engine_was_given(make_scorer: Callable[..., Scorer]) -> None:
     _, _, _, figures = asyncio.run(make_scorer()(unit(7, 2, 7, 0)))  # three sequences, one of them refused
     assert figures.pop("seconds") >= 0
     assert figures == {"prompt_tokens": 2, "cached_tokens": 8, "new_tokens": 2}
 
 
 def test_a_refused_sequence_leaves_its_pairs_unscored_and_the_others_scored(
-    make_scorer: Callable[[], Scorer],
+    make_scorer: Callable[..., Scorer],
 ) -> None:
     _, scores, _, _ = asyncio.run(make_scorer()(unit(3, 0, 4)))
     assert scores == [pytest.approx(3), Unscored("vLLM refused the prompt: it is longer than 512"), pytest.approx(4)]
 
 
-def test_a_unit_without_prompts_is_put_too(make_scorer: Callable[[], Scorer]) -> None:
+def test_a_unit_without_prompts_is_put_too(make_scorer: Callable[..., Scorer]) -> None:
     _, scores, _, _ = asyncio.run(make_scorer()(unit()))
     assert scores == []
 
 
 def test_threads_are_set_before_the_engine_is_made(
-    make_scorer: Callable[[], Scorer], monkeypatch: pytest.MonkeyPatch, tiny_qwen2: str
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, tiny_qwen2: str
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     seen: list[str | None] = []
     monkeypatch.setattr(scorer, "Engine", lambda *given: seen.append(scorer.os.environ.get("OMP_NUM_THREADS")))
-    Scorer(LB(type="lb", model=tiny_qwen2), {}, 1800, 3, unpack=None, put=None)  # type: ignore[arg-type]
+    settings = LB(type="lb", model=tiny_qwen2)
+    Scorer(settings, {}, 1800, 3, unpack=None, put=None, record=told(Attempts(1)))  # type: ignore[arg-type]
     assert seen == ["3"]
+
+
+def left(reason: str) -> None:
+    raise Left(reason)
+
+
+def test_a_worker_whose_engine_died_ends_and_the_record_has_its_words(
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "leave", left)
+    attempts = Attempts(1)
+    actor: Any = make_scorer(attempts)
+    monkeypatch.setattr(actor._engine, "ask", lambda asks, deliver: deliver(EngineDied("out of memory")))
+    for _ in range(3):
+        with pytest.raises(Left, match="the engine broke: out of memory"):
+            asyncio.run(actor(unit(3)))
+    _, scores, _, _ = asyncio.run(actor(unit(3)))
+    assert scores == [Unscored("the worker that scored it alone died: out of memory")]
+
+
+def test_a_unit_that_kills_its_workers_is_scored_in_parts_but_for_the_row_that_does(
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "leave", left)
+    actor: Any = make_scorer()
+    ask = actor._engine.ask
+
+    def deadly(asks: list[Ask], deliver: Any) -> None:
+        if any(sequence.tokens == [6] for sequence in asks):
+            deliver(EngineDied("out of memory"))
+        else:
+            ask(asks, deliver)
+
+    monkeypatch.setattr(actor._engine, "ask", deadly)
+    given = unit(*[1 + i % 5 for i in range(20)], 6, *[1 + i % 5 for i in range(20)])
+    for _ in range(10):
+        try:
+            _, scores, texts, figures = asyncio.run(actor(given))
+            break
+        except Left:
+            continue
+    assert scores[20] == Unscored("the worker that scored it alone died: out of memory")
+    assert scores[:20] + scores[21:] == pytest.approx([1 + i % 5 for i in range(20)] * 2)
+    assert texts == [None] * 41 and figures["new_tokens"] > 0
+
+
+def test_a_unit_that_was_put_before_its_worker_died_is_not_scored_again(make_scorer: Callable[..., Scorer]) -> None:
+    attempts = Attempts(1)
+    line = asyncio.run(make_scorer(attempts)(unit(3, 4)))
+    other: Any = make_scorer(attempts)
+    assert asyncio.run(other(unit(3, 4))) == line and not other._engine.seen
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), ValueError("no room on the device")])
+def test_an_engine_that_cannot_be_built_ends_its_process_until_that_was_too_often(
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(scorer, "leave", left)
+    monkeypatch.setattr(FakeEngine, "__init__", raising(error))
+    attempts = Attempts(1)
+    for _ in range(STARTS - 1):
+        with pytest.raises(Left, match=f"the engine could not be built: {type(error).__name__}: {error}"):
+            make_scorer(attempts)
+    with pytest.raises(EngineError, match=f"{STARTS} starts .* {type(error).__name__}: {error}"):
+        make_scorer(attempts)
+
+
+def test_an_error_that_no_other_start_would_mend_is_raised_at_once(
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEngine, "__init__", raising(TypeError("an unexpected argument")))
+    with pytest.raises(TypeError, match="an unexpected argument"):
+        make_scorer()
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*unused: Any) -> None:
+        raise error
+
+    return fail

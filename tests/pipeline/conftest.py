@@ -65,10 +65,10 @@ def ranked(output: str) -> pa.Table:
 def run(tmp_path: Path, make_config: Callable[..., Config], one_ray: None) -> Callable[..., dict]:
     """Runs the pairs in `path` to tmp_path/name; other keyword arguments are sections of the config."""
 
-    def run(path: str, name: str = "out", **sections: dict) -> dict:
+    def run(path: str, name: str = "out", scorer: type = KnownScorer, **sections: dict) -> dict:
         sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
         sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
-        return rerank(make_config(path, **sections), KnownScorer)
+        return rerank(make_config(path, **sections), scorer)
 
     return run
 

@@ -1,0 +1,67 @@
+"""How far the run of an output is, what failed and why: python jobs/status.py OUTPUT
+
+OUTPUT is the run's output.path. It only reads, and may be asked at any time; --json prints all that is known.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
+
+from pipeline.errors import root_cause
+from pipeline.status import status
+from pipeline.storage import Folder, absolute
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="jobs/status.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("output", help="output.path of the run, a folder or URL")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    try:
+        known = status(Folder(absolute(options.output)))
+    except Exception as error:
+        print(f"rayrank: {options.output}: {root_cause(error)}", file=sys.stderr)
+        return 1
+    if not (known["result"] or known["scores"] or known["held_by"]):
+        print(f"rayrank: {options.output}: there is no run", file=sys.stderr)
+        return 2
+    print(json.dumps(known) if options.json else "\n".join(described(known)))
+    return 0
+
+
+def described(known: dict[str, Any]) -> list[str]:
+    """What a person wants to read of it, a line each."""
+    lines = []
+    if result := known["result"]:
+        figures = result["figures"]
+        lines.append(
+            f"result   of {result['written']}: {figures['queries']:,} queries, {figures['ranked']:,} rows ranked, "
+            f"{figures['unscored']:,} of them without a score, {figures['rejected']:,} rejected"
+        )
+    else:
+        lines.append("result   none yet")
+    for scores in known["scores"]:
+        if scores["units"] is None:
+            lines.append(f"scores   {scores['fingerprint']}: no plan yet")
+            continue
+        share = scores["rows_put"] / scores["rows"] if scores["rows"] else 1
+        lines.append(
+            f"scores   {scores['fingerprint']}: {scores['units_put']:,} of {scores['units']:,} units, "
+            f"{scores['rows_put']:,} of {scores['rows']:,} rows ({share:.1%})"
+        )
+        if scores["looked_into"] < scores["units_put"]:
+            lines.append(f"         failures in {scores['looked_into']:,} of these units:")
+        lines += [f"         {count:,} x {reason}" for reason, count in scores["reasons"].items()]
+    if held := known["held_by"]:
+        lines.append(f"held by  {held}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""How far the run of an output is: from its plan, its score files, its lease and its result alone."""
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.commit import committed
+from pipeline.lease import holder
+from pipeline.plan import Plan
+from pipeline.read import OK
+from pipeline.run import PLAN, SCORES
+from pipeline.storage import Folder
+
+LOOKED_INTO = 1000  # score files, at most, for the reasons of failures
+
+
+def status(output: Folder) -> dict[str, Any]:
+    """What is known of an output.
+
+    result: the standing manifest, or None. held_by: who holds it and has not let go, dead or alive, or None. scores:
+    for each fingerprint its units and rows, those that are put, and the failures, by reason, in `looked_into` of them.
+    """
+    names = {name: match[0] for name in output.files("scores/") if (match := SCORES.match(name))}
+    return {
+        "result": committed(output),
+        "held_by": holder(output),
+        "scores": [_scores(output.below(folder.rstrip("/"))) for folder in sorted(set(names.values()))],
+    }
+
+
+def _scores(folder: Folder) -> dict[str, Any]:
+    stored = folder.files()
+    known: dict[str, Any] = {"fingerprint": folder.url.rpartition("/")[2], "units_put": 0}
+    if PLAN not in stored:
+        return known | {"units": None}
+    plan = Plan.from_bytes(folder.read(PLAN))
+    rows = dict(zip(plan.units["unit"].to_pylist(), plan.unit_rows().tolist(), strict=True))
+    put = [unit for unit in rows if f"{unit}.parquet" in stored]
+    seen = put[:: -(-len(put) // LOOKED_INTO) or 1]
+    reasons: Counter[str] = Counter()
+    pieces = folder.read_ranges([(f"{unit}.parquet", 0, stored[f"{unit}.parquet"]) for unit in seen])
+    for data in pieces:
+        table = pq.read_table(pa.BufferReader(data), columns=["kind", "reason"])
+        reasons.update(reason for kind, reason in zip(*table.to_pydict().values(), strict=True) if kind != OK)
+    return known | {
+        "units": len(rows),
+        "units_put": len(put),
+        "rows": plan.rows,
+        "rows_put": sum(rows[unit] for unit in put),
+        "looked_into": len(seen),
+        "reasons": dict(reasons.most_common()),
+    }
