@@ -1,6 +1,6 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
-# make test       installs what it needs; lint, types and tests, about 15 minutes on 2 cores
-# make bench      speed against vLLM itself and the usual ways, about an hour on 2 cores; JSON in build/bench
+# make test       installs what it needs; lint, types and tests, about 18 minutes on 2 cores
+# make bench      speed against vLLM itself and the usual ways, about two hours on 2 cores; JSON in build/bench
 # make test-slow  the long tests: load, and every model in every way it can be run
 
 PYTHON ?= python3
@@ -39,9 +39,14 @@ test-slow: setup
 bench: setup
 	@$(BIN)/python benchmarks/throughput.py --size overhead --json build/bench/overhead.json
 	@$(BIN)/python benchmarks/throughput.py --size small --json build/bench/small.json
-	@$(BIN)/python benchmarks/throughput.py --size compute --json build/bench/compute.json
+	@$(BIN)/python benchmarks/throughput.py --size compute --rows 400 --unit-rows 50 --batch 100 --json build/bench/compute.json
 	@$(BIN)/python benchmarks/likelihood.py --json build/bench/likelihood.json
 	@$(BIN)/python benchmarks/reasoning.py --json build/bench/reasoning.json
+	@$(BIN)/python benchmarks/cross_encoder.py --json build/bench/cross_encoder.json
+	@$(BIN)/python benchmarks/scaling.py --json build/bench/scaling.json
+	@$(BIN)/python benchmarks/prefix.py --json build/bench/prefix.json
+	@$(BIN)/python benchmarks/dataflow.py --json build/bench/dataflow.json
+	@$(BIN)/python benchmarks/startup.py --json build/bench/startup.json
 
 # Pins for every Python from 3.11 on. torch comes apart from the rest, for its CPU build has an index of its own;
 # torchvision, torchaudio and torchcodec (their CUDA builds break transformers here) and triton stay out.

@@ -1,20 +1,24 @@
 """What became of the units that were begun, kept outside the actors, which die with what they know.
 
-A unit whose actor died runs alone from then on: nobody dies beside it, and its own death proves something. After
-WHOLE deaths it is cut into parts, of which the one that dies is cut again, down to the row that kills whoever scores
-it. That row ends without a score; every other has its own.
+A unit whose actor died runs alone from then on: nobody dies beside it, and its own death proves something. At its
+third death it is cut into parts, of which the one that dies is cut again, down to the row that kills whoever scores
+it, twice. That row ends without a score; every other has its own.
 
-Deaths in a row without a single part that was scored, and starts in a row that failed, are bounded: an engine that
-cannot live ends the run with its own words.
+Starts in a row that fail, and deaths in a row with nothing scored between them, are bounded: an engine that cannot live
+ends the run with its own words.
 """
 
+import pickle
+import zlib
 from typing import Any, NamedTuple
 
 from actors.contract import Unscored
 
-WHOLE = 3
+WHOLE = 3  # deaths, of which the last cuts the unit
 CUT = 16  # parts: a death costs the start of an engine, and each level of parts a death
-STARTS, DEATHS = 5, 8  # more than these in a row, and some for each actor, end the run
+STARTS = 5  # that fail in a row end the run; one more for each ten actors
+DEATHS = 8  # in a row, and two for each actor, are allowed
+ROWS_DEATHS = 64  # and so many more over units of which other parts were scored: it may well be their rows
 KILLED = "its process was killed (out of memory? the node's and Ray's logs say more)"
 
 Part = tuple[int, int]  # the first of a unit's prompts, and the one after the last
@@ -59,15 +63,18 @@ class Attempts:
         self._starts_left = self._most_starts = STARTS + actors // 10
         self._most_deaths = DEATHS + 2 * actors
         self._starting: set[str] = set()  # actors
+        self._fresh: dict[str, Worker] = {}  # actor -> its worker, that has its engine and has begun nothing
         self._units: dict[str, _Unit] = {}
         self._errors: dict[Worker, str] = {}  # of those dead that could say
-        self._dead: set[Worker] = set()  # since a part was scored last
+        self._dead: dict[Worker, bool] = {}  # since a part was scored last -> whether it may well be the rows' fault
         self._last_words = KILLED
 
     def starting(self, worker: Worker) -> None:
-        """It begins to build its engine. Raises EngineError where too many before it could not."""
+        """It begins to build its engine. Raises EngineError where too many before it could not, or died at once."""
         if worker.actor in self._starting:  # the process before it died and could not say why
             self._count_start(KILLED)
+        elif before := self._fresh.pop(worker.actor, None):
+            self._count_death(before, explained=False)
         self._starting.add(worker.actor)
 
     def start_failed(self, worker: Worker, error: str) -> None:
@@ -78,6 +85,7 @@ class Attempts:
     def started(self, worker: Worker) -> None:
         """It has its engine."""
         self._starting.discard(worker.actor)
+        self._fresh[worker.actor] = worker
         self._starts_left = self._most_starts
 
     def broke(self, worker: Worker, error: str) -> None:
@@ -87,43 +95,44 @@ class Attempts:
     def enter(self, worker: Worker, name: str, prompts: int) -> Turn:
         """It was given a unit. Raises EngineError where workers die and nothing is scored any more."""
         unit = self._units.setdefault(name, _Unit([(0, prompts)]))
-        if unit.running:
-            self._count_death(unit)
-        return Turn(unit.deaths > 0, list(unit.left), dict(unit.known), unit.line)
+        if unit.line is not None:
+            return Turn(False, [], {}, pickle.loads(zlib.decompress(unit.line)))
+        if unit.running and unit.running[1] != worker:  # Ray may send a task twice to one that lives
+            dead = unit.running[1]
+            unit.die(self._errors.get(dead, KILLED))
+            self._count_death(dead, explained=unit.proven)
+        return Turn(unit.deaths > 0, list(unit.left), dict(unit.known))
 
     def begin(self, worker: Worker, name: str, part: Part) -> None:
         """A part of a unit goes into its engine. Raises EngineError as `enter` does."""
         self._check_deaths()
+        self._fresh.pop(worker.actor, None)
         self._units[name].running = part, worker
 
     def scored(self, worker: Worker, name: str, part: Part, result: Result) -> None:
-        """A part of a unit that was cut is scored."""
-        unit = self._units[name]
-        unit.settle(part, result)
-        unit.proven = True
+        """A part of a unit has left its engine, with scores."""
+        self._units[name].settle(part, result)
+        self._units[name].proven = True
         self._dead.clear()
+        self._starts_left = self._most_starts
 
     def end(self, worker: Worker, name: str, line: Any) -> None:
         """A unit is put."""
-        self._units[name] = _Unit([], line)
-        self._dead.clear()
+        self._units[name] = _Unit([], zlib.compress(pickle.dumps(line)))
 
     def _count_start(self, error: str) -> None:
         self._starts_left -= 1
         if self._starts_left <= 0:
             raise EngineError(f"{self._most_starts} starts of an engine in a row failed, the last one thus: {error}")
 
-    def _count_death(self, unit: "_Unit") -> None:
-        assert unit.running
-        worker = unit.running[1]
+    def _count_death(self, worker: Worker, explained: bool) -> None:
         self._last_words = self._errors.get(worker, KILLED)
-        unit.die(self._last_words)
-        if not unit.proven:  # else it is its rows' fault: others of it were scored
-            self._dead.add(worker)
+        self._dead[worker] = explained and self._dead.get(worker, True)
         self._check_deaths()
 
     def _check_deaths(self) -> None:
-        if len(self._dead) > self._most_deaths:
+        unexplained = len(self._dead) - sum(self._dead.values())
+        if unexplained > self._most_deaths or len(self._dead) > self._most_deaths + ROWS_DEATHS:
             raise EngineError(
                 f"{len(self._dead)} workers in a row died with nothing scored between, the last one thus: "
                 f"{self._last_words}"
@@ -131,30 +140,36 @@ class Attempts:
 
 
 class _Unit:
-    def __init__(self, left: list[Part], line: Any = None):
+    """line: of a unit that is put, compressed."""
+
+    def __init__(self, left: list[Part], line: bytes | None = None):
         self.left, self.line = left, line
         self.known: dict[Part, Result] = {}
         self.running: tuple[Part, Worker] | None = None
         self.deaths = 0
+        self.suspects: set[Part] = set()  # single rows that somebody died of once
         self.proven = False  # a part of it was scored
 
     def settle(self, part: Part, result: Result) -> None:
-        self.left.remove(part)
-        self.known[part] = result
-        self.running = None
+        if part in self.left:  # else another worker was given it, too, and was first
+            self.left.remove(part)
+            self.known[part] = result
+            self.running = None
 
     def die(self, error: str) -> None:
         """Takes the death of what was running."""
         assert self.running
-        (start, stop), _ = self.running
+        part, _ = self.running
         self.running = None
         self.deaths += 1
-        if self.deaths < WHOLE:
+        if self.deaths < WHOLE or part not in self.left:
+            return
+        start, stop = part
+        if part in self.suspects:
+            self.settle(part, Result([Unscored(f"the worker that scored it alone died: {error}")], [None], {}))
             return
         if stop - start == 1:
-            reason = Unscored(f"the worker that scored it alone died: {error}")
-            self.settle((start, stop), Result([reason], [None], {}))
-            return
+            self.suspects.add(part)
         size = -(-(stop - start) // CUT)
-        self.left.remove((start, stop))
+        self.left.remove(part)
         self.left += [(first, min(first + size, stop)) for first in range(start, stop, size)]  # the others come first

@@ -1,7 +1,8 @@
 """The only file that knows vLLM: an engine in this process, stepped by a thread of its own.
 
 Units of several callers are in flight at once, so the engine's batch stays full across their borders. The engine
-runs in the process of its actor: nothing outlives a killed actor, and nothing is copied to another process.
+runs in the process of its actor (but for tensor parallelism, where vLLM starts one for each GPU): nothing outlives a
+killed actor, and nothing is copied to another process.
 """
 
 import itertools
@@ -91,11 +92,32 @@ class Engine:
     ):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
+        self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
+        self._request, self._label_ids = request, label_ids
+        self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
+        self._names = map(str, itertools.count())
+        self._asked: queue.SimpleQueue[tuple[list[Ask], Deliver]] = queue.SimpleQueue()
+        self._held: deque[tuple[Ask, Deliver]] = deque()  # here, for vLLM steps between the requests it is given
+        self._readings: list[tuple[Ask, Deliver]] = []
+        self._steps_left = GATHERING_STEPS
+        self._reading = 0  # of those in vLLM
+        self._waiting: dict[str, tuple[Ask, Deliver]] = {}
+        try:
+            built: Future[None] = Future()
+            given = self._arguments(settings, arguments)
+            threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
+            built.result()
+        finally:
+            self._watchdog.rest()
+
+    def _arguments(self, settings: Settings, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What vLLM is built with: the config's arguments, and what this kind of request needs."""
         from transformers import PretrainedConfig
         from vllm.exceptions import VLLMValidationError
 
         self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
-        self._request, self._label_ids = request, label_ids
+        request, label_ids = self._request, self._label_ids
         declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
         register(declared.get("architectures") or [], request.task == "likelihood")
         defaults: dict[str, Any] = {
@@ -116,29 +138,13 @@ class Engine:
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
             if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
                 defaults["block_size"] = 32
-        arguments = {
+        return {
             "model": settings.model,
             "revision": settings.revision,
             "tokenizer_revision": settings.revision,
             "trust_remote_code": settings.trust_remote_code,
             **(defaults | arguments),
         }
-        self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
-        self._names = map(str, itertools.count())
-        self._asked: queue.SimpleQueue[tuple[list[Ask], Deliver]] = queue.SimpleQueue()
-        self._held: deque[tuple[Ask, Deliver]] = deque()  # here, for vLLM steps between the requests it is given
-        self._readings: list[tuple[Ask, Deliver]] = []
-        self._steps_left = GATHERING_STEPS
-        self._reading = 0  # of those in vLLM
-        self._waiting: dict[str, tuple[Ask, Deliver]] = {}
-        self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
-        self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
-        built: Future[None] = Future()
-        threading.Thread(target=self._run, args=(arguments, built), daemon=True, name="engine").start()
-        try:
-            built.result()
-        finally:
-            self._watchdog.rest()
 
     def ask(self, asks: list[Ask], deliver: Deliver) -> None:
         """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the
@@ -151,20 +157,20 @@ class Engine:
         Each thread that computes has an OpenMP team of its own, and where these are more threads than cores, libgomp
         puts them to sleep after every operation: a fifth of a CPU engine's speed.
         """
-        from vllm import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
-
         try:
+            from vllm import EngineArgs
+            from vllm.v1.engine.llm_engine import LLMEngine
+
             self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+            config = self._engine.vllm_config
+            self._context = config.model_config.max_model_len
+            self._by_priority = config.scheduler_config.policy == "priority"
+            # In vLLM at once: the sequences that run, and of short ones the next ones too.
+            beside = 2 if self._request.max_tokens == 1 else 1 - READINGS
+            self._at_once = int(config.scheduler_config.max_num_seqs * beside)
         except BaseException as error:
             built.set_exception(error)
             return
-        config = self._engine.vllm_config
-        self._context = config.model_config.max_model_len
-        self._by_priority = config.scheduler_config.policy == "priority"
-        # In vLLM at once: the sequences that run, and of short ones the next ones too.
-        beside = 2 if self._request.max_tokens == 1 else 1 - READINGS
-        self._at_once = int(config.scheduler_config.max_num_seqs * beside)
         built.set_result(None)
         self._loop()
 

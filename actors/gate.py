@@ -15,17 +15,16 @@ class Gate:
 
     @asynccontextmanager
     async def enter(self, alone: bool) -> AsyncIterator[None]:
-        async with self._changed:
-            if alone:
-                self._alone += 1
-                await self._changed.wait_for(lambda: self._inside == 0)
-            else:
-                await self._changed.wait_for(lambda: self._alone == 0)
-            self._inside += 1
+        inside = False
+        self._alone += alone
         try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._inside == 0 if alone else self._alone == 0)
+                self._inside += 1
+                inside = True
             yield
         finally:
             async with self._changed:
-                self._inside -= 1
+                self._inside -= inside
                 self._alone -= alone
                 self._changed.notify_all()

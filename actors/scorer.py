@@ -8,6 +8,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from actors.inbox import Inbox
 from actors.pending import FIGURES, Pending
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
-from actors.watchdog import leave
+from actors.watchdog import Watchdog, leave
 
 GARBAGE = 100_000  # new objects between two looks for cycles; Python's own is 700
 # What no further start would mend: of an engine argument, or of what is installed. vLLM has other errors, ValueErrors
@@ -55,6 +56,7 @@ class Scorer:
             os.environ["OMP_NUM_THREADS"] = str(threads)
         self._unpack, self._put, self._record = unpack, put, record
         self._gate = Gate()
+        self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
         record(Attempts.starting)
         try:
             self._build(settings, engine, stall_seconds)
@@ -88,8 +90,7 @@ class Scorer:
             for part in turn.left:
                 await self._tell(Attempts.begin, unit.name, part)
                 results[part] = await self._part(unit.prompts[slice(*part)])
-                if len(turn.left) > 1:
-                    await self._tell(Attempts.scored, unit.name, part, results[part])
+                await self._tell(Attempts.scored, unit.name, part, results[part])
         parts = [result for _, result in sorted(results.items())]
         figures = {name: sum(part.figures.get(name, 0) for part in parts) for name in FIGURES}
         figures["seconds"] = time.perf_counter() - started
@@ -103,6 +104,7 @@ class Scorer:
         try:
             return await self._scored(prompts)
         except EngineDied as error:
+            Watchdog().expect(60)  # of what follows, too: the GPU must not stay held
             self._record(Attempts.broke, _line(str(error)))  # and meanwhile no other unit's turn comes
             leave(f"the engine broke: {_line(str(error))}")
 
@@ -117,7 +119,7 @@ class Scorer:
         return Result(pending.scores(), pending.texts(), pending.figures)
 
     async def _tell(self, method: Callable[..., Any], *what: Any) -> Any:
-        return await asyncio.to_thread(self._record, method, *what)
+        return await asyncio.get_running_loop().run_in_executor(self._clerks, self._record, method, *what)
 
 
 def _line(text: str) -> str:

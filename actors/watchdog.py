@@ -5,7 +5,10 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import NoReturn
+
+import psutil
 
 EXIT = 70
 
@@ -34,6 +37,9 @@ class Watchdog:
 
 
 def leave(reason: str) -> NoReturn:
-    """Ends the process at once, with one line to its log."""
+    """Ends the process at once, and those it has started (vLLM's, one for each GPU), with one line to its log."""
     print(f"rayrank: {reason}; ending its process", file=sys.stderr, flush=True)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     os._exit(EXIT)

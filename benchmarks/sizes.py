@@ -7,8 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests import tiny
-
 HEAD = 64
 
 
@@ -47,6 +45,8 @@ def save_model(size: Size, folder: Path, weights: bool = True) -> None:
     """A random model with a tokenizer; without weights, for an engine that makes up its own."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    from tests import tiny
+
     config = Qwen2Config(
         vocab_size=size.vocabulary,
         hidden_size=size.hidden,
@@ -64,6 +64,8 @@ def save_model(size: Size, folder: Path, weights: bool = True) -> None:
 
 def pairs(rows: int, doc_words: int, query_words: int = 6, docs_a_query: int = 100) -> dict[str, list[Any]]:
     """Columns query, doc and score of random words, the rows of a query side by side."""
+    from tests import tiny
+
     rng = np.random.default_rng(0)
     known = [word for word in tiny.qwen2_tokenizer().get_vocab() if word.isascii() and word.isalpha()]
     docs = [" ".join(rng.choice(known, doc_words)) for _ in range(rows)]

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from pipeline.errors import RunError
 from pipeline.storage import Folder
 
 SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
@@ -31,7 +32,13 @@ def begin(output: Folder) -> None:
 
 
 def commit(output: Folder, manifest: dict[str, Any]) -> None:
-    """Makes the parts that `manifest` names, all of which have been put, the result."""
+    """Makes the parts that `manifest` names, all of which have been put, the result. Raises RunError if one is gone."""
+    there = {*output.files("ranked/"), *output.files("rejects/")}
+    if gone := {*manifest["parts"], *manifest["rejects"]} - there:
+        raise RunError(
+            f"{output.path(min(gone))}: is gone before it was committed; does another run write to this output? "
+            "The same command goes on from here"
+        )
     data = json.dumps(manifest, indent=1).encode()
     output.put(MANIFEST, data)
     output.put(SUCCESS, _hash(data) + b"\n")

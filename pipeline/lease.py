@@ -4,14 +4,16 @@ The highest of `lease/000001.json`, `lease/000002.json`, ... is the one that hol
 one of two who want it gets it; its holder replaces it every BEAT seconds with a higher count. Whoever comes upon a
 lease watches it. If its count rises its holder lives, and the newcomer ends (exit code 4). If it stands still for STALE
 seconds, or was held by a process of this machine that is gone, the newcomer puts the next number; a holder that wakes
-up and finds a higher number than its own ends. No clock is compared with another.
+up and finds its own gone, or a higher one, ends. No clock is compared with another.
 
-Nothing but hours hangs on it: scores and results are put so that any number of drivers come to one right result.
+Nothing but hours hangs on it where the same config runs twice: any number of drivers come to one right result. Where
+two configs fuse the same scores in different ways, a driver looks once more before it commits.
 """
 
 import json
 import os
 import re
+import secrets
 import socket
 import sys
 import threading
@@ -52,26 +54,44 @@ class Lease:
                 "taken its place"
             )
 
+    def confirm(self) -> None:
+        """Looks whether the output is still this run's. Raises Held if it is not."""
+        self._look()
+        self.check()
+
     def take(self) -> bool:
         """Puts it, unless another has just done so. Says whether it did."""
         if not self._output.put_new(_name(self._number), _encoded(self._holder)):
-            return False
+            there = _read(self._output, _name(self._number))
+            if there is None or there["token"] != self._holder["token"]:  # else a put that was repeated found itself
+                return False
         self._thread.start()
         return True
 
     def release(self) -> None:
-        """Gives the output free, unless it is another's by now."""
+        """Gives the output free, unless it is another's by now. If it cannot, the next run waits a minute."""
         self._over.set()
         self._thread.join()
-        if self._taken_by is None:
-            self._output.delete([name for name in _leases(self._output) if name <= _name(self._number)])
+        try:
+            self._look()
+            if self._taken_by is None:
+                self._output.delete([name for name in _leases(self._output) if name <= _name(self._number)])
+        except Exception as error:
+            _say(f"{self._output.path(_name(self._number))}: could not be deleted: {one_line(error)}")
+
+    def _look(self) -> None:
+        """Finds out whether another has taken the output: this lease is gone, or there is a higher one."""
+        last = max(_leases(self._output), default=_name(self._number))
+        there = _read(self._output, last)
+        if there is None or there["token"] != self._holder["token"]:
+            self._taken_by = there or {}
 
     def _beat(self) -> None:
         failed = False
         while not self._over.wait(BEAT):
             try:
-                if (last := max(_leases(self._output), default="")) > _name(self._number):
-                    self._taken_by = _read(self._output, last) or {}
+                self._look()
+                if self._taken_by is not None:
                     return
                 self._holder["beat"] += 1
                 self._output.put(_name(self._number), _encoded(self._holder))
@@ -112,13 +132,16 @@ def _wait_for_death(output: Folder, name: str) -> None:
         return
     _say(f"{output.url}: held by {_named(first)}; waiting up to {STALE:.0f} s for a sign of life of it")
     until = time.monotonic() + STALE
-    while time.monotonic() < until:
-        time.sleep(BEAT / 5)
+    while True:
+        late = time.monotonic() > until  # before it is read: who was asleep reads once more
         now = _read(output, name)
         if now is None:
             return
-        if now["beat"] != first["beat"]:
+        if (now["beat"], now["token"]) != (first["beat"], first["token"]):
             raise Held(f"output.path = {output.url!r}: another run holds it, {_named(now)}, and is alive")
+        if late:
+            return
+        time.sleep(BEAT / 5)
 
 
 def _leases(output: Folder) -> list[str]:
@@ -147,12 +170,15 @@ def _me() -> dict[str, Any]:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": _machine(),
         "started": _started(os.getpid()),
+        "token": secrets.token_hex(8),
         "beat": 0,
     }
 
 
 def _named(holder: dict[str, Any]) -> str:
-    return f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
+    if not holder:
+        return "another run, which has ended,"
+    return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:

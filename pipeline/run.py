@@ -63,11 +63,12 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         after = spilled_bytes()
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
+        lease.confirm()
         buckets = _fuse(checked, plan, tag)
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
     check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
-    lease.check()
+    lease.confirm()
     result = manifest.build(checked, plan, tag, buckets, manifest.scored(scoring, seconds, spilled))
     commit(checked.output, result)
     sweep_merged(checked.scores)

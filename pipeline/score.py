@@ -29,6 +29,7 @@ from pipeline.storage import Folder
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
+TASK_RETRIES = 10  # of a slab whose process died; Ray Data would try for ever
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
 UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 
@@ -80,6 +81,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
         partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
         batch_size=1,
         batch_format="pyarrow",
+        max_retries=TASK_RETRIES,
     )
     dataset = dataset.map_batches(
         scorer,

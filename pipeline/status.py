@@ -13,7 +13,7 @@ from pipeline.read import OK
 from pipeline.run import PLAN, SCORES
 from pipeline.storage import Folder
 
-LOOKED_INTO = 1000  # score files, at most, for the reasons of failures
+LOOKED_INTO, AT_ONCE = 1000, 32  # score files, at most, for the reasons of failures
 
 
 def status(output: Folder) -> dict[str, Any]:
@@ -40,10 +40,11 @@ def _scores(folder: Folder) -> dict[str, Any]:
     put = [unit for unit in rows if f"{unit}.parquet" in stored]
     seen = put[:: -(-len(put) // LOOKED_INTO) or 1]
     reasons: Counter[str] = Counter()
-    pieces = folder.read_ranges([(f"{unit}.parquet", 0, stored[f"{unit}.parquet"]) for unit in seen])
-    for data in pieces:
-        table = pq.read_table(pa.BufferReader(data), columns=["kind", "reason"])
-        reasons.update(reason for kind, reason in zip(*table.to_pydict().values(), strict=True) if kind != OK)
+    for first in range(0, len(seen), AT_ONCE):
+        files = [f"{unit}.parquet" for unit in seen[first : first + AT_ONCE]]
+        for data in folder.read_ranges([(name, 0, stored[name]) for name in files]):
+            table = pq.read_table(pa.BufferReader(data), columns=["kind", "reason"])
+            reasons.update(reason for kind, reason in zip(*table.to_pydict().values(), strict=True) if kind != OK)
     return known | {
         "units": len(rows),
         "units_put": len(put),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from actors.attempts import CUT, DEATHS, STARTS, Attempts, EngineError, Part, Result, Turn, Worker
+from actors.attempts import CUT, DEATHS, ROWS_DEATHS, STARTS, Attempts, EngineError, Part, Result, Turn, Worker
 from actors.contract import Unscored
 
 A1, A2, B1 = Worker("a", "1"), Worker("a", "2"), Worker("b", "1")
@@ -63,8 +63,7 @@ def test_poison_is_cut_out_of_a_unit(size: int, where: float) -> None:
     assert [i for i, score in enumerate(got) if isinstance(score, Unscored)] == [poison]
     assert [score for score in got if not isinstance(score, Unscored)] == [i for i in range(size) if i != poison]
     assert scored == size - 1  # nothing was scored twice
-    levels = math.ceil(math.log(size, CUT)) if size > 1 else 0
-    assert deaths <= 3 + levels + (levels > 0)
+    assert deaths <= 3 + math.ceil(math.log(size, CUT)) + 1  # whole, in parts of each size, and once more to be sure
 
 
 def test_two_poison_rows_are_both_found() -> None:
@@ -86,12 +85,12 @@ def test_two_poison_rows_are_both_found() -> None:
 
 def test_the_reason_of_a_poison_row_is_what_its_engine_said() -> None:
     attempts = Attempts(1)
-    for process in map(str, range(3)):
+    for process in map(str, range(4)):
         worker = Worker("a", process)
         attempts.enter(worker, "u", 1)
         attempts.begin(worker, "u", (0, 1))
         attempts.broke(worker, "RuntimeError: CUDA out of memory")
-    turn = attempts.enter(Worker("a", "3"), "u", 1)
+    turn = attempts.enter(Worker("a", "4"), "u", 1)
     assert turn.left == []
     assert turn.known[0, 1].scores == [
         Unscored("the worker that scored it alone died: RuntimeError: CUDA out of memory")
@@ -106,7 +105,7 @@ def test_workers_that_die_with_nothing_scored_between_end_the_run() -> None:
             attempts.enter(worker, f"u{i}", 5)
             attempts.begin(worker, f"u{i}", (0, 5))
             attempts.broke(worker, "RuntimeError: no kernel image")
-            attempts.enter(worker, f"u{i}", 5)
+            attempts.enter(Worker("a", f"after {i}"), f"u{i}", 5)
     assert i == DEATHS + 2
 
 
@@ -141,6 +140,67 @@ def test_many_poison_rows_side_by_side_do_not(size: int = 256) -> None:
     assert sum(isinstance(score, Unscored) for score in got) == len(poison) < deaths
 
 
+def test_a_row_that_somebody_died_of_once_may_be_innocent() -> None:
+    attempts = Attempts(1)
+    for process in map(str, range(3)):
+        attempts.enter(Worker("a", process), "u", 1)
+        attempts.begin(Worker("a", process), "u", (0, 1))
+    assert attempts.enter(Worker("a", "3"), "u", 1) == Turn(True, [(0, 1)], {})
+
+
+def test_a_unit_that_was_scored_when_its_worker_died_is_put_and_not_scored_again() -> None:
+    attempts = Attempts(1)
+    attempts.enter(A1, "u", 10)
+    attempts.begin(A1, "u", (0, 10))
+    attempts.scored(A1, "u", (0, 10), scores((0, 10)))
+    assert attempts.enter(A2, "u", 10) == Turn(False, [], {(0, 10): scores((0, 10))})
+
+
+def test_a_task_that_ray_sends_twice_to_a_living_worker_is_no_death() -> None:
+    attempts = Attempts(1)
+    for _ in range(2):
+        assert attempts.enter(A1, "u", 10) == Turn(False, [(0, 10)], {})
+        attempts.begin(A1, "u", (0, 10))
+    for _ in range(2):
+        attempts.scored(A1, "u", (0, 10), scores((0, 10)))
+        attempts.end(A1, "u", "line")
+
+
+def test_a_machine_on_which_everything_dies_is_not_for_ever_the_rows_fault() -> None:
+    attempts, deaths = Attempts(1), 3
+    for process in map(str, range(3)):
+        attempts.enter(Worker("a", process), "u", 8192)
+        attempts.begin(Worker("a", process), "u", (0, 8192))
+    first = attempts.enter(Worker("a", "3"), "u", 8192).left[0]
+    attempts.begin(Worker("a", "3"), "u", first)
+    attempts.scored(Worker("a", "3"), "u", first, scores(first))
+    with pytest.raises(EngineError):
+        while True:
+            deaths += 1
+            attempts.begin(Worker("b", str(deaths)), "u", attempts.enter(Worker("b", str(deaths)), "u", 8192).left[0])
+    assert ROWS_DEATHS < deaths < 2 * ROWS_DEATHS
+
+
+def test_workers_that_die_before_they_begin_anything_end_the_run() -> None:
+    attempts = Attempts(1)
+    with pytest.raises(EngineError):
+        for i in range(DEATHS + 4):
+            attempts.starting(Worker("a", str(i)))
+            attempts.started(Worker("a", str(i)))
+    assert i == DEATHS + 3
+
+
+def test_one_node_that_cannot_start_an_engine_does_not_end_a_run_that_goes_on() -> None:
+    attempts = Attempts(2)
+    for i in range(5 * STARTS):
+        attempts.starting(Worker("bad", str(i)))
+        attempts.start_failed(Worker("bad", str(i)), "no device")
+        if i % 3 == 0:
+            attempts.enter(B1, f"u{i}", 5)
+            attempts.begin(B1, f"u{i}", (0, 5))
+            attempts.scored(B1, f"u{i}", (0, 5), scores((0, 5)))
+
+
 def test_one_death_with_many_units_inside_counts_once() -> None:
     attempts = Attempts(1)
     for i in range(5 * DEATHS):
@@ -163,7 +223,7 @@ def test_starts_that_fail_in_a_row_end_the_run_with_the_last_error() -> None:
 def test_a_start_that_works_is_a_new_beginning() -> None:
     attempts = Attempts(1)
     for i in range(10 * STARTS):
-        worker = Worker("a", str(i))
+        worker = Worker(str(i), "1")
         attempts.starting(worker)
         if i % 2:
             attempts.start_failed(worker, "now and then")

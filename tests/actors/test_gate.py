@@ -25,6 +25,20 @@ def test_many_are_inside_at_once_and_one_who_comes_alone_meets_nobody() -> None:
     assert dict(seen) == {"a": set(), "b": {"a"}, "x": set(), "y": set(), "c": set(), "d": {"c"}}
 
 
+def test_one_who_gives_up_waiting_holds_nobody_up() -> None:
+    async def run() -> bool:
+        gate = Gate()
+        async with gate.enter(alone=False):
+            alone = asyncio.create_task(visit(gate, "x", True, set(), []))
+            await asyncio.sleep(0.01)
+            alone.cancel()
+            await asyncio.gather(alone, return_exceptions=True)
+            async with gate.enter(alone=False):
+                return True
+
+    assert asyncio.run(asyncio.wait_for(run(), 1))
+
+
 def test_an_error_inside_lets_the_next_in() -> None:
     async def run() -> bool:
         gate = Gate()

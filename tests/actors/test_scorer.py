@@ -120,7 +120,7 @@ def test_a_worker_whose_engine_died_ends_and_the_record_has_its_words(
     attempts = Attempts(1)
     actor: Any = make_scorer(attempts)
     monkeypatch.setattr(actor._engine, "ask", lambda asks, deliver: deliver(EngineDied("out of memory")))
-    for _ in range(3):
+    for _ in range(4):
         with pytest.raises(Left, match="the engine broke: out of memory"):
             asyncio.run(actor(unit(3)))
     _, scores, _, _ = asyncio.run(actor(unit(3)))

@@ -46,10 +46,10 @@ class KilledByPoison(KnownScorer):
 
 
 class KilledNowAndThen(KnownScorer):
-    """Dies four times, over whatever it has just been given."""
+    """Dies over the first part that it is given, and three times more over whatever it has just been given."""
 
     async def _scored(self, prompts: Sequence[Prompt]) -> Result:
-        if random.random() < 1 / 2 and any(first(f"death-{i}") for i in range(4)):
+        if first("death-0") or (random.random() < 1 / 2 and any(first(f"death-{i}") for i in range(1, 4))):
             die()
         return await super()._scored(prompts)
 
@@ -136,6 +136,7 @@ def test_deaths_change_nothing(
     path = write(pairs(), tmp_path / "in", 7)
     calm = run(path, "calm", run=RUN)
     figures = run(path, "stormy", with_marks(scorer, marks), run=RUN, workers={"count": actors})
+    assert list(marks.iterdir()), "nobody died"
     assert ranked(str(tmp_path / "stormy")).equals(ranked(str(tmp_path / "calm")))
     assert figures["scored_now"] == calm["scored_now"] and figures["prompt_tokens"] == calm["prompt_tokens"]
 

@@ -114,6 +114,20 @@ def test_a_run_that_slept_finds_itself_replaced(output: Folder, holder: subproce
         assert "lease/000002.json" in output.files("lease/")
 
 
+def test_a_run_that_slept_through_another_from_beginning_to_end_finds_that_out(output: Folder) -> None:
+    with hold(output) as sleeper:
+        sleeper._over.set()  # it sleeps
+        sleeper._thread.join()
+        of_another_machine(output)
+        with hold(output):
+            pass
+        sleeper.check()
+        with pytest.raises(Held, match="another run, which has ended, has taken its place"):
+            sleeper.confirm()
+        with hold(output):  # a third
+            pass
+
+
 def test_of_many_at_once_one_holds(output: Folder) -> None:
     start, results = threading.Barrier(8), []
 
@@ -156,3 +170,21 @@ def test_a_process_id_that_was_given_again_is_another_process(output: Folder) ->
     with hold(output):
         assert "lease/000002.json" in output.files("lease/")
     first.release()
+
+
+def test_a_put_that_was_repeated_finds_itself(output: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_new = Folder.put_new
+    monkeypatch.setattr(Folder, "put_new", lambda *given: put_new(*given) and put_new(*given))  # the answer was lost
+    with hold(output) as held:
+        held.confirm()
+
+
+def test_a_lease_that_cannot_be_deleted_does_not_change_what_the_run_came_to(
+    output: Folder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    def fail(*unused: Any) -> None:
+        raise PermissionError("no")
+
+    with hold(output):
+        monkeypatch.setattr(Folder, "delete", fail)
+    assert "lease/000001.json: could not be deleted: no" in capfd.readouterr().err
