@@ -105,8 +105,10 @@ class Scorer:
             return await self._scored(prompts)
         except EngineDied as error:
             Watchdog().expect(60)  # of what follows, too: the GPU must not stay held
-            self._record(Attempts.broke, _line(str(error)))  # and meanwhile no other unit's turn comes
-            leave(f"the engine broke: {_line(str(error))}")
+            try:
+                self._record(Attempts.broke, _line(str(error)))  # and meanwhile no other unit's turn comes
+            finally:
+                leave(f"the engine broke: {_line(str(error))}")
 
     async def _scored(self, prompts: Sequence[Prompt]) -> Result:
         pending = Pending(prompts, self._max_tokens, self._score)

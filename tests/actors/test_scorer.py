@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def make_scorer(monkeypatch: pytest.MonkeyPatch, tiny_qwen2: str) -> Callable[..
         return Scorer(settings, {}, 1800, None, lambda batch: batch, lambda *given: given, told(attempts))
 
     return make
+
+
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who would end the process raises Left; the watchdog beside it would mean it."""
+
+    def leave(reason: str) -> None:
+        raise Left(reason)
+
+    monkeypatch.setattr(scorer, "leave", leave)
+    monkeypatch.setattr(scorer, "Watchdog", MagicMock())
 
 
 def told(attempts: Attempts) -> Callable[..., Any]:
@@ -109,14 +121,9 @@ def test_threads_are_set_before_the_engine_is_made(
     assert seen == ["3"]
 
 
-def left(reason: str) -> None:
-    raise Left(reason)
-
-
 def test_a_worker_whose_engine_died_ends_and_the_record_has_its_words(
-    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, leaving: None
 ) -> None:
-    monkeypatch.setattr(scorer, "leave", left)
     attempts = Attempts(1)
     actor: Any = make_scorer(attempts)
     monkeypatch.setattr(actor._engine, "ask", lambda asks, deliver: deliver(EngineDied("out of memory")))
@@ -128,9 +135,8 @@ def test_a_worker_whose_engine_died_ends_and_the_record_has_its_words(
 
 
 def test_a_unit_that_kills_its_workers_is_scored_in_parts_but_for_the_row_that_does(
-    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, leaving: None
 ) -> None:
-    monkeypatch.setattr(scorer, "leave", left)
     actor: Any = make_scorer()
     ask = actor._engine.ask
 
@@ -162,9 +168,8 @@ def test_a_unit_that_was_put_before_its_worker_died_is_not_scored_again(make_sco
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), ValueError("no room on the device")])
 def test_an_engine_that_cannot_be_built_ends_its_process_until_that_was_too_often(
-    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, error: Exception
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, leaving: None, error: Exception
 ) -> None:
-    monkeypatch.setattr(scorer, "leave", left)
     monkeypatch.setattr(FakeEngine, "__init__", raising(error))
     attempts = Attempts(1)
     for _ in range(STARTS - 1):
