@@ -67,7 +67,6 @@ class Attempts:
         self._units: dict[str, _Unit] = {}
         self._errors: dict[Worker, str] = {}  # of those dead that could say
         self._dead: dict[Worker, bool] = {}  # since a part was scored last -> whether it may well be the rows' fault
-        self._last_words = KILLED
 
     def starting(self, worker: Worker) -> None:
         """It begins to build its engine. Raises EngineError where too many before it could not, or died at once."""
@@ -99,7 +98,7 @@ class Attempts:
             return Turn(False, [], {}, pickle.loads(zlib.decompress(unit.line)))
         if unit.running and unit.running[1] != worker:  # Ray may send a task twice to one that lives
             dead = unit.running[1]
-            unit.die(self._errors.get(dead, KILLED))
+            unit.die(self._words(dead))
             self._count_death(dead, explained=unit.proven)
         return Turn(unit.deaths > 0, list(unit.left), dict(unit.known))
 
@@ -126,7 +125,6 @@ class Attempts:
             raise EngineError(f"{self._most_starts} starts of an engine in a row failed, the last one thus: {error}")
 
     def _count_death(self, worker: Worker, explained: bool) -> None:
-        self._last_words = self._errors.get(worker, KILLED)
         self._dead[worker] = explained and self._dead.get(worker, True)
         self._check_deaths()
 
@@ -135,8 +133,11 @@ class Attempts:
         if unexplained > self._most_deaths or len(self._dead) > self._most_deaths + ROWS_DEATHS:
             raise EngineError(
                 f"{len(self._dead)} workers in a row died with nothing scored between, the last one thus: "
-                f"{self._last_words}"
+                f"{self._words(next(reversed(self._dead)))}"
             )
+
+    def _words(self, dead: Worker) -> str:
+        return self._errors.get(dead, KILLED)
 
 
 class _Unit:

@@ -66,6 +66,7 @@ class Scorer:
             said = _line(f"{type(error).__name__}: {error}")
             record(Attempts.start_failed, said)
             leave(f"the engine could not be built: {said}")
+        gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
         record(Attempts.started)
 
     def _build(self, settings: Settings, engine: dict[str, Any], stall_seconds: float) -> None:
@@ -75,7 +76,6 @@ class Scorer:
         self._max_tokens = request.max_tokens
         self._score = partial(reranker.score, tokens, settings)
         self._engine = Engine(settings, engine, request, tokens.label_ids(request.labels), stall_seconds)
-        gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
 
     async def __call__(self, batch: Any) -> Any:
         started = time.perf_counter()

@@ -40,8 +40,8 @@ def build(options: argparse.Namespace, folder: Path) -> None:
         "num_hidden_layers": 6,
         "num_attention_heads": 12,
         "intermediate_size": 1536,
+        "num_labels": 1,
     }
-    sizes["num_labels"] = 1
     BertForSequenceClassification(BertConfig(**sizes)).save_pretrained(folder / "model")
     columns = pairs(options.rows, 110)
     lengths = np.random.default_rng(1).integers(10, 111, options.rows)

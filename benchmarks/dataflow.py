@@ -8,7 +8,6 @@ machine: from the first unit that is done to the last.
 """
 
 import argparse
-import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.scorer import GARBAGE
 from benchmarks.job import run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import RERANKER
@@ -44,14 +42,6 @@ def build(options: argparse.Namespace, folder: Path) -> None:
         pq.write_table(pa.table(table), folder / "pairs" / f"{i}.parquet", row_group_size=100_000)
 
 
-class Free(FreeScorer):
-    """Looks for garbage as rarely as an actor with an engine."""
-
-    def __init__(self, **settings: Any):
-        super().__init__(**settings)
-        gc.set_threshold(GARBAGE)
-
-
 def job(options: argparse.Namespace) -> Figures:
     config = {
         "input": {"path": str(options.folder / "pairs")},
@@ -60,7 +50,7 @@ def job(options: argparse.Namespace) -> Figures:
         "workers": {"count": options.actors},
         "run": {"unit_rows": options.unit_rows},
     }
-    units, figures = run_job(options.folder, config, Free)
+    units, figures = run_job(options.folder, config, FreeScorer)
     assert figures["ranked"] == options.rows, figures
     steps = {f"{step} s": seconds for step, seconds in figures["seconds"].items()}
     return {"seconds": steady(units), "spilled bytes": figures["spilled_bytes"]} | steps

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import ray
 from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 from ray.data import DataContext
+from ray.util.annotations import RayDeprecationWarning
 
 from actors.installed import installed
 from pipeline.config import Config
@@ -97,6 +99,8 @@ def _set_ray_data() -> None:
     context.actor_init_retry_on_errors = False
     context.max_consecutive_actor_init_deaths = 0
     context.max_errored_blocks = 0
+    # Until 2.64 at least, nothing else bounds how often Ray tries a task whose process died (pipeline/score.py).
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", RayDeprecationWarning)
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False

@@ -73,18 +73,20 @@ class Lease:
         self._over.set()
         self._thread.join()
         try:
-            self._look()
+            found = self._look()
             if self._taken_by is None:
-                self._output.delete([name for name in _leases(self._output) if name <= _name(self._number)])
+                self._output.delete(found)
         except Exception as error:
             _say(f"{self._output.path(_name(self._number))}: could not be deleted: {one_line(error)}")
 
-    def _look(self) -> None:
-        """Finds out whether another has taken the output: this lease is gone, or there is a higher one."""
-        last = max(_leases(self._output), default=_name(self._number))
+    def _look(self) -> list[str]:
+        """Finds out whether another has taken the output: this lease is gone, or there is a higher one. Returns all."""
+        found = _leases(self._output)
+        last = max(found, default=_name(self._number))
         there = _read(self._output, last)
         if there is None or there["token"] != self._holder["token"]:
             self._taken_by = there or {}
+        return found
 
     def _beat(self) -> None:
         failed = False

@@ -29,9 +29,9 @@ from pipeline.storage import Folder
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
+UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 TASK_RETRIES = 10  # of a slab whose process died; Ray Data would try for ever
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
-UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 
 
 def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -> Iterator[pa.Table]:

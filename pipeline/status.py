@@ -13,7 +13,8 @@ from pipeline.read import OK
 from pipeline.run import PLAN, SCORES
 from pipeline.storage import Folder
 
-LOOKED_INTO, AT_ONCE = 1000, 32  # score files, at most, for the reasons of failures
+LOOKED_INTO = 1000  # score files, at most, for the reasons of failures
+AT_ONCE = 32  # of them in memory
 
 
 def status(output: Folder) -> dict[str, Any]:

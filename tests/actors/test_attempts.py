@@ -14,6 +14,29 @@ def scores(part: Part) -> Result:
     return Result([float(i) for i in range(*part)], [None] * (part[1] - part[0]), {"new_tokens": 1})
 
 
+def scored_with(poison: set[int], size: int) -> tuple[list[float | Unscored], int, int]:
+    """Scores a unit whose worker dies of any part with a poison row in it, until nothing is left of it.
+
+    Returns the scores, how often a worker died, and how many rows were scored, each time one was.
+    """
+    attempts, deaths, scored = Attempts(1), 0, 0
+    while True:
+        worker = Worker("a", str(deaths))
+        turn = attempts.enter(worker, "u", size)
+        assert turn.alone == (deaths > 0)
+        known = turn.known
+        for part in turn.left:
+            attempts.begin(worker, "u", part)
+            if poison & set(range(*part)):
+                deaths += 1
+                break
+            known[part] = scores(part)
+            scored += part[1] - part[0]
+            attempts.scored(worker, "u", part, known[part])
+        else:
+            return [score for _, result in sorted(known.items()) for score in result.scores], deaths, scored
+
+
 def test_a_unit_is_whole_and_in_company_the_first_time() -> None:
     assert Attempts(1).enter(A1, "u", 10) == Turn(False, [(0, 10)], {})
 
@@ -44,22 +67,7 @@ def test_a_unit_that_was_put_is_not_scored_again() -> None:
 def test_poison_is_cut_out_of_a_unit(size: int, where: float) -> None:
     """The row that kills whoever scores it is found, and every other row is scored once it is in a part of its own."""
     poison = int(where * (size - 1))
-    attempts, deaths, scored = Attempts(1), 0, 0
-    while True:
-        turn = attempts.enter(Worker("a", str(deaths)), "u", size)
-        assert turn.alone == (deaths > 0)
-        known = dict(turn.known)
-        for part in turn.left:
-            attempts.begin(Worker("a", str(deaths)), "u", part)
-            if part[0] <= poison < part[1]:
-                deaths += 1
-                break
-            known[part] = scores(part)
-            scored += part[1] - part[0]
-            attempts.scored(Worker("a", str(deaths)), "u", part, known[part])
-        else:
-            break
-    got = [score for _, result in sorted(known.items()) for score in result.scores]
+    got, deaths, scored = scored_with({poison}, size)
     assert [i for i, score in enumerate(got) if isinstance(score, Unscored)] == [poison]
     assert [score for score in got if not isinstance(score, Unscored)] == [i for i in range(size) if i != poison]
     assert scored == size - 1  # nothing was scored twice
@@ -67,19 +75,8 @@ def test_poison_is_cut_out_of_a_unit(size: int, where: float) -> None:
 
 
 def test_two_poison_rows_are_both_found() -> None:
-    attempts, deaths, poison = Attempts(1), 0, {3, 200}
-    while True:
-        turn = attempts.enter(Worker("a", str(deaths)), "u", 256)
-        known = dict(turn.known)
-        for part in turn.left:
-            attempts.begin(Worker("a", str(deaths)), "u", part)
-            if poison & set(range(*part)):
-                deaths += 1
-                break
-            attempts.scored(Worker("a", str(deaths)), "u", part, known.setdefault(part, scores(part)))
-        else:
-            break
-    got = [score for _, result in sorted(known.items()) for score in result.scores]
+    poison = {3, 200}
+    got, _, _ = scored_with(poison, 256)
     assert {i for i, score in enumerate(got) if isinstance(score, Unscored)} == poison
 
 
@@ -123,20 +120,9 @@ def test_an_engine_that_dies_of_every_row_ends_the_run(size: int) -> None:
     assert deaths <= DEATHS + 2 + 3  # two for the actor, and three whose deaths nobody has noticed yet
 
 
-def test_many_poison_rows_side_by_side_do_not(size: int = 256) -> None:
-    attempts, deaths, poison = Attempts(1), 0, set(range(100, 140))
-    while True:
-        worker = Worker("a", str(deaths))
-        turn = attempts.enter(worker, "u", size)
-        for part in turn.left:
-            attempts.begin(worker, "u", part)
-            if poison & set(range(*part)):
-                deaths += 1
-                break
-            attempts.scored(worker, "u", part, scores(part))
-        else:
-            break
-    got = [score for _, result in sorted(turn.known.items()) for score in result.scores]
+def test_many_poison_rows_side_by_side_do_not() -> None:
+    poison = set(range(100, 140))
+    got, deaths, _ = scored_with(poison, 256)
     assert sum(isinstance(score, Unscored) for score in got) == len(poison) < deaths
 
 

@@ -1,4 +1,4 @@
-"""jobs/status.py on outputs in every state that a run leaves them in."""
+"""pipeline/status.py and jobs/status.py on outputs in every state that a run leaves them in."""
 
 import json
 from collections.abc import Callable
@@ -10,11 +10,11 @@ import pipeline.run
 from jobs.status import main
 from pipeline.lease import hold
 from pipeline.storage import Folder
-from tests.pipeline.conftest import one_ray, pairs, run, write  # noqa: F401  (fixtures)
+from tests.pipeline.conftest import pairs, write
 
 
 def test_a_run_from_its_first_unit_to_its_result(
-    run: Callable[..., dict],  # noqa: F811
+    run: Callable[..., dict],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
