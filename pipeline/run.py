@@ -101,7 +101,8 @@ def _score(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type, l
             unit = line.pop("unit")
             sums.update(line)
             bad = line["failed"] + line["rejected"]
-            progress.add(rows[unit] if line["rows"] else 0, line["prompt_tokens"] + line["new_tokens"], bad, line["seconds"])
+            pairs, tokens = rows[unit] if line["rows"] else 0, line["prompt_tokens"] + line["new_tokens"]
+            progress.add(pairs, tokens, bad, line["seconds"])
             _check_share(checked, plan, sums["failed"] + sums["rejected"], reasons)
             lease.check()
     return sums

@@ -103,6 +103,7 @@ def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: ty
             "unpack": unpacked,
             "put": partial(put_scores, checked.scores, plan.id, files, config.output.explain),
             "record": Record(attempts),
+            "deterministic": config.run.deterministic,
         },
         compute=ActorPoolStrategy(
             min_size=smallest,

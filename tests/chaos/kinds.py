@@ -95,15 +95,15 @@ def _past(trial: Trial, mark: str, seconds: float) -> bool:
 
 
 def actors(lab: Lab, wanted: int) -> Iterator[Outcome]:
-    """One of two actors is killed every two seconds in which one is at work."""
+    """Of two actors the one that was given work last is killed, every few units."""
     kills = 0
     while kills < wanted:
         trial = lab.trial()
         driver = trial.start()
         while driver.poll() is None and trial.kills + kills < wanted:
-            _await_work(trial, driver, 3)
-            if driver.poll() is None and trial.actors():
-                trial.kill_actors([lab.draw.choice(trial.actors())])
+            _await_work(trial, driver, lab.draw.randint(3, 12))
+            if driver.poll() is None:
+                trial.kill_actors(trial.busy()[:1])
         trial.end(driver)
         kills += trial.kills
         yield _checked(lab, trial, "actors, one by one", trial.kills * IN_FLIGHT)
@@ -120,7 +120,7 @@ def half(lab: Lab, wanted: int) -> Iterator[Outcome]:
         driver = trial.start()
         trial.wait_for(partial(_live, trial, 4), driver)
         _await_work(trial, driver, 5)
-        trial.kill_actors(lab.draw.sample(trial.actors(), 2))
+        trial.kill_actors(trial.busy()[:2])
         trial.end(driver)
         yield _checked(lab, trial, "half of the actors at once", trial.kills * IN_FLIGHT)
 
@@ -134,7 +134,7 @@ def starts(lab: Lab, wanted: int) -> Iterator[Outcome]:
         for _ in range(3):
             _await_work(trial, driver, 8)
             if driver.poll() is None:
-                trial.kill_actors(trial.actors()[:1])
+                trial.kill_actors(trial.busy()[:1])
         trial.end(driver)
         allowed = trial.kills * IN_FLIGHT
         yield _checked(lab, trial, f"{trial.marks('failed')} of {trial.marks('start')} starts failed", allowed)
@@ -232,7 +232,7 @@ def _engines(lab: Lab, wanted: int, scorer: str, what: str) -> Iterator[Outcome]
         driver = trial.start()
         if scorer == "RealEngine":
             _await_work(trial, driver, lab.draw.randint(8, 20))
-            trial.kill_actors(trial.actors())
+            trial.kill_actors(trial.busy())
         trial.end(driver)
         trial.kills += trial.marks("hung")
         _check_close(trial, calm)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,9 @@ class Trial:
 
     def kill_actors(self, actors: list[int]) -> None:
         for actor in actors:
-            os.kill(actor, signal.SIGKILL)
-            self.kills += 1
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(actor, signal.SIGKILL)
+                self.kills += 1
 
     def actors(self) -> list[int]:
         """The processes of actors that live."""
@@ -134,10 +136,18 @@ class Trial:
 
     def given(self) -> Counter[str]:
         """Unit -> how often an actor was given it to score."""
+        return Counter(unit for unit, _ in self._given())
+
+    def busy(self) -> list[int]:
+        """The processes of actors that live and were given units, the last one first."""
+        processes = dict.fromkeys(int(process) for _, process in reversed(self._given()))
+        return [process for process in processes if _lives(process)]
+
+    def _given(self) -> list[list[str]]:
         try:
-            return Counter((self._folder / "given").read_text().split())
+            return [line.split() for line in (self._folder / "given").read_text().splitlines()]
         except FileNotFoundError:
-            return Counter()
+            return []
 
     def again(self) -> int:
         """Units that were given once more."""

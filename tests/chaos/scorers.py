@@ -17,7 +17,7 @@ from actors.scorer import Scorer
 from actors.watchdog import Watchdog
 from tests.fakes import KnownScorer
 
-PAUSE = 0.15  # seconds a unit takes; several are in an actor at once
+PAUSE = 0.4  # seconds a unit takes; several are in an actor at once
 STALL = 2.0  # seconds after which a hanging one is ended
 
 
@@ -31,7 +31,7 @@ def known_in(scorer: type, folder: Path, seed: int) -> type:
 
 
 class Noting:
-    """Notes its process, in the file `actors`, and each unit that it is given to score, in `given`."""
+    """Notes its process in the file `actors`, and each unit that it is given to score, with its process, in `given`."""
 
     FOLDER: ClassVar[Path]
     SEED: ClassVar[int]
@@ -46,7 +46,7 @@ class Noting:
         unit = self._unpack(batch)
         if unit.prompts:
             with open(self.FOLDER / "given", "a") as file:
-                file.write(f"{unit.name}\n")
+                file.write(f"{unit.name} {os.getpid()}\n")
         return await super().__call__(batch)  # type: ignore[misc]
 
     def count(self, what: str) -> int:
