@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
 
@@ -258,8 +257,9 @@ def _await_work(trial: Trial, driver: Popen[bytes], units: int) -> None:
 
 def _checked(lab: Lab, trial: Trial, what: str, allowed: int) -> Outcome:
     trial.check(lab, allowed)
-    shutil.rmtree(Path(trial.order.folder))
-    return Outcome(what, trial.kills, trial.again(), allowed)
+    outcome = Outcome(what, trial.kills, trial.again(), allowed)
+    shutil.rmtree(trial.order.folder)
+    return outcome
 
 
 KINDS: dict[str, Kind] = {
