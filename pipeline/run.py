@@ -28,7 +28,7 @@ from pipeline.scores import bucket_count
 from pipeline.tasks import run_tasks
 
 PLAN = "plan.parquet"
-SCORES = re.compile(r"scores/[0-9a-f]{16}/")  # what a run writes, and a restart deletes
+SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # what a run writes, and a restart deletes
 FORMAT = 1  # of the result: raised when the same scores come to another result, so that no older one stands for it
 
 
@@ -92,7 +92,7 @@ def _stored_scores(checked: Checked) -> dict[str, int]:
             "run.on_existing=restart to throw those scores away"
         )
     own = {name.removeprefix(mine): size for name, size in stored.items() if name.startswith(mine)}
-    if PLAN not in own:
+    if PLAN not in own and checked.scores.size(PLAN) is None:  # a listing may lag behind
         checked.scores.delete(list(own))  # units of a plan that is gone: nobody knows which rows they are
         return {}
     return own
@@ -139,16 +139,16 @@ def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type, l
 def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
     """Fuses and ranks every bucket. The standing result is taken back first."""
     config = checked.config
-    stored = checked.scores.files()
     units = [f"{name}.parquet" for name in plan.units["unit"].to_pylist()]
-    if lost := [name for name in units if name not in stored]:
+    try:
+        sizes = checked.scores.sizes(units, "")
+    except FileNotFoundError as error:
         raise RunError(
-            f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here"
-        )
+            f"{error}: has gone; does another run write to this output? The same command goes on from here"
+        ) from None
     begin(checked.output)
     explain = config.output.explain
     buckets = bucket_count(plan.rows, explain)
-    sizes = {name: stored[name] for name in units}
     task = FuseBucket(
         read=score_rows(checked.scores, plan.id, sizes, plan.unit_rows().tolist(), buckets, explain),
         output=checked.output,
