@@ -60,8 +60,8 @@ def patiently(what: str, call: Callable[[], Result]) -> Result:
         time.sleep(wait * random.uniform(0.5, 1))  # else all workers come back at once
 
 
-def failure(what: str, error: BaseException, seconds: float = 0) -> StoreError:
-    """The error that ends a run over this one. seconds: spent on tries."""
+def failure(what: str, error: BaseException, seconds: float | None = None) -> StoreError:
+    """The error that ends a run over this one. seconds: spent on tries, where that is known."""
     words = said(error)
     if expired(error):
         return StoreError(f"{what}: the credentials have expired ({words})")
@@ -69,7 +69,8 @@ def failure(what: str, error: BaseException, seconds: float = 0) -> StoreError:
         return RefusedError(f"{what}: {words}")
     if refused(error):
         return RefusedError(f"{what}: no permission ({words})")
-    return StoreError(f"{what}, in {seconds:.0f} s of tries: {words}" if passing(error) else f"{what}: {words}")
+    tried = "" if seconds is None or not passing(error) else f", in {seconds:.0f} s of tries"
+    return StoreError(f"{what}{tried}: {words}")
 
 
 def passing(error: BaseException) -> bool:

@@ -203,10 +203,10 @@ class Folder:
     def delete(self, names: list[str]) -> None:
         """Deletes files; one that is gone already is fine."""
         fs, root = open_url(self.url)
-        if isinstance(fs, S3FileSystem) and names:
+        if isinstance(fs, S3FileSystem) and len(names) > 1:
             paths = [f"{root}/{name}" for name in names]
             patiently(f"{self.path(names[0])}: cannot be deleted", lambda: fs.rm(paths))  # a thousand a request
-            names = sorted(self.present(names, os.path.commonpath(names)))  # of which it says nothing
+            names = sorted(self.present(names, os.path.commonpath(names)))  # those that the store refused, unsaid
         for name in names:
             with suppress(FileNotFoundError):
                 patiently(f"{self.path(name)}: cannot be deleted", partial(fs.rm_file, f"{root}/{name}"))

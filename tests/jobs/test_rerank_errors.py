@@ -116,7 +116,7 @@ WRONG = {
     ),
     "no permission for the input": (
         "input.path=s3://forbidden/pairs.parquet",
-        "input.path = 's3://forbidden/pairs.parquet': no permission",
+        "input.path = 's3://forbidden/pairs.parquet': cannot be listed: no permission",
     ),
     "unknown protocol": ("input.path=s4://bucket/pairs", "input.path = 's4://bucket/pairs': Protocol not known: s4"),
     # what is in it

@@ -79,14 +79,14 @@ def test_what_may_pass_is_tried_again_with_growing_waits_and_a_bound(error: Base
     assert patiently("x: cannot be read", failing(error, error, error)) == 3
     assert len(slept) == 3
     assert all(wait / 2 <= took <= wait for wait, took in zip((2, 5, 10), slept, strict=True))
-    with pytest.raises(StoreError, match="^x: cannot be read, in 0 s of tries: ") as raised:
+    with pytest.raises(StoreError, match=r"^x: cannot be read, in 0 s of tries: ") as raised:
         patiently("x: cannot be read", failing(*[error] * 4))
     assert raised.value.exit_code == 1
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
 def test_what_lasts_is_said_at_once(error: BaseException, slept: list[float]) -> None:
-    with pytest.raises(StoreError, match="^x: cannot be read: "):
+    with pytest.raises(StoreError, match=r"^x: cannot be read: "):
         patiently("x: cannot be read", failing(error))
     assert slept == []
 

@@ -70,7 +70,8 @@ def operations(folder: Folder) -> dict[str, tuple[str, Callable[[], Any]]]:
         "read_ranges": ("GET", partial(folder.read_ranges, [("there", 1, 9), ("there", 20, 990)])),
         "files": ("GET", partial(folder.files, "there")),
         "size": ("HEAD", partial(folder.size, "there")),
-        "delete": ("POST", partial(folder.delete, ["put"])),
+        "delete": ("DELETE", partial(folder.delete, ["put"])),
+        "delete_many": ("POST", partial(folder.delete, ["never", "put"])),
     }
 
 
@@ -95,6 +96,7 @@ def test_a_fault_that_passes_changes_nothing(store: Faults, folder: Folder, faul
         "files": {"there": 1000},
         "size": 1000,
         "delete": None,
+        "delete_many": None,
     }
     assert folder.files() == {"there": 1000, "new": 1000}
     assert folder.read("new") == DATA
@@ -103,9 +105,13 @@ def test_a_fault_that_passes_changes_nothing(store: Faults, folder: Folder, faul
 @pytest.mark.parametrize(
     ("fault", "names", "says"),
     [
-        (SLOW_DOWN, "put put_new read read_ranges files size delete", "(SlowDown: SlowDown, says|503: Service Unav)"),
+        (
+            SLOW_DOWN,
+            "put put_new read read_ranges files size delete delete_many",
+            "(SlowDown: SlowDown, says|503: Service Unav)",
+        ),
         (INTERNAL, "put read size", "(InternalError: InternalError, says|500: Int)"),
-        (RESET_BEFORE, "put_new read_ranges files delete", "(Connection|Endpoint|HTTP).*Error: "),
+        (RESET_BEFORE, "put_new read_ranges files delete_many", "(Connection|Endpoint|HTTP).*Error: "),
         (CUT, "read read_ranges files", "(ClientPayload|HTTPClient|ConnectionClosed)Error: "),
         (CONFLICT, "put_new", "ConditionalRequestConflict: "),
     ],
@@ -141,7 +147,7 @@ def test_a_fault_that_stays_ends_with_one_line_after_a_bound(
 def test_what_no_retry_can_mend_is_said_at_once(
     store: Faults, folder: Folder, fault: str, kind: type[RunError], says: str
 ) -> None:
-    for name in ("put", "put_new", "read", "files", "delete"):
+    for name in ("put", "put_new", "read", "files", "delete", "delete_many"):
         method, call = operations(folder)[name]
         store.pick = always(fault, method)
         store.seen.clear()
