@@ -15,8 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from pipeline.check import survey
 from pipeline.config import load
-from pipeline.errors import RunError, root_cause
+from pipeline.errors import RunError, StoreError, root_cause
 from pipeline.run import rerank
+
+KEPT = "what was scored is kept, and the same command goes on from there"
 
 
 def main(arguments: list[str]) -> int:
@@ -39,6 +41,9 @@ def main(arguments: list[str]) -> int:
             print(*(f"checked: {line}" for line in good), *(f"not checked: {line}" for line in unknown), sep="\n")
             return 0
         figures = rerank(config)
+    except StoreError as error:
+        print(f"rayrank: {' '.join(str(error).splitlines())}; {KEPT}", file=sys.stderr)
+        return error.exit_code
     except RunError as error:
         print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
         return error.exit_code
@@ -48,7 +53,7 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         traceback.print_exc()
         print(
-            f"rayrank: {root_cause(error)}; what was scored is kept, and the same command goes on from there",
+            f"rayrank: {root_cause(error)}; {KEPT}",
             file=sys.stderr,
         )
         return 1

@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
-from pipeline.errors import root_cause
+from pipeline.errors import StoreError, root_cause
 from pipeline.status import status
 from pipeline.storage import Folder, absolute
 
@@ -25,6 +25,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         known = status(Folder(absolute(options.output)))
+    except StoreError as error:
+        print(f"rayrank: {error}", file=sys.stderr)
+        return 1
     except Exception as error:
         print(f"rayrank: {options.output}: {root_cause(error)}", file=sys.stderr)
         return 1

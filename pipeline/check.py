@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import ParamValidationError
 from fsspec.utils import glob_translate
 
 from actors.installed import arguments, installed
@@ -19,7 +19,7 @@ from pipeline.check_model import Unreachable, check_model, load_encoder, seen
 from pipeline.cluster import check_relative
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
-from pipeline.errors import NotHere, RunError, UsageError, one_line
+from pipeline.errors import NotHere, RefusedError, RunError, StoreError, UsageError, one_line
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
 from pipeline.storage import Folder, absolute, is_local
@@ -84,6 +84,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         for path in made:  # a check leaves nothing behind
             path.rmdir()
         good.append("that the output can be written")
+    except StoreError as error:
+        unknown.append(str(error))
     except UsageError as error:
         if is_local(config.output.path):
             raise
@@ -148,7 +150,11 @@ def _check_writable(config: Config) -> None:
     try:
         folder.put(".rayrank", b"")
         folder.delete([".rayrank"])
-    except (OSError, ValueError, BotoCoreError) as error:
+    except StoreError as error:
+        if not isinstance(error, RefusedError) and not is_local(output):
+            raise  # it may be well again later: not the config's fault
+        raise UsageError(f"output.path = {output!r}: cannot write there: {error}") from None
+    except (FileNotFoundError, ValueError, ParamValidationError) as error:
         raise UsageError(f"output.path = {output!r}: cannot write there: {one_line(error)}") from None
 
 

@@ -14,6 +14,7 @@ from pipeline.errors import RunError
 from pipeline.storage import Folder
 
 SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
+FOLDERS = ("lease", "ranked", "rejects", "scores")  # of an output; others in it are not a run's
 PART = re.compile(r"(ranked|rejects)/part-\d+-[0-9a-f]{12}\.parquet")  # what a run writes, and may delete
 
 
@@ -33,12 +34,13 @@ def begin(output: Folder) -> None:
 
 def commit(output: Folder, manifest: dict[str, Any]) -> None:
     """Makes the parts that `manifest` names, all of which have been put, the result. Raises RunError if one is gone."""
-    there = {*output.files("ranked/"), *output.files("rejects/")}
-    if gone := {*manifest["parts"], *manifest["rejects"]} - there:
+    try:
+        output.sizes([*manifest["parts"], *manifest["rejects"]], output.files("ranked/") | output.files("rejects/"))
+    except FileNotFoundError as error:
         raise RunError(
-            f"{output.path(min(gone))}: is gone before it was committed; does another run write to this output? "
+            f"{error}: is gone before it was committed; does another run write to this output? "
             "The same command goes on from here"
-        )
+        ) from None
     data = json.dumps(manifest, indent=1).encode()
     output.put(MANIFEST, data)
     output.put(SUCCESS, _hash(data) + b"\n")
@@ -46,10 +48,11 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
 
 
 def sweep(output: Folder, manifest: dict[str, Any]) -> None:
-    """Deletes the parts that the standing manifest does not name."""
+    """Deletes the parts that the standing manifest does not name, and what killed processes left half-written."""
     named = {*manifest["parts"], *manifest["rejects"]}
     found = [*output.files("ranked/"), *output.files("rejects/")]
     output.delete([name for name in found if PART.fullmatch(name) and name not in named])
+    output.sweep_unfinished(FOLDERS)
 
 
 def _hash(data: bytes) -> bytes:

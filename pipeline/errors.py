@@ -26,9 +26,24 @@ class TooManyFailed(RunError):
     exit_code = 3
 
 
+class StoreError(RunError):
+    """A store or a disk failed. The message names the file, and has the store's words."""
+
+
+class RefusedError(StoreError):
+    """A store or a disk refused: a permission, or the credentials, are missing."""
+
+
 def one_line(error: BaseException) -> str:
     """What an error says, without line breaks."""
     return " ".join(str(error).split())
+
+
+def of_worker(error: BaseException) -> RunError | None:
+    """The RunError of a worker, which Ray Data brings as text; None where it was anything else."""
+    kinds = {f"{kind.__module__}.{kind.__name__}": kind for kind in (RunError, StoreError, RefusedError)}
+    name, _, message = root_cause(error).partition(": ")
+    return kinds[name](message) if name in kinds else None
 
 
 def root_cause(error: BaseException) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ParamValidationError
+from botocore.exceptions import ParamValidationError
 from fsspec.utils import get_protocol
 
-from pipeline.errors import NotHere, RunError, UsageError, one_line
+from pipeline.errors import NotHere, UsageError, one_line
+from pipeline.retry import FAILURES, expired, failure
 from pipeline.storage import full_name, is_local, open_url
 
 
@@ -27,7 +28,7 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
     Of a directory, and of a directory that a glob matches, these are the files below it that end in `.parquet`.
     Names that start with `_` or `.` are passed over, and so is what lies below them, unless the path itself has them.
     A file named twice counts once.
-    Raises UsageError for a path that is not there, cannot be read, or holds no Parquet file, and RunError where the
+    Raises UsageError for a path that is not there, cannot be read, or holds no Parquet file, and StoreError where the
     store does not answer.
     """
     files: dict[str, InputFile] = {}
@@ -37,12 +38,11 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
         except (FileNotFoundError, NotADirectoryError):
             kind = NotHere if is_local(path) else UsageError
             raise kind(f"input.path = {path!r}: no such file or directory") from None
-        except PermissionError as error:
-            raise UsageError(f"input.path = {path!r}: no permission ({one_line(error)})") from None
         except (ValueError, ImportError, ParamValidationError) as error:
             raise UsageError(f"input.path = {path!r}: {one_line(error)}") from None
-        except (OSError, BotoCoreError) as error:  # may be well again later: not the config's fault
-            raise RunError(f"input.path = {path!r}: cannot be listed: {one_line(error)}") from None
+        except FAILURES as error:
+            why = failure(f"input.path = {path!r}: cannot be listed", error)
+            raise UsageError(str(why)) if isinstance(error, PermissionError) and not expired(error) else why from None
         if not found:
             raise UsageError(f"input.path = {path!r}: no Parquet file there")
         files |= {file.path: file for file in found}

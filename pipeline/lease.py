@@ -75,14 +75,14 @@ class Lease:
         try:
             found = self._look()
             if self._taken_by is None:
-                self._output.delete(found)
+                self._output.delete(sorted({*found, _name(self._number)}))  # no listing may show it yet
         except Exception as error:
             _say(f"{self._output.path(_name(self._number))}: could not be deleted: {one_line(error)}")
 
     def _look(self) -> list[str]:
         """Finds out whether another has taken the output: this lease is gone, or there is a higher one. Returns all."""
         found = _leases(self._output)
-        last = max(found, default=_name(self._number))
+        last = max([*found, _name(self._number)])
         there = _read(self._output, last)
         if there is None or there["token"] != self._holder["token"]:
             self._taken_by = there or {}
@@ -107,13 +107,16 @@ class Lease:
 @contextmanager
 def hold(output: Folder) -> Iterator[Lease]:
     """Holds the output for the time of a run. Raises Held, naming the run that does."""
+    seen = ""
     while True:
-        last = max(_leases(output), default="")
+        last = max([seen, *_leases(output)])
         if last:
             _wait_for_death(output, last)
-        lease = Lease(output, int(last[6:12]) + 1 if last else 1)
+        number = int(last[6:12]) + 1 if last else 1
+        lease = Lease(output, number)
         if lease.take():
             break
+        seen = _name(number)  # another was faster, and the listing may not show it yet
     try:
         yield lease
     finally:

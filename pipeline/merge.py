@@ -69,12 +69,16 @@ class MergeGroup:
 
     def __call__(self, group: Group) -> np.ndarray:
         """The merged file's index."""
-        if not self.scores.files(group.name):
-            rows = read_scores(self.scores, group.units, self.plan, self.explain)
-            self.scores.put_new(group.name, merged(rows, self.buckets))
-        size = self.scores.files(group.name)[group.name]  # of the file that stayed, whoever put it
+        size = self.scores.size(group.name)
+        if size is None:
+            data = merged(read_scores(self.scores, group.units, self.plan, self.explain), self.buckets)
+            # The file that stays may be another's.
+            size = len(data) if self.scores.put_new(group.name, data) else self._size(group.name)
         (index,) = self.scores.read_ranges([(group.name, size - INDEX.itemsize * (self.buckets + 1), size)])
         return np.frombuffer(index, INDEX)
+
+    def _size(self, name: str) -> int:
+        return self.scores.sizes([name], {})[name]
 
 
 def merged(rows: pa.Table, buckets: int) -> bytes:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage import open_url
+from pipeline.storage import fetch
 
 SLAB_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
 WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
@@ -26,9 +26,8 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
 
     Raises pa.ArrowInvalid where the file is not Parquet.
     """
-    fs, name = open_url(path)
     start = max(0, size - min(max(int(size * TAIL_SHARE), TAIL_MIN), TAIL_MAX))
-    tail = fs.cat_file(name, start=start, end=size) if size else b""
+    tail = fetch(path, start, size) if size else b""
     if len(tail) < 12 or tail[-4:] != b"PAR1":
         kind = "encrypted" if tail[-4:] == b"PARE" else "not a Parquet file, or one cut short"
         raise pa.ArrowInvalid(f"{kind} ({size} bytes)")
@@ -36,7 +35,7 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
     if begin < 4:
         raise pa.ArrowInvalid("not a Parquet file, or one cut short: its footer is longer than the file")
     if begin < start:
-        tail = fs.cat_file(name, start=begin, end=start) + tail
+        tail = fetch(path, begin, start) + tail
         start = begin
     footer = _parse_footer(tail[begin - start :])
     if footer.num_row_groups:
@@ -145,7 +144,6 @@ class _RangeFile(io.RawIOBase):
     """
 
     def __init__(self, path: str, size: int, ranges: list[Range]):
-        self._fs, self._name = open_url(path)
         self._path, self._size, self._ranges = path, size, ranges
         self._at = 0
         self._held: dict[Range, memoryview] = {}
@@ -207,9 +205,4 @@ class _RangeFile(io.RawIOBase):
         return piece
 
     def _fetch(self, start: int, stop: int) -> memoryview:
-        data = self._fs.cat_file(self._name, start=start, end=stop)
-        if len(data) != stop - start:
-            raise OSError(
-                f"{self._path}: asked for bytes {start} to {stop}, got {len(data)}; the file was changed or cut short"
-            )
-        return memoryview(data)
+        return memoryview(fetch(self._path, start, stop))

@@ -22,7 +22,7 @@ from pipeline import parquet
 from pipeline.carry import carried, check_carried
 from pipeline.columns import check_same_ids, check_schema, present
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import RefusedError, UsageError, one_line
 from pipeline.inputs import InputFile
 from pipeline.parquet import Range, chunk_ranges, in_use, plan_ranges, read_footer
 
@@ -203,12 +203,12 @@ def _schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:
 def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
     try:
         return read_footer(file.path, file.size)
-    except PermissionError as error:
-        raise UsageError(f"{file.path}: no permission to read it ({one_line(error)})") from None
-    except (pa.ArrowException, FileNotFoundError) as error:
+    except RefusedError as error:
+        raise UsageError(str(error)) from None
+    except FileNotFoundError:
+        raise UsageError(f"{file.path}: no such file") from None
+    except pa.ArrowException as error:
         raise UsageError(f"{file.path}: {one_line(error)}") from None
-    except OSError as error:  # may be well again later: not the input's fault
-        raise RunError(f"{file.path}: cannot be read: {one_line(error)}") from None
 
 
 def _slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[int, range, int]]:

@@ -114,15 +114,17 @@ def _fuse(checked: Checked, plan: Plan) -> tuple[str, list[dict[str, Any]]]:
     config = checked.config
     stored = checked.scores.files()
     there, units = newest(stored), plan.units["unit"].to_pylist()
-    if lost := [unit for unit in units if unit not in there]:
+    files = [there[unit].file if unit in there else f"{unit}.parquet" for unit in units]
+    try:
+        sizes = checked.scores.sizes(files, stored)
+    except FileNotFoundError as error:
         raise RunError(
-            f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here"
-        )
+            f"{error}: has gone; does another run write to this output? The same command goes on from here"
+        ) from None
     tag = _tag(checked, plan, there)
     begin(checked.output)
     explain = config.output.explain
     buckets = bucket_count(plan.rows, explain)
-    sizes = {there[unit].file: stored[there[unit].file] for unit in units}
     task = FuseBucket(
         read=score_rows(checked.scores, plan.id, sizes, plan.unit_rows().tolist(), buckets, explain),
         output=checked.output,

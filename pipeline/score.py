@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.attempts import Attempts, Worker
@@ -20,6 +21,7 @@ from actors.tokens import encoder
 from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
+from pipeline.errors import of_worker
 from pipeline.order import by_shared_side
 from pipeline.plan import Plan, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
@@ -114,7 +116,10 @@ def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: ty
         num_gpus=actor_gpus(config),
         num_cpus=actor_cpus(config),
     )
-    yield from dataset.iter_rows()
+    try:
+        yield from dataset.iter_rows()
+    except RayError as error:
+        raise of_worker(error) or error from None
 
 
 def _threads(config: Config) -> int | None:

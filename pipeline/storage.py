@@ -1,28 +1,54 @@
 """Folders on any store that fsspec knows: local disk, S3, and the others.
 
 Invariant: a file appears whole or not at all, and `put_new` never replaces one that is there. Nothing is renamed.
-Credentials come from the environment or the machine's role. Listings are never cached.
+Credentials come from the environment or the machine's role. Listings are never cached, and as other stores' than S3's
+own may lag behind, no listing alone says that a file is not there.
+What a method does is tried again where that may help; StoreError, with the file's URL, says that it did not.
 """
 
 import os
+import re
 import secrets
+import time
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
 from s3fs import S3FileSystem
+
+from pipeline.errors import StoreError
+from pipeline.retry import code, patiently
+
+S3_TRIES = 6  # botocore's, with 0 to 1, 2, 4, 8 and 16 seconds between them
+UNFINISHED = re.compile(r"\.put-[0-9a-f]{16}")  # a put on a local disk that is under way, or was killed
+UNFINISHED_SECONDS = 3600.0  # no put takes so long
 
 Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
 
 
 def open_url(url: str) -> tuple[Any, str]:
     """The file system of a URL or local path, and the path on it. Raises ValueError for an unknown protocol."""
+    if get_protocol(url) in S3FileSystem.protocol:
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, config_kwargs=_s3_config())
+        fs.retries = 1  # s3fs's own, of which each would be a whole round of botocore's
+        return fs, path
     try:
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
     except TypeError:  # a file system that has no listings to cache
         return fsspec.core.url_to_fs(url)
+
+
+def _s3_config() -> dict[str, Any]:
+    """botocore's settings. FSSPEC_S3='{"config_kwargs": {...}}' in the environment replaces any of them."""
+    # The standard mode also tries again where the body of a listing was cut short; botocore's older one does not.
+    retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", S3_TRIES))}
+    config = {"connect_timeout": 10, "read_timeout": 20, "retries": retries}
+    return config | fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
 
 
 def is_local(url: str) -> bool:
@@ -39,6 +65,22 @@ def absolute(url: str) -> str:
     return full_name(*open_url(url)).rstrip("/") or "/"
 
 
+def fetch(url: str, start: int | None = None, stop: int | None = None) -> bytes:
+    """The bytes of a file from `start` to before `stop`, or all of them, in one request.
+
+    Raises FileNotFoundError with the URL; StoreError where the file is shorter.
+    """
+    fs, path = open_url(url)
+    at_once = {"max_concurrency": 1} if isinstance(fs, S3FileSystem) else {}  # else it asks for the size first
+    try:
+        data = patiently(f"{url}: cannot be read", lambda: fs.cat_file(path, start=start, end=stop, **at_once))
+    except FileNotFoundError:  # S3's does not say which
+        raise FileNotFoundError(url) from None
+    if start is not None and stop is not None and len(data) != stop - start:
+        raise StoreError(f"{url}: asked for bytes {start} to {stop}, got {len(data)}; it was changed or cut short")
+    return data
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder by its URL. File names are relative to it and use '/'."""
@@ -53,16 +95,41 @@ class Folder:
         fs, root = open_url(self.url)
         start = root.rstrip("/") + "/"
         folder, _, prefix = prefix.rpartition("/")
-        if isinstance(fs, S3FileSystem):
-            found = fs.find(start + folder, prefix=prefix, detail=True)
-        else:
-            found = fs.find(start + folder, detail=True)
+        options = {"prefix": prefix} if isinstance(fs, S3FileSystem) else {}
+        what = f"{self.path(folder)}: cannot be listed"
+        found = patiently(what, lambda: fs.find(start + folder, detail=True, **options))
         sizes = {path.removeprefix(start): info["size"] for path, info in found.items() if path.startswith(start)}
         wanted = f"{folder}/{prefix}" if folder else prefix
         return {name: size for name, size in sorted(sizes.items()) if name.startswith(wanted)}
 
+    def size(self, name: str) -> int | None:
+        """A file's size, from the file itself and no listing; None where it is not there."""
+        fs, root = open_url(self.url)
+        try:
+            info = patiently(f"{self.path(name)}: cannot be looked up", lambda: fs.info(f"{root}/{name}"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return int(info["size"]) if info["type"] == "file" else None
+
+    def sizes(self, names: Iterable[str], listed: Mapping[str, int]) -> dict[str, int]:
+        """Name -> size of files that should all be there.
+
+        Those that the listing does not show are asked for themselves. Raises FileNotFoundError with the first one's
+        URL that is not there.
+        """
+        sizes = {}
+        for name in names:
+            size = listed[name] if name in listed else self.size(name)
+            if size is None:
+                raise FileNotFoundError(self.path(name))
+            sizes[name] = size
+        return sizes
+
     def present(self, names: list[str], prefix: str) -> set[str]:
-        """Which of a few files, whose names start with `prefix`, are there: one request on S3."""
+        """Which of a few files, whose names start with `prefix`, are there: one request on S3.
+
+        A file that was put just now may be left out where listings lag.
+        """
         fs, root = open_url(self.url)
         if isinstance(fs, S3FileSystem):
             return set(self.files(prefix)) & set(names)
@@ -70,27 +137,21 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises FileNotFoundError."""
-        fs, root = open_url(self.url)
-        return fs.cat_file(f"{root}/{name}")
+        return fetch(self.path(name))
 
     def read_ranges(self, ranges: list[Range]) -> list[bytes]:
         """The bytes of each range: one request a range, many at once where the file system is asynchronous (S3 is).
 
-        Raises FileNotFoundError with the file's URL; OSError where a file is shorter than its range.
+        Raises FileNotFoundError with the file's URL; StoreError where a file is shorter than its range.
         """
         fs, root = open_url(self.url)
         names, starts, stops = ([part[i] for part in ranges] for i in range(3))
         pieces = fs.cat_ranges([f"{root}/{name}" for name in names], starts, stops, on_error="return")
-        for (name, start, stop), piece in zip(ranges, pieces, strict=True):
-            if isinstance(piece, FileNotFoundError):  # S3's does not say which
-                raise FileNotFoundError(self.path(name))
-            if isinstance(piece, Exception):
-                raise piece
-            if len(piece) != stop - start:
-                raise OSError(
-                    f"{self.path(name)}: asked for bytes {start} to {stop}, got {len(piece)}; it was cut short"
-                )
-        return pieces
+        # What failed, or came short, is asked for alone: with patience, and an error that names it.
+        return [
+            piece if isinstance(piece, bytes) and len(piece) == stop - start else fetch(self.path(name), start, stop)
+            for (name, start, stop), piece in zip(ranges, pieces, strict=True)
+        ]
 
     def path(self, name: str) -> str:
         """The URL of a file in it."""
@@ -101,42 +162,68 @@ class Folder:
 
         Local disk: a temporary file in the same folder, fsync, hard link. S3: `If-None-Match: *`. Another store is
         as exact as its fsspec file system's `pipe_file(mode="create")`.
+        False may mean the file itself: where the answer to a put was lost, its repetition finds it there.
         """
-        fs, root = open_url(self.url)
-        path = f"{root}/{name}"
         try:
-            if isinstance(fs, LocalFileSystem):
-                _write_local(path, data, os.link)
-            else:
-                fs.pipe_file(path, data, mode="create")
+            patiently(f"{self.path(name)}: cannot be written", lambda: self._put_new(name, data))
         except FileExistsError:
             return False
+        except FileNotFoundError:  # of an upload in parts that a lost answer had ended; or there is no such bucket
+            if self.size(name) is None:
+                raise
+            return False
         return True
+
+    def _put_new(self, name: str, data: bytes) -> None:
+        fs, root = open_url(self.url)
+        path = f"{root}/{name}"
+        if isinstance(fs, LocalFileSystem):
+            return _write_local(path, data, os.link)
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except OSError as error:
+            if code(error) in ("PreconditionFailed", "412"):  # s3fs knows it only with AWS's further words
+                raise FileExistsError(path) from None
+            raise
 
     def put(self, name: str, data: bytes) -> None:
         """Puts a file in place of one that may be there."""
         fs, root = open_url(self.url)
         path = f"{root}/{name}"
-        if isinstance(fs, LocalFileSystem):
-            _write_local(path, data, os.replace)
-        else:
-            fs.pipe_file(path, data)
+
+        def put() -> None:
+            if isinstance(fs, LocalFileSystem):
+                _write_local(path, data, os.replace)
+            else:
+                fs.pipe_file(path, data)
+
+        patiently(f"{self.path(name)}: cannot be written", put)
 
     def delete(self, names: list[str]) -> None:
         """Deletes files; one that is gone already is fine."""
         fs, root = open_url(self.url)
-        paths = [f"{root}/{name}" for name in names]
-        if isinstance(fs, S3FileSystem):
-            if paths:
-                fs.rm(paths)  # a thousand a request, and silent about those that it could not delete
-                if left := self.present(names, os.path.commonpath(names)):
-                    raise PermissionError(f"{self.path(min(left))}: could not be deleted")
+        if isinstance(fs, S3FileSystem) and len(names) > 1:
+            paths = [f"{root}/{name}" for name in names]
+            patiently(f"{self.path(names[0])}: cannot be deleted", lambda: fs.rm(paths))  # a thousand a request
+            names = sorted(self.present(names, os.path.commonpath(names)))  # those that the store refused, unsaid
+        for name in names:
+            with suppress(FileNotFoundError):
+                patiently(f"{self.path(name)}: cannot be deleted", partial(fs.rm_file, f"{root}/{name}"))
+
+    def sweep_unfinished(self, folders: Collection[str]) -> None:
+        """Deletes what killed processes left of their puts on a local disk, here and anywhere below some folders.
+
+        What is not UNFINISHED_SECONDS old may be a living process's.
+        """
+        fs, root = open_url(self.url)
+        if not isinstance(fs, LocalFileSystem):
             return
-        for path in paths:
-            try:
-                fs.rm_file(path)
-            except FileNotFoundError:
-                continue
+        below = (path for folder in folders for path, _, _ in os.walk(f"{root}/{folder}"))
+        for folder in [root, *below]:
+            for entry in os.scandir(folder):
+                with suppress(FileNotFoundError):  # its put has ended
+                    if UNFINISHED.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > UNFINISHED_SECONDS:
+                        patiently(f"{entry.path}: cannot be deleted", partial(os.unlink, entry.path))
 
 
 def _write_local(path: str, data: bytes, place: Any) -> None:

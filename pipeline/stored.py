@@ -13,7 +13,7 @@ from pipeline.storage import Folder
 
 PLAN = "plan"
 UNIT = re.compile(r"\d{6,}-\d{4,}\.")
-SCORES = re.compile(r"scores/[0-9a-f]{16}/")  # what a run writes, and a restart deletes
+SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # what a run writes, and a restart deletes
 
 
 def stored_scores(checked: Checked) -> list[str]:
@@ -34,7 +34,7 @@ def stored_scores(checked: Checked) -> list[str]:
             "run.on_existing=restart to throw those scores away"
         )
     own = [name.removeprefix(mine) for name in stored if name.startswith(mine)]
-    if PLAN not in newest(own):
+    if PLAN not in newest(own) and checked.scores.size(f"{PLAN}.parquet") is None:  # a listing may lag behind
         checked.scores.delete(own)  # units of a plan that is gone: nobody knows which rows they are
         return []
     return own

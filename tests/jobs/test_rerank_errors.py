@@ -16,6 +16,7 @@ import pytest
 import ray
 
 from jobs.rerank import main
+from pipeline.errors import StoreError
 from tests.conftest import ROOT
 from tests.s3_counter import recorded
 
@@ -115,7 +116,7 @@ WRONG = {
     ),
     "no permission for the input": (
         "input.path=s3://forbidden/pairs.parquet",
-        "input.path = 's3://forbidden/pairs.parquet': no permission",
+        "input.path = 's3://forbidden/pairs.parquet': cannot be listed: no permission",
     ),
     "unknown protocol": ("input.path=s4://bucket/pairs", "input.path = 's4://bucket/pairs': Protocol not known: s4"),
     # what is in it
@@ -258,6 +259,7 @@ def test_vllm_is_not_imported_to_find_an_error(place: Path) -> None:
     script = f"""
 import sys
 from jobs.rerank import main
+from pipeline.errors import StoreError
 import ray
 for override in ("engine.max_tokens=5", "reranker.type=lb", "input.path={place}/shards"):
     assert main(["{place}/config.yaml", override]) == 2
@@ -291,3 +293,17 @@ def test_a_line_stays_one_where_a_name_has_a_line_break(place: Path, capsys: pyt
     pq.write_table(pa.table({"que\nry": ["q"]}), place / "break.parquet")
     assert main([str(place / "config.yaml"), f"input.path={place}/break.parquet"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_store_that_fails_is_one_line_and_exit_code_1(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(config: object) -> None:
+        raise StoreError("s3://bucket/out/x: cannot be written, in 60 s of tries: SlowDown: Reduce your request rate")
+
+    monkeypatch.setattr("jobs.rerank.rerank", fail)
+    assert main([str(place / "config.yaml")]) == 1
+    assert capsys.readouterr().err == (
+        "rayrank: s3://bucket/out/x: cannot be written, in 60 s of tries: SlowDown: Reduce your request rate; "
+        "what was scored is kept, and the same command goes on from there\n"
+    )

@@ -180,7 +180,7 @@ def test_a_store_or_bucket_that_is_none_is_named(s3_server: str, path: str, says
 def test_a_refusal_of_the_store_is_told_from_a_missing_file(s3_server: str, path: str) -> None:
     with recorded(forbidden="/bucket"), pytest.raises(UsageError) as error:
         list_inputs([path])
-    assert str(error.value).startswith(f"input.path = '{path}': no permission (")
+    assert str(error.value).startswith(f"input.path = '{path}': cannot be listed: no permission (")
 
 
 def test_a_store_that_does_not_answer_is_no_fault_of_the_config(

@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import parquet, plan
+from pipeline import parquet
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
 from pipeline.inputs import InputFile, list_inputs
@@ -243,12 +244,14 @@ def test_a_file_that_went_after_it_was_listed_is_named(write_pairs: Any, make_co
 def test_a_store_that_fails_is_no_fault_of_the_input(
     write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow_down(path: str, size: int) -> None:
-        raise OSError(16, "SlowDown: please reduce your request rate")
+    path = write_pairs(**pairs(3))
 
-    monkeypatch.setattr(plan, "read_footer", slow_down)
-    with pytest.raises(RunError, match=r"pairs\.parquet: cannot be read: .*SlowDown") as error:
-        planned(make_config(write_pairs(**pairs(3))))
+    def broken(*unused: Any, **unused_too: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", broken)
+    with pytest.raises(RunError, match=r"pairs\.parquet: cannot be read: Input/output error") as error:
+        planned(make_config(path))
     assert error.value.exit_code == 1
 
 

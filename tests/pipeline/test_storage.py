@@ -12,6 +12,7 @@ import fsspec
 import pytest
 
 from pipeline import storage
+from pipeline.errors import RefusedError, StoreError
 from pipeline.storage import Folder, absolute, is_local, open_url
 from tests.s3_counter import recorded
 
@@ -71,7 +72,7 @@ def test_a_range_of_bytes_that_are_not_there_is_an_error_that_names_the_file(fol
     folder.put("a", b"0123456789")
     with pytest.raises(FileNotFoundError, match=f"{folder.url}/b"):
         folder.read_ranges([("a", 0, 1), ("b", 0, 1)])
-    with pytest.raises(OSError, match=f"{folder.url}/a: asked for bytes 5 to 11, got 5"):
+    with pytest.raises(StoreError, match=f"{folder.url}/a: asked for bytes 5 to 11, got 5"):
         folder.read_ranges([("a", 5, 11)])
 
 
@@ -153,8 +154,7 @@ def test_of_many_that_put_at_once_one_wins(folder: Folder) -> None:
 # Local disk
 
 
-class DiskFull(OSError):
-    pass
+FULL = OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize("put, name", [("put", "standing"), ("put_new", "new")])
@@ -166,14 +166,14 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(
     folder.put("standing", b"standing")
 
     def full(*unused: Any, **unused_too: Any) -> None:
-        raise DiskFull(28, "No space left on device")
+        raise FULL
 
     if step == "write":
         monkeypatch.setattr(storage.os, "fdopen", _Unwritable)
     else:
         call = step if "or" not in step else {"put": "replace", "put_new": "link"}[put]
         monkeypatch.setattr(storage.os, call, full)
-    with pytest.raises(DiskFull):
+    with pytest.raises(StoreError, match=f"{tmp_path}/{name}: cannot be written: No space left on device"):
         getattr(folder, put)(name, b"other")
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["standing"]
@@ -193,7 +193,7 @@ class _Unwritable:
         os.close(self._handle)
 
     def write(self, data: bytes) -> None:
-        raise DiskFull(28, "No space left on device")
+        raise FULL
 
 
 def test_no_temporary_file_stays(tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ def test_a_bucket_that_is_not_there_is_an_error(s3_server: str) -> None:
 def test_a_refusal_is_told_from_a_file_that_is_there(s3_server: str) -> None:
     folder = Folder("s3://bucket/refused")
     with recorded(forbidden="/bucket/refused"):
-        with pytest.raises(PermissionError):
+        with pytest.raises(RefusedError, match=r"refused/unit: cannot be written: no permission \(AccessDenied: No\)"):
             folder.put_new("unit", b"1")
-        with pytest.raises(PermissionError):
+        with pytest.raises(RefusedError, match=r"refused/unit: cannot be read: no permission \(AccessDenied: No\)"):
             folder.read("unit")
 
 
@@ -290,11 +290,13 @@ def test_stores_are_known_by_their_protocol() -> None:
 
 
 def test_a_file_that_s3_silently_keeps_is_an_error(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """s3fs says nothing of the keys in a bulk delete that the server refused."""
+    """s3fs says nothing of the keys in a bulk delete that the server refused, so they are deleted one by one."""
     folder = Folder("s3://bucket/kept")
     for name in ("scores/a/1.parquet", "scores/a/2.parquet"):
         folder.put_new(name, b"x")
     monkeypatch.setattr(open_url(folder.url)[0], "rm", lambda paths: None)
-    with pytest.raises(PermissionError, match=r"kept/scores/a/1.parquet: could not be deleted"):
+    with recorded(forbidden="/bucket/kept/scores"), pytest.raises(RefusedError, match=r"1.parquet: cannot be deleted"):
         folder.delete(["scores/a/1.parquet", "scores/a/2.parquet"])
     folder.delete(["scores/a/3.parquet"])  # one that is gone already is fine
+    folder.delete(["scores/a/1.parquet", "scores/a/2.parquet"])
+    assert folder.files() == {}
