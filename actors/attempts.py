@@ -57,12 +57,15 @@ class Turn(NamedTuple):
 
 
 class Attempts:
-    """The record of one run, told by its workers. actors: the most there may be."""
+    """The record of one run, told by its workers. actors: the most there may be.
+
+    Every call may come twice, for an answer can be lost, and does no more than once.
+    """
 
     def __init__(self, actors: int):
         self._starts_left = self._most_starts = STARTS + actors // 10
         self._most_deaths = DEATHS + 2 * actors
-        self._starting: set[str] = set()  # actors
+        self._starting: dict[str, Worker] = {}  # actor -> its worker, that builds its engine
         self._fresh: dict[str, Worker] = {}  # actor -> its worker, that has its engine and has begun nothing
         self._units: dict[str, _Unit] = {}
         self._errors: dict[Worker, str] = {}  # of those dead that could say
@@ -70,20 +73,20 @@ class Attempts:
 
     def starting(self, worker: Worker) -> None:
         """It begins to build its engine. Raises EngineError where too many before it could not, or died at once."""
-        if worker.actor in self._starting:  # the process before it died and could not say why
+        if self._starting.get(worker.actor, worker) != worker:  # the process before it died and could not say why
             self._count_start(KILLED)
         elif before := self._fresh.pop(worker.actor, None):
             self._count_death(before, explained=False)
-        self._starting.add(worker.actor)
+        self._starting[worker.actor] = worker
 
     def start_failed(self, worker: Worker, error: str) -> None:
         """It could not build its engine. Raises EngineError where another try is one too many."""
-        self._starting.discard(worker.actor)
-        self._count_start(error)
+        if self._starting.pop(worker.actor, None):
+            self._count_start(error)
 
     def started(self, worker: Worker) -> None:
         """It has its engine."""
-        self._starting.discard(worker.actor)
+        self._starting.pop(worker.actor, None)
         self._fresh[worker.actor] = worker
         self._starts_left = self._most_starts
 

@@ -86,7 +86,8 @@ def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: ty
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
     # Beside the driver: a node that goes away must not take the record along.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here).remote(largest)
+    options = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
+    attempts = ray.remote(Attempts).options(**options).remote(largest)
     dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
         partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
         batch_size=1,

@@ -62,6 +62,19 @@ def test_a_unit_that_was_put_is_not_scored_again() -> None:
     assert attempts.enter(A2, "u", 10).line == "its line"
 
 
+def test_a_call_that_comes_twice_counts_once() -> None:
+    attempts = Attempts(1)
+    for number in range(STARTS):
+        worker = Worker("a", str(number))
+        for _ in range(2):
+            attempts.starting(worker)
+        if number < STARTS - 1:
+            for _ in range(2):
+                attempts.start_failed(worker, "no room")
+    with pytest.raises(EngineError):
+        attempts.start_failed(Worker("a", str(STARTS - 1)), "no room")
+
+
 @pytest.mark.parametrize("size", [1, 2, 17, 256, 8192])
 @pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
 def test_poison_is_cut_out_of_a_unit(size: int, where: float) -> None:
