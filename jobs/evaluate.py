@@ -48,6 +48,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     measures = parse_measures(options.measure or DEFAULT)
     qrels = read_qrels(options.qrels)
     names = short_names(options.results)
+    if len(set(names)) < len(names):
+        raise UsageError(f"{options.results}: the same result is named twice")
     evaluations = [
         evaluate(name, read_result(url, qrels), qrels, measures)
         for name, url in zip(names, options.results, strict=True)

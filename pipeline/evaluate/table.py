@@ -33,9 +33,7 @@ def _one(evaluation: Evaluation) -> list[str]:
     queries, pairs = len(evaluation.queries), len(evaluation.result.query)
     lines = ["", f"{evaluation.name}: {queries:,} judged queries, {pairs:,} pairs", ""]
     lines += aligned([["", *columns, "judged at 10"], *rows])
-    measure = columns[0]
-    shown = [found for found in evaluation.comparisons if found.measure == measure]
-    lines += ["", *aligned([[measure, *COMPARED], *([f"{c.after} - {c.before}", *_compared(c)] for c in shown)])]
+    lines += ["", *_differences([found for found in evaluation.comparisons if found.measure == columns[0]])]
     lines += [""]
     if chosen:
         folds = ", ".join(f"{alpha:g}" for alpha in chosen.alphas)
@@ -50,12 +48,10 @@ def _one(evaluation: Evaluation) -> list[str]:
 def _leaderboard(evaluations: Sequence[Evaluation]) -> list[str]:
     first = evaluations[0]
     columns = [str(measure) for measure in first.measures]
-    against = {found.after: found for found in against_first(evaluations) if found.measure == columns[0]}
     rows = [
         [
             one.name,
             *(f"{mean:.3f}" for mean in one.mean(FUSION)),
-            *(_compared(against[one.name]) if one.name in against else [""] * len(COMPARED)),
             f"{one.mean(RERANKER)[0]:.3f}",
             f"{one.mean(TUNED)[0]:.3f}" if TUNED in one.values else "",
         ]
@@ -63,11 +59,17 @@ def _leaderboard(evaluations: Sequence[Evaluation]) -> list[str]:
     ]
     unlike = warnings(evaluations)
     if not unlike:
-        means = [f"{mean:.3f}" for mean in first.mean(FIRST_STAGE)]
-        rows.append([FIRST_STAGE, *means, *[""] * (len(COMPARED) + 2)])
-    lines = ["", f"{FUSION} of each result; differences in {columns[0]} are against {first.name}", ""]
-    lines += aligned([["", *columns, *COMPARED, RERANKER, TUNED], *rows])
+        rows.append([FIRST_STAGE, *(f"{mean:.3f}" for mean in first.mean(FIRST_STAGE)), "", ""])
+    lines = ["", f"The fusion of each result; then {columns[0]} of its reranker and of its tuned fusion", ""]
+    lines += aligned([["", *columns, RERANKER, TUNED], *rows])
+    lines += ["", *_differences([found for found in against_first(evaluations) if found.measure == columns[0]])]
     return lines + [f"Warning: {line}" for line in unlike]
+
+
+def _differences(comparisons: Sequence[Comparison]) -> list[str]:
+    """By one measure."""
+    rows = [[f"{found.after} - {found.before}", *_compared(found)] for found in comparisons]
+    return aligned([[comparisons[0].measure, *COMPARED], *rows])
 
 
 def _compared(comparison: Comparison) -> list[str]:

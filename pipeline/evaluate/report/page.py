@@ -122,11 +122,7 @@ def _scores(evaluation: Evaluation, relevant: np.ndarray) -> dict[str, Any]:
 
 
 def _board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """Results in the order of the first measure of their fusion, each against the one that was named first."""
-    found = _with_pictures(
-        [one for one in against_first(evaluations) if one.measure == str(evaluations[0].measures[0])]
-    )
-    against = {comparison.after: (comparison, picture) for comparison, picture in found}
+    """Results in the order of the first measure of their fusion, and their differences from the one named first."""
     lines = [
         {
             "name": one.name,
@@ -135,7 +131,6 @@ def _board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
             "means": one.mean(FUSION).tolist(),
             "rerank": one.mean(RERANKER)[0],
             "tuned": one.mean(TUNED)[0] if TUNED in one.values else None,
-            "against": against.get(one.name),
             "cost": cost(one.result.manifest),
         }
         for one in sorted(evaluations, key=lambda one: -one.mean(FUSION)[0])
@@ -144,6 +139,7 @@ def _board(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     first = evaluations[0]
     return {
         "lines": lines,
+        "comparisons": _with_pictures(against_first(evaluations)),
         "best": np.max([line["means"] for line in lines], axis=0).tolist(),
         "warnings": unlike,
         "baseline": first.name,
