@@ -1,6 +1,7 @@
 """Measures of rankings by judgements, with ir_measures."""
 
 from collections.abc import Callable, Sequence
+from subprocess import CalledProcessError
 
 import ir_measures
 import numpy as np
@@ -47,18 +48,23 @@ def first_relevant(docs: Sequence[str], grades: dict[str, int]) -> int | None:
 def judge(measures: Sequence[Measure], qrels: Qrels) -> Judge:
     """What measures a run: (measures x judged queries, in the order of `qrels`) of values.
 
-    Every judged query counts; one that the run does not have has the measure's default, which is 0.
+    run: of judged queries. Every judged query counts; one that the run does not have has the measure's default, which is 0.
     """
-    evaluator = ir_measures.evaluator(measures, qrels)
-    row = {measure: number for number, measure in enumerate(measures)}
-    column = {query: number for number, query in enumerate(qrels)}
+    # Queries go by their numbers, for some of the programs that ir_measures starts take no other ids.
+    number = {query: str(place) for place, query in enumerate(qrels)}
+    evaluator = ir_measures.evaluator(measures, {number[query]: grades for query, grades in qrels.items()})
+    row = {measure: place for place, measure in enumerate(measures)}
 
     def values(run: Run) -> np.ndarray:
         # Measures sort by score: the place from the bottom stands in, for the run's own scores may tie.
-        scores = {query: {doc: float(-place) for place, doc in enumerate(docs)} for query, docs in run.items()}
+        scores = {number[query]: {doc: -float(place) for place, doc in enumerate(run[query])} for query in run}
         found = np.repeat([[float(measure.DEFAULT)] for measure in measures], len(qrels), axis=1)
-        for metric in evaluator.iter_calc(scores):
-            found[row[metric.measure], column[metric.query_id]] = metric.value
+        try:
+            for metric in evaluator.iter_calc(scores):
+                found[row[metric.measure], int(metric.query_id)] = metric.value
+        except CalledProcessError as error:
+            names = ", ".join(map(str, measures))
+            raise UsageError(f"--measure: {names}: the program that computes one of them failed: {error}") from None
         return found
 
     return values
