@@ -48,7 +48,7 @@ def first_relevant(docs: Sequence[str], grades: dict[str, int]) -> int | None:
 def judge(measures: Sequence[Measure], qrels: Qrels) -> Judge:
     """What measures a run: (measures x judged queries, in the order of `qrels`) of values.
 
-    run: of judged queries. Every judged query counts; one that the run does not have has the measure's default, which is 0.
+    The run has judged queries only. All of these count; one that the run lacks has the measure's default, which is 0.
     """
     # Queries go by their numbers, for some of the programs that ir_measures starts take no other ids.
     number = {query: str(place) for place, query in enumerate(qrels)}

@@ -49,7 +49,7 @@ def page(evaluations: Sequence[Evaluation], qrels: Qrels, qrels_name: str) -> st
     )
     environment.filters |= {"number": number, "p": _p, "percent": _percent}
     first = evaluations[0]
-    return environment.get_template("template.html").render(
+    return environment.get_template("page.html").render(
         style=Markup((HERE / "style.css").read_text()),
         results=[_one(evaluation, qrels) for evaluation in evaluations],
         board=_board(evaluations) if len(evaluations) > 1 else None,
@@ -84,6 +84,9 @@ def _one(evaluation: Evaluation, qrels: Qrels) -> dict[str, Any]:
         "rankings": [
             (name, evaluation.mean(name).tolist(), evaluation.judged_at_10.get(name)) for name in evaluation.values
         ],
+        "before": evaluation.mean(FIRST_STAGE)[0],
+        "after": evaluation.mean(FUSION)[0],
+        "tuned": evaluation.mean(TUNED)[0] if TUNED in evaluation.values else None,
         "best": np.max([evaluation.mean(name) for name in evaluation.values], axis=0).tolist(),
         "headline": headline,
         "comparisons": _with_pictures(evaluation.comparisons),

@@ -22,7 +22,7 @@ def test_a_run_and_its_figures(tmp_path: Path, run: Callable[..., dict], capsys:
     table = pairs().slice(0, 400)
     columns = {"columns": ["query", "doc"]}
     run(write(table, tmp_path / "in", 2), output={"path": "s3://bucket/judged", **columns})
-    rows = table.to_pylist()
+    rows = [row for number, row in enumerate(table.to_pylist()) if number != 135]  # the pair that is there twice
     grades: dict[str, dict[str, int]] = {}
     for number, row in enumerate(rows):
         if number % 3 == 0:
