@@ -52,8 +52,8 @@ def chromium(profile: Path) -> Iterator[str]:
     if os.geteuid() == 0:
         command.append("--no-sandbox")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
         try:
-            assert process.stderr
             lines = []
             for line in process.stderr:
                 lines.append(line)

@@ -13,6 +13,7 @@ from pipeline.storage import Folder
 from tests.formulas import ranked_in_plain_python
 
 Row = dict[str, Any]
+Scores = dict[str, dict[str, tuple[float, float | None]]]  # query_id -> doc_id -> first-stage and reranker score
 SCHEMA = pa.schema(
     [
         ("query_id", pa.string()),
@@ -35,7 +36,7 @@ SCORED = {
 def ranked(
     scores: dict[str, dict[str, tuple[float, float | None]]], method: str = "zscore", alpha: float = 0.2
 ) -> list:
-    """Ranked rows of query_id -> doc_id -> (first-stage score, reranker score), by loops in plain Python."""
+    """Ranked rows, by loops in plain Python."""
     rows = [
         {
             "query_id": query,
@@ -53,7 +54,7 @@ def ranked(
     return ranked_in_plain_python(rows, method, alpha, 60)[0]
 
 
-def some_scores(queries: int, docs: int, seed: int = 0) -> dict[str, dict[str, tuple[float, float | None]]]:
+def some_scores(queries: int, docs: int, seed: int = 0) -> Scores:
     """Scores with many ties in both stages, and a few pairs without a reranker score."""
     draw = random.Random(seed)
     return {

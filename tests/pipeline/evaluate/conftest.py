@@ -1,6 +1,7 @@
 """An evaluated result: 12 queries with texts, ties in both stages, pairs without a score, a judged query it lacks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -28,7 +29,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, qrels: Qrels) -> Evaluat
     """Commits a result and judges it; keyword arguments are those of `ranked` and sections of the config."""
 
     def evaluated(
-        name: str = "one", method: str = "zscore", alpha: float = 0.2, seed: int = 0, **how: dict
+        name: str = "one", method: str = "zscore", alpha: float = 0.2, seed: int = 0, **how: Any
     ) -> Evaluation:
         rows = ranked(some_scores(QUERIES, DOCS, seed), method, alpha)
         rows = [
@@ -36,8 +37,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, qrels: Qrels) -> Evaluat
             for row in rows
         ]
         folder = tmp_path_factory.mktemp("evaluated") / name
-        how = {"fusion": {"method": method, "alpha": alpha}} | how
-        result = read_result(write_result(folder, rows, texts=TEXTS, **how), qrels)
+        fusion = {"method": method, "alpha": alpha}
+        result = read_result(write_result(folder, rows, texts=TEXTS, fusion=fusion, **how), qrels)
         return evaluate(name, result, qrels, parse_measures(DEFAULT))
 
     return evaluated

@@ -41,10 +41,11 @@ def test_cross_validation_by_a_written_out_loop(result: Result) -> None:
     queries = list(QRELS)
     shuffled = [queries[place] for place in np.random.default_rng(SEED).permutation(len(queries))]
     folds = [shuffled[number::FOLDS] for number in range(FOLDS)]
-    chosen, judged = [], {}
+    chosen: list[float] = []
+    judged: dict[str, float] = {}
     for fold in folds:
         others = [query for query in queries if query not in fold]
-        best, best_mean = None, -1.0
+        best, best_mean = -1.0, -1.0
         for alpha in GRID:
             mean = sum(ndcg[alpha][query] for query in others) / len(others)
             if mean > best_mean + 1e-12:

@@ -11,9 +11,9 @@ import pipeline.evaluate.result
 from pipeline.errors import UsageError
 from pipeline.evaluate.result import Result, read_result, read_texts, short_names
 from pipeline.storage import Folder
-from tests.results import ranked, some_scores, write_result
+from tests.results import Scores, ranked, some_scores, write_result
 
-SCORES = {
+SCORES: Scores = {
     "q2": {"b": (1.0, 0.5), "a": (1.0, 0.5)},
     "q10": {"é": (3.0, None), "z": (2.0, -0.0)},
     "q3": {"x": (1.0, 1.0)},
