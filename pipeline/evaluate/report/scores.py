@@ -23,8 +23,10 @@ class Ties:
 
 def ties(query: np.ndarray, score: np.ndarray) -> Ties:
     """query, score: of the scored pairs, at least one."""
-    _, place, count = np.unique(np.stack([query, score]), axis=1, return_inverse=True, return_counts=True)
-    tied = count[place.ravel()] > 1
+    order = np.lexsort((score, query))
+    same = (np.diff(query[order]) == 0) & (np.diff(score[order]) == 0)  # as the one before it
+    tied = np.zeros(len(score), dtype=bool)
+    tied[order[1:][same]] = tied[order[:-1][same]] = True
     values, count = np.unique(score, return_counts=True)
     most = int(np.argmax(count))
     return Ties(tied, float(tied.mean()), float(values[most]), float(count[most] / len(score)))
