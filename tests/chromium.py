@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,20 +52,24 @@ def chromium(profile: Path) -> Iterator[str]:
     ]
     if os.geteuid() == 0:
         command.append("--no-sandbox")
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        try:
-            lines = []
-            for line in process.stderr:
-                lines.append(line)
-                if match := re.search(r"DevTools listening on (ws://\S+)", line):
-                    break
-            else:
-                raise RuntimeError(f"{command[0]} did not start: {''.join(lines[-5:])}")
-            yield match[1]
-        finally:
-            process.terminate()
-            process.stderr.close()
+    # A group of its own: what Debian calls chromium-headless-shell is a script, and the browser is its child.
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr
+    try:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if match := re.search(r"DevTools listening on (ws://\S+)", line):
+                break
+        else:
+            raise RuntimeError(f"{command[0]} did not start: {''.join(lines[-5:])}")
+        yield match[1]
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.stderr.read()  # it ends when the last process of the group has
+        process.wait()
 
 
 def look(browser: str, url: str, width: int, scheme: str, script: str, whole: bool = False) -> Seen:
