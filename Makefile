@@ -59,4 +59,4 @@ lock: setup
 	@for package in torch torchvision torchaudio torchcodec triton sentence-transformers; do \
 		echo "$$package ; python_version < '3'"; done > $(VENV)/left-out.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header --upgrade \
-		--override $(VENV)/left-out.txt --extra cpu --extra demo --extra dev pyproject.toml -o requirements.lock
+		--override $(VENV)/left-out.txt --extra cpu --extra evaluate --extra demo --extra dev pyproject.toml -o requirements.lock

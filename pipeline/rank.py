@@ -42,21 +42,37 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     return ranked, rejects.sort_by([("file", "ascending"), ("row", "ascending")])
 
 
+def fused_order(
+    query: np.ndarray, first: np.ndarray, rerank: np.ndarray, scored: np.ndarray, fusion: Fusion
+) -> tuple[np.ndarray, np.ndarray]:
+    """(order, fused): the pairs of whole queries, best first in each, and the fused score of each pair as given.
+
+    The pairs come sorted by query, then doc_id; `query` is the number of each pair's query (0, 0, 1, ...). Those that
+    are not `scored` are fused to nan, and come after all others of their query.
+    """
+    fused = np.full(len(query), np.nan)
+    new = np.diff(query[scored], prepend=-1) != 0
+    numbers = np.cumsum(new) - 1
+    fused[scored] = METHODS[fusion.method](first[scored], rerank[scored], numbers, fusion.alpha, fusion.k)
+    order, _ = _argsort(query, -fused, lambda at: (at, -first[at]))  # nan comes last, and -0.0 beside 0.0
+    return order, fused
+
+
+def places(query: np.ndarray) -> np.ndarray:
+    """The place of each pair among those of its query, from 1; pairs of a query stand together."""
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    return np.arange(len(query)) - np.repeat(starts, np.diff([*starts, len(query)])) + 1
+
+
 def _ranked(rows: pa.Table, order: np.ndarray, query: np.ndarray, fusion: Fusion) -> pa.Table:
     """`order` names the rows to rank, sorted by query_id, then doc_id; `query` are the numbers of their queries."""
-    first = rows["first_stage_score"].to_numpy()[order]
+    first, rerank = (rows[name].to_numpy()[order] for name in ("first_stage_score", "rerank_score"))
     scored = rows["rerank_score"].is_valid().to_numpy()[order]
-    rerank = rows["rerank_score"].to_numpy()[order][scored]
-    new = np.diff(query[scored], prepend=-1) != 0
-    fused = np.full(len(order), np.nan)
-    fused[scored] = METHODS[fusion.method](first[scored], rerank, np.cumsum(new) - 1, fusion.alpha, fusion.k)
-    down, _ = _argsort(query, -fused, lambda at: (at, -first[at]))  # nan comes last, and -0.0 beside 0.0
-    starts = np.flatnonzero(np.diff(query, prepend=-1))
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)])) + 1
+    down, fused = fused_order(query, first, rerank, scored, fusion)
     names = ["query_id", "doc_id", "first_stage_score", "rerank_score", "reason", "file", "row"]
     names += [name for name in rows.column_names if name == "explanation"]
     ranked = rows.select(names).take(order[down])
-    ranked = ranked.add_column(2, "rank", pa.array(rank, pa.int32()))
+    ranked = ranked.add_column(2, "rank", pa.array(places(query), pa.int32()))
     return ranked.add_column(3, "score", pa.array(fused[down], pa.float64(), mask=np.isnan(fused[down])))
 
 

@@ -1,55 +1,62 @@
 """Shows a demo's result: measures before and after reranking, three queries side by side, and where the files are."""
 
-import json
 import shutil
 import textwrap
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from ir_measures import nDCG
 
-from jobs.demo.measures import FIRST_STAGE, FUSION, MEASURES, Qrels, first_relevant, mean, measure, read_qrels, runs
+from pipeline.evaluate.evaluation import Evaluation, evaluate
+from pipeline.evaluate.measures import first_relevant, parse_measures
+from pipeline.evaluate.qrels import Qrels, read_qrels
+from pipeline.evaluate.report.page import page
+from pipeline.evaluate.result import read_result
+from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, run
 
-CHOSEN_BY = nDCG @ 10
+MEASURES = parse_measures(["nDCG@10", "RR@10", "R@10"])  # queries are picked by the first
+SHOWN_AS = {FIRST_STAGE: "first stage (BM25)", RERANKER: "reranker alone", FUSION: "fusion"}
 MARKS = {2: "**", 1: "*"}
 TOP = 5
 
 
 def show(folder: Path, output: Path) -> None:
-    """Prints the report on `output`, the job's result for `<folder>/pairs.parquet`."""
-    parts = [output / part for part in json.loads((output / "manifest.json").read_text())["parts"]]
-    rows = [row for part in parts for row in pq.read_table(part).to_pylist()]
+    """Prints the report on `output`, the result for `<folder>/pairs.parquet`, and writes report.html beside it."""
+    qrels = read_qrels(str(folder / "qrels.tsv"))
+    result = read_result(str(output), qrels)
+    evaluation = evaluate(folder.name, result, qrels, MEASURES)
     pairs = pq.read_table(folder / "pairs.parquet", columns=["query_id", "query"]).to_pydict()
     queries = dict(zip(pairs["query_id"], pairs["query"], strict=True))
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
-    print(report(rows, queries, read_qrels(folder / "qrels.tsv"), width))
+    print(report(evaluation, queries, qrels, width))
+    (folder / "report.html").write_text(page([evaluation], qrels, str(folder / "qrels.tsv")), encoding="utf-8")
     print("\nFiles")
     files = [("input", folder / "pairs.parquet"), ("judgements", folder / "qrels.tsv")]
-    for what, path in [*files, ("manifest", output / "manifest.json"), *(("result", part) for part in parts)]:
+    parts = [("result", output / part) for part in result.manifest["parts"]]
+    for what, path in [*files, ("manifest", output / "manifest.json"), *parts, ("report", folder / "report.html")]:
         print(f"  {what:<12}{path}")
 
 
-def report(rows: list[dict], queries: dict[str, str], qrels: Qrels, width: int) -> str:
-    """Table of measures and three examples. rows: of the ranked table; queries: query_id -> text."""
-    by_name = runs(rows)
-    values = {name: measure(run, qrels) for name, run in by_name.items()}
-    unscored = sum(row["rerank_score"] is None for row in rows)
+def report(evaluation: Evaluation, queries: dict[str, str], qrels: Qrels, width: int) -> str:
+    """Table of measures and three examples. queries: query_id -> text."""
+    result = evaluation.result
+    unscored = int((~result.scored).sum())
     failed = f", {unscored} of them without a reranker score" if unscored else ""
-    lines = ["", f"{len(qrels)} queries, {len(rows)} pairs{failed}", ""]
+    lines = ["", f"{len(qrels)} queries, {len(result.query)} pairs{failed}", ""]
     lines.append(" " * 22 + "".join(f"{measure!s:>10}" for measure in MEASURES))
-    for name in by_name:
-        lines.append(f"{name:<22}" + "".join(f"{mean(values[name][measure]):>10.3f}" for measure in MEASURES))
-    first, fusion = by_name[FIRST_STAGE], by_name[FUSION]
-    found = mean({query: len(grades.keys() & first.get(query, [])) / len(grades) for query, grades in qrels.items()})
-    lines += [f"\nBM25 finds {found:.0%} of a query's relevant documents; reranking cannot find more.\n"]
+    for name, shown_as in SHOWN_AS.items():
+        lines.append(f"{shown_as:<22}" + "".join(f"{mean:>10.3f}" for mean in evaluation.mean(name)))
+    lines += [f"\nBM25 finds {evaluation.found:.0%} of a query's relevant documents; reranking cannot find more.\n"]
     lines += [f"Three queries before and after, top {TOP} (** answers the query, * helps):"]
-    lines += [f"largest gain, middle of those that changed, and largest loss in {CHOSEN_BY}."]
-    before, after = values[FIRST_STAGE][CHOSEN_BY], values[FUSION][CHOSEN_BY]
+    lines += [f"largest gain, middle of those that changed, and largest loss in {MEASURES[0]}."]
+    first, fusion = (run(result, evaluation.orders[name]) for name in (FIRST_STAGE, FUSION))
+    values = {name: rows[0].tolist() for name, rows in evaluation.values.items()}
+    before, after = (dict(zip(evaluation.queries, values[name], strict=True)) for name in (FIRST_STAGE, FUSION))
     for reason, query in pick(before, after):
         old, new, grades = first.get(query, []), fusion.get(query, []), qrels[query]
+        ranks = [first_relevant(docs, grades) or "none" for docs in (old, new)]
         lines += ["", *textwrap.wrap(f"{query}  {queries.get(query, '')}", width, subsequent_indent=" " * 5)]
-        lines += [f"     {reason}: {CHOSEN_BY} {before[query]:.3f} -> {after[query]:.3f}"]
-        lines += [f"     first relevant document: rank {first_relevant(old, grades)} -> {first_relevant(new, grades)}"]
+        lines += [f"     {reason}: {MEASURES[0]} {before[query]:.3f} -> {after[query]:.3f}"]
+        lines += [f"     first relevant document: rank {ranks[0]} -> {ranks[1]}"]
         lines += ["", *side_by_side(old[:TOP], new[:TOP], grades, width)]
     return "\n".join(lines)
 
@@ -81,6 +88,6 @@ def side_by_side(lefts: list[str], rights: list[str], grades: dict[str, int], wi
         line = f"{rank}. {MARKS.get(grades.get(docs[rank - 1], 0), ''):<2} {docs[rank - 1]}"
         return line if len(line) <= column else line[: column - 3] + "..."
 
-    rows = [(FIRST_STAGE, FUSION), ("-" * column, "-" * column)]
+    rows = [(SHOWN_AS[FIRST_STAGE], SHOWN_AS[FUSION]), ("-" * column, "-" * column)]
     rows += [(cell(rank, lefts), cell(rank, rights)) for rank in range(1, max(len(lefts), len(rights)) + 1)]
     return [f"{left:<{column}}    {right}".rstrip() for left, right in rows]

@@ -1,0 +1,75 @@
+"""Judges results of jobs/rerank.py: python jobs/evaluate.py RESULT [RESULT ...] --qrels FILE
+
+RESULT is a run's output.path, a folder or URL; FILE holds judgements as TREC or BEIR write them, or a TSV with header.
+Prints measures of first stage, reranker and fusion with their significance, of several results a leaderboard against
+the one named first, and writes report.html. The last line on stdout is one JSON object with the main figures.
+Exit codes: 0 done; 2 an argument, a result or the judgements cannot be used; 1 anything else.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
+
+from pipeline.errors import RunError, UsageError
+from pipeline.evaluate.evaluation import evaluate
+from pipeline.evaluate.measures import DEFAULT, parse_measures
+from pipeline.evaluate.qrels import read_qrels
+from pipeline.evaluate.report.page import page
+from pipeline.evaluate.result import read_result, short_names
+from pipeline.evaluate.summary import everything, main_figures
+from pipeline.evaluate.table import tables
+from pipeline.storage import Folder, absolute
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="jobs/evaluate.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("results", nargs="+", metavar="RESULT", help="output.path of a run")
+    parser.add_argument("--qrels", required=True, metavar="FILE", help="judgements")
+    parser.add_argument(
+        "--measure", action="append", metavar="NAME",
+        help=f"a measure of ir_measures, may be repeated; the first one chooses alpha\n(default: {' '.join(DEFAULT)})",
+    )  # fmt: skip
+    parser.add_argument("--report", default="report.html", metavar="FILE", help="default: report.html, in this folder")
+    parser.add_argument("--json", metavar="FILE", help="every figure as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        return _evaluate(options)
+    except RunError as error:
+        print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
+        return error.exit_code
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    measures = parse_measures(options.measure or DEFAULT)
+    qrels = read_qrels(options.qrels)
+    names = short_names(options.results)
+    if len(set(names)) < len(names):
+        raise UsageError(f"{options.results}: the same result is named twice")
+    evaluations = [
+        evaluate(name, read_result(url, qrels), qrels, measures)
+        for name, url in zip(names, options.results, strict=True)
+    ]
+    print("\n".join(tables(evaluations)))
+    _write(options.report, page(evaluations, qrels, options.qrels))
+    if options.json:
+        _write(options.json, json.dumps(everything(evaluations, qrels), indent=1) + "\n")
+    print(f"\nreport: {options.report}")
+    print(json.dumps(main_figures(evaluations) | {"report": options.report}))
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        folder, _, name = absolute(path).rpartition("/")
+        Folder(folder or "/").put(name, text.encode())
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"{path}: cannot be written: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""Measures of rankings by judgements, with ir_measures."""
+
+from collections.abc import Callable, Sequence
+from subprocess import CalledProcessError
+
+import ir_measures
+import numpy as np
+from ir_measures import Measure
+
+from pipeline.errors import UsageError, one_line
+from pipeline.evaluate.qrels import Qrels
+from pipeline.evaluate.runs import Run
+
+DEFAULT = ("nDCG@10", "RR@10", "R@10", "AP@100")
+Judge = Callable[[Run], np.ndarray]
+
+
+def parse_measures(names: Sequence[str]) -> tuple[Measure, ...]:
+    """Measures by their names, such as `nDCG@10` or `RR(rel=2)@10`; one that is named twice counts once.
+
+    Raises UsageError for a name that ir_measures does not know, or cannot compute as it is installed.
+    """
+    return tuple(dict.fromkeys(_parse(name) for name in names))
+
+
+def _parse(name: str) -> Measure:
+    try:
+        measure = ir_measures.parse_measure(name)
+        ir_measures.evaluator([measure], {})
+    except (NameError, ValueError, KeyError, AssertionError, RuntimeError) as error:
+        raise UsageError(
+            f"--measure {name!r}: {one_line(error)}; see https://ir-measur.es/en/latest/measures.html"
+        ) from None
+    return measure
+
+
+def depth(measures: Sequence[Measure]) -> int | None:
+    """How many documents of a query these measures look at; None where one of them looks at all."""
+    cutoffs = [measure.params["cutoff"] for measure in measures if "cutoff" in measure.params]
+    return max(cutoffs) if len(cutoffs) == len(measures) else None
+
+
+def first_relevant(docs: Sequence[str], grades: dict[str, int]) -> int | None:
+    """The rank of the first document with a grade above 0, or None."""
+    return next((rank for rank, doc in enumerate(docs, 1) if grades.get(doc, 0) > 0), None)
+
+
+def judge(measures: Sequence[Measure], qrels: Qrels) -> Judge:
+    """What measures a run: (measures x judged queries, in the order of `qrels`) of values.
+
+    The run has judged queries only. All of these count; one that the run lacks has the measure's default, which is 0.
+    """
+    # Queries go by their numbers, for some of the programs that ir_measures starts take no other ids.
+    number = {query: str(place) for place, query in enumerate(qrels)}
+    evaluator = ir_measures.evaluator(measures, {number[query]: grades for query, grades in qrels.items()})
+    row = {measure: place for place, measure in enumerate(measures)}
+
+    def values(run: Run) -> np.ndarray:
+        # Measures sort by score: the place from the bottom stands in, for the run's own scores may tie.
+        scores = {number[query]: {doc: -float(place) for place, doc in enumerate(run[query])} for query in run}
+        found = np.repeat([[float(measure.DEFAULT)] for measure in measures], len(qrels), axis=1)
+        try:
+            for metric in evaluator.iter_calc(scores):
+                found[row[metric.measure], int(metric.query_id)] = metric.value
+        except CalledProcessError as error:
+            names = ", ".join(map(str, measures))
+            raise UsageError(f"--measure: {names}: the program that computes one of them failed: {error}") from None
+        return found
+
+    return values

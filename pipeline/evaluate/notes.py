@@ -1,0 +1,35 @@
+"""What a reader of the figures has to know before trusting them, one sentence each."""
+
+from pipeline.evaluate.evaluation import Evaluation
+from pipeline.evaluate.runs import FUSION
+
+FEW_JUDGED = 0.5
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """The sentences that apply to this result; often none."""
+    result, found = evaluation.result, []
+    if result.top_k:
+        found.append(
+            f"The result keeps {result.top_k:,} documents of each query (output.top_k), those that its fusion put "
+            "first. Nothing is known here of the rest: the first stage, the reranker alone and other alphas rank only "
+            "what was kept, which is not what they would have ranked first, and recall suffers."
+        )
+    if missing := len(evaluation.queries) - len(result.query_ids):
+        found.append(
+            f"{missing:,} of {len(evaluation.queries):,} judged queries are not in the result; they count as 0."
+        )
+    if others := result.manifest["figures"]["queries"] - len(result.query_ids):
+        found.append(f"{others:,} queries of the result are not judged, and have no part in these figures.")
+    if unscored := int((~result.scored).sum()):
+        found.append(
+            f"{unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their query."
+        )
+    if evaluation.judged_at_10[FUSION] < FEW_JUDGED:
+        found.append(
+            f"Of the first ten documents of the fusion {evaluation.judged_at_10[FUSION]:.0%} are judged. A document "
+            "that nobody judged counts as not relevant, which is hard on a ranking that finds other documents."
+        )
+    if result.fusion.method == "none":
+        found.append("The result ranks by the reranker alone (fusion.method: none); alpha is shown for zscore.")
+    return found

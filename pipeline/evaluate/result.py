@@ -1,0 +1,155 @@
+"""A committed result, read as docs/output.md says: `_SUCCESS`, the manifest it names, the parts the manifest names.
+
+Of a result of any size only the judged queries are read, and texts only of the queries that are shown.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipeline.commit import MANIFEST, SUCCESS, committed
+from pipeline.config import Fusion
+from pipeline.errors import UsageError, one_line
+from pipeline.storage import Folder, absolute, open_url
+
+COLUMNS = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The judged queries of a result.
+
+    query_ids: those that were found, ascending by bytes. The arrays have one value for each pair, sorted by query_id,
+    then doc_id, by bytes: `query` (the place of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
+    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan.
+    """
+
+    url: str
+    manifest: dict[str, Any]
+    query_ids: list[str]
+    query: np.ndarray
+    docs: np.ndarray
+    rank: np.ndarray
+    score: np.ndarray
+    first: np.ndarray
+    rerank: np.ndarray
+    scored: np.ndarray
+
+    @property
+    def fusion(self) -> Fusion:
+        return Fusion.model_validate(self.manifest["config"]["fusion"])
+
+    @property
+    def top_k(self) -> int | None:
+        return self.manifest["config"]["output"]["top_k"]
+
+
+def read_result(url: str, judged: Collection[str]) -> Result:
+    """Reads the pairs of the judged queries. Raises UsageError where no committed result stands, or none of them is
+    in it."""
+    folder, manifest, rows = _read(url, COLUMNS, judged)
+    if not len(rows):
+        raise UsageError(
+            f"{url}: has none of the {len(judged):,} judged queries ({min(judged)!r}, ...); are the ids written alike? "
+            f"The result has {_some_ids(folder, manifest)}"
+        )
+    rows = rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
+    coded = rows["query_id"].combine_chunks().dictionary_encode()  # in the order of first sight, which is ascending
+    numbers = {name: rows[name].to_numpy() for name in COLUMNS[2:]}
+    return Result(
+        url=url,
+        manifest=manifest,
+        query_ids=coded.dictionary.to_pylist(),
+        query=coded.indices.to_numpy().astype(np.int64),
+        docs=np.array(rows["doc_id"].to_pylist(), dtype=object),
+        rank=numbers["rank"],
+        score=numbers["score"],
+        first=numbers["first_stage_score"],
+        rerank=numbers["rerank_score"],
+        scored=rows["rerank_score"].is_valid().to_numpy(),
+    )
+
+
+def read_texts(result: Result, queries: Collection[str]) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+    """Texts of these queries and of their documents: query_id -> text, and (query_id, doc_id) -> text.
+
+    They are empty where the result does not carry them. Raises UsageError where another result has taken its place.
+    """
+    config = result.manifest["config"]
+    mapped = config["input"]["columns"]
+    carried = {mapped.get(name, name): name for name in config["output"]["columns"]}
+    columns = {name: carried[column] for name in ("query", "doc") if (column := mapped.get(name, name)) in carried}
+    wanted = ["query_id", "doc_id", *columns.values()]
+    _, manifest, rows = _read(result.url, wanted, queries)
+    if manifest["tag"] != result.manifest["tag"]:
+        raise UsageError(f"{result.url}: another result has taken its place while it was read; start again")
+    texts = rows.to_pydict()
+    pairs = list(zip(texts["query_id"], texts["doc_id"], strict=True))
+    query = texts[columns["query"]] if "query" in columns else []
+    doc = texts[columns["doc"]] if "doc" in columns else []
+    by_query = {pair[0]: _text(text) for pair, text in zip(pairs, query, strict=bool(query))}
+    return by_query, {pair: _text(text) for pair, text in zip(pairs, doc, strict=bool(doc))}
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
+
+
+def short_names(urls: list[str]) -> list[str]:
+    """For each path or URL its last two parts, or as many as tell it from the others."""
+    parts = [url.rstrip("/").split("/") for url in urls]
+    for depth in range(2, max(2, *map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _read(url: str, columns: list[str], queries: Collection[str]) -> tuple[Folder, dict[str, Any], pa.Table]:
+    """The rows of some queries. A reader that finds a part gone starts again from `_SUCCESS`."""
+    try:
+        folder = Folder(absolute(url))
+        manifest = _standing(url, folder)
+        while True:
+            try:
+                return folder, manifest, _rows(folder, manifest, columns, pc.field("query_id").isin(sorted(queries)))
+            except FileNotFoundError as error:
+                before, manifest = manifest, _standing(url, folder)
+                if manifest == before:
+                    raise UsageError(f"{url}: a part that the manifest names is gone: {one_line(error)}") from None
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"{url}: cannot be read: {one_line(error)}") from None
+
+
+def _standing(url: str, folder: Folder) -> dict[str, Any]:
+    if manifest := committed(folder):
+        return manifest
+    there = folder.present([MANIFEST, SUCCESS], "")
+    raise UsageError(
+        f"{url}: no committed result: "
+        + (
+            "_SUCCESS and manifest.json do not belong together; a run is replacing it, or one of them was changed"
+            if len(there) == 2
+            else "_SUCCESS is missing; a run is at work there, or did not end"
+            if MANIFEST in there
+            else "there is no manifest.json; a result is known by its run's output.path"
+        )
+    )
+
+
+def _rows(folder: Folder, manifest: dict[str, Any], columns: list[str], wanted: pc.Expression | None) -> pa.Table:
+    fs, root = open_url(folder.url)
+    paths = [f"{root}/{part}" for part in manifest["parts"]]
+    return ds.dataset(paths, filesystem=fs, format="parquet").to_table(columns=columns, filter=wanted)
+
+
+def _some_ids(folder: Folder, manifest: dict[str, Any]) -> str:
+    fs, root = open_url(folder.url)
+    parts = ds.dataset([f"{root}/{part}" for part in manifest["parts"]], filesystem=fs, format="parquet")
+    ids = parts.head(1, columns=["query_id"])["query_id"].to_pylist()
+    return f"{ids[0]!r}, ..." if ids else "no rows at all"
