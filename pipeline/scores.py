@@ -5,7 +5,6 @@ for it (`explain`).
 """
 
 import json
-import zlib
 from collections import Counter
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.contract import Unscored
+from pipeline.buckets import hashes
 from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
 from pipeline.read import OK, PERMANENT, REJECT
@@ -45,9 +45,7 @@ def bucket_count(rows: int, explain: bool) -> int:
 
 def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
     """The bucket of each row: CRC-32 of the query id modulo their number; a null id goes to bucket 0."""
-    coded = pa.chunked_array(query_ids).combine_chunks().dictionary_encode(null_encoding="encode")
-    numbers = [zlib.crc32((value or "").encode()) % buckets for value in coded.dictionary.to_pylist()]
-    return np.array(numbers, dtype=np.int64)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, dtype=np.int64)
+    return (hashes(query_ids) % buckets).astype(np.int64)
 
 
 def score_file(

@@ -6,7 +6,8 @@ Credentials come from the environment or the machine's role. Listings are never 
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,3 +155,31 @@ def _write_local(path: str, data: bytes, place: Any) -> None:
     finally:
         with suppress(FileNotFoundError):  # os.replace has moved it away
             os.unlink(temporary)
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Any]:
+    """A file to write bytes to, of any length. It appears whole when the block ends, and not at all on an error."""
+    fs, path = open_url(url)
+    if isinstance(fs, LocalFileSystem):
+        folder, name = os.path.split(path)
+        os.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/.{name}-{secrets.token_hex(8)}"
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):  # os.replace has moved it away
+                os.unlink(temporary)
+        return
+    file = fs.open(path, "wb", autocommit=False)
+    try:
+        yield file
+        file.close()
+    except BaseException:
+        file.discard()
+        raise
+    file.commit()
