@@ -159,7 +159,11 @@ def _write_local(path: str, data: bytes, place: Any) -> None:
 
 @contextmanager
 def writing(url: str) -> Iterator[Any]:
-    """A file to write bytes to, of any length. It appears whole when the block ends, and not at all on an error."""
+    """A file to write bytes to, of any length. It appears whole when the block ends, and not at all on an error.
+
+    Local disk: a temporary file in the same folder, fsync, rename. S3: a multipart upload. Another store is as exact as
+    its fsspec file system's `open(autocommit=False)` (memory is not).
+    """
     fs, path = open_url(url)
     if isinstance(fs, LocalFileSystem):
         folder, name = os.path.split(path)
@@ -178,8 +182,9 @@ def writing(url: str) -> Iterator[Any]:
     file = fs.open(path, "wb", autocommit=False)
     try:
         yield file
-        file.close()
     except BaseException:
+        file.close()  # else it would be when it is collected, and put what was discarded
         file.discard()
         raise
+    file.close()
     file.commit()

@@ -5,6 +5,7 @@ that are one float, would come in another order than the result has.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -77,9 +78,9 @@ def _queries(part: str) -> Iterator[pa.Table]:
             table = pa.Table.from_batches([batch])
             held = table if held is None else pa.concat_tables([held, table])
             starts = np.flatnonzero(held["rank"].to_numpy() == 1)
-            for start, stop in zip(starts[:-1], starts[1:], strict=True):
+            for start, stop in pairwise(starts.tolist()):
                 yield held.slice(start, stop - start)
-            held = held.slice(starts[-1])
+            held = held.slice(int(starts[-1]))
     if held is not None and len(held):
         yield held
 
