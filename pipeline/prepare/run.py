@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.buckets import Bucketed
 from pipeline.cluster import check_absolute, connected
+from pipeline.config import USERINFO
 from pipeline.errors import UsageError
 from pipeline.lease import hold
 from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, Chosen
@@ -57,6 +58,9 @@ def prepare(order: Order) -> dict[str, Any]:
     """Writes the shards and returns the figures. Raises UsageError, Held or RunError with one line."""
     began = time.perf_counter()
     check_absolute(_paths(order))
+    for key, path in _paths(order):
+        if USERINFO.search(path):
+            raise UsageError(f"{key}: credentials come from the environment or the machine's role, never from a URL")
     output = Folder(absolute(order.output))
     files = _sources(order)
     old = check_output(output, order.overwrite, [source.path for source in files])

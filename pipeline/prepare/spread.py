@@ -113,5 +113,9 @@ def _empty_to_null(titles: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _among(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of the values are wanted. wanted: sorted."""
+    if not len(wanted):
+        return np.zeros(len(values), dtype=bool)
     at = np.searchsorted(wanted, values)
-    return (at < len(wanted)) & (wanted[np.minimum(at, max(0, len(wanted) - 1))] == values)
+    at[at == len(wanted)] = 0
+    return wanted[at] == values
