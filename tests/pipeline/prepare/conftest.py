@@ -3,11 +3,13 @@
 import bz2
 import gzip
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from pipeline.prepare import run, spread
 from pipeline.prepare.pieces import Piece, cut
 from pipeline.prepare.sources import Source, sources
 
@@ -39,3 +41,10 @@ def source(kind: str, path: str, format: str | None = None) -> Source:
 
 def pieces(kind: str, path: str, format: str | None = None, **columns: str) -> list[Piece]:
     return cut([source(kind, path, format)], columns)
+
+
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tasks run in this process, one by one."""
+    for module in (run, spread):
+        monkeypatch.setattr(module, "run_tasks", lambda task, parts: map(task, parts))
+    monkeypatch.setattr(run, "connected", lambda *_: nullcontext())

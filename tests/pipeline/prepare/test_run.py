@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.prepare import choose, join, run, spread
 from pipeline.prepare import pieces as pieces_module
 from pipeline.prepare.run import Order, prepare
+from tests.pipeline.prepare.conftest import without_ray
 
 QUERIES, DOCS = 40, 300
 COUNTS = [
@@ -29,10 +29,7 @@ COUNTS = [
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tasks run here, one by one, and not on Ray."""
-    for module in (run, spread):
-        monkeypatch.setattr(module, "run_tasks", lambda task, parts: map(task, parts))
-    monkeypatch.setattr(run, "connected", lambda *_: nullcontext())
+    without_ray(monkeypatch)
 
 
 @pytest.fixture
