@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import fsspec
+from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
+
+from pipeline.errors import UsageError, one_line
 
 Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
 
@@ -138,6 +141,15 @@ class Folder:
                 fs.rm_file(path)
             except FileNotFoundError:
                 continue
+
+
+def check_writable(key: str, url: str) -> None:
+    """Raises UsageError, under the user's name for it, where nothing can be put into a folder."""
+    try:
+        Folder(url).put(".rayrank", b"")
+        Folder(url).delete([".rayrank"])
+    except (OSError, ValueError, BotoCoreError) as error:
+        raise UsageError(f"{key} = {url!r}: cannot write there: {one_line(error)}") from None
 
 
 def _write_local(path: str, data: bytes, place: Any) -> None:

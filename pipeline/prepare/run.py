@@ -25,8 +25,8 @@ from pipeline.prepare.output import WORK, begin, check_output, finish
 from pipeline.prepare.pieces import Piece, cut
 from pipeline.prepare.shards import WriteShard, even_bounds
 from pipeline.prepare.sources import Source, sources
-from pipeline.prepare.spread import gathered, spread
-from pipeline.storage import Folder, absolute
+from pipeline.prepare.spread import Spread, gathered
+from pipeline.storage import Folder, absolute, check_writable
 from pipeline.tasks import run_tasks
 
 QUERY_BUCKET_BYTES = 64 * 2**20  # of runs, or of queries, as they are read
@@ -61,10 +61,14 @@ def prepare(order: Order) -> dict[str, Any]:
     for key, path in _paths(order):
         if USERINFO.search(path):
             raise UsageError(f"{key}: credentials come from the environment or the machine's role, never from a URL")
-    output = Folder(absolute(order.output))
+    try:
+        output = Folder(absolute(order.output))
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"--output = {order.output!r}: {error}") from None
     files = _sources(order)
-    old = check_output(output, order.overwrite, [source.path for source in files])
     pieces = cut(files, order.columns)
+    check_writable("--output", output.url)
+    old = check_output(output, order.overwrite, [source.path for source in files])
     with hold(output), connected(_paths(order), order.shared_filesystem, "--shared-filesystem"):
         begin(output, check_output(output, order.overwrite, []) if old else [])
         figures = _prepare(order, output, pieces)
@@ -88,6 +92,8 @@ def _prepare(order: Order, output: Folder, pieces: list[Piece]) -> dict[str, Any
 
     buckets = max(1, *(-(-size[kind] // QUERY_BUCKET_BYTES) for kind in ("run", "queries")))
     runs, run_counts = _spread(work, "run", of["run"], buckets)
+    if not run_counts["rows"]:
+        raise UsageError(f"--run = {', '.join(order.runs)}: no rows there")
     queries, query_counts = _spread(work, "queries", of["queries"], buckets)
     doc_buckets = min(-(-size["corpus"] // DOC_BUCKET_BYTES), -(-run_counts["rows"] // DOC_BUCKET_DOCS)) or 1
     choose = Choose(work, output, runs, queries, order.depth, len(order.runs) > 1, doc_buckets)
@@ -141,7 +147,8 @@ def _prepare(order: Order, output: Folder, pieces: list[Piece]) -> dict[str, Any
 def _spread(
     work: Folder, kind: str, pieces: list[Piece], buckets: int, wanted: np.ndarray | None = None
 ) -> tuple[Bucketed, Counter[str]]:
-    return gathered(work, kind, _watched(kind, spread(work, pieces, buckets, wanted), len(pieces)))
+    results = run_tasks(Spread(work, buckets, wanted), enumerate(pieces))
+    return gathered(work, kind, _watched(kind, results, len(pieces)))
 
 
 def _chosen(lines: Iterable[Chosen]) -> tuple[list[Chosen], np.ndarray]:
@@ -174,7 +181,7 @@ def _watched(what: str, results: Iterable[Result], total: int) -> Iterator[Resul
         if (now := time.monotonic()) > shown + EVERY and done < total:
             shown = now
             print(f"{what:<8} {done:,} of {total:,} parts", file=sys.stderr, flush=True)
-    print(f"{what:<8} {total:,} parts in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+    print(f"{what:<8} {total:,} part(s) in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
 
 
 def _paths(order: Order) -> list[tuple[str, str]]:

@@ -15,7 +15,6 @@ from pipeline.buckets import Bucketed, bucketed, hashes
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.readers import SCHEMAS, read
 from pipeline.storage import Folder
-from pipeline.tasks import run_tasks
 
 FILE_BYTES = 64 * 2**20  # of rows in memory, held three times
 KEYS = {"run": "query_id", "queries": "query_id", "corpus": "doc_id"}
@@ -41,14 +40,16 @@ class Spread:
         """The index of each file that was written, in the order of the rows, and the counts."""
         number, piece = numbered
         held: list[pa.Table] = []
+        size = 0
         files: dict[str, np.ndarray] = {}
         counts: Counter[str] = Counter()
         for table in read(piece):
             counts["rows"] += len(table)
             held.append(self._stored(piece, table, counts))
-            if sum(table.nbytes for table in held) >= FILE_BYTES:
+            size += held[-1].nbytes
+            if size >= FILE_BYTES:
                 files |= self._put(piece, f"{number:06d}-{len(files):04d}", held)
-                held = []
+                held, size = [], 0
         if any(len(table) for table in held):
             files |= self._put(piece, f"{number:06d}-{len(files):04d}", held)
         return files, counts
@@ -78,11 +79,6 @@ class Spread:
         data, index = bucketed(rows, (hashes(rows[KEYS[kind]]) % self.buckets).astype(np.int64), self.buckets)
         self.work.put(f"{kind}/{name}.arrow", data)
         return {f"{kind}/{name}.arrow": index}
-
-
-def spread(work: Folder, pieces: list[Piece], buckets: int, wanted: np.ndarray | None = None) -> Iterable:
-    """What the task came to for each of the pieces, in their order."""
-    return run_tasks(Spread(work, buckets, wanted), enumerate(pieces))
 
 
 def gathered(

@@ -23,6 +23,6 @@ def put_unknown(output: Folder, what: str, bucket: int, ids: pa.ChunkedArray) ->
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(["query_id" if what == "queries" else "doc_id", "rows"])
     pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    writer.writerows(sorted(pairs, key=lambda pair: pair[0].encode()))
+    writer.writerows(sorted(pairs))  # by code point, which is by byte
     output.put(f"{UNKNOWN}{what}-{bucket:05d}.tsv", text.getvalue().encode())
     return len(counted)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,10 +29,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "q1 Q0 d0 1 3 t\nq1 Q0 d1 2 2 t\nq2 Q0 d3 1 1 t\nq3 Q0 d0 1 1 t\nq2 Q0 d9 2 0 t\n"
     )
     (tmp_path / "bad.trec").write_text("q1 Q0 d0 1 3 t\nq1 Q0 d1 2 t\n")
+    (tmp_path / "empty.trec").write_text("")
     (tmp_path / "collection.tsv").write_text("".join(f"d{i}\ttext {i}\n" for i in range(4)))
     (tmp_path / "queries.tsv").write_text("q1\tone\nq2\ttwo\n")
-    rows = {"qid": ["q1", "q2"], "pid": ["d1", "d2"], "s": [0.9, 0.8]}
-    pq.write_table(pa.table(rows), tmp_path / "dense.parquet")
+    dense = {"qid": ["q1", "q2"], "pid": ["d1", "d2"], "s": [0.9, 0.8]}
+    pq.write_table(pa.table(dense), tmp_path / "dense.parquet")
     return tmp_path
 
 
@@ -42,7 +42,7 @@ FILES = "--queries {place}/queries.tsv --corpus {place}/collection.tsv"
 
 
 def prepared(place: Path, arguments: str) -> int:
-    return main([*arguments.format(place=place).split(), "--output", f"{place}/pairs"])
+    return main(["--output", f"{place}/pairs", *arguments.format(place=place).split()])
 
 
 def pairs(place: Path) -> list[dict]:
@@ -88,6 +88,15 @@ WRONG = {
     "a name that is none": (BEIR + " --column passage=text", "--column passage: give NAME=COLUMN"),
     "a column without a name": (BEIR + " --column doc", "--column doc: give NAME=COLUMN"),
     "a format that is not told": (FILES + " --run {place}/queries.tsv --corpus {place}/beir", "holds files of"),
+    "a run without rows": (FILES + " --run {place}/empty.trec", "--run = {place}/empty.trec: no rows there"),
+    "an output of an unknown protocol": (
+        BEIR + " --output s4://bucket/pairs",
+        "--output = 's4://bucket/pairs': Protocol",
+    ),
+    "an output where nobody can write": (
+        BEIR + " --output /proc/pairs",
+        "--output = '/proc/pairs': cannot write there",
+    ),
     "nothing in common": (
         "--run {place}/bm25.trec --queries {place}/queries.tsv --corpus {place}/beir/queries.jsonl",
         "no row of the runs has a known document",
@@ -129,7 +138,9 @@ def test_a_depth_is_a_number_above_0(depth: str, place: Path, capsys: pytest.Cap
     assert error.value.code == 2 and "--depth" in capsys.readouterr().err
 
 
-def test_anything_else_is_code_1(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Callable) -> None:
+def test_anything_else_is_code_1(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("jobs.prepare.prepare", lambda order: 1 / 0)
     assert prepared(place, BEIR) == 1
     assert capsys.readouterr().err.endswith("ZeroDivisionError: division by zero; the same command starts anew\n")

@@ -71,16 +71,15 @@ def put_result(folder: str, parts: list[list[tuple]]) -> None:
     output = Folder(folder)
     names = [f"ranked/part-{number:05d}-0123456789ab.parquet" for number in range(len(parts))]
     for name, rows in zip(names, parts, strict=True):
-        columns = list(zip(*rows, strict=True)) or [[], [], [], []]
         types = [pa.string(), pa.string(), pa.int32(), pa.float64()]
-        arrays = [pa.array(column, type) for column, type in zip(columns, types, strict=True)]
+        arrays = [pa.array([row[at] for row in rows], type) for at, type in enumerate(types)]
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(arrays, ["query_id", "doc_id", "rank", "score"]), sink, row_group_size=3)
         output.put(name, sink.getvalue().to_pybytes())
     commit(output, {"parts": names, "rejects": []})
 
 
-PARTS = [
+PARTS: list[list[tuple]] = [
     [("q1", "a", 1, 2.5), ("q1", "b", 2, 0.1), ("q2", "a", 1, 0.5), ("q2", "é", 2, 0.5), ("q2", "c", 3, None)],
     [],
     [("q3", "x", 1, None)],
@@ -115,11 +114,12 @@ def test_ir_measures_says_of_the_run_what_it_says_of_the_ranks(tmp_path: Path) -
     from ir_measures import AP, RR, R, nDCG
 
     rng = random.Random(5)
-    rows, qrels = [], {}
+    rows: list[tuple] = []
+    qrels = {}
     for q in range(30):
         docs = rng.sample(range(200), 50)
-        scores = sorted((rng.choice([0.5, 0.25, 1 / 3, 1e-9, 0.0, -2.0]) for _ in docs), reverse=True)
-        scores[45:] = [None] * 5
+        drawn = sorted((rng.choice([0.5, 0.25, 1 / 3, 1e-9, 0.0, -2.0]) for _ in docs), reverse=True)
+        scores = [*drawn[:45], *[None] * 5]
         rows += [
             (f"q{q:02d}", f"d{doc}", rank, score) for rank, (doc, score) in enumerate(zip(docs, scores, strict=True), 1)
         ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.prepare import run, spread
+from pipeline.prepare import run
 from pipeline.prepare.pieces import Piece, cut
 from pipeline.prepare.sources import Source, sources
 
@@ -45,6 +45,5 @@ def pieces(kind: str, path: str, format: str | None = None, **columns: str) -> l
 
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tasks run in this process, one by one."""
-    for module in (run, spread):
-        monkeypatch.setattr(module, "run_tasks", lambda task, parts: map(task, parts))
+    monkeypatch.setattr(run, "run_tasks", lambda task, parts: map(task, parts))
     monkeypatch.setattr(run, "connected", lambda *_: nullcontext())
