@@ -24,6 +24,11 @@ def hashes(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.array(numbers, dtype=np.uint32)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, np.uint32)
 
 
+def bucket_of(ids: pa.Array | pa.ChunkedArray, buckets: int) -> np.ndarray:
+    """The bucket of each row: the hash of its id modulo their number; a null id goes to bucket 0."""
+    return hashes(ids).astype(np.int64) % buckets
+
+
 def bucketed(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[bytes, np.ndarray]:
     """A file of these rows, and its index (int64, one more than `buckets`). Inside a bucket they keep their order."""
     small = bucket.astype(np.min_scalar_type(buckets))  # numpy sorts 16 bits by radix

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.buckets import Bucketed, bucketed
-from pipeline.scores import EXPLAINED, SCHEMA, bucket_of, read_scores
+from pipeline.buckets import Bucketed, bucket_of, bucketed
+from pipeline.scores import EXPLAINED, SCHEMA, read_scores
 from pipeline.storage import Folder
 from pipeline.tasks import run_tasks
 

@@ -7,12 +7,10 @@ for it (`explain`).
 import json
 from collections import Counter
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.contract import Unscored
-from pipeline.buckets import hashes
 from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
 from pipeline.read import OK, PERMANENT, REJECT
@@ -41,11 +39,6 @@ EXPLAINED = SCHEMA.append(pa.field("explanation", pa.large_string()))
 def bucket_count(rows: int, explain: bool) -> int:
     """Buckets, and so parts of the result. It depends on the number of input rows, and `output.explain`, alone."""
     return max(1, -(-rows // (EXPLAINED_ROWS_PER_BUCKET if explain else ROWS_PER_BUCKET)))
-
-
-def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
-    """The bucket of each row: CRC-32 of the query id modulo their number; a null id goes to bucket 0."""
-    return (hashes(query_ids) % buckets).astype(np.int64)
 
 
 def score_file(

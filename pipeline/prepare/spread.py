@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.buckets import Bucketed, bucketed, hashes
+from pipeline.buckets import Bucketed, bucket_of, bucketed, hashes
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.readers import SCHEMAS, read
 from pipeline.storage import Folder
@@ -76,7 +76,7 @@ class Spread:
     def _put(self, piece: Piece, name: str, tables: list[pa.Table]) -> dict[str, np.ndarray]:
         kind = piece.source.kind
         rows = pa.concat_tables(tables)
-        data, index = bucketed(rows, (hashes(rows[KEYS[kind]]) % self.buckets).astype(np.int64), self.buckets)
+        data, index = bucketed(rows, bucket_of(rows[KEYS[kind]], self.buckets), self.buckets)
         self.work.put(f"{kind}/{name}.arrow", data)
         return {f"{kind}/{name}.arrow": index}
 

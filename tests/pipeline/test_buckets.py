@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.buckets import Bucketed, bucketed, hashes
+from pipeline.buckets import Bucketed, bucket_of, bucketed, hashes
 from pipeline.errors import RunError
 from pipeline.storage import Folder
 from tests.s3_counter import recorded
@@ -78,3 +78,20 @@ def test_the_hash_is_crc_32() -> None:
     found = hashes(pa.chunked_array([["a", "é"], [None, "a"]]))
     assert found.tolist() == [zlib.crc32(b"a"), zlib.crc32("é".encode()), 0, zlib.crc32(b"a")]
     assert hashes(pa.array([], pa.string())).tolist() == []
+
+
+def test_the_bucket_is_the_crc_32_of_the_id_modulo_their_number() -> None:
+    assert bucket_of(pa.chunked_array([["123456789"]]), 1000).tolist() == [0xCBF43926 % 1000]  # CRC-32's check value
+    ids = ["q1", "é", "q2", "q1", "", "\U0001f600"]
+    expected = [zlib.crc32(value.encode()) % 7 for value in ids]
+    assert bucket_of(pa.chunked_array([ids]), 7).tolist() == expected
+    assert bucket_of(pa.chunked_array([ids[:2], ids[2:]]), 7).tolist() == expected
+
+
+def test_null_ids_go_to_bucket_0() -> None:
+    assert bucket_of(pa.chunked_array([pa.array(["q1", None])]), 2**32).tolist() == [zlib.crc32(b"q1"), 0]
+    assert bucket_of(pa.chunked_array([pa.nulls(2, pa.string())]), 5).tolist() == [0, 0]
+
+
+def test_no_ids_have_no_buckets() -> None:
+    assert bucket_of(pa.chunked_array([], pa.string()), 5).tolist() == []
