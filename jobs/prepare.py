@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
         traceback.print_exc()
         print(f"rayrank: {root_cause(error)}; the same command starts anew", file=sys.stderr)
         return 1
+    titles = " 'input.columns={title: title}'" if figures["titles"] else ""
+    print(f"then: python jobs/rerank.py CONFIG input.path={figures['output']} output.path=...{titles}", file=sys.stderr)
     print(json.dumps(figures))
     return 0
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,12 +21,13 @@ from pipeline.config import USERINFO
 from pipeline.errors import UsageError
 from pipeline.lease import hold
 from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, Chosen
+from pipeline.prepare.formats import KINDS
 from pipeline.prepare.join import TEXTS, Join, Joined
 from pipeline.prepare.output import WORK, begin, check_output, finish
 from pipeline.prepare.pieces import Piece, cut
-from pipeline.prepare.shards import WriteShard, even_bounds
+from pipeline.prepare.shards import WriteShard, Written, even_bounds
 from pipeline.prepare.sources import Source, sources
-from pipeline.prepare.spread import Spread, gathered
+from pipeline.prepare.spread import STORED, Spread
 from pipeline.storage import Folder, absolute, check_writable
 from pipeline.tasks import run_tasks
 
@@ -33,6 +35,12 @@ QUERY_BUCKET_BYTES = 64 * 2**20  # of runs, or of queries, as they are read
 DOC_BUCKET_BYTES = 128 * 2**20  # of the corpus as it is read, were all of it kept
 DOC_BUCKET_DOCS = 20_000  # that candidates name: less than this is not worth a bucket
 EVERY = 10.0  # seconds between lines of progress
+NO_HASHES = np.zeros(0, np.uint32)
+FIGURES = (
+    *("queries", "pairs", "shards", "unknown_queries", "unknown_docs", "queries_without_docs", "run_rows"),
+    *("unusable_rows", "unknown_query_rows", "repeated_rows", "shared_rows", "rows_beyond_depth", "unknown_doc_rows"),
+    *("unused_queries", "repeated_queries", "corpus_docs", "repeated_docs", "mended_texts"),
+)
 
 Result = TypeVar("Result")
 
@@ -86,78 +94,104 @@ def _sources(order: Order) -> list[Source]:
 
 
 def _prepare(order: Order, output: Folder, pieces: list[Piece]) -> dict[str, Any]:
-    work = output.below(WORK)
-    of = {kind: [piece for piece in pieces if piece.source.kind == kind] for kind in ("run", "queries", "corpus")}
-    size = {kind: sum(piece.decoded for piece in found) for kind, found in of.items()}
-
-    buckets = max(1, *(-(-size[kind] // QUERY_BUCKET_BYTES) for kind in ("run", "queries")))
-    runs, run_counts = _spread(work, "run", of["run"], buckets)
-    if not run_counts["rows"]:
-        raise UsageError(f"--run = {', '.join(order.runs)}: no rows there")
-    queries, query_counts = _spread(work, "queries", of["queries"], buckets)
-    doc_buckets = min(-(-size["corpus"] // DOC_BUCKET_BYTES), -(-run_counts["rows"] // DOC_BUCKET_DOCS)) or 1
-    choose = Choose(work, output, runs, queries, order.depth, len(order.runs) > 1, doc_buckets)
-    chosen, wanted = _chosen(_watched("choose", run_tasks(choose, range(buckets)), buckets))
-    counts = sum((line.counts for line in chosen), Counter())
-    offsets = np.cumsum([0, *(line.rows for line in chosen)])
-    _check_any(int(offsets[-1]), counts, "queries", output)
-    starts = np.concatenate([line.starts + offset for line, offset in zip(chosen, offsets, strict=False)])
-    bounds = even_bounds(starts, int(offsets[-1]), order.shard_rows)
-
-    corpus, doc_counts = _spread(work, "corpus", of["corpus"], doc_buckets, wanted)
-    asked = Bucketed(work, dict(line.asked for line in chosen), ASKED)
-    join = Join(work, output, asked, corpus, offsets, bounds)
-    joined: list[Joined] = list(_watched("join", run_tasks(join, range(doc_buckets)), doc_buckets))
-    counts += sum((line.counts for line in joined), Counter())
-    _check_any(int(offsets[-1]) - counts["unknown_doc_rows"], counts, "docs", output)
-
-    first_block = np.cumsum([0, *(len(line.blocks[1]) - 1 for line in chosen)])
-    first = {line.blocks[0]: int(number) for line, number in zip(chosen, first_block, strict=False)}
-    blocks = Bucketed(work, dict(line.blocks for line in chosen), CANDIDATES, first)
-    texts = Bucketed(
-        work,
-        {name: index for line in joined for name, index in line.files.items()},
-        TEXTS,
-        {name: at for line in joined for name, at in line.first.items()},
-    )
+    work, counts = output.below(WORK), Counter[str]()
+    of = {kind: [piece for piece in pieces if piece.source.kind == kind] for kind in KINDS}
+    picked = _choose(order, work, output, of, counts)
+    _check_any(picked.rows, counts, "queries", output)
+    bounds = even_bounds(picked.starts, picked.rows, order.shard_rows)
+    joined = _join(work, output, of["corpus"], picked, bounds, counts)
+    _check_any(picked.rows - counts["unknown_doc_rows"], counts, "docs", output)
     titles = any(line.titles for line in joined)
-    write = WriteShard(output, bounds, offsets, blocks, first_block, queries, texts, titles)
-    shards = len(bounds) - 1
-    written = list(_watched("write", run_tasks(write, range(shards)), shards))
-    found = sum(line.queries for line in written)
-    return {
-        "output": output.url,
-        "queries": found,
-        "pairs": sum(line.rows for line in written),
-        "shards": sum(line.name is not None for line in written),
-        "titles": titles,
-        **{name: counts[name] for name in ("unknown_queries", "unknown_docs")},
-        "queries_without_docs": counts["known_queries"] - found,
-        "run_rows": run_counts["rows"],
-        "unusable_rows": run_counts["unusable"],
-        **{name: counts[name] for name in ("repeated_rows", "unknown_query_rows", "shared_rows", "rows_beyond_depth")},
-        "unknown_doc_rows": counts["unknown_doc_rows"],
-        "unused_queries": counts["unused_queries"],
-        "corpus_docs": doc_counts["rows"],
-        **{name: counts[name] for name in ("repeated_queries", "repeated_docs")},
-        "mended_texts": query_counts["mended"] + doc_counts["mended"],
-    }
+    written = _write(work, output, picked, bounds, joined, titles)
+    counts["queries"] = sum(line.queries for line in written)
+    counts["pairs"] = sum(line.rows for line in written)
+    counts["shards"] = sum(line.name is not None for line in written)
+    counts["queries_without_docs"] = counts["known_queries"] - counts["queries"]
+    return {"output": output.url} | {name: counts[name] for name in FIGURES} | {"titles": titles}
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The candidates of all queries. wanted: hashes of their documents, sorted. doc_buckets: how many there are."""
+
+    queries: Bucketed
+    chosen: list[Chosen]
+    wanted: np.ndarray
+    doc_buckets: int
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Of each bucket of queries the number of its first candidate among all; and at last how many there are."""
+        return np.cumsum([0, *(line.rows for line in self.chosen)])
+
+    @property
+    def rows(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The number of each query's first candidate among all."""
+        return np.concatenate([line.starts + at for line, at in zip(self.chosen, self.offsets, strict=False)])
+
+
+def _choose(order: Order, work: Folder, output: Folder, of: dict[str, list[Piece]], counts: Counter[str]) -> Picked:
+    size = {kind: sum(piece.decoded for piece in found) for kind, found in of.items()}
+    buckets = max(1, *(-(-size[kind] // QUERY_BUCKET_BYTES) for kind in ("run", "queries")))
+    runs = _spread(work, "run", of["run"], buckets, counts)
+    if not counts["run_rows"]:
+        raise UsageError(f"--run = {', '.join(order.runs)}: no rows there")
+    queries = _spread(work, "queries", of["queries"], buckets, counts)
+    doc_buckets = min(-(-size["corpus"] // DOC_BUCKET_BYTES), -(-counts["run_rows"] // DOC_BUCKET_DOCS)) or 1
+    task = Choose(work, output, runs, queries, order.depth, len(order.runs) > 1, doc_buckets)
+    chosen, wanted = _without_hashes(_watched("choose", run_tasks(task, range(buckets)), buckets))
+    for line in chosen:
+        counts.update(line.counts)
+    return Picked(queries, chosen, wanted, doc_buckets)
+
+
+def _join(
+    work: Folder, output: Folder, corpus: list[Piece], picked: Picked, bounds: np.ndarray, counts: Counter[str]
+) -> list[Joined]:
+    docs = _spread(work, "corpus", corpus, picked.doc_buckets, counts, picked.wanted)
+    asked = Bucketed(work, dict(line.asked for line in picked.chosen), ASKED)
+    task = Join(work, output, asked, docs, picked.offsets, bounds)
+    joined = list(_watched("join", run_tasks(task, range(picked.doc_buckets)), picked.doc_buckets))
+    for line in joined:
+        counts.update(line.counts)
+    return joined
+
+
+def _write(
+    work: Folder, output: Folder, picked: Picked, bounds: np.ndarray, joined: list[Joined], titles: bool
+) -> list[Written]:
+    files = {name: index for line in joined for name, index in line.files.items()}
+    texts = Bucketed(work, files, TEXTS, {name: at for line in joined for name, at in line.first.items()})
+    first_block = np.cumsum([0, *(len(line.blocks[1]) - 1 for line in picked.chosen)])
+    names = (line.blocks[0] for line in picked.chosen)
+    first = dict(zip(names, first_block.tolist(), strict=False))
+    blocks = Bucketed(work, dict(line.blocks for line in picked.chosen), CANDIDATES, first)
+    task = WriteShard(output, bounds, picked.offsets, blocks, first_block, picked.queries, texts, titles)
+    return list(_watched("write", run_tasks(task, range(len(bounds) - 1)), len(bounds) - 1))
 
 
 def _spread(
-    work: Folder, kind: str, pieces: list[Piece], buckets: int, wanted: np.ndarray | None = None
-) -> tuple[Bucketed, Counter[str]]:
-    results = run_tasks(Spread(work, buckets, wanted), enumerate(pieces))
-    return gathered(work, kind, _watched(kind, results, len(pieces)))
+    work: Folder, kind: str, pieces: list[Piece], buckets: int, counts: Counter[str], wanted: np.ndarray | None = None
+) -> Bucketed:
+    """All files of a kind, in the order of the input."""
+    files: dict[str, np.ndarray] = {}
+    for index, line in _watched(kind, run_tasks(Spread(work, buckets, wanted), enumerate(pieces)), len(pieces)):
+        files |= index
+        counts.update(line)
+    return Bucketed(work, files, STORED[kind])
 
 
-def _chosen(lines: Iterable[Chosen]) -> tuple[list[Chosen], np.ndarray]:
+def _without_hashes(lines: Iterable[Chosen]) -> tuple[list[Chosen], np.ndarray]:
     """The lines, without their hashes, and all hashes, sorted and each once.
 
     They are put together whenever as many wait as there are, so that each is sorted a few times and few wait."""
-    kept, wanted, waiting = [], np.zeros(0, np.uint32), []
+    kept, wanted, waiting = [], NO_HASHES, []
     for line in lines:
-        kept.append(line._replace(wanted=wanted[:0]))
+        kept.append(line._replace(wanted=NO_HASHES))
         waiting.append(line.wanted)
         if sum(map(len, waiting)) >= len(wanted):
             wanted, waiting = np.unique(np.concatenate([wanted, *waiting])), []

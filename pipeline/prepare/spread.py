@@ -4,19 +4,19 @@ A task holds the rows that it keeps until they are FILE_BYTES, and writes them a
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.buckets import Bucketed, bucket_of, bucketed, hashes
+from pipeline.buckets import bucket_of, bucketed, hashes
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.readers import SCHEMAS, read
 from pipeline.storage import Folder
 
 FILE_BYTES = 64 * 2**20  # of rows in memory, held three times
+ROWS = {"run": "run_rows", "queries": "query_rows", "corpus": "corpus_docs"}
 KEYS = {"run": "query_id", "queries": "query_id", "corpus": "doc_id"}
 RUN = pa.schema([("run", pa.int16()), *SCHEMAS["run"]])
 TEXTS = {
@@ -29,8 +29,8 @@ STORED = TEXTS | {"run": RUN}
 
 @dataclass(frozen=True)
 class Spread:
-    """The task. wanted: the hashes of the ids to keep, sorted; None for all. counts: rows, unusable (rows of a run
-    without an id or a score), mended (texts that are not UTF-8)."""
+    """The task. wanted: the hashes of the ids to keep, sorted; None for all. counts: those in ROWS, unusable_rows (of
+    a run: without an id or a score), mended_texts (that are not UTF-8)."""
 
     work: Folder
     buckets: int
@@ -44,7 +44,7 @@ class Spread:
         files: dict[str, np.ndarray] = {}
         counts: Counter[str] = Counter()
         for table in read(piece):
-            counts["rows"] += len(table)
+            counts[ROWS[piece.source.kind]] += len(table)
             held.append(self._stored(piece, table, counts))
             size += held[-1].nbytes
             if size >= FILE_BYTES:
@@ -59,7 +59,7 @@ class Spread:
         kind = piece.source.kind
         if kind == "run":
             usable = table.drop_null()
-            counts["unusable"] += len(table) - len(usable)
+            counts["unusable_rows"] += len(table) - len(usable)
             runs = pa.repeat(pa.scalar(piece.source.number, pa.int16()), len(usable))
             return usable.add_column(0, RUN.field("run"), runs)
         key = KEYS[kind]
@@ -69,7 +69,7 @@ class Spread:
         for at, field in enumerate(TEXTS[kind]):
             if field.name != key:
                 text, mended = mend(table[field.name])
-                counts["mended"] += mended
+                counts["mended_texts"] += mended
                 table = table.set_column(at, field, _empty_to_null(text) if field.name == "title" else text)
         return table
 
@@ -79,18 +79,6 @@ class Spread:
         data, index = bucketed(rows, bucket_of(rows[KEYS[kind]], self.buckets), self.buckets)
         self.work.put(f"{kind}/{name}.arrow", data)
         return {f"{kind}/{name}.arrow": index}
-
-
-def gathered(
-    work: Folder, kind: str, results: Iterable[tuple[dict[str, np.ndarray], Counter[str]]]
-) -> tuple[Bucketed, Counter[str]]:
-    """All files of a kind, and the sums of their counts."""
-    files: dict[str, np.ndarray] = {}
-    counts: Counter[str] = Counter()
-    for index, line in results:
-        files |= index
-        counts += line
-    return Bucketed(work, files, STORED[kind]), counts
 
 
 def mend(texts: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:

@@ -56,7 +56,9 @@ def test_a_trec_run_and_a_beir_folder(place: Path, capsys: pytest.CaptureFixture
         {"query_id": "q1", "query": "one", "doc_id": "d1", "doc": "text 1", "title": "T1", "score": 2.0},
         {"query_id": "q2", "query": "two", "doc_id": "d3", "doc": "text 3", "title": "T3", "score": 1.0},
     ]
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    stdout, stderr = capsys.readouterr()
+    assert f"input.path={place}/pairs output.path=... 'input.columns={{title: title}}'" in stderr.splitlines()[-1]
+    figures = json.loads(stdout.splitlines()[-1])
     expected = {"output": f"{place}/pairs", "queries": 2, "pairs": 3, "shards": 1, "titles": True}
     expected |= {"unknown_queries": 1, "unknown_docs": 1, "unknown_query_rows": 1, "unknown_doc_rows": 1}
     assert figures.items() >= expected.items()
