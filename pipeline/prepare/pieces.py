@@ -20,6 +20,7 @@ from pipeline.prepare.lines import BOM, first_line
 from pipeline.prepare.sources import Source
 
 PIECE_BYTES = 128 * 2**20
+ROW_BYTES = 32  # of a row in Parquet, at least: a dictionary may make its ids small there
 COMPRESSED = 4  # how much longer a compressed text is taken to be
 
 
@@ -96,4 +97,5 @@ def _row_groups(source: Source, given: dict[str, str]) -> Iterator[Piece]:
     check_schema(source.path, schema, columns, "--column ")
     for _, groups, decoded in slabs(footer, columns):
         ranges = plan_ranges(chunk_ranges(footer, groups, list(columns.values())), (begin, source.size), decoded)
-        yield Piece(source, columns, groups[0], groups[-1] + 1, decoded, tuple(ranges))
+        rows = sum(footer.row_group(group).num_rows for group in groups)
+        yield Piece(source, columns, groups[0], groups[-1] + 1, max(decoded, rows * ROW_BYTES), tuple(ranges))

@@ -34,6 +34,7 @@ from pipeline.tasks import run_tasks
 QUERY_BUCKET_BYTES = 64 * 2**20  # of runs, or of queries, as they are read
 DOC_BUCKET_BYTES = 128 * 2**20  # of the corpus as it is read, were all of it kept
 DOC_BUCKET_DOCS = 20_000  # that candidates name: less than this is not worth a bucket
+DOC_BUCKET_ASKED = 2_000_000  # rows of candidates that ask for its documents
 EVERY = 10.0  # seconds between lines of progress
 NO_HASHES = np.zeros(0, np.uint32)
 FIGURES = (
@@ -141,12 +142,19 @@ def _choose(order: Order, work: Folder, output: Folder, of: dict[str, list[Piece
     if not counts["run_rows"]:
         raise UsageError(f"--run = {', '.join(order.runs)}: no rows there")
     queries = _spread(work, "queries", of["queries"], buckets, counts)
-    doc_buckets = min(-(-size["corpus"] // DOC_BUCKET_BYTES), -(-counts["run_rows"] // DOC_BUCKET_DOCS)) or 1
+    doc_buckets = doc_bucket_count(size["corpus"], counts["run_rows"])
     task = Choose(work, output, runs, queries, order.depth, len(order.runs) > 1, doc_buckets)
     chosen, wanted = _without_hashes(_watched("choose", run_tasks(task, range(buckets)), buckets))
     for line in chosen:
         counts.update(line.counts)
     return Picked(queries, chosen, wanted, doc_buckets)
+
+
+def doc_bucket_count(corpus_bytes: int, run_rows: int) -> int:
+    """Buckets of documents: so many that neither the documents of one nor what is asked of it are too much, and no more
+    than are worth it where a run names few documents of a large corpus."""
+    worth = min(-(-corpus_bytes // DOC_BUCKET_BYTES), -(-run_rows // DOC_BUCKET_DOCS))
+    return max(1, worth, -(-run_rows // DOC_BUCKET_ASKED))
 
 
 def _join(

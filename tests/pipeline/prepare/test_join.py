@@ -27,7 +27,8 @@ def joined(tmp_path: Path) -> tuple[Joined, Bucketed]:
         data, index = bucketed(table, np.zeros(len(table), np.int64), 1)
         work.put(name, data)
         sides.append(Bucketed(work, {name: index}, schema))
-    found = Join(work, output, *sides, OFFSETS, BOUNDS)(0)
+    asked, docs = sides
+    found = Join(work, output, asked, docs, OFFSETS, BOUNDS)(0)
     return found, Bucketed(work, found.files, TEXTS, found.first)
 
 

@@ -63,6 +63,8 @@ def test_parquet_is_cut_at_its_row_groups(write_pairs: Callable[..., str], monke
     found = pieces("corpus", path)
     assert [(piece.start, piece.stop) for piece in found] == [(0, 1), (1, 2), (2, 3)]
     assert found[0].columns == {"doc_id": "docid", "doc": "text"}
+    many = write_pairs("many.parquet", qid=["q"] * 9999, docid=["d"] * 9999, score=[1.0] * 9999)
+    assert sum(piece.decoded for piece in pieces("run", many)) == 9999 * 32  # dictionaries make them a few bytes
 
 
 @pytest.mark.parametrize(

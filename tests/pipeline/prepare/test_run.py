@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.prepare import choose, join, run, spread
 from pipeline.prepare import pieces as pieces_module
-from pipeline.prepare.run import Order, prepare
+from pipeline.prepare.run import Order, doc_bucket_count, prepare
 from tests.pipeline.prepare.conftest import without_ray
 
 QUERIES, DOCS = 40, 300
@@ -222,6 +222,22 @@ def test_a_run_that_fails_half_way_starts_anew(
     ordered(collection, tmp_path / "pairs")
     same(shards(tmp_path / "pairs"), expected(collection, best(run_rows(1))))
     assert not (tmp_path / "pairs/_work").exists()
+
+
+@pytest.mark.parametrize(
+    "corpus_bytes, run_rows, buckets",
+    [
+        (0, 0, 1),
+        (1_500_000, 22_500, 1),
+        (100 * 2**30, 4_300, 1),
+        (3 * 2**30, 698_000, 24),
+        (100 * 2**30, 100_000_000, 800),
+        (100 * 2**20, 1_000_000_000, 500),
+    ],
+    ids=["nothing", "small", "few rows of a large corpus", "MS MARCO", "large", "many rows of a small corpus"],
+)
+def test_buckets_of_documents(corpus_bytes: int, run_rows: int, buckets: int) -> None:
+    assert doc_bucket_count(corpus_bytes, run_rows) == buckets
 
 
 def test_credentials_in_a_url_are_refused(collection: dict[str, str]) -> None:
