@@ -53,6 +53,8 @@ def _cut(source: Source, given: dict[str, str]) -> Iterator[Piece]:
     if source.format == "parquet":
         yield from _row_groups(source, given)
         return
+    if not source.size:  # a part of a corpus may be empty
+        return
     start, columns = 0, _columns(source, given)
     if columns is None:  # the first line names them
         start, columns = _header(source, given)
@@ -82,7 +84,7 @@ def _columns(source: Source, given: dict[str, str]) -> Any:
 def _header(source: Source, given: dict[str, str]) -> tuple[int, tuple[str, ...]]:
     """Where the second line begins, and the names of the columns."""
     line = first_line(source)
-    there = line.removeprefix(BOM).strip().decode("utf-8", "replace").split("\t")
+    there = line.removeprefix(BOM).removesuffix(b"\r").decode("utf-8", "replace").split("\t")
     try:
         names = {column: name for name, column in named(source.kind, source.path, there, given).items()}
     except UsageError as error:

@@ -19,7 +19,7 @@ def test_a_text_is_cut_into_ranges_of_its_bytes(write: Write, monkeypatch: pytes
     found = pieces("run", write("a.trec", "q Q0 d 1 1 t\n" * 2))
     assert [(piece.start, piece.stop, piece.decoded) for piece in found] == [(0, 10, 10), (10, 20, 10), (20, 26, 6)]
     assert {piece.columns for piece in found} == {TREC}
-    assert pieces("run", write("empty.trec", "")) == []
+    assert pieces("run", write("empty.trec", "")) == pieces("corpus", write("empty.tsv", "")) == []
 
 
 def test_a_packed_text_is_one_piece(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,8 @@ def test_a_packed_text_is_one_piece(write: Write, monkeypatch: pytest.MonkeyPatc
 
 def test_the_first_line_of_a_table_names_its_columns(write: Write) -> None:
     path = write("run.tsv", "\ufeffscore\tqid\tnote\tdocid\r\n1\tq\tx\td\n")
+    (unnamed,) = pieces("run", write("index.tsv", "\tqid\tdocid\tscore\t\n0\tq\td\t1\t\n"))
+    assert unnamed.columns == ("", "query_id", "doc_id", "score", "")
     (piece,) = pieces("run", path)
     assert piece.columns == ("score", "query_id", "", "doc_id")
     assert piece.start == len("\ufeffscore\tqid\tnote\tdocid\r\n".encode())
