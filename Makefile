@@ -1,6 +1,7 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
 # make test       installs what it needs; lint, types and tests, about 18 minutes on 2 cores
 # make bench      speed against vLLM itself and the usual ways, about two hours on 2 cores; JSON in build/bench
+# make chaos      runs that are disturbed on purpose must come to the result of one left alone; an hour and a half on 2 cores
 # make test-slow  the long tests: load, and every model in every way it can be run
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo lint test test-slow bench lock
+.PHONY: setup demo lint test test-slow chaos bench lock
 
 setup: $(VENV)/installed
 
@@ -35,6 +36,9 @@ test: lint
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow -s
+
+chaos: setup
+	@$(BIN)/python -m tests.chaos
 
 bench: setup
 	@$(BIN)/python benchmarks/throughput.py --size overhead --json build/bench/overhead.json

@@ -167,7 +167,8 @@ class _Unit:
             return
         start, stop = part
         if part in self.suspects:
-            self.settle(part, Result([Unscored(f"the worker that scored it alone died: {error}")], [None], {}))
+            reason = f"the worker that scored it alone died: {error}"
+            self.settle(part, Result([Unscored(reason, transient=True)], [None], {}))
             return
         if stop - start == 1:
             self.suspects.add(part)

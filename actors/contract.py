@@ -88,9 +88,13 @@ class Prompt(NamedTuple):
 
 
 class Unscored(NamedTuple):
-    """A pair that gets no score, and why: it stands in the output's `reason` column."""
+    """A pair that gets no score, and why: it stands in the output's `reason` column.
+
+    transient: another try, in a later run, may give it one.
+    """
 
     reason: str
+    transient: bool = False
 
 
 class Request(NamedTuple):

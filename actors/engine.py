@@ -80,6 +80,8 @@ class Engine:
 
     label_ids: the tokens of request.labels in this model's vocabulary.
     stall_seconds: with work in hand and no sequence taken or finished for so long, the process ends (see Watchdog).
+    deterministic: a sequence's numbers do not depend on what runs beside it: with vLLM's batch-invariant kernels on
+    CUDA, where it has them, and on CPU one sequence at a time, nothing of which comes from the prefix cache.
     """
 
     def __init__(
@@ -89,9 +91,13 @@ class Engine:
         request: Request,
         label_ids: list[int],
         stall_seconds: float,
+        deterministic: bool = False,
     ):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        self._one_by_one = deterministic and installed()[1]
+        if deterministic and not self._one_by_one:
+            os.environ["VLLM_BATCH_INVARIANT"] = "1"
         self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
         self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         self._request, self._label_ids = request, label_ids
@@ -126,7 +132,7 @@ class Engine:
         }
         if request.max_tokens > 1:
             defaults["scheduling_policy"] = "priority"
-            if seqs := arguments.get("max_num_seqs"):
+            if (seqs := arguments.get("max_num_seqs")) and not self._one_by_one:
                 arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
         if request.logits:
             defaults["logprobs_mode"] = "raw_logits"
@@ -138,6 +144,8 @@ class Engine:
             defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
             if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
                 defaults["block_size"] = 32
+        if self._one_by_one:
+            arguments = arguments | {"max_num_seqs": 1, "enable_prefix_caching": False}
         return {
             "model": settings.model,
             "revision": settings.revision,

@@ -51,6 +51,7 @@ class Scorer:
         unpack: Callable[[Any], Any],
         put: Put,
         record: Callable[..., Any],
+        deterministic: bool = False,
     ):
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -59,7 +60,7 @@ class Scorer:
         self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
         record(Attempts.starting)
         try:
-            self._build(settings, engine, stall_seconds)
+            self._build(settings, engine, stall_seconds, deterministic)
         except HOPELESS:
             raise
         except Exception as error:
@@ -69,13 +70,14 @@ class Scorer:
         gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
         record(Attempts.started)
 
-    def _build(self, settings: Settings, engine: dict[str, Any], stall_seconds: float) -> None:
+    def _build(self, settings: Settings, engine: dict[str, Any], stall_seconds: float, deterministic: bool) -> None:
         reranker = RERANKERS[settings.type]
         tokens = encoder(settings, engine.get("max_model_len"))
         request = reranker.request(settings)
         self._max_tokens = request.max_tokens
         self._score = partial(reranker.score, tokens, settings)
-        self._engine = Engine(settings, engine, request, tokens.label_ids(request.labels), stall_seconds)
+        label_ids = tokens.label_ids(request.labels)
+        self._engine = Engine(settings, engine, request, label_ids, stall_seconds, deterministic)
 
     async def __call__(self, batch: Any) -> Any:
         started = time.perf_counter()

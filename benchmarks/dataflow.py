@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 from benchmarks.job import run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import RERANKER
-from tests import tiny
 from tests.fakes import FreeScorer
 
 TOKENS = 8  # of a prompt made in no time; about what the tokenizer makes of two words
@@ -30,6 +29,8 @@ TOKENS = 8  # of a prompt made in no time; about what the tokenizer makes of two
 def build(options: argparse.Namespace, folder: Path) -> None:
     """Saves a tokenizer with the config of a model, and the pairs in eight files."""
     from transformers import Qwen2Config
+
+    from tests import tiny  # loads torch, which actors need not
 
     Qwen2Config(architectures=["Qwen2ForCausalLM"]).save_pretrained(folder / "model")
     tiny.qwen2_tokenizer().save_pretrained(folder / "model")

@@ -127,13 +127,6 @@ class Run(Section):
     stall_seconds: Annotated[float, Field(gt=0)] = 1800
     shared_filesystem: bool = False
 
-    @field_validator("deterministic")
-    @classmethod
-    def _not_yet(cls, deterministic: bool) -> bool:
-        if deterministic:
-            raise ValueError("not available in this version: scores differ by about 1e-6 with the spread of the work")
-        return deterministic
-
 
 class Config(Section):
     """A whole run. `reranker` holds the settings model that its `type` names in the table of rerankers."""

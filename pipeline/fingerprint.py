@@ -38,8 +38,9 @@ PROBES = pa.table(
 
 def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> str:
     """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns
-    read, the engine arguments that change numbers, vLLM's minor version, and a few probe prompts as token ids."""
-    settings = config.reranker
+    read, the engine arguments that change numbers (all of them where the last digit counts: `run.deterministic`),
+    vLLM's minor version, and a few probe prompts as token ids."""
+    settings, exact = config.reranker, config.run.deterministic
     probes = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(PROBES, settings))
     parts = {
         "code": _code(settings),
@@ -47,7 +48,8 @@ def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> st
         "model": _model(settings.model),
         "explain": config.output.explain,
         "columns": columns,
-        "engine": {name: value for name, value in config.engine.items() if name not in NEUTRAL},
+        "engine": {name: value for name, value in config.engine.items() if exact or name not in NEUTRAL},
+        "deterministic": exact,
         "limit": encoder.limit,
         "vllm": installed()[0].split(".")[:2],
         "probes": probes,

@@ -56,7 +56,7 @@ def build(
         "rejects": [line["rejects"] for line in buckets if line["rejects"]],
         "model": {"name": settings.model, "revision": settings.revision},
         "fingerprint": checked.fingerprint,
-        "plan": {"id": plan.id, "file": f"scores/{checked.fingerprint}/plan.parquet", "units": len(plan.units)},
+        "plan": {"id": plan.id, "revision": plan.revision, "units": len(plan.units)},
         "input": [{"path": path, "size": size} for path, size in plan.places().values()],
         "config": checked.config.model_dump(mode="json"),
         "versions": {

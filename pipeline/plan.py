@@ -72,12 +72,14 @@ class Plan:
 
     table: one row a unit, and before them one row for each file without rows (its slab is -1).
     columns: logical name -> column in the files, for the columns that are read.
-    id: tells this plan from every other.
+    id: tells this plan, and its revisions (pipeline.replan), from every other.
     """
 
     table: pa.Table
     columns: dict[str, str]
     id: str
+    revision: int
+    next_slab: int  # a number that no slab of any revision has
 
     @cached_property
     def units(self) -> pa.Table:
@@ -95,6 +97,11 @@ class Plan:
         """Number of a file -> its path and size."""
         files = self.table.group_by(["file", "path", "size"]).aggregate([]).sort_by("file").to_pylist()
         return {row["file"]: (row["path"], row["size"]) for row in files}
+
+    def versions(self) -> dict[str, tuple[int, str]]:
+        """Path of a file -> its size and version."""
+        files = self.table.group_by(["path", "size", "version"]).aggregate([]).to_pylist()
+        return {row["path"]: (row["size"], row["version"]) for row in files}
 
     def slab_bounds(self) -> list[Bounds]:
         """For each slab, which rows of the table are its units."""
@@ -116,15 +123,15 @@ class Plan:
 
     def to_bytes(self) -> bytes:
         sink = pa.BufferOutputStream()
-        metadata = {"columns": json.dumps(self.columns), "id": self.id}
+        about = {"columns": self.columns, "id": self.id, "revision": self.revision, "next_slab": self.next_slab}
+        metadata = {"plan": json.dumps(about)}
         pq.write_table(self.table.replace_schema_metadata(metadata), sink, compression="zstd")
         return sink.getvalue().to_pybytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Plan":
         table = pq.read_table(pa.BufferReader(data))
-        metadata = table.schema.metadata
-        return cls(table.replace_schema_metadata(None), json.loads(metadata[b"columns"]), metadata[b"id"].decode())
+        return cls(table.replace_schema_metadata(None), **json.loads(table.schema.metadata[b"plan"]))
 
 
 def unit_rows(config: Config) -> int:
@@ -132,14 +139,15 @@ def unit_rows(config: Config) -> int:
     return config.run.unit_rows or RERANKERS[config.reranker.type].unit_rows
 
 
-def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
+def make_plan(config: Config, files: list[InputFile], unit_rows: int, first_slab: int = 0) -> Plan:
     """Reads every footer, checks every schema, and cuts the input into slabs and units.
 
+    first_slab: the number of the first slab.
     Raises UsageError naming the first file, in the order of the input, that cannot be used.
     """
     columns: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
-    slab, first = 0, None
+    slab, first = first_slab, None
     pool = ThreadPoolExecutor(FOOTER_THREADS)
     try:
         for number, (file, (footer, begin)) in enumerate(zip(files, pool.map(file_footer, files), strict=True)):
@@ -170,7 +178,7 @@ def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
                 slab += 1
     finally:
         pool.shutdown(cancel_futures=True)
-    return Plan(pa.Table.from_pylist(rows, SCHEMA), columns, secrets.token_hex(8))
+    return Plan(pa.Table.from_pylist(rows, SCHEMA), columns, secrets.token_hex(8), 0, slab)
 
 
 def _check_ids(first: InputFile, file: InputFile, columns: dict[str, str], here: dict[str, str]) -> None:
@@ -224,19 +232,3 @@ def slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[in
         row += group.num_rows
     if groups:
         yield begin, range(groups[0], groups[-1] + 1), size
-
-
-def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
-    """Raises UsageError where the input is not the one that the plan was made for."""
-    keys = ["path", "size", "version"]
-    planned = {
-        row["path"]: (row["size"], row["version"]) for row in plan.table.group_by(keys).aggregate([]).to_pylist()
-    }
-    listed = {file.path: (file.size, file.version) for file in files}
-    for path in sorted(planned.keys() | listed.keys()):
-        if planned.get(path) != listed.get(path):
-            change = "is new" if path not in planned else "is gone" if path not in listed else "has changed"
-            raise UsageError(
-                f"{path}: {change} since the scores under this output were begun; "
-                "choose another output.path, or run.on_existing=restart to throw those scores away"
-            )

@@ -3,6 +3,7 @@
 What cannot be used is marked here and never dropped:
   kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
   kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text
+Later on a pair may become `permanent` for its model's sake, or `transient`: another try may give it a score.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pipeline.columns import as_ids, as_scores, as_text, hash_ids
 from pipeline.parquet import read_batches
 from pipeline.plan import Slab, Unit
 
-OK, PERMANENT, REJECT = "ok", "permanent", "reject"
+OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
 BATCH_ROWS = 8192
 TEXT_NAMES = {"query": "query", "doc": "document"}
 

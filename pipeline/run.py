@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import re
 import time
 from collections import Counter
 from typing import Any
-
-import numpy as np
 
 from actors.scorer import Scorer
 from pipeline import manifest
@@ -16,19 +13,20 @@ from pipeline.check import Checked, check
 from pipeline.cluster import cluster, spilled_bytes
 from pipeline.commit import begin, commit, committed, sweep
 from pipeline.config import Config
-from pipeline.errors import RunError, TooManyFailed, UsageError
+from pipeline.errors import RunError, TooManyFailed
 from pipeline.fuse import FuseBucket
 from pipeline.inputs import list_inputs
 from pipeline.lease import Lease, hold
 from pipeline.merge import score_rows, sweep_merged
-from pipeline.plan import Plan, check_unchanged, make_plan, unit_rows
+from pipeline.plan import Plan
 from pipeline.progress import Progress
+from pipeline.replan import check_unchanged
+from pipeline.rounds import Newest, newest, next_rounds
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
+from pipeline.stored import standing_plan, stored_scores, sweep_scores
 from pipeline.tasks import run_tasks
 
-PLAN = "plan.parquet"
-SCORES = re.compile(r"scores/[0-9a-f]{16}/")  # what a run writes, and a restart deletes
 FORMAT = 1  # of the result: raised when the same scores come to another result, so that no older one stands for it
 
 
@@ -46,11 +44,12 @@ def rerank(config: Config, scorer: type = Scorer) -> dict[str, Any]:
 
 
 def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[str, Any]:
-    stored = _stored_scores(checked)
-    plan = _plan(checked, stored)
-    tag = _tag(checked, plan)
+    stored = stored_scores(checked)
+    plan = standing_plan(checked, stored)
+    units = newest(stored)
+    rounds = next_rounds(plan.units["unit"].to_pylist(), units)
     standing = committed(checked.output)
-    if standing and standing["tag"] == tag:
+    if standing and not rounds and standing["tag"] == _tag(checked, plan, units):
         _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
         sweep(checked.output, standing)
         sweep_merged(checked.scores)
@@ -59,12 +58,12 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
-        scoring = _score(checked, plan, stored, scorer, lease)
+        scoring = _score(checked, plan, rounds, scorer, lease)
         after = spilled_bytes()
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
         lease.confirm()
-        buckets = _fuse(checked, plan, tag)
+        tag, buckets = _fuse(checked, plan)
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
     check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
@@ -72,83 +71,58 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     result = manifest.build(checked, plan, tag, buckets, manifest.scored(scoring, seconds, spilled))
     commit(checked.output, result)
     sweep_merged(checked.scores)
+    sweep_scores(checked.scores, plan)
     return result["figures"]
 
 
-def _stored_scores(checked: Checked) -> dict[str, int]:
-    """Name -> size of the files under this run's fingerprint. Scores under another one are refused, or thrown away."""
-    stored = {name: size for name, size in checked.output.files("scores/").items() if SCORES.match(name)}
-    if checked.config.run.on_existing == "restart":
-        begin(checked.output)
-        checked.output.delete([name for name in stored if not name.endswith(f"/{PLAN}")])
-        checked.output.delete([name for name in stored if name.endswith(f"/{PLAN}")])
-        return {}
-    mine = f"scores/{checked.fingerprint}/"
-    if stored and not any(name.startswith(mine) for name in stored):
-        other = next(iter(stored)).split("/")[1]
-        raise UsageError(
-            f"output.path = {checked.config.output.path!r}: holds scores of another model, prompt or setting "
-            f"(fingerprint {other}, this run's is {checked.fingerprint}); choose another output.path, or "
-            "run.on_existing=restart to throw those scores away"
-        )
-    own = {name.removeprefix(mine): size for name, size in stored.items() if name.startswith(mine)}
-    if PLAN not in own:
-        checked.scores.delete(list(own))  # units of a plan that is gone: nobody knows which rows they are
-        return {}
-    return own
-
-
-def _plan(checked: Checked, stored: dict[str, int]) -> Plan:
-    """The plan of these scores: the one that is there, else a new one, of which the first put stays."""
-    if PLAN not in stored:
-        checked.scores.put_new(PLAN, make_plan(checked.config, checked.files, unit_rows(checked.config)).to_bytes())
-    plan = Plan.from_bytes(checked.scores.read(PLAN))
-    check_unchanged(plan, checked.files)
-    return plan
-
-
-def _tag(checked: Checked, plan: Plan) -> str:
+def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
     """The hash of what makes the result from the scores. It names the parts."""
     config = checked.config
-    what = [FORMAT, plan.id, config.fusion.model_dump(), config.output.model_dump(exclude={"path"}), carried(config)]
+    later = sorted(unit.file for unit in units.values() if unit.round)
+    what = [FORMAT, plan.id, plan.revision, later, config.fusion.model_dump()]
+    what += [config.output.model_dump(exclude={"path"}), carried(config)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type, lease: Lease) -> Counter[str]:
-    """Scores the units that are missing, and shows how far it is. Returns the sums of their figures."""
-    names, rows = plan.units["unit"].to_pylist(), plan.unit_rows()
-    missing = [f"{name}.parquet" not in stored for name in names]
-    todo = [bounds for bounds in plan.slab_bounds() if any(missing[slice(*bounds)])]
+def _score(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type, lease: Lease) -> Counter[str]:
+    """Scores what is missing, and shows how far it is. Returns the sums of its figures.
+
+    rounds: unit -> the round that this run puts.
+    """
     sums: Counter[str] = Counter()
-    if not todo:
+    if not rounds:
         return sums
     sweep_merged(checked.scores)  # of a run that had every unit: what is scored anew may have the same name and size
+    rows = dict(zip(plan.units["unit"].to_pylist(), plan.unit_rows().tolist(), strict=True))
     reasons: Counter[str] = Counter()
-    with Progress(plan.rows, int(rows[~np.array(missing)].sum())) as progress:
-        for line in score_units(checked, plan, todo, scorer):
+    with Progress(plan.rows, plan.rows - sum(rows[unit] for unit in rounds)) as progress:
+        for line in score_units(checked, plan, rounds, scorer):
             reasons.update(json.loads(line.pop("reasons")))
-            line.pop("unit")
+            unit = line.pop("unit")
             sums.update(line)
             bad = line["failed"] + line["rejected"]
-            progress.add(line["rows"], line["prompt_tokens"] + line["new_tokens"], bad, line["seconds"])
+            pairs, tokens = rows[unit] if line["rows"] else 0, line["prompt_tokens"] + line["new_tokens"]
+            progress.add(pairs, tokens, bad, line["seconds"])
             _check_share(checked, plan, sums["failed"] + sums["rejected"], reasons)
             lease.check()
     return sums
 
 
-def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
-    """Fuses and ranks every bucket. The standing result is taken back first."""
+def _fuse(checked: Checked, plan: Plan) -> tuple[str, list[dict[str, Any]]]:
+    """Fuses and ranks every bucket; the standing result is taken back first. Returns the result's tag, and a line for
+    each bucket."""
     config = checked.config
     stored = checked.scores.files()
-    units = [f"{name}.parquet" for name in plan.units["unit"].to_pylist()]
-    if lost := [name for name in units if name not in stored]:
+    there, units = newest(stored), plan.units["unit"].to_pylist()
+    if lost := [unit for unit in units if unit not in there]:
         raise RunError(
             f"{len(lost)} of {len(units)} units have no scores, {lost[0]} first; the same command goes on from here"
         )
+    tag = _tag(checked, plan, there)
     begin(checked.output)
     explain = config.output.explain
     buckets = bucket_count(plan.rows, explain)
-    sizes = {name: stored[name] for name in units}
+    sizes = {there[unit].file: stored[there[unit].file] for unit in units}
     task = FuseBucket(
         read=score_rows(checked.scores, plan.id, sizes, plan.unit_rows().tolist(), buckets, explain),
         output=checked.output,
@@ -159,7 +133,7 @@ def _fuse(checked: Checked, plan: Plan, tag: str) -> list[dict[str, Any]]:
         explain=explain,
         tag=tag,
     )
-    return sorted(run_tasks(task, range(buckets)), key=lambda line: line["part"])
+    return tag, sorted(run_tasks(task, range(buckets)), key=lambda line: line["part"])
 
 
 def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:

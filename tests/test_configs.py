@@ -1,5 +1,6 @@
 """Every file in configs/ is a whole run that loads, and that `--check` finds nothing wrong with from anywhere."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import s3fs
 from actors.rerankers import RERANKERS
 from jobs.rerank import main
 from pipeline.config import load
+from pipeline.plan import unit_rows
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -72,3 +74,15 @@ def test_every_reranker_has_a_config() -> None:
 def test_the_documentation_names_every_config() -> None:
     text = (ROOT / "docs" / "rerankers.md").read_text()
     assert [path.stem for path in CONFIGS if f"`{path.stem}`" not in text] == []
+
+
+ONE_TOKEN = [path for path in CONFIGS if re.search(r"\d[mb]\b", path.stem) and not re.match("erank|rank1", path.stem)]
+
+
+@pytest.mark.parametrize("path", ONE_TOKEN, ids=[path.stem for path in ONE_TOKEN])
+def test_a_unit_is_less_than_five_minutes_of_work(path: Path) -> None:
+    """2 operations a parameter and token, 512 tokens a pair, half of an A100's 312e12 operations a second."""
+    found = re.search(r"([\d.]+)([mb])\b", path.stem.replace("bloom-1b1", "bloom-1.1b"))
+    assert found
+    parameters = float(found[1]) * {"m": 1e6, "b": 1e9}[found[2]]
+    assert unit_rows(load(str(path))) * 512 * 2 * parameters / (312e12 / 2) < 300

@@ -17,6 +17,7 @@ import pytest
 from actors.contract import EngineDied, Reply, Request, Unscored
 from actors.engine import Ask, Engine
 from actors.inbox import Inbox
+from actors.rerankers import RERANKERS
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.lb import LB
 from actors.tokens import Encoder
@@ -33,6 +34,10 @@ def sequences(length: int, count: int = 5) -> list[list[int]]:
 
 def logprobs(replies: list[Reply | Unscored]) -> np.ndarray:
     return np.array([reply.label_logprobs for reply in replies if isinstance(reply, Reply)])
+
+
+def vectors(replies: list[Reply | Unscored]) -> np.ndarray:
+    return np.array([reply.vector for reply in replies if isinstance(reply, Reply)])
 
 
 def test_each_caller_gets_its_own_replies_in_order(lb_engine: Engine) -> None:
@@ -78,6 +83,23 @@ def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(new_lb_engin
     assert isinstance(long, Unscored) and re.match("vLLM refused the prompt: .*65.*64", long.reason)
     assert isinstance(empty, Unscored) and "empty" in empty.reason
     assert isinstance(run(engine, [[1, 2, 3]]).result(SECONDS)[0], Reply), "the engine goes on"
+
+
+def test_a_deterministic_engine_gives_the_same_bits_in_any_company(minilm: str, minilm_engine: Engine) -> None:
+    settings = BiEncoder(type="bi_encoder", model=minilm)
+    exact = Engine(settings, ENGINE, RERANKERS["bi_encoder"].request(settings), [], 1800, deterministic=True)
+    batch = [tokens for length in (1, 17, 60) for tokens in sequences(length)]  # few are computed otherwise
+    order = np.random.default_rng(5).permutation(len(batch))
+
+    def depends_on_company(engine: Engine) -> bool:
+        together = vectors(run(engine, batch).result(SECONDS))
+        shuffled = vectors(run(engine, [batch[i] for i in order]).result(SECONDS))
+        alone = np.concatenate([vectors(run(engine, [tokens]).result(SECONDS)) for tokens in batch])
+        np.testing.assert_allclose(alone, together, atol=1e-5)
+        return not (np.array_equal(shuffled, together[order]) and np.array_equal(alone, together))
+
+    assert depends_on_company(minilm_engine), "of an engine that is not, or this test shows nothing"
+    assert not depends_on_company(exact)
 
 
 def test_the_encoders_limit_is_the_engines(lb_engine: Engine, lb_encoder: Encoder) -> None:

@@ -131,7 +131,7 @@ def test_a_worker_whose_engine_died_ends_and_the_record_has_its_words(
         with pytest.raises(Left, match="the engine broke: out of memory"):
             asyncio.run(actor(unit(3)))
     _, scores, _, _ = asyncio.run(actor(unit(3)))
-    assert scores == [Unscored("the worker that scored it alone died: out of memory")]
+    assert scores == [Unscored("the worker that scored it alone died: out of memory", transient=True)]
 
 
 def test_a_unit_that_kills_its_workers_is_scored_in_parts_but_for_the_row_that_does(
@@ -154,7 +154,7 @@ def test_a_unit_that_kills_its_workers_is_scored_in_parts_but_for_the_row_that_d
             break
         except Left:
             continue
-    assert scores[20] == Unscored("the worker that scored it alone died: out of memory")
+    assert scores[20] == Unscored("the worker that scored it alone died: out of memory", transient=True)
     assert scores[:20] + scores[21:] == pytest.approx([1 + i % 5 for i in range(20)] * 2)
     assert texts == [None] * 41 and figures["new_tokens"] > 0
 

@@ -184,7 +184,6 @@ WRONG = [
     ("run.unit_rows=0", "run.unit_rows = 0: Input should be greater than or equal to 1"),
     ("run.max_failed=1.01", "run.max_failed = 1.01: Input should be less than or equal to 1"),
     ("run.stall_seconds=0", "run.stall_seconds = 0: Input should be greater than 0"),
-    ("run.deterministic=true", "run.deterministic = True: not available in this version"),
     ("reranker.max_doc_tokens=2", "reranker.max_doc_tokens = 2: Input should be greater than or equal to 3"),
     ("reranker.doc_template=text", "reranker.doc_template = 'text': must contain {doc}"),
     # overrides of a wrong form

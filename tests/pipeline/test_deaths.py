@@ -162,6 +162,11 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(run: Calla
         .sort_by(order)
         .equals(expected.filter(alive).select(keys).sort_by(order))
     )
+    # What killed a worker may have been the worker's fault: the next run tries that row, and no other, once more.
+    again = run(path, "stormy", run=RUN)
+    assert (again["scored_now"], again["unscored"]) == (1, calm["unscored"])
+    assert ranked(str(tmp_path / "stormy")).equals(expected)
+    assert run(path, "stormy", run=RUN)["scored_now"] == 0
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def of(make_config: Callable[..., Config]) -> Callable[..., str]:
         {"engine": {"max_model_len": 128}},
         {"engine": {"load_format": "dummy"}},
         {"output": {"explain": True}},
+        {"run": {"deterministic": True}},
         {"columns": COLUMNS | {"doc": "body"}},
     ],
 )
@@ -53,6 +54,11 @@ def test_what_changes_a_score_changes_it(sections: dict, of: Callable[..., str])
 )
 def test_nothing_else_does(sections: dict, of: Callable[..., str]) -> None:
     assert of(**sections) == of()
+
+
+def test_where_the_last_digit_counts_every_engine_argument_does(of: Callable[..., str]) -> None:
+    exact = {"run": {"deterministic": True}}
+    assert of(engine={"max_num_seqs": 7}, **exact) != of(**exact)
 
 
 def test_a_model_folder_is_known_by_what_is_in_it(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:

@@ -134,11 +134,22 @@ def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Pa
     assert len(list((tmp_path / "out" / "scores").glob("*/plan.parquet"))) == 1
 
 
-def test_a_changed_input_is_noticed(tmp_path: Path, run: Callable[..., dict]) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
+def test_of_a_changed_input_only_the_changed_file_is_scored_again(
+    tmp_path: Path, run: Callable[..., dict], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(pairs(), tmp_path / "in", 7)
     run(path)
-    pq.write_table(pairs(10), tmp_path / "in" / "001.parquet")
-    with pytest.raises(UsageError, match=r"001.parquet: has changed"):
+    changed = tmp_path / "in" / "003.parquet"
+    pq.write_table(pairs(410).slice(290), changed)  # 20 rows more than it had
+    assert run(path)["scored_now"] == 120 - 2  # two documents of them are empty
+    assert f"1 input files have changed, {changed} first" in capfd.readouterr().err
+    run(path, "fresh")
+    assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "fresh")))
+    names = [name.name for name in (tmp_path / "out").rglob("00*.parquet")]
+    assert len(names) == 7 and "000003-0000.parquet" not in names, "scores of what is gone are swept"
+    assert run(path)["scored_now"] == 0
+    changed.unlink()
+    with pytest.raises(UsageError, match=r"003.parquet: is gone"):
         run(path)
 
 
@@ -168,7 +179,7 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(
         return real(*arguments)
 
     monkeypatch.setattr(pipeline.run, "_fuse", fuse_and_touch)
-    with pytest.raises(UsageError, match=r"000.parquet: has changed"):
+    with pytest.raises(RunError, match=r"000.parquet: has changed while the run read it"):
         run(path)
     assert committed(Folder(str(tmp_path / "out"))) is None
 

@@ -13,7 +13,16 @@ import pytest
 from actors.contract import Unscored
 from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
-from pipeline.scores import EXPLAINED, SCHEMA, bucket_count, put_scores, read_scores, score_file
+from pipeline.scores import (
+    EXPLAINED,
+    SCHEMA,
+    bucket_count,
+    encoded,
+    put_scores,
+    read_scores,
+    score_table,
+    worth_another_try,
+)
 from pipeline.storage import Folder
 
 FIGURES = {"prompt_tokens": 12, "seconds": 0.5}
@@ -35,6 +44,10 @@ def unit(*rows: tuple[str | None, str]) -> PromptedUnit:
     ]
     travels = pa.schema([field for field in SCHEMA if field.name not in ("file", "rerank_score")])
     return PromptedUnit("000002-0001", pa.Table.from_pylist(lines, travels), [])
+
+
+def score_file(rows: PromptedUnit, scores: list[float | Unscored], plan: str, file: int, texts: Any = None) -> bytes:
+    return encoded(score_table(rows, scores, file, texts), plan)
 
 
 def rows_of(data: bytes) -> list[dict[str, Any]]:
@@ -134,6 +147,27 @@ def test_the_first_score_file_of_a_unit_stays(tmp_path: Path) -> None:
     put_scores(folder, "p", files, False, unit(("q", "ok")), [0.5], [None], FIGURES)
     put_scores(folder, "p", files, False, unit(("q", "ok")), [0.75], [None], FIGURES)
     assert rows_of(folder.read("000002-0001.parquet"))[0]["rerank_score"] == 0.5
+
+
+def test_rows_worth_another_try_are_told_by_a_file_beside_and_put_again_with_the_others(tmp_path: Path) -> None:
+    folder, files = Folder(str(tmp_path)), {"000002-0001": 6}
+    first = unit(("q", "ok"), ("q", "ok"), (None, "reject"), ("q", "ok"))
+    scores: list[float | Unscored] = [0.5, *[Unscored("killed", transient=True)] * 2]
+    put_scores(folder, "p", files, True, first, scores, ["a", None, None], FIGURES)
+    assert [*folder.files()] == ["000002-0001.parquet", "000002-0001.transient"]
+
+    again = worth_another_try(pa.table({"row": [10, 11, 12, 13], "doc": [*"abcd"]}), folder, "000002-0001")
+    assert again.to_pylist() == [{"row": 11, "doc": "b"}, {"row": 13, "doc": "d"}]
+    assert first.rows is not None
+    second = PromptedUnit("000002-0001.r1", first.rows.filter(pa.array([False, True, False, True])), [])
+    line = put_scores(folder, "p", files, True, second, [0.25, Unscored("unreadable")], ["b", None], FIGURES)
+    assert [*folder.files()][1:] == ["000002-0001.r1.parquet", "000002-0001.transient"]
+    assert line.select(["unit", "rows", "failed"]).to_pylist() == [{"unit": "000002-0001", "rows": 2, "failed": 1}]
+    sizes = {"000002-0001.r1.parquet": folder.files()["000002-0001.r1.parquet"]}
+    rows = read_scores(folder, sizes, "p", explain=True).to_pylist()
+    assert [(row["row"], row["rerank_score"], row["kind"], row["explanation"]) for row in rows] == [
+        (10, 0.5, "ok", "a"), (11, 0.25, "ok", "b"), (12, None, "reject", None), (13, None, "permanent", None)
+    ]  # fmt: skip
 
 
 def test_a_unit_that_was_there_already_puts_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""A plan whose input is not what it was: files that changed get new units, and nothing else is scored again."""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config import Config
+from pipeline.errors import RunError, UsageError
+from pipeline.inputs import InputFile
+from pipeline.plan import Plan, make_plan, unit_rows
+
+
+def changed_files(plan: Plan, files: list[InputFile]) -> list[str]:
+    """Paths of the files that are not the version that was planned. Raises UsageError where one is new, or gone."""
+    planned = plan.versions()
+    listed = {file.path: (file.size, file.version) for file in files}
+    for path in sorted(planned.keys() ^ listed.keys()):
+        raise UsageError(
+            f"{path}: is {'new' if path in listed else 'gone'} since the scores under this output were begun; "
+            "choose another output.path, or run.on_existing=restart to throw those scores away"
+        )
+    return [path for path in listed if planned[path] != listed[path]]
+
+
+def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
+    """Raises RunError where the input changed while it was read."""
+    if changed := changed_files(plan, files):
+        raise RunError(
+            f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
+            "what changed anew"
+        )
+
+
+def revised(plan: Plan, config: Config, files: list[InputFile], changed: Iterable[str]) -> Plan:
+    """The plan with new units for the files that changed. All others keep theirs, and so their scores.
+
+    A file keeps its number, by which the first of two rows of one pair stands. No name of a unit comes twice, for
+    that would bring old scores back.
+    """
+    again = [file for file in files if file.path in changed]
+    one_of_the_others = [file for file in files if file.path not in changed][:1]  # it says how ids are written
+    fresh = make_plan(config, one_of_the_others + again, unit_rows(config), plan.next_slab)
+    made = fresh.table.filter(pc.is_in(fresh.table["path"], pa.array(changed, pa.string())))
+    numbers = {path: number for number, (path, _) in plan.places().items()}
+    file = pa.array([numbers[path] for path in made["path"].to_pylist()], pa.int32())
+    made = made.set_column(made.column_names.index("file"), "file", file)
+    kept = plan.table.filter(pc.invert(pc.is_in(plan.table["path"], pa.array(changed, pa.string()))))
+    table = pa.concat_tables([kept, made]).sort_by([("file", "ascending"), ("start", "ascending")])
+    return Plan(table, plan.columns, plan.id, plan.revision + 1, fresh.next_slab)

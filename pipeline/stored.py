@@ -1,0 +1,74 @@
+"""What earlier runs left of the scores under an output, and the plan by which it can be read."""
+
+import re
+import sys
+
+from pipeline.check import Checked
+from pipeline.commit import begin
+from pipeline.errors import UsageError
+from pipeline.plan import Plan, make_plan, unit_rows
+from pipeline.replan import changed_files, revised
+from pipeline.rounds import base, newest, stem
+from pipeline.storage import Folder
+
+PLAN = "plan"
+UNIT = re.compile(r"\d{6,}-\d{4,}\.")
+SCORES = re.compile(r"scores/[0-9a-f]{16}/")  # what a run writes, and a restart deletes
+
+
+def stored_scores(checked: Checked) -> list[str]:
+    """Names of the files under this run's fingerprint. Scores under another one are refused, or thrown away."""
+    stored = [name for name in checked.output.files("scores/") if SCORES.match(name)]
+    if checked.config.run.on_existing == "restart":
+        begin(checked.output)
+        plans = [name for name in stored if base(name.split("/")[2]) == PLAN]
+        checked.output.delete(sorted({*stored} - {*plans}))
+        checked.output.delete(plans)
+        return []
+    mine = f"scores/{checked.fingerprint}/"
+    if stored and not any(name.startswith(mine) for name in stored):
+        other = stored[0].split("/")[1]
+        raise UsageError(
+            f"output.path = {checked.config.output.path!r}: holds scores of another model, prompt or setting "
+            f"(fingerprint {other}, this run's is {checked.fingerprint}); choose another output.path, or "
+            "run.on_existing=restart to throw those scores away"
+        )
+    own = [name.removeprefix(mine) for name in stored if name.startswith(mine)]
+    if PLAN not in newest(own):
+        checked.scores.delete(own)  # units of a plan that is gone: nobody knows which rows they are
+        return []
+    return own
+
+
+def standing_plan(checked: Checked, stored: list[str]) -> Plan:
+    """The plan of these scores: the one that is there, else a new one; revised where input files have changed.
+
+    Of several drivers that put a plan, or a revision, at once the first one's stays, and all take it.
+    """
+    plan = read_plan(checked.scores, stored)
+    if plan is None:
+        plan = _put(checked.scores, make_plan(checked.config, checked.files, unit_rows(checked.config)))
+    while changed := changed_files(plan, checked.files):
+        print(f"rayrank: {len(changed)} input files have changed, {changed[0]} first: their rows are scored anew",
+              file=sys.stderr)  # fmt: skip
+        plan = _put(checked.scores, revised(plan, checked.config, checked.files, changed))
+    return plan
+
+
+def read_plan(scores: Folder, stored: list[str]) -> Plan | None:
+    """The last revision of the plan among the files of a folder of scores."""
+    there = newest(stored).get(PLAN)
+    return Plan.from_bytes(scores.read(there.file)) if there else None
+
+
+def sweep_scores(scores: Folder, plan: Plan) -> None:
+    """Deletes, once the result stands, the scores of files as they were before they changed."""
+    if plan.revision:
+        units = set(plan.units["unit"].to_pylist())
+        scores.delete([name for name in scores.files() if UNIT.match(name) and base(name) not in units])
+
+
+def _put(scores: Folder, plan: Plan) -> Plan:
+    file = f"{stem(PLAN, plan.revision)}.parquet"
+    scores.put_new(file, plan.to_bytes())
+    return Plan.from_bytes(scores.read(file))

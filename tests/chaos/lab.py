@@ -1,0 +1,187 @@
+"""What every trial uses: a Ray that stands, pairs, the result of a run that was left alone, and drivers."""
+
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+
+from pipeline.commit import committed
+from pipeline.storage import Folder
+from tests.chaos.driver import Order
+from tests.conftest import ROOT, minilm_folder
+from tests.pipeline.conftest import pairs, ranked, write
+
+ROWS, UNIT = 3000, 50
+MARKS = ("put_new lease/", "delete ['_SUCCESS']")  # steps of a run: its first, and the first after its scores
+LIMIT = 300  # seconds that a run may take, whatever befalls it
+
+
+class Wrong(Exception):
+    """A result that is not the undisturbed run's, or a run that did not end as it should."""
+
+
+class Lab:
+    """address: of the Ray that runs go to. seed: of everything that is drawn."""
+
+    def __init__(self, folder: Path, address: str, seed: int):
+        self.folder, self.address, self.seed = folder, address, seed
+        self.draw = random.Random(seed)
+        self._made = 0
+        self._pairs = write(pairs(ROWS), folder / "pairs", 7)
+        calm = self.trial()
+        calm.run()
+        self.seconds = {mark: time.time() - calm.since(mark) for mark in MARKS}
+        self.expected, self.names = calm.ranked(), calm.names()
+
+    def trial(self, scorer: str = "Calm", actors: int = 2, **sections: dict[str, Any]) -> "Trial":
+        """A new output. sections: of the config, beside those that every trial has."""
+        self._made += 1
+        folder = self.folder / f"trial-{self._made}"
+        folder.mkdir()
+        config: dict[str, Any] = {
+            "input": {"path": self._pairs},
+            "reranker": {"type": "bi_encoder", "model": minilm_folder()},
+            "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256},
+            "workers": {"count": actors},
+            "run": {"unit_rows": UNIT, "max_failed": 0.1, "shared_filesystem": True},
+            "output": {"path": str(folder / "out")},
+        }
+        for name, section in sections.items():
+            config[name] = config.get(name, {}) | section
+        order = Order(address=self.address, config=config, scorer=scorer, folder=folder, seed=self.seed)
+        return Trial(order)
+
+
+class Trial:
+    """One output, and the runs that work on it one after the other, or at once."""
+
+    def __init__(self, order: Order):
+        self.order, self.kills = order, 0
+        self._folder, self._output = order.folder, Folder(order.config["output"]["path"])
+        self._runs = 0
+
+    def start(self, **changes: Any) -> subprocess.Popen[bytes]:
+        """A driver at work. changes: of its order."""
+        self._runs += 1
+        command = [sys.executable, "-m", "tests.chaos.driver", self.order.model_copy(update=changes).model_dump_json()]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        with open(self._log("steps"), "wb") as steps, open(self._log("errors"), "wb") as errors:
+            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=steps, stderr=errors)
+
+    def run(self, code: int = 0, **changes: Any) -> None:
+        """A driver from its beginning to its end."""
+        self.end(self.start(**changes), code)
+
+    def end(self, driver: subprocess.Popen[bytes], code: int = 0) -> None:
+        """Waits for the end of a driver. Raises Wrong if it is not that one."""
+        try:
+            got = driver.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            driver.kill()
+            raise Wrong(f"a run did not end within {LIMIT} s: {self.errors()}") from None
+        if got != code:
+            raise Wrong(f"a run ended with {got}, not {code}: {self.errors()}")
+
+    def kill(self, driver: subprocess.Popen[bytes]) -> None:
+        """Kills a driver; it counts where no result stood yet."""
+        driver.kill()
+        driver.wait()
+        self.kills += committed(self._output) is None
+
+    def kill_actors(self, actors: list[int]) -> None:
+        for actor in actors:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(actor, signal.SIGKILL)
+                self.kills += 1
+
+    def actors(self) -> list[int]:
+        """The processes of actors that live."""
+        try:
+            found = {int(line) for line in (self._folder / "actors").read_text().split()}
+        except FileNotFoundError:
+            return []
+        return sorted(process for process in found if _lives(process))
+
+    def wait_for(self, what: Callable[[], object], driver: subprocess.Popen[bytes]) -> None:
+        """Returns when `what` is true, or the driver has ended."""
+        until = time.monotonic() + LIMIT
+        while not what() and driver.poll() is None:
+            if time.monotonic() > until:
+                driver.kill()
+                raise Wrong(f"nothing came within {LIMIT} s: {self.errors()}")
+            time.sleep(0.02)
+
+    def told(self) -> list[str]:
+        """The steps of the last driver so far."""
+        return self._log("steps").read_text().splitlines()
+
+    def since(self, mark: str) -> float:
+        """When the last driver came to a step, in seconds since the epoch; infinity if it did not."""
+        return next((float(line.split()[0]) for line in self.told() if mark in line), math.inf)
+
+    def errors(self) -> str:
+        return self._log("errors").read_text()[-2000:]
+
+    def given(self) -> Counter[str]:
+        """Unit -> how often an actor was given it to score."""
+        return Counter(unit for unit, _ in self._given())
+
+    def busy(self) -> list[int]:
+        """The processes of actors that live and were given units, the last one first."""
+        processes = dict.fromkeys(int(process) for _, process in reversed(self._given()))
+        return [process for process in processes if _lives(process)]
+
+    def _given(self) -> list[list[str]]:
+        try:
+            return [line.split() for line in (self._folder / "given").read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def again(self) -> int:
+        """Units that were given once more."""
+        return sum(self.given().values()) - len(self.given())
+
+    def marks(self, what: str) -> int:
+        """How often its scorers counted `what`."""
+        return len(list(self._folder.glob(f"{what}-*")))
+
+    def committed(self) -> bool:
+        return committed(self._output) is not None
+
+    def ranked(self) -> pa.Table:
+        return ranked(self._output.url)
+
+    def names(self) -> list[str]:
+        """Of all files of the output, without the part that tells a plan from another."""
+        return [re.sub("-[0-9a-f]{12}", "", file) for file in self._output.files()]
+
+    def check(self, lab: Lab, allowed: int) -> None:
+        """Raises Wrong unless the result is the undisturbed run's, with `allowed` units given again at most."""
+        if not self.ranked().equals(lab.expected):
+            raise Wrong("the result is not that of the undisturbed run")
+        if self.names() != lab.names:
+            raise Wrong(f"files that differ: {sorted(set(self.names()) ^ set(lab.names))}")
+        if self.again() > allowed:
+            raise Wrong(f"{self.again()} units were scored again, more than the {allowed} in flight")
+
+    def _log(self, what: str) -> Path:
+        return self._folder / f"{what}-of-run-{self._runs}"
+
+
+def _lives(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,128 @@
+"""Scorers of known scores that take a moment, note what they are given, and break in the ways that engines break.
+
+FOLDER is where a trial keeps what its workers tell; `known_in` sets it.
+"""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from actors.attempts import Result
+from actors.contract import Prompt
+from actors.scorer import Scorer
+from actors.watchdog import Watchdog
+from tests.fakes import KnownScorer
+
+PAUSE = 0.4  # seconds a unit takes; several are in an actor at once
+STALL = 2.0  # seconds after which a hanging one is ended
+
+
+def known_in(scorer: type, folder: Path, seed: int) -> type:
+    """The class, whose processes know the folder of their trial and its seed."""
+
+    class Known(scorer):  # type: ignore[misc,valid-type]
+        FOLDER, SEED = folder, seed
+
+    return Known
+
+
+class Noting:
+    """Notes its process in the file `actors`, and each unit that it is given to score, with its process, in `given`."""
+
+    FOLDER: ClassVar[Path]
+    SEED: ClassVar[int]
+    _unpack: Any
+
+    def __init__(self, **settings: Any):
+        with open(self.FOLDER / "actors", "a") as file:
+            file.write(f"{os.getpid()}\n")
+        super().__init__(**settings)
+
+    async def __call__(self, batch: Any) -> Any:
+        unit = self._unpack(batch)
+        if unit.prompts:
+            with open(self.FOLDER / "given", "a") as file:
+                file.write(f"{unit.name} {os.getpid()}\n")
+        return await super().__call__(batch)  # type: ignore[misc]
+
+    def count(self, what: str) -> int:
+        """How often this was asked for `what` before, by any process of the trial."""
+        number = 0
+        while True:
+            try:
+                (self.FOLDER / f"{what}-{number}").touch(exist_ok=False)
+                return number
+            except FileExistsError:
+                number += 1
+
+
+class Calm(Noting, KnownScorer):
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        await asyncio.sleep(PAUSE)
+        return await super()._scored(prompts)
+
+
+class AllTogether(Calm):
+    """Scores nothing before four of them are there."""
+
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        while len((self.FOLDER / "actors").read_text().split()) < 4:
+            await asyncio.sleep(0.05)
+        return await super()._scored(prompts)
+
+
+class FailsToStart(Calm):
+    """One start in five fails, the first one among them."""
+
+    def _build(self, *unused: Any) -> None:
+        number = self.count("start")
+        if number == 0 or random.Random(f"{self.SEED} {number}").random() < 0.2:
+            self.count("failed")
+            raise RuntimeError("CUDA error: out of memory")
+
+
+class NeverStarts(Calm):
+    def _build(self, *unused: Any) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+
+class Hangs(Calm):
+    """Three times its whole process stands still, with its watchdog set as an engine sets it."""
+
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        if self.count("scored") in (0, 20, 40):
+            self.count("hung")
+            Watchdog().expect(STALL)
+            time.sleep(3600)  # the event loop of the actor with it
+        return await super()._scored(prompts)
+
+
+class RealEngine(Noting, Scorer):
+    """vLLM itself."""
+
+
+class HangingEngine(RealEngine):
+    """vLLM itself, of which one step never ends."""
+
+    def _build(self, *settings: Any) -> None:
+        super()._build(*settings)
+        engine: Any = self._engine._engine
+        step = engine.step
+
+        def hang() -> Any:
+            if self.count("step") == 12:
+                self.count("hung")
+                time.sleep(3600)
+            return step()
+
+        engine.step = hang
+
+
+SCORERS = {
+    scorer.__name__: scorer
+    for scorer in (Calm, AllTogether, FailsToStart, NeverStarts, Hangs, RealEngine, HangingEngine)
+}
