@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from botocore.exceptions import ParamValidationError
 from fsspec.utils import glob_translate
 
 from actors.installed import arguments, installed
@@ -19,10 +18,10 @@ from pipeline.check_model import Unreachable, check_model, load_encoder, seen
 from pipeline.cluster import check_relative
 from pipeline.columns import check_schema, present
 from pipeline.config import Config
-from pipeline.errors import NotHere, RefusedError, RunError, StoreError, UsageError, one_line
+from pipeline.errors import NotHere, RunError, StoreError, UsageError
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
-from pipeline.storage import Folder, absolute, is_local
+from pipeline.storage import Folder, absolute, check_writable, is_local
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def check(config: Config) -> Checked:
     files = list_inputs(config.input.path)
     columns = _check_input(config, files)
     _check_place(config)
-    _check_writable(config)
+    check_writable("output.path", config.output.path)
     try:
         _check_engine(config)
     except LookupError as error:
@@ -80,7 +79,7 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     _check_place(config)
     try:
         made = _missing(config.output.path)
-        _check_writable(config)
+        check_writable("output.path", config.output.path)
         for path in made:  # a check leaves nothing behind
             path.rmdir()
         good.append("that the output can be written")
@@ -142,20 +141,6 @@ def _check_place(config: Config) -> None:
 def _missing(output: str) -> list[Path]:
     """Which folders of a local path are not there, the innermost first."""
     return [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
-
-
-def _check_writable(config: Config) -> None:
-    output = config.output.path
-    folder = Folder(output)
-    try:
-        folder.put(".rayrank", b"")
-        folder.delete([".rayrank"])
-    except StoreError as error:
-        if not isinstance(error, RefusedError) and not is_local(output):
-            raise  # it may be well again later: not the config's fault
-        raise UsageError(f"output.path = {output!r}: cannot write there: {error}") from None
-    except (FileNotFoundError, ValueError, ParamValidationError) as error:
-        raise UsageError(f"output.path = {output!r}: cannot write there: {one_line(error)}") from None
 
 
 def _overlap(place: str, output: str) -> bool:

@@ -19,6 +19,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.storage import is_local
 
 ROOT = Path(__file__).resolve().parent.parent
+Paths = list[tuple[str, str]]  # the key under which the user gave it, and the path
 
 
 def submitted() -> bool:
@@ -40,14 +41,25 @@ def actor_cpus(config: Config) -> float:
 
 @contextmanager
 def cluster(config: Config) -> Iterator[None]:
-    """Connects to the cluster, or starts a local Ray and stops it afterwards."""
+    """The cluster of a run, with what its engines take and Ray Data set as they need it."""
+    with connected(_paths(config), config.run.shared_filesystem, "run.shared_filesystem=true"):
+        _check_resources(config)
+        _set_ray_data()
+        yield
+
+
+@contextmanager
+def connected(paths: Paths, shared: bool, allow: str) -> Iterator[None]:
+    """Connects to the cluster, or starts a local Ray and stops it afterwards.
+
+    paths: (key, path) of all that its nodes read and write. shared: every node sees the local ones; allow: how the
+    user says so. Raises UsageError for a local path where several nodes would each see a disk of their own.
+    """
     mine = not ray.is_initialized()
     if mine:
         _connect()
     try:
-        _check_paths(config)
-        _check_resources(config)
-        _set_ray_data()
+        _check_paths(paths, shared, allow)
         yield
     finally:
         if mine:
@@ -107,19 +119,18 @@ def _set_ray_data() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _paths(config: Config) -> list[tuple[str, str]]:
+def _paths(config: Config) -> Paths:
     return [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
 
 
-def _check_paths(config: Config) -> None:
-    """Raises UsageError for a local path where several nodes would each see a disk of their own."""
-    if config.run.shared_filesystem or sum(node["Alive"] for node in ray.nodes()) < 2:
+def _check_paths(paths: Paths, shared: bool, allow: str) -> None:
+    if shared or sum(node["Alive"] for node in ray.nodes()) < 2:
         return
-    for key, path in _paths(config):
+    for key, path in paths:
         if is_local(path):
             raise UsageError(
                 f"{key} = {path!r}: a local path on a cluster of several nodes; use object storage, "
-                "or run.shared_filesystem=true if every node sees this path"
+                f"or {allow} if every node sees this path"
             )
 
 
@@ -132,13 +143,16 @@ def _check_resources(config: Config) -> None:
             raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
 
 
-def check_relative(config: Config) -> None:
+def check_absolute(paths: Paths) -> None:
     """Raises UsageError for a relative path in a submitted job, whose working folder is a copy that goes away."""
-    if not submitted():
-        return
-    for key, path in _paths(config):
+    for key, path in paths if submitted() else []:
         if is_local(path) and "://" not in path and not os.path.isabs(path):
             raise UsageError(f"{key} = {path!r}: a relative path in a submitted job; give an absolute path or a URL")
+
+
+def check_relative(config: Config) -> None:
+    """Raises UsageError for a relative path in the config of a submitted job."""
+    check_absolute(_paths(config))
     model = config.reranker.model
-    if not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
+    if submitted() and not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
         raise UsageError(f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path")

@@ -36,16 +36,19 @@ def present(config: Config, schema: pa.Schema) -> dict[str, str]:
     }
 
 
-def check_schema(path: str, schema: pa.Schema, columns: dict[str, str]) -> None:
-    """Raises UsageError where a file lacks one of the columns, or has it in a type that cannot be used."""
+def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str = "input.columns.") -> None:
+    """Raises UsageError where a file lacks one of the columns, or has it in a type that cannot be used.
+
+    key: what stands before the logical name where the user gives the column.
+    """
     for name, column in columns.items():
         if (n := schema.names.count(column)) != 1:
             what = "has no column" if n == 0 else f"has {n} columns named"
-            raise UsageError(f"{path}: {what} {column!r} (input.columns.{name}); it has {', '.join(schema.names)}")
+            raise UsageError(f"{path}: {what} {column!r} ({key}{name}); it has {', '.join(schema.names)}")
         kind = schema.field(column).type
         if not _usable(name, _decoded(kind)):
             wants = "a text" if name in TEXTS else "a number" if name == "score" else "an id"
-            raise UsageError(f"{path}: column {column!r} (input.columns.{name}) is {kind}, not {wants}")
+            raise UsageError(f"{path}: column {column!r} ({key}{name}) is {kind}, not {wants}")
 
 
 def check_same_ids(path: str, schema: pa.Schema, first_path: str, first: pa.Schema, columns: dict[str, str]) -> None:
@@ -101,9 +104,14 @@ def _is(kind: pa.DataType, name: str) -> bool:
     return str(kind) == name
 
 
+def as_bytes(column: pa.Array) -> pa.Array:
+    """The bytes of texts, as large binary."""
+    return _flat(column).cast(pa.large_binary())
+
+
 def as_text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Large strings, and a mask of the values that are not UTF-8 (null in the strings)."""
-    binary = _flat(column).cast(pa.large_binary())
+    binary = as_bytes(column)
     try:
         return binary.cast(pa.large_string()), pa.repeat(False, len(binary))
     except pa.ArrowInvalid:

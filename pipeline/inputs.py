@@ -1,4 +1,4 @@
-"""`input.path` -> the Parquet files it means, with size and version, in a fixed order. No request per file."""
+"""`input.path` -> the files it means, with size and version, in a fixed order. No request per file."""
 
 import re
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from pipeline.errors import NotHere, UsageError, one_line
 from pipeline.retry import FAILURES, expired, failure
 from pipeline.storage import full_name, is_local, open_url
 
+PARQUET = (".parquet",)
+UNFINISHED = "_unfinished"  # jobs/prepare.py has it in its output until all is there
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -22,44 +25,46 @@ class InputFile:
     version: str
 
 
-def list_inputs(paths: list[str]) -> list[InputFile]:
+def list_inputs(paths: list[str], key: str = "input.path", endings: tuple[str, ...] = PARQUET) -> list[InputFile]:
     """All files of the given files, directories and globs: in the order of `paths`, each one's files by name.
 
-    Of a directory, and of a directory that a glob matches, these are the files below it that end in `.parquet`.
+    key: what the user calls them. endings: of a directory, and of a directory that a glob matches, these are the files
+    below it that end in one of them.
     Names that start with `_` or `.` are passed over, and so is what lies below them, unless the path itself has them.
     A file named twice counts once.
-    Raises UsageError for a path that is not there, cannot be read, or holds no Parquet file, and StoreError where the
+    Raises UsageError for a path that is not there, cannot be read, or holds no such file, and StoreError where the
     store does not answer.
     """
     files: dict[str, InputFile] = {}
     for path in paths:
         try:
-            found = _expand(path)
+            found = _expand(path, endings)
         except (FileNotFoundError, NotADirectoryError):
             kind = NotHere if is_local(path) else UsageError
-            raise kind(f"input.path = {path!r}: no such file or directory") from None
+            raise kind(f"{key} = {path!r}: no such file or directory") from None
         except (ValueError, ImportError, ParamValidationError) as error:
-            raise UsageError(f"input.path = {path!r}: {one_line(error)}") from None
+            raise UsageError(f"{key} = {path!r}: {one_line(error)}") from None
         except FAILURES as error:
-            why = failure(f"input.path = {path!r}: cannot be listed", error)
+            why = failure(f"{key} = {path!r}: cannot be listed", error)
             raise UsageError(str(why)) if isinstance(error, PermissionError) and not expired(error) else why from None
         if not found:
-            raise UsageError(f"input.path = {path!r}: no Parquet file there")
+            what = "Parquet file" if endings == PARQUET else f"file with a name in {', '.join(endings)}"
+            raise UsageError(f"{key} = {path!r}: no {what} there")
         files |= {file.path: file for file in found}
     return list(files.values())
 
 
-def _expand(path: str) -> list[InputFile]:
+def _expand(path: str, endings: tuple[str, ...]) -> list[InputFile]:
     fs, root = open_url(path)
     if any(char in root for char in "*?[") and not (get_protocol(path) == "file" and fs.exists(root)):
         matches = {name: info for name, info in fs.glob(root, detail=True).items() if not _passed_over(name, root)}
     elif root.endswith(".parquet"):
         matches = {root: fs.info(root)}
     else:
-        return _below(fs, root, missing_is_error=True)
+        return _below(fs, root, endings, missing_is_error=True)
     files = []
     for name, info in sorted(matches.items()):
-        files += _below(fs, name) if info["type"] == "directory" else [_file(fs, name, info)]
+        files += _below(fs, name, endings) if info["type"] == "directory" else [_file(fs, name, info)]
     return sorted(files, key=lambda file: file.path)
 
 
@@ -73,10 +78,12 @@ def _hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
-def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile]:
+def _below(fs: Any, root: str, endings: tuple[str, ...], missing_is_error: bool = False) -> list[InputFile]:
     found = fs.find(root, detail=True)
     if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
         raise UsageError(f"{full_name(fs, root)}: is a run's output; its result is {full_name(fs, root)}/ranked")
+    if f"{root}/{UNFINISHED}" in found:
+        raise UsageError(f"{full_name(fs, root)}: jobs/prepare.py has not finished it; start it again")
     if root in found:  # a file after all, named without .parquet
         return [_file(fs, root, found[root])]
     if not found and missing_is_error:
@@ -85,7 +92,7 @@ def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile
             fs.ls(root)
     files = []
     for name, info in sorted(found.items()):
-        if name.lower().endswith(".parquet") and not _hidden(name.removeprefix(root.rstrip("/") + "/")):
+        if name.lower().endswith(endings) and not _hidden(name.removeprefix(root.rstrip("/") + "/")):
             files.append(_file(fs, name, info))
     return files
 

@@ -1,8 +1,8 @@
 """Score files -> merged files, whose rows lie by bucket, so that fusing a bucket reads its own rows and nothing else.
 
 Units hold whatever queries the input has there, so each bucket has a few rows in every score file. A group of
-consecutive units is read once, and its rows are put bucket by bucket, as one file: an Arrow IPC stream with one record
-batch a bucket, and behind it an index, the byte at which each batch begins and that at which the last one ends.
+consecutive units is read once, and its rows are put bucket by bucket, as one file (pipeline/buckets.py) with its index
+behind it.
 
 A merged file is named by all that it was made from, so one that is there is the right one, and a merge that was
 stopped goes on. Once the result is committed they go.
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import RunError
-from pipeline.scores import EXPLAINED, SCHEMA, bucket_of, read_scores
+from pipeline.buckets import Bucketed, bucket_of, bucketed
+from pipeline.scores import EXPLAINED, SCHEMA, read_scores
 from pipeline.storage import Folder
 from pipeline.tasks import run_tasks
 
@@ -25,7 +25,6 @@ MERGED = "merged/"  # below the folder of the scores
 FORMAT = 1  # of a merged file: raised when the same score files come to another one
 GROUP_ROWS = 1_000_000  # about 60 bytes each, held three times
 GROUP_BYTES = 32 * 2**20  # of score files: fewer rows where they hold what the model wrote, three or four times as long
-COMPRESSION = "lz4"
 INDEX = np.dtype("<i8")
 
 
@@ -83,40 +82,8 @@ class MergeGroup:
 
 def merged(rows: pa.Table, buckets: int) -> bytes:
     """A merged file of these score rows. Inside a bucket they keep their order."""
-    bucket = bucket_of(rows["query_id"], buckets).astype(np.min_scalar_type(buckets))  # numpy sorts 16 bits by radix
-    rows = rows.combine_chunks().take(np.argsort(bucket, kind="stable"))
-    batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in rows.columns], schema=rows.schema)
-    index = [rows.schema.serialize().size]  # a stream begins with its schema
-    start = 0
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=COMPRESSION)) as writer:
-        for count in np.bincount(bucket, minlength=buckets).tolist():
-            writer.write_batch(batch.slice(start, count))
-            index.append(sink.tell())
-            start += count
-    sink.write(np.array(index, INDEX).tobytes())
-    return sink.getvalue().to_pybytes()
-
-
-@dataclass(frozen=True)
-class Merged:
-    """Merged files of one schema. index: name -> where its batches begin, as the group's task gives it."""
-
-    scores: Folder
-    index: dict[str, np.ndarray]
-    schema: pa.Schema
-
-    def read(self, bucket: int) -> pa.Table:
-        """The rows of a bucket. Raises RunError where a file has gone."""
-        ranges = [(name, int(at[bucket]), int(at[bucket + 1])) for name, at in self.index.items()]
-        try:
-            pieces = self.scores.read_ranges(ranges)
-        except FileNotFoundError as error:
-            raise RunError(
-                f"{error}: has gone; does another run write to this output? The same command goes on from here"
-            ) from None
-        batches = [pa.ipc.read_record_batch(pa.ipc.read_message(piece), self.schema) for piece in pieces]
-        return pa.Table.from_batches(batches, self.schema)
+    data, index = bucketed(rows, bucket_of(rows["query_id"], buckets), buckets)
+    return data + index.astype(INDEX).tobytes()
 
 
 def score_rows(
@@ -132,7 +99,7 @@ def score_rows(
     groups = cut_groups(units, rows, plan, buckets)
     indices = run_tasks(MergeGroup(scores, plan, buckets, explain), groups)
     index = {group.name: index for group, index in zip(groups, indices, strict=True)}
-    return Merged(scores, index, EXPLAINED if explain else SCHEMA).read
+    return Bucketed(scores, index, EXPLAINED if explain else SCHEMA).read
 
 
 def sweep_merged(scores: Folder) -> None:

@@ -150,7 +150,7 @@ def make_plan(config: Config, files: list[InputFile], unit_rows: int, first_slab
     slab, first = first_slab, None
     pool = ThreadPoolExecutor(FOOTER_THREADS)
     try:
-        for number, (file, (footer, begin)) in enumerate(zip(files, pool.map(_footer, files), strict=True)):
+        for number, (file, (footer, begin)) in enumerate(zip(files, pool.map(file_footer, files), strict=True)):
             about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
             schema = _schema(file, footer)
             columns = columns or present(config, schema)
@@ -161,7 +161,7 @@ def make_plan(config: Config, files: list[InputFile], unit_rows: int, first_slab
             check_carried(carried(config), file.path, schema, files[0].path, first)
             if not footer.num_rows:
                 rows.append(about_file | {"slab": -1, "start": 0, "stop": 0})
-            for first_row, groups, decoded in _slabs(footer, columns):
+            for first_row, groups, decoded in slabs(footer, columns):
                 chunks = chunk_ranges(footer, groups, list(columns.values()))
                 ranges = plan_ranges(chunks, (begin, file.size), decoded)
                 stop = first_row + sum(footer.row_group(group).num_rows for group in groups)
@@ -189,7 +189,7 @@ def _check_ids(first: InputFile, file: InputFile, columns: dict[str, str], here:
 
 def first_schema(file: InputFile) -> pa.Schema:
     """The schema of the first file, which says which optional columns there are."""
-    return _schema(file, _footer(file)[0])
+    return _schema(file, file_footer(file)[0])
 
 
 def _schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:
@@ -200,7 +200,8 @@ def _schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:
 
 
 @lru_cache(maxsize=1)  # the first file's footer is asked for twice
-def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
+def file_footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
+    """A file's footer and the byte at which it begins. Raises UsageError, or RunError for what may be well later."""
     try:
         return read_footer(file.path, file.size)
     except RefusedError as error:
@@ -211,7 +212,7 @@ def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
         raise UsageError(f"{file.path}: {one_line(error)}") from None
 
 
-def _slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[int, range, int]]:
+def slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[int, range, int]]:
     """First row, row groups and decoded bytes of each slab of a file; row groups without rows are left out."""
     used = set(columns.values())
     row = begin = size = 0

@@ -27,8 +27,8 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     rejected = rows.filter(pc.equal(rows["kind"], REJECT))
     if len(rejected):
         rows = rows.filter(pc.not_equal(rows["kind"], REJECT))
-    query, docs = _codes(rows["query_id"].combine_chunks()), rows["doc_id"].combine_chunks()
-    order, run = _argsort(query, _first_bytes(docs), lambda at: (*_place(rows, at), _codes(docs.take(at))))
+    query, docs = codes(rows["query_id"].combine_chunks()), rows["doc_id"].combine_chunks()
+    order, run = _argsort(query, _first_bytes(docs), lambda at: (*_place(rows, at), codes(docs.take(at))))
     repeats = np.zeros(len(order), dtype=bool)  # those behind the first of their query_id and doc_id
     again = np.flatnonzero(np.diff(run) == 0) + 1
     repeats[again] = pc.equal(docs.take(order[again]), docs.take(order[again - 1])).to_numpy(zero_copy_only=False)
@@ -119,7 +119,7 @@ def _first_bytes(ids: pa.StringArray) -> np.ndarray:
     return number
 
 
-def _codes(ids: pa.StringArray) -> np.ndarray:
+def codes(ids: pa.StringArray) -> np.ndarray:
     """Numbers that order as the ids do by their bytes; equal ids have equal numbers."""
     coded = ids.dictionary_encode()
     place = np.empty(len(coded.dictionary), dtype=np.int64)

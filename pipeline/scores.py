@@ -5,10 +5,8 @@ for it (`explain`).
 """
 
 import json
-import zlib
 from collections import Counter
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -43,13 +41,6 @@ EXPLAINED = SCHEMA.append(pa.field("explanation", pa.large_string()))
 def bucket_count(rows: int, explain: bool) -> int:
     """Buckets, and so parts of the result. It depends on the number of input rows, and `output.explain`, alone."""
     return max(1, -(-rows // (EXPLAINED_ROWS_PER_BUCKET if explain else ROWS_PER_BUCKET)))
-
-
-def bucket_of(query_ids: pa.ChunkedArray, buckets: int) -> np.ndarray:
-    """The bucket of each row: CRC-32 of the query id modulo their number; a null id goes to bucket 0."""
-    coded = pa.chunked_array(query_ids).combine_chunks().dictionary_encode(null_encoding="encode")
-    numbers = [zlib.crc32((value or "").encode()) % buckets for value in coded.dictionary.to_pylist()]
-    return np.array(numbers, dtype=np.int64)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, dtype=np.int64)
 
 
 def score_table(

@@ -10,18 +10,19 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import fsspec
+from botocore.exceptions import ParamValidationError
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 from s3fs import S3FileSystem
 
-from pipeline.errors import StoreError
+from pipeline.errors import RefusedError, StoreError, UsageError, one_line
 from pipeline.retry import code, patiently
 
 S3_TRIES = 6  # botocore's, with 0 to 1, 2, 4, 8 and 16 seconds between them
@@ -226,6 +227,19 @@ class Folder:
                         patiently(f"{entry.path}: cannot be deleted", partial(os.unlink, entry.path))
 
 
+def check_writable(key: str, url: str) -> None:
+    """Raises UsageError, under the user's name for it, where nothing can be put into a folder."""
+    try:
+        Folder(url).put(".rayrank", b"")
+        Folder(url).delete([".rayrank"])
+    except StoreError as error:
+        if not isinstance(error, RefusedError) and not is_local(url):
+            raise  # it may be well again later: not the config's fault
+        raise UsageError(f"{key} = {url!r}: cannot write there: {error}") from None
+    except (FileNotFoundError, ValueError, ParamValidationError) as error:
+        raise UsageError(f"{key} = {url!r}: cannot write there: {one_line(error)}") from None
+
+
 def _write_local(path: str, data: bytes, place: Any) -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -241,3 +255,36 @@ def _write_local(path: str, data: bytes, place: Any) -> None:
     finally:
         with suppress(FileNotFoundError):  # os.replace has moved it away
             os.unlink(temporary)
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Any]:
+    """A file to write bytes to, of any length. It appears whole when the block ends, and not at all on an error.
+
+    Local disk: a temporary file in the same folder, fsync, rename. S3: a multipart upload. Another store is as exact as
+    its fsspec file system's `open(autocommit=False)` (memory is not).
+    """
+    fs, path = open_url(url)
+    if isinstance(fs, LocalFileSystem):
+        folder, name = os.path.split(path)
+        os.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/.{name}-{secrets.token_hex(8)}"
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):  # os.replace has moved it away
+                os.unlink(temporary)
+        return
+    file = fs.open(path, "wb", autocommit=False)
+    try:
+        yield file
+    except BaseException:
+        file.close()  # else it would be when it is collected, and put what was discarded
+        file.discard()
+        raise
+    file.close()
+    file.commit()

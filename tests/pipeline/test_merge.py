@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline import merge
+from pipeline import buckets, merge
 from pipeline.errors import RunError
 from pipeline.merge import MergeGroup, cut_groups, merged, score_rows, sweep_merged
 from pipeline.scores import EXPLAINED, SCHEMA, encoded
@@ -182,7 +182,7 @@ def test_of_two_that_merge_the_same_the_first_stays(tmp_path: Path) -> None:
         def put_new(self, name: str, data: bytes) -> bool:
             rows = pa.Table.from_pylist(rows_of_unit(0, 20), SCHEMA)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(merge, "COMPRESSION", None)
+                patch.setattr(buckets, "COMPRESSION", None)
                 scores.put_new(name, merged(rows, BUCKETS))
             return super().put_new(name, data)
 

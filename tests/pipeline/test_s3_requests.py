@@ -70,7 +70,7 @@ class Cost:
 
 def cost(config: Config) -> Cost:
     """Reads the whole input as a run does, and checks every row."""
-    plan._footer.cache_clear()
+    plan.file_footer.cache_clear()
     rows = 0
     with recorded() as requests:
         files = list_inputs(config.input.path)

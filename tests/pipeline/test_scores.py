@@ -2,7 +2,6 @@
 
 import io
 import json
-import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from pipeline.scores import (
     EXPLAINED,
     SCHEMA,
     bucket_count,
-    bucket_of,
     encoded,
     put_scores,
     read_scores,
@@ -59,23 +57,6 @@ def rows_of(data: bytes) -> list[dict[str, Any]]:
 def test_buckets_grow_with_the_number_of_rows_alone() -> None:
     counts = {0: 1, 1: 1, 500_000: 1, 500_001: 2, 1_000_000: 2, 1_000_001: 3, 10**9: 2000}
     assert {rows: bucket_count(rows, explain=False) for rows in counts} == counts
-
-
-def test_the_bucket_is_the_crc_32_of_the_id_modulo_their_number() -> None:
-    assert bucket_of(pa.chunked_array([["123456789"]]), 1000).tolist() == [0xCBF43926 % 1000]  # CRC-32's check value
-    ids = ["q1", "é", "q2", "q1", "", "\U0001f600"]
-    expected = [zlib.crc32(value.encode()) % 7 for value in ids]
-    assert bucket_of(pa.chunked_array([ids]), 7).tolist() == expected
-    assert bucket_of(pa.chunked_array([ids[:2], ids[2:]]), 7).tolist() == expected
-
-
-def test_null_ids_go_to_bucket_0() -> None:
-    assert bucket_of(pa.chunked_array([pa.array(["q1", None])]), 2**32).tolist() == [zlib.crc32(b"q1"), 0]
-    assert bucket_of(pa.chunked_array([pa.nulls(2, pa.string())]), 5).tolist() == [0, 0]
-
-
-def test_no_ids_have_no_buckets() -> None:
-    assert bucket_of(pa.chunked_array([], pa.string()), 5).tolist() == []
 
 
 def test_a_score_file_holds_the_rows_in_their_order() -> None:

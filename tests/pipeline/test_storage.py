@@ -300,3 +300,23 @@ def test_a_file_that_s3_silently_keeps_is_an_error(s3_server: str, monkeypatch: 
     folder.delete(["scores/a/3.parquet"])  # one that is gone already is fine
     folder.delete(["scores/a/1.parquet", "scores/a/2.parquet"])
     assert folder.files() == {}
+
+
+def test_a_written_file_has_all_that_was_written(folder: Folder) -> None:
+    for lines in (3, 2, 0):
+        with storage.writing(folder.path("runs/run.trec")) as file:
+            for _ in range(lines):
+                file.write(b"line\n")
+        assert folder.read("runs/run.trec") == b"line\n" * lines
+    assert list(folder.files()) == ["runs/run.trec"]
+
+
+@pytest.mark.parametrize("folder", ["local", "s3"], indirect=True)
+def test_a_file_that_was_not_written_to_its_end_does_not_appear(folder: Folder) -> None:
+    folder.put("run.trec", b"an older run")
+    for name in ("run.trec", "new.trec"):
+        with pytest.raises(ZeroDivisionError), storage.writing(folder.path(name)) as file:
+            file.write(b"half a line")
+            _ = 1 / 0
+    assert folder.files() == {"run.trec": 12}
+    assert folder.read("run.trec") == b"an older run"

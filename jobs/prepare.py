@@ -1,0 +1,94 @@
+"""Makes pair shards of a TREC run (or a table), queries and a corpus: what jobs/rerank.py reads.
+
+python jobs/prepare.py --run bm25.trec --queries queries.jsonl --corpus corpus.jsonl --output pairs/
+python jobs/prepare.py --run bm25.trec --run dense.parquet --beir scifact/ --output s3://bucket/pairs --depth 200
+
+Paths are files, globs, folders, or any fsspec URL of these; texts may be .gz, .bz2 or .zst. Formats, and what becomes
+of every row: docs/prepare.md. Exit codes: 0 done; 2 an argument or the input is wrong; 4 another run writes to this
+output; 1 anything else. The last line on stdout is one JSON object with the figures.
+"""
+
+import argparse
+import json
+import sys
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
+
+from pipeline.errors import RunError, UsageError, root_cause
+from pipeline.prepare.formats import FORMATS, NAMES
+from pipeline.prepare.run import Order, prepare
+from pipeline.prepare.sources import beir
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        figures = prepare(order(options))
+    except RunError as error:
+        print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("rayrank: interrupted; the same command starts anew", file=sys.stderr)
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        print(f"rayrank: {root_cause(error)}; the same command starts anew", file=sys.stderr)
+        return 1
+    titles = " 'input.columns={title: title}'" if figures["titles"] else ""
+    print(f"then: python jobs/rerank.py CONFIG input.path={figures['output']} output.path=...{titles}", file=sys.stderr)
+    print(json.dumps(figures))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jobs/prepare.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--run", action="append", required=True, metavar="PATH", help="once for each run; several are fused by RRF")
+    add("--queries", action="append", default=[], metavar="PATH")
+    add("--corpus", action="append", default=[], metavar="PATH")
+    add("--beir", metavar="FOLDER", help="a folder with corpus.jsonl and queries.jsonl, in place of the two above")
+    add("--output", required=True, metavar="FOLDER")
+    add("--depth", type=positive, default=100, help="documents of a query at most (default 100)")
+    add("--shard-rows", type=positive, default=50_000, help="pairs of a shard, about (default 50,000)")
+    for kind, formats in FORMATS.items():
+        add(f"--{kind}-format", choices=formats, help="where the files' names do not tell it")
+    add("--column", action="append", default=[], metavar="NAME=COLUMN", help=f"NAME is one of {', '.join(NAMES)}")
+    add("--overwrite", action="store_true", help="replace the shards that are there")
+    add("--shared-filesystem", action="store_true", help="every node of the cluster sees the local paths")
+    return parser
+
+
+def positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def order(options: argparse.Namespace) -> Order:
+    if options.beir and (options.queries or options.corpus):
+        raise UsageError("--beir stands for --queries and --corpus; give it or them")
+    if not options.beir and not (options.queries and options.corpus):
+        raise UsageError("give --queries and --corpus, or --beir")
+    corpus, queries = ([path] for path in beir(options.beir)) if options.beir else (options.corpus, options.queries)
+    columns = dict(pair.partition("=")[::2] for pair in options.column)
+    if wrong := [name for name, column in columns.items() if name not in NAMES or not column]:
+        raise UsageError(f"--column {wrong[0]}: give NAME=COLUMN, with one of {', '.join(NAMES)} for NAME")
+    formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
+    fields = {name: getattr(options, name) for name in ("output", "depth", "shard_rows", "overwrite")}
+    return Order(
+        options.run,
+        queries,
+        corpus,
+        **fields,
+        formats=formats,
+        columns=columns,
+        shared_filesystem=options.shared_filesystem,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""Writes a result as a TREC run: python jobs/to_trec.py RESULT RUNFILE
+
+RESULT is the output.path of a finished run of jobs/rerank.py; both may be any fsspec URL. The order is that of `rank`:
+scores fall strictly within each query, also as the 32-bit floats that trec_eval makes of them. Exit codes: 0 done; 2
+there is no finished result, or an id has white space; 1 anything else. The last line on stdout is one JSON object.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
+
+from pipeline.errors import RunError, root_cause
+from pipeline.storage import absolute
+from pipeline.trec import write_trec
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="jobs/to_trec.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("result", help="output.path of the run, a folder or URL")
+    parser.add_argument("run_file", metavar="RUNFILE", help="what is there is replaced")
+    parser.add_argument("--tag", default="rayrank", help="the last column (default rayrank)")
+    options = parser.parse_args(arguments)
+    try:
+        counts = write_trec(absolute(options.result), absolute(options.run_file), options.tag)
+    except RunError as error:
+        print("rayrank:", *str(error).splitlines(), file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        print(f"rayrank: {options.result}: {root_cause(error)}", file=sys.stderr)
+        return 1
+    print(json.dumps({"run_file": options.run_file} | counts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

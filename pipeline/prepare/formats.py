@@ -1,0 +1,163 @@
+"""The formats of runs, queries and corpora: how a file's name tells its own, and how its lines become columns.
+
+A reader of lines gets a block of whole lines and the columns' names, and gives the cells of each column as bytes (or a
+float, or None), a row for each line that is not blank. It raises BadRow for one that has not the format's form.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline.errors import UsageError
+
+# What a run, the queries and a corpus consist of, and the names under which columns are found without being told.
+KINDS = {
+    "run": ("query_id", "doc_id", "score"),
+    "queries": ("query_id", "query"),
+    "corpus": ("doc_id", "title", "doc"),
+}
+NAMES = {
+    "query_id": ("query_id", "qid", "query-id", "_id", "id"),
+    "doc_id": ("doc_id", "docid", "docno", "pid", "corpus-id", "corpus_id", "_id", "id"),
+    "score": ("score",),
+    "query": ("query", "text"),
+    "title": ("title",),
+    "doc": ("doc", "text", "contents", "body", "passage"),
+}
+OPTIONAL = ("title",)
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+Cells = dict[str, list[Any]]
+
+
+class BadRow(Exception):
+    """A line that has not the form of its format. row: its number among the block's lines that are not blank."""
+
+    def __init__(self, row: int, what: str):
+        super().__init__(row, what)
+        self.row, self.what = row, what
+
+
+@dataclass(frozen=True)
+class Format:
+    """endings: of the files' names. read: lines -> cells; None where it is no text. layouts: the columns of a text
+    without a header, by their number; where there are none, the first line of the file names them."""
+
+    endings: tuple[str, ...]
+    read: Callable[[list[bytes], Any], Cells] | None = None
+    layouts: tuple[tuple[str, ...], ...] = ()
+
+
+def cells(lines: list[bytes], columns: tuple[str, ...], separator: bytes | None) -> Cells:
+    """columns: the name of each, empty for those that are not wanted. No quoting, no escapes."""
+    rows = [line.removesuffix(b"\r").split(separator) for line in lines if line.strip()]
+    for number, row in enumerate(rows):
+        if len(row) != len(columns):
+            raise BadRow(number, f"has {len(row)} columns, not {len(columns)}")
+    return {name: [row[at] for row in rows] for at, name in enumerate(columns) if name}
+
+
+def objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Cells:
+    """One JSON object a line. columns: name -> keys, of which an object has one; those in OPTIONAL may be missing."""
+    found: Cells = {name: [] for name in columns}
+    for number, line in enumerate(line for line in lines if line.strip()):
+        try:
+            values = json.loads(line)
+        except ValueError as error:  # of which a text that is not UTF-8 is one, too
+            raise BadRow(number, f"is not JSON ({error})") from None
+        if not isinstance(values, dict):
+            raise BadRow(number, "is not a JSON object")
+        for name, keys in columns.items():
+            key = next((key for key in keys if key in values), None)
+            if key is None and name not in OPTIONAL:
+                raise BadRow(number, f"has no {' or '.join(map(repr, keys))}")
+            found[name].append(_cell(number, name, key, values.get(key)))
+    return found
+
+
+def _cell(number: int, name: str, key: str | None, value: Any) -> bytes | float | None:
+    if name == "score":
+        fits = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    elif name.endswith("_id"):
+        value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        fits = isinstance(value, str)
+    else:
+        fits = value is None or isinstance(value, str)
+    if not fits:
+        wants = "a number" if name == "score" else "an id" if name.endswith("_id") else "a text"
+        raise BadRow(number, f"has {json.dumps(value)[:80]} for {key!r}, which is not {wants}")
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+
+
+WORDS, TABS = partial(cells, separator=None), partial(cells, separator=b"\t")
+JSONL, PARQUET = Format((".jsonl", ".json"), objects), Format((".parquet",))
+TREC = ("query_id", "", "doc_id", "", "score", "")  # Q0, rank and tag: the order is that of the scores
+FORMATS: dict[str, dict[str, Format]] = {
+    "run": {
+        "trec": Format((".trec", ".run", ".txt"), WORDS, (TREC,)),
+        "msmarco": Format((), TABS, (("query_id", "doc_id", "rank"),)),
+        "tsv": Format((".tsv",), TABS),
+        "jsonl": JSONL,
+        "parquet": PARQUET,
+    },
+    "queries": {
+        "jsonl": JSONL,
+        "tsv": Format((".tsv",), TABS, (("query_id", "query"),)),
+        "parquet": PARQUET,
+    },
+    "corpus": {
+        "jsonl": JSONL,
+        "tsv": Format((".tsv",), TABS, (("doc_id", "doc"), ("doc_id", "", "title", "doc"))),
+        "parquet": PARQUET,
+    },
+}
+
+
+def endings(kind: str) -> tuple[str, ...]:
+    """The ends of names by which files of this kind are found in a folder."""
+    plain = [ending for format in FORMATS[kind].values() for ending in format.endings]
+    return tuple(ending + packed for ending in plain for packed in ("", *COMPRESSIONS))
+
+
+def told(kind: str, path: str, given: str | None) -> tuple[str, str | None]:
+    """The format and the compression of a file, by its name. given: the format, whatever the name says.
+
+    Raises UsageError for a name that tells no format.
+    """
+    name = path.lower()
+    packed = next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
+    compression = COMPRESSIONS.get(packed)
+    if given:
+        return given, compression
+    name = name.removesuffix(packed)
+    for format_name, format in FORMATS[kind].items():
+        if name.endswith(format.endings):
+            return format_name, compression
+    raise UsageError(
+        f"{path}: its name does not tell its format; give --{kind}-format, one of {', '.join(FORMATS[kind])}"
+    )
+
+
+def named(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict[str, str]:
+    """Name -> column, for a file whose columns have names. given: those that the user named.
+
+    Raises UsageError where a column is missing.
+    """
+    columns = {}
+    for name in KINDS[kind]:
+        keys = keys_of(name, given)
+        found = next((key for key in keys if key in there), None)
+        if found is not None:
+            columns[name] = found
+        elif name not in OPTIONAL or name in given:
+            raise UsageError(
+                f"{path}: has no column {' or '.join(map(repr, keys))} for {name} (--column {name}=...); "
+                f"it has {', '.join(there)}"
+            )
+    return columns
+
+
+def keys_of(name: str, given: dict[str, str]) -> tuple[str, ...]:
+    return (given[name],) if name in given else NAMES[name]

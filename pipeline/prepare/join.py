@@ -1,0 +1,74 @@
+"""The task of a bucket of documents: what the candidates ask of it -> their texts, by shard."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.buckets import Bucketed, bucketed
+from pipeline.prepare.choose import first_of
+from pipeline.prepare.unknown import put_unknown
+from pipeline.storage import Folder
+
+FILE_BYTES = 64 * 2**20  # of texts in one file: a document that many queries share is written for each of them
+TEXTS = pa.schema([("row", pa.int64()), ("title", pa.large_string()), ("doc", pa.large_string())])
+
+
+class Joined(NamedTuple):
+    """files: name -> index. first: name -> the shard at which the index begins. titles: whether a document has one."""
+
+    files: dict[str, np.ndarray]
+    first: dict[str, int]
+    titles: bool
+    counts: Counter[str]
+
+
+@dataclass(frozen=True)
+class Join:
+    """offsets: of each bucket of queries the number of its first candidate among all. bounds: of each shard."""
+
+    work: Folder
+    output: Folder
+    asked: Bucketed
+    corpus: Bucketed
+    offsets: np.ndarray
+    bounds: np.ndarray
+
+    def __call__(self, bucket: int) -> Joined:
+        docs, repeated = first_of(self.corpus.read(bucket), "doc_id")
+        asked = self.asked.read(bucket).combine_chunks()
+        place = pc.index_in(asked["doc_id"], docs["doc_id"].combine_chunks()).combine_chunks()
+        unknown = asked.filter(pc.is_null(place))["doc_id"]
+        counts = Counter(
+            unknown_docs=put_unknown(self.output, "docs", bucket, unknown),
+            unknown_doc_rows=len(unknown),
+            repeated_docs=repeated,
+        )
+        row = (self.offsets[asked["bucket"].to_numpy()] + asked["row"].to_numpy())[place.is_valid().to_numpy(False)]
+        order = np.argsort(row)
+        at = place.drop_null().to_numpy()[order]
+        files: dict[str, np.ndarray] = {}
+        first: dict[str, int] = {}
+        titles = False
+        for rows, texts in self._parts(docs, row[order], at):
+            titles = titles or texts["title"].null_count < len(texts)
+            shard = np.searchsorted(self.bounds, rows, side="right") - 1
+            data, index = bucketed(texts, shard - shard[0], int(shard[-1] - shard[0]) + 1)
+            name = f"texts/{bucket:06d}-{len(files):04d}.arrow"
+            self.work.put(name, data)
+            files[name], first[name] = index, int(shard[0])
+        return Joined(files, first, titles, counts)
+
+    def _parts(self, docs: pa.Table, row: np.ndarray, at: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """The texts of these rows (sorted), FILE_BYTES at a time. at: their places in `docs`."""
+        sizes = sum(pc.fill_null(pc.binary_length(docs[name]), 0).to_numpy() for name in ("title", "doc"))
+        ends = np.cumsum(sizes[at] if len(at) else np.zeros(0, np.int64))
+        cuts = np.flatnonzero(np.diff(ends // FILE_BYTES)) + 1
+        for rows, places in zip(np.split(row, cuts), np.split(at, cuts), strict=True):
+            if len(rows):
+                texts = docs.select(["title", "doc"]).take(places)
+                yield rows, texts.add_column(0, TEXTS.field("row"), pa.array(rows))

@@ -1,0 +1,55 @@
+"""The folder of the shards: complete or marked as not, and never mixed with anything else.
+
+`_unfinished` comes first and goes last, and the job refuses a folder that has it. `_prepare.json`, which names the
+shards, comes when all of them are there.
+"""
+
+import json
+import re
+from typing import Any
+
+from pipeline.errors import UsageError
+from pipeline.inputs import UNFINISHED
+from pipeline.storage import Folder, open_url
+
+SUMMARY, WORK = "_prepare.json", "_work"
+OURS = re.compile(rf"part-\d+\.parquet|_unknown/(queries|docs)-\d+\.tsv|{SUMMARY}|{UNFINISHED}|{WORK}/.+|lease/.+")
+
+
+def check_output(output: Folder, overwrite: bool, inputs: list[str]) -> list[str]:
+    """The files that have to go before shards are written: those of a run that did not end, or that is overwritten.
+
+    inputs: the files that are read. Raises UsageError where the output holds anything else, or a finished run's shards
+    without leave to overwrite them, or one of the inputs.
+    """
+    for path in inputs:
+        if path.startswith(f"{output.url}/"):
+            raise UsageError(f"--output = {output.url!r}: holds {path}, which is read")
+    there = [name for name in output.files() if not name.startswith("lease/")]
+    foreign = next((name for name in there if not OURS.fullmatch(name)), None)
+    if foreign:
+        raise UsageError(f"--output = {output.url!r}: holds {foreign}, which is no shard; choose another folder")
+    if there and UNFINISHED not in there and not overwrite:
+        raise UsageError(f"--output = {output.url!r}: has shards already; --overwrite replaces them")
+    return there
+
+
+def begin(output: Folder, old: list[str]) -> None:
+    """Marks the output as unfinished and deletes what is there."""
+    output.put(UNFINISHED, b"")
+    output.delete([name for name in old if name != UNFINISHED and not name.startswith(f"{WORK}/")])
+    sweep(output)
+
+
+def finish(output: Folder, summary: dict[str, Any]) -> None:
+    """Makes the shards that have been put the result."""
+    output.put(SUMMARY, json.dumps(summary, indent=1).encode())
+    sweep(output)
+    output.delete([UNFINISHED])
+
+
+def sweep(output: Folder) -> None:
+    """Deletes the files between the steps."""
+    fs, work = open_url(output.path(WORK))
+    if fs.exists(work):
+        fs.rm(work, recursive=True)

@@ -1,0 +1,98 @@
+"""Pieces -> tables of one form a kind, whatever the format.
+
+run      query_id, doc_id (strings), score (float64; null where there is none, or none that is finite)
+queries  query_id, query (large binary: the bytes as they are in the file)
+corpus   doc_id, title (large binary; null where there is none), doc (large binary)
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.columns import as_bytes, as_ids, as_scores
+from pipeline.errors import UsageError
+from pipeline.parquet import read_batches
+from pipeline.prepare.formats import FORMATS, KINDS, BadRow, Cells
+from pipeline.prepare.lines import blocks, line_number
+from pipeline.prepare.pieces import Piece
+
+BATCH_ROWS = 8192
+QUOTED = 80  # characters of a bad line that are shown
+SCHEMAS = {
+    kind: pa.schema(
+        (name, pa.string() if name.endswith("_id") else pa.float64() if name == "score" else pa.large_binary())
+        for name in names
+    )
+    for kind, names in KINDS.items()
+}
+
+
+def read(piece: Piece) -> Iterator[pa.Table]:
+    """The rows of a piece, in the order of the file, some thousand at a time.
+
+    Raises UsageError naming file and line where a line has not the form of its format.
+    """
+    kind = piece.source.kind
+    for table in _parquet(piece) if piece.source.format == "parquet" else _text(piece):
+        if kind == "run":
+            finite = pc.fill_null(pc.is_finite(table["score"]), False)
+            table = table.set_column(2, "score", pc.if_else(finite, table["score"], None))
+        yield table
+
+
+def _parquet(piece: Piece) -> Iterator[pa.Table]:
+    source, columns, schema = piece.source, piece.columns, SCHEMAS[piece.source.kind]
+    wanted = list(dict.fromkeys(columns.values()))
+    groups = range(piece.start, piece.stop)
+    for batch in read_batches(source.path, source.size, list(piece.ranges), groups, wanted, BATCH_ROWS):
+        arrays = []
+        for name in schema.names:
+            typed = as_ids if name.endswith("_id") else as_scores if name == "score" else as_bytes
+            there = name in columns
+            arrays.append(typed(batch[columns[name]]) if there else pa.nulls(len(batch), pa.large_binary()))
+        yield pa.table(arrays, schema)
+
+
+def _text(piece: Piece) -> Iterator[pa.Table]:
+    source = piece.source
+    parse = FORMATS[source.kind][source.format].read
+    assert parse is not None
+    for at, lines in blocks(source, piece.start, piece.stop):
+        try:
+            yield _typed(source.kind, parse(lines, piece.columns))
+        except BadRow as bad:
+            place = [i for i, line in enumerate(lines) if line.strip()][bad.row]
+            quoted = lines[place][:QUOTED].decode("utf-8", "replace")
+            number = line_number(source, at) + place
+            raise UsageError(f"{source.path}: line {number}: {bad.what}: {quoted}") from None
+
+
+def _typed(kind: str, cells: Cells) -> pa.Table:
+    if "rank" in cells:
+        cells["score"] = [1 / rank for rank in _numbers(cells.pop("rank"), "rank", int, 1)]  # as Anserini converts it
+    elif "score" in cells:
+        cells["score"] = _numbers(cells["score"], "score", float)
+    arrays = []
+    for name, type in zip(SCHEMAS[kind].names, SCHEMAS[kind].types, strict=True):
+        if name.endswith("_id"):
+            arrays.append(as_ids(pa.array(cells[name], pa.binary())))
+        else:
+            count = len(cells["doc_id" if kind == "corpus" else "query_id"])
+            arrays.append(pa.array(cells.get(name, [None] * count), type))
+    return pa.table(arrays, SCHEMAS[kind])
+
+
+def _numbers(cells: list[Any], what: str, number: type, least: float = float("-inf")) -> list[Any]:
+    """Each cell as a number; None stays. Raises BadRow for one that is none, or less than `least`."""
+    found = []
+    for row, cell in enumerate(cells):
+        try:
+            value = None if cell is None else number(cell)
+        except (ValueError, OverflowError):
+            raise BadRow(row, f"has no number for the {what}") from None
+        if value is not None and value < least:
+            raise BadRow(row, f"has a {what} below {least}")
+        found.append(value)
+    return found

@@ -1,0 +1,47 @@
+"""Paths -> the files of a run, of the queries and of the corpus, with their formats."""
+
+from dataclasses import dataclass
+
+from pipeline.errors import UsageError
+from pipeline.inputs import list_inputs
+from pipeline.prepare.formats import endings, told
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file. kind: "run", "queries" or "corpus". number: that of the run it belongs to."""
+
+    kind: str
+    path: str
+    size: int
+    format: str
+    compression: str | None
+    number: int = 0
+
+
+def sources(kind: str, paths: list[str], given: str | None, number: int = 0) -> list[Source]:
+    """The files of these paths: files, globs, or folders of files of one format.
+
+    given: the format, else the files' names tell it. Raises UsageError naming the path.
+    """
+    found = []
+    for path in paths:
+        files = list_inputs([path], f"--{kind}", endings(kind))
+        here = [Source(kind, file.path, file.size, *told(kind, file.path, given), number) for file in files]
+        if len(formats := {source.format for source in here}) > 1:
+            hint = " (--beir for a BEIR folder)" if kind == "corpus" else ""
+            raise UsageError(f"--{kind} = {path!r}: holds files of {len(formats)} formats; name them by a glob{hint}")
+        found += here
+    return list({source.path: source for source in found}.values())
+
+
+def beir(folder: str) -> tuple[str, str]:
+    """The corpus and the queries of a BEIR folder: corpus.jsonl and queries.jsonl, compressed or not."""
+    paths = []
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        there = [file.path for file in list_inputs([folder], "--beir", endings("corpus"))]
+        found = [path for path in there if path.rpartition("/")[2].startswith(name)]
+        if len(found) != 1:
+            raise UsageError(f"--beir = {folder!r}: has {len(found) or 'no'} files {name}")
+        paths.append(found[0])
+    return paths[0], paths[1]
