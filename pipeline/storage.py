@@ -36,7 +36,7 @@ def open_url(url: str) -> tuple[Any, str]:
     """The file system of a URL or local path, and the path on it. Raises ValueError for an unknown protocol."""
     if get_protocol(url) in S3FileSystem.protocol:
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, config_kwargs=_s3_config())
-        fs.retries = 1  # s3fs's own, of which each would be a whole round of botocore's
+        fs.retries = 1  # s3fs's own multiply botocore's: as it comes, it asks 125 times for a file that times out
         return fs, path
     try:
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
@@ -46,7 +46,7 @@ def open_url(url: str) -> tuple[Any, str]:
 
 def _s3_config() -> dict[str, Any]:
     """botocore's settings. FSSPEC_S3='{"config_kwargs": {...}}' in the environment replaces any of them."""
-    # The standard mode also tries again where the body of a listing was cut short; botocore's older one does not.
+    # The standard mode has a quota of retries, so that a store in trouble is not asked ever more by many threads.
     retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", S3_TRIES))}
     config = {"connect_timeout": 10, "read_timeout": 20, "retries": retries}
     return config | fsspec.config.conf.get("s3", {}).get("config_kwargs", {})

@@ -114,6 +114,7 @@ def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
     assert (figures["rows"], figures["scored_now"]) == (ROWS, ROWS - 7)
 
 
+@pytest.mark.slow
 def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
     store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:

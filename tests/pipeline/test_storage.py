@@ -154,9 +154,6 @@ def test_of_many_that_put_at_once_one_wins(folder: Folder) -> None:
 # Local disk
 
 
-FULL = OSError(28, "No space left on device")
-
-
 @pytest.mark.parametrize("put, name", [("put", "standing"), ("put_new", "new")])
 @pytest.mark.parametrize("step", ["fdopen", "write", "fsync", "link or replace"])
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(
@@ -166,7 +163,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(
     folder.put("standing", b"standing")
 
     def full(*unused: Any, **unused_too: Any) -> None:
-        raise FULL
+        raise OSError(28, "No space left on device")
 
     if step == "write":
         monkeypatch.setattr(storage.os, "fdopen", _Unwritable)
@@ -193,7 +190,7 @@ class _Unwritable:
         os.close(self._handle)
 
     def write(self, data: bytes) -> None:
-        raise FULL
+        raise OSError(28, "No space left on device")
 
 
 def test_no_temporary_file_stays(tmp_path: Path) -> None:
