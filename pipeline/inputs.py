@@ -1,12 +1,14 @@
 """`input.path` -> the Parquet files it means, with size and version, in a fixed order. No request per file."""
 
+import errno
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ParamValidationError
-from fsspec.utils import get_protocol
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 from pipeline.storage import full_name, is_local, open_url
@@ -42,6 +44,8 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
         except (ValueError, ImportError, ParamValidationError) as error:
             raise UsageError(f"input.path = {path!r}: {one_line(error)}") from None
         except (OSError, BotoCoreError) as error:  # may be well again later: not the config's fault
+            if getattr(error, "errno", None) == errno.ELOOP:
+                raise UsageError(f"input.path = {path!r}: a link that leads to itself") from None
             raise RunError(f"input.path = {path!r}: cannot be listed: {one_line(error)}") from None
         if not found:
             raise UsageError(f"input.path = {path!r}: no Parquet file there")
@@ -51,16 +55,28 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
 
 def _expand(path: str) -> list[InputFile]:
     fs, root = open_url(path)
-    if any(char in root for char in "*?[") and not (get_protocol(path) == "file" and fs.exists(root)):
-        matches = {name: info for name, info in fs.glob(root, detail=True).items() if not _passed_over(name, root)}
+    if any(char in root for char in "*?[") and not (isinstance(fs, LocalFileSystem) and fs.exists(root)):
+        found = fs.glob(root, detail=True, **_loud(fs))
+        matches = {name: info for name, info in found.items() if not _passed_over(name, root)}
     elif root.endswith(".parquet"):
         matches = {root: fs.info(root)}
     else:
         return _below(fs, root, missing_is_error=True)
     files = []
-    for name, info in sorted(matches.items()):
+    for name, listed in sorted(matches.items()):
+        info = _followed(fs, name, listed)
         files += _below(fs, name) if info["type"] == "directory" else [_file(fs, name, info)]
     return sorted(files, key=lambda file: file.path)
+
+
+def _loud(fs: Any) -> dict[str, Any]:
+    """What makes a listing of local folders fail where one of them may not be read; fsspec would leave it out."""
+
+    def refused(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise error
+
+    return {"on_error": refused} if isinstance(fs, LocalFileSystem) else {}
 
 
 def _passed_over(name: str, pattern: str) -> bool:
@@ -74,7 +90,7 @@ def _hidden(path: str) -> bool:
 
 
 def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile]:
-    found = fs.find(root, detail=True)
+    found = fs.find(root, detail=True, **_loud(fs))
     if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
         raise UsageError(f"{full_name(fs, root)}: is a run's output; its result is {full_name(fs, root)}/ranked")
     if root in found:  # a file after all, named without .parquet
@@ -84,15 +100,45 @@ def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile
         if hasattr(fs, "ls"):
             fs.ls(root)
     files = []
-    for name, info in sorted(found.items()):
-        if name.lower().endswith(".parquet") and not _hidden(name.removeprefix(root.rstrip("/") + "/")):
+    for name, listed in sorted(found.items()):
+        if _hidden(name.removeprefix(root.rstrip("/") + "/")):
+            continue
+        wanted = name.lower().endswith(".parquet")
+        info = _followed(fs, name, listed) if wanted or _links_to_folder(name, listed) else listed
+        if info["type"] == "directory":  # there may be loops of such links
+            raise UsageError(
+                f"{full_name(fs, name)}: a link to a folder, which is not followed; name {info['name']!r} in input.path, too"
+            )
+        if wanted:
             files.append(_file(fs, name, info))
     return files
 
 
+def _links_to_folder(name: str, listed: dict[str, Any]) -> bool:
+    return bool(listed.get("islink")) and os.path.isdir(name)
+
+
+def _followed(fs: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a listed file; of what it leads to where it is a link, of which a listing tells little."""
+    if not listed.get("islink"):
+        return listed
+    try:
+        return fs.info(name)
+    except OSError as error:
+        raise UsageError(f"{full_name(fs, name)}: a link that leads to no file ({error.strerror})") from None
+
+
 def _file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
+    path = full_name(fs, name)
+    try:
+        path.encode()
+        same = full_name(*open_url(path)) == path
+    except (UnicodeError, TypeError, ValueError):
+        same = False
+    if not same:
+        raise UsageError(f"{path!r}: no file can be opened by this name; rename it (it has `::`, or is not UTF-8)")
     keys = ("ETag", "etag", "mtime", "LastModified", "created")
     version = next((info[key] for key in keys if info.get(key)), "")
     if isinstance(version, datetime):  # some stores give one time in two forms, depending on who asks
         version = version.timestamp()
-    return InputFile(full_name(fs, name), int(info["size"]), str(version).strip('"'))
+    return InputFile(path, int(info["size"]), str(version).strip('"'))

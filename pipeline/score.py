@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
+from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.attempts import Attempts, Worker
@@ -26,6 +27,7 @@ from pipeline.prompt import packed, prompt_unit, unpacked
 from pipeline.read import read_units
 from pipeline.scores import put_scores
 from pipeline.storage import Folder
+from pipeline.tasks import plain
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
@@ -68,7 +70,10 @@ class Record:
 
 
 def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type) -> Iterator[dict[str, Any]]:
-    """Scores the units of these slabs whose scores are not there yet. Yields one line of figures a unit."""
+    """Scores the units of these slabs whose scores are not there yet. Yields one line of figures a unit.
+
+    Raises the RunError of a slab that cannot be read.
+    """
     config = checked.config
     files = dict(zip(plan.units["unit"].to_pylist(), plan.units["file"].to_pylist(), strict=True))
     handed = ray.put((plan, slabs))  # Arrow: a task maps it and copies nothing
@@ -105,7 +110,10 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
         num_gpus=actor_gpus(config),
         num_cpus=actor_cpus(config),
     )
-    yield from dataset.iter_rows()
+    try:
+        yield from dataset.iter_rows()
+    except RayTaskError as error:
+        raise plain(error) from None
 
 
 def _threads(config: Config) -> int | None:

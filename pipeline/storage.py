@@ -19,6 +19,9 @@ Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
 
 def open_url(url: str) -> tuple[Any, str]:
     """The file system of a URL or local path, and the path on it. Raises ValueError for an unknown protocol."""
+    if "://" not in url:  # fsspec would take a name with `::` for two
+        local = fsspec.filesystem("file", use_listings_cache=False)
+        return local, local._strip_protocol(url)
     try:
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
     except TypeError:  # a file system that has no listings to cache

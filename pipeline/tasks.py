@@ -28,7 +28,14 @@ def run_tasks(task: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator
         for result in results:
             yield ray.get(result)
     except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, RunError) else error from None
+        raise plain(error) from None
+
+
+def plain(error: RayTaskError) -> Exception:
+    """The RunError of a task as itself, without what Ray puts around it; any other error as it is."""
+    if not isinstance(error.cause, RunError):
+        return error
+    return type(error.cause)(str(error.cause).partition("\nFailed to apply UDF transform")[0])  # Ray Data adds advice
 
 
 def _run(task: Callable[[Part], Result], part: Part) -> Result:
