@@ -41,7 +41,9 @@ def check_schema(path: str, schema: pa.Schema, columns: dict[str, str]) -> None:
     for name, column in columns.items():
         if (n := schema.names.count(column)) != 1:
             what = "has no column" if n == 0 else f"has {n} columns named"
-            raise UsageError(f"{path}: {what} {column!r} (input.columns.{name}); it has {', '.join(schema.names) or 'none'}")
+            raise UsageError(
+                f"{path}: {what} {column!r} (input.columns.{name}); it has {', '.join(schema.names) or 'none'}"
+            )
         kind = schema.field(column).type
         if not _usable(name, _decoded(kind)):
             wants = "a text" if name in TEXTS else "a number" if name == "score" else "an id"

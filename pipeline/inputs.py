@@ -13,6 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 from pipeline.storage import full_name, is_local, open_url
 
+GLOB = re.compile(r"[*?[]")
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -55,9 +57,8 @@ def list_inputs(paths: list[str]) -> list[InputFile]:
 
 def _expand(path: str) -> list[InputFile]:
     fs, root = open_url(path)
-    if any(char in root for char in "*?[") and not (isinstance(fs, LocalFileSystem) and fs.exists(root)):
-        found = fs.glob(root, detail=True, **_loud(fs))
-        matches = {name: info for name, info in found.items() if not _passed_over(name, root)}
+    if GLOB.search(root) and not (isinstance(fs, LocalFileSystem) and fs.exists(root)):
+        matches = _glob(fs, root)
     elif root.endswith(".parquet"):
         matches = {root: fs.info(root)}
     else:
@@ -69,19 +70,33 @@ def _expand(path: str) -> list[InputFile]:
     return sorted(files, key=lambda file: file.path)
 
 
-def _loud(fs: Any) -> dict[str, Any]:
-    """What makes a listing of local folders fail where one of them may not be read; fsspec would leave it out."""
+def _glob(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:
+    """What a glob matches. Raises PermissionError where it would look into a local folder that may not be read;
+    fsspec would leave it out."""
+    parent = pattern.rpartition("/")[0]
+    if isinstance(fs, LocalFileSystem) and GLOB.search(parent):
+        _check_readable(_glob(fs, parent))
+    return {name: info for name, info in fs.glob(pattern, detail=True).items() if not _passed_over(name, pattern)}
 
-    def refused(error: OSError) -> None:
-        if isinstance(error, PermissionError):
-            raise error
 
-    return {"on_error": refused} if isinstance(fs, LocalFileSystem) else {}
+def _find(fs: Any, root: str) -> dict[str, dict[str, Any]]:
+    """All files below a folder, and the file itself where it is one. Raises PermissionError as `_glob` does."""
+    if not isinstance(fs, LocalFileSystem):
+        return fs.find(root, detail=True)
+    found = fs.find(root, detail=True, withdirs=True)
+    _check_readable({name: info for name, info in found.items() if not _hidden(name.removeprefix(root))})
+    return {name: info for name, info in found.items() if info["type"] != "directory"}
+
+
+def _check_readable(found: dict[str, dict[str, Any]]) -> None:
+    for name, info in found.items():
+        if info["type"] == "directory":
+            os.scandir(name).close()
 
 
 def _passed_over(name: str, pattern: str) -> bool:
     """Whether a match of a glob is hidden, and the pattern has no hidden part that asks for it."""
-    fixed = re.split(r"[*?[]", pattern)[0].rpartition("/")[0] + "/"
+    fixed = GLOB.split(pattern)[0].rpartition("/")[0] + "/"
     return _hidden(name.removeprefix(fixed)) and not _hidden(pattern.removeprefix(fixed))
 
 
@@ -90,7 +105,7 @@ def _hidden(path: str) -> bool:
 
 
 def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile]:
-    found = fs.find(root, detail=True, **_loud(fs))
+    found = _find(fs, root)
     if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
         raise UsageError(f"{full_name(fs, root)}: is a run's output; its result is {full_name(fs, root)}/ranked")
     if root in found:  # a file after all, named without .parquet
@@ -107,7 +122,7 @@ def _below(fs: Any, root: str, missing_is_error: bool = False) -> list[InputFile
         info = _followed(fs, name, listed) if wanted or _links_to_folder(name, listed) else listed
         if info["type"] == "directory":  # there may be loops of such links
             raise UsageError(
-                f"{full_name(fs, name)}: a link to a folder, which is not followed; name {info['name']!r} in input.path, too"
+                f"{full_name(fs, name)}: a link to a folder, which is not followed; give it in input.path, too"
             )
         if wanted:
             files.append(_file(fs, name, info))
