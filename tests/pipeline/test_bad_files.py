@@ -114,7 +114,7 @@ STOPS: dict[str, tuple[Callable[[Path], Any], str]] = {
         having(doc_id=pa.array([uuid.UUID(int=1).bytes], pa.uuid())),
         "(input.columns.doc_id) is extension<arrow.uuid>, and string in ",
     ),
-    "fixed-size binary ids": (having(doc_id=pa.array([b"ab"], pa.binary(2))), "doc_id) is fixed_size_binary[2], and string"),
+    "fixed-size binary ids": (having(doc_id=pa.array([b"a"], pa.binary(1))), "is fixed_size_binary[1], and string in "),
     # what a name leads to
     "a link to nowhere": (linked("nowhere.parquet"), "a link that leads to no file"),
     "a link to itself": (linked("b.parquet"), "a link that leads to no file"),
