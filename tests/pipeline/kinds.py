@@ -1,6 +1,7 @@
 """Rows and files of every kind that people have, and what becomes of them: docs/input.md as a table."""
 
 import decimal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,26 @@ def config(path: str, output: Path, minilm: str, **sections: dict[str, Any]) -> 
         "output": {"path": str(output)},
     }
     return parse({name: values.get(name, {}) | sections.get(name, {}) for name in values | sections})
+
+
+WORDS = [f"document {i * 7919 % 1000:04d}" for i in range(1000)]
+
+
+def damaged(path: Path, change: Callable[[bytearray, int, int], Any], **options: Any) -> Path:
+    """A file of two row groups. change: gets its bytes, and where the documents of the second one begin and end."""
+    rows = pa.Table.from_pylist([plain(f"d{i}", i) | {"doc": doc} for i, doc in enumerate(WORDS)])
+    write(path, rows, row_group_size=500, use_dictionary=False, write_statistics=False, **options)
+    data, footer = bytearray(path.read_bytes()), pq.read_metadata(path)
+    doc = footer.row_group(1).column(4)
+    change(data, doc.data_page_offset, doc.data_page_offset + doc.total_compressed_size)
+    path.write_bytes(data)
+    return path
+
+
+def zeroed(data: bytearray, start: int, stop: int) -> None:
+    data[start:stop] = bytes(stop - start)
+
+
+def flipped(data: bytearray, start: int, stop: int) -> None:
+    at = (start + stop) // 2
+    data[max(at, data.find(b"document", at) + 9)] ^= 1  # where texts can be seen: one of a digit

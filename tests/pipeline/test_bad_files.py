@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
 
@@ -24,7 +23,7 @@ from pipeline.plan import make_plan
 from pipeline.read import read_units
 from pipeline.run import rerank
 from tests.fakes import KnownScorer
-from tests.pipeline.kinds import Kind, config, plain, table, write
+from tests.pipeline.kinds import WORDS, Kind, config, damaged, flipped, plain, table, write, zeroed
 
 
 def badly(change: Callable[[bytes], bytes]) -> Callable[[Path], Any]:
@@ -212,29 +211,6 @@ def read(folder: Path, minilm: str) -> list[dict[str, Any]]:
     return [row for _, rows in units for row in rows.to_pylist()]
 
 
-WORDS = [f"document {i * 7919 % 1000:04d}" for i in range(1000)]
-
-
-def damaged(path: Path, change: Callable[[bytearray, int, int], Any], **options: Any) -> Path:
-    """A file of two row groups. change: gets its bytes, and where the documents of the second one begin and end."""
-    rows = pa.Table.from_pylist([plain(f"d{i}", i) | {"doc": doc} for i, doc in enumerate(WORDS)])
-    write(path, rows, row_group_size=500, use_dictionary=False, write_statistics=False, **options)
-    data, footer = bytearray(path.read_bytes()), pq.read_metadata(path)
-    doc = footer.row_group(1).column(4)
-    change(data, doc.data_page_offset, doc.data_page_offset + doc.total_compressed_size)
-    path.write_bytes(data)
-    return path
-
-
-def zeroed(data: bytearray, start: int, stop: int) -> None:
-    data[start:stop] = bytes(stop - start)
-
-
-def flipped(data: bytearray, start: int, stop: int) -> None:
-    at = (start + stop) // 2
-    data[max(at, data.find(b"document", at) + 9)] ^= 1  # where texts can be seen: one of a digit
-
-
 DAMAGED: dict[str, tuple[Callable[[bytearray, int, int], Any], dict[str, Any]]] = {
     "data gone, footer intact": (zeroed, {"compression": "zstd"}),
     "data gone, uncompressed": (zeroed, {"compression": "none"}),
@@ -258,18 +234,6 @@ def test_a_bit_that_nothing_guards_goes_unseen(tmp_path: Path, minilm: str) -> N
     damaged(tmp_path / "a.parquet", flipped, compression="none")
     different = [row["doc"] for row, doc in zip(read(tmp_path, minilm), WORDS, strict=True) if row["doc"] != doc]
     assert len(different) == 1
-
-
-def test_a_job_over_a_damaged_file_ends_with_one_line_and_keeps_the_scores_of_the_others(
-    tmp_path: Path, minilm: str, one_ray: None
-) -> None:
-    write(tmp_path / "in" / "a.parquet", table(Kind()))
-    path = damaged(tmp_path / "in" / "b.parquet", flipped, compression="gzip")
-    with pytest.raises(UsageError) as error:
-        rerank(config(str(tmp_path / "in"), tmp_path / "out", minilm), KnownScorer)
-    assert type(error.value) is UsageError  # and not Ray's, with the worker's traceback in it
-    assert str(error.value).startswith(f"{path}: column 'doc' cannot be decoded in row group 1: ")
-    assert "\n" not in str(error.value)
 
 
 def test_a_thousand_tiny_files_and_row_groups_of_one_row(tmp_path: Path, minilm: str) -> None:

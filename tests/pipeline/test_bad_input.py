@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import Fusion
-from pipeline.errors import TooManyFailed
+from pipeline.errors import TooManyFailed, UsageError
 from pipeline.rank import rank
 from pipeline.run import rerank
 from pipeline.scores import SCHEMA
 from tests.fakes import KnownScorer, known_score
 from tests.pipeline.conftest import ranked
-from tests.pipeline.kinds import BAD, CONTEXT, JUNK, KINDS, SCORED, Kind, config, plain, table, write
+from tests.pipeline.kinds import BAD, CONTEXT, JUNK, KINDS, SCORED, Kind, config, damaged, flipped, plain, table, write
 
 
 def place(folder: Path, name: str) -> Path:
@@ -96,11 +96,8 @@ def test_each_pair_is_scored_by_its_own_texts(outcome: Outcome, minilm: str) -> 
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     for number, (name, kind) in enumerate(KINDS.items()):
         if kind.becomes == SCORED and "special tokens" not in name:
-            texts = plain(name, number) | {k: v for k, v in kind.columns.items() if k in ("query", "title", "doc")}
-            query, title, doc = (
-                v[0].as_py() if isinstance(v, pa.Array) else v for v in (texts["query"], texts["title"], texts["doc"])
-            )
-            doc = doc if title is None else f"{title} {doc}"
+            row = table(kind, name, number).select(["query", "title", "doc"]).to_pylist()[0]
+            query, doc = row["query"], row["doc"] if row["title"] is None else f"{row['title']} {row['doc']}"
             ids = tokenizer(query, doc, truncation="only_second", max_length=CONTEXT)["input_ids"]
             assert outcome.row(name if kind.doc_id is None else kind.doc_id)["rerank_score"] == known_score([ids]), name
     assert outcome.figures["truncated"] == 1  # the document of 1 MB
@@ -118,6 +115,16 @@ def test_a_hundred_thousand_candidates_of_one_query() -> None:
     assert len(rejects) == 0
     assert result["rank"].to_pylist() == list(range(1, count + 1))
     assert result["doc_id"].to_pylist() == [str(i) for i in reversed(range(count))]
+
+
+def test_a_job_over_a_damaged_file_ends_with_one_line(tmp_path: Path, minilm: str, one_ray: None) -> None:
+    write(tmp_path / "in" / "a.parquet", table(Kind()))
+    path = damaged(tmp_path / "in" / "b.parquet", flipped, compression="gzip")
+    with pytest.raises(UsageError) as error:
+        rerank(config(str(tmp_path / "in"), tmp_path / "out", minilm), KnownScorer)
+    assert type(error.value) is UsageError  # and not Ray's, with the worker's traceback in it
+    assert str(error.value).startswith(f"{path}: column 'doc' cannot be decoded in row group 1: ")
+    assert "\n" not in str(error.value)
 
 
 def test_an_input_that_is_broken_all_through_stops_early(tmp_path: Path, minilm: str, one_ray: None) -> None:
