@@ -210,7 +210,7 @@ Engine(BiEncoder(type="bi_encoder", model=str(model)), {"max_model_len": 256}, R
 def test_code_in_pickled_weights_does_not_run(how: str, minilm: str, tmp_path: Path) -> None:
     model, mark = tmp_path / "model", tmp_path / "mark"
     shutil.copytree(minilm, model)
-    command = [sys.executable, "-c", PICKLED, model, mark, how]
+    command: list[str | Path] = [sys.executable, "-c", PICKLED, model, mark, how]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert mark.exists() == (how == "plain"), done.stderr  # the bomb is one
     if how == "engine":

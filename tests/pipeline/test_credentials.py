@@ -16,7 +16,7 @@ GOOD: dict[str, Any] = {
     "engine": {},
 }
 
-REFUSED = {
+REFUSED: dict[str, list[Any]] = {
     # in URLs
     "input.path": [
         f"s3://AKIA:{SECRET}@bucket/pairs",
