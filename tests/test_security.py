@@ -57,6 +57,7 @@ codes = [
     run(KnownScorer, f"input.path={good}", "output.path=s3://no-such-bucket/out"),
     run(KnownScorer, f"input.path=s3://a:{os.environ['DATABASE_PASSWORD']}@b/c", f"output.path={output}"),
     status.main([output]), status.main([f"{bucket}/failing"]),
+    status.main([f"s3://a:{os.environ['DATABASE_PASSWORD']}@b/c"]),
 ]
 print("codes", *codes)
 """
@@ -116,7 +117,7 @@ def text(path: Path) -> str:
 
 
 def test_the_jobs_came_out_as_meant(jobs: Jobs) -> None:
-    assert jobs.codes == [0, 2, 1, 2, 2, 2, 0, 0], jobs.said
+    assert jobs.codes == [0, 2, 1, 2, 2, 2, 0, 0, 2], jobs.said
     assert (jobs.output / "manifest.json").exists()
 
 
