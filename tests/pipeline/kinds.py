@@ -1,6 +1,7 @@
 """Rows and files of every kind that people have, and what becomes of them: docs/input.md as a table."""
 
 import decimal
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,10 @@ LATIN1 = "Zürich".encode("latin-1")
 
 @dataclass(frozen=True)
 class Kind:
-    """One row in a file of its own: a bad one in a query of plain rows, one that is scored in a query of such.
+    """One row: a bad one in a query of plain rows, one that is scored in a query of such.
 
-    columns: what differs from a plain row. becomes: SCORED, or `no score: <reason>`, or `reject: <reason>`. file: its
-    name; one of the kind's number otherwise. write: options of the writer. doc_id: the id that comes out, where it is
+    columns: what differs from a plain row. becomes: SCORED, or `no score: <reason>`, or `reject: <reason>`. file: the
+    name of a file of its own. write: options of the writer of one. doc_id: the id that comes out, where it is
     not the kind's name.
     """
 
@@ -164,7 +165,27 @@ def plain(name: str, number: int = 0) -> dict[str, Any]:
 
 def table(kind: Kind, name: str = "d", number: int = 0) -> pa.Table:
     columns = plain(name, number) | ({"query_id": "odd"} if kind.becomes == SCORED else {}) | kind.columns
-    return pa.table({k: v if isinstance(v, pa.Array | list) else pa.array([v]) for k, v in columns.items()})
+    types = pa.Table.from_pylist([plain(name)]).schema
+    return pa.table(
+        {
+            name: value
+            if isinstance(value, pa.Array | list)
+            else pa.array([value], types.field(name).type if value is None and name in types.names else None)
+            for name, value in columns.items()
+        }
+    )
+
+
+def files() -> dict[str, tuple[list[str], pa.Table]]:
+    """File -> the kinds whose rows it holds, and the rows: those of one schema together, but where a kind is a file."""
+    found: dict[str, tuple[list[str], pa.Table]] = {}
+    for number, (name, kind) in enumerate(KINDS.items()):
+        rows = table(kind, name, number)
+        types = zlib.crc32(str(rows.schema).encode())
+        file = kind.file or f"{name if kind.write else types}.parquet"
+        names, before = found.get(file, ([], rows.slice(0, 0)))
+        found[file] = [*names, name], pa.concat_tables([before, rows])
+    return found
 
 
 def write(path: Path, rows: pa.Table, **options: Any) -> Path:

@@ -19,19 +19,29 @@ from pipeline.run import rerank
 from pipeline.scores import SCHEMA
 from tests.fakes import KnownScorer, known_score
 from tests.pipeline.conftest import ranked
-from tests.pipeline.kinds import BAD, CONTEXT, JUNK, KINDS, SCORED, Kind, config, damaged, flipped, plain, table, write
+from tests.pipeline.kinds import (
+    BAD,
+    CONTEXT,
+    JUNK,
+    KINDS,
+    SCORED,
+    Kind,
+    config,
+    damaged,
+    files,
+    flipped,
+    plain,
+    table,
+    write,
+)
 
 
-def place(folder: Path, name: str) -> Path:
-    return folder / (KINDS[name].file or f"{[*KINDS].index(name):03d}.parquet")
-
-
-def fill(folder: Path, names: list[str]) -> str:
-    """A folder with plain rows, a hundred for each bad kind there is, and a file for each of the kinds."""
+def fill(folder: Path, kinds: bool) -> str:
+    """A folder with plain rows, a hundred for each bad kind there is, and the rows and files of all kinds."""
     goods = [plain(f"good {i}", i) for i in range(100 * len(BAD))]
     write(folder / "000 good.parquet", pa.Table.from_pylist(goods), row_group_size=700)
-    for name in names:
-        write(place(folder, name), table(KINDS[name], name, [*KINDS].index(name)), **KINDS[name].write)
+    for file, (names, rows) in files().items() if kinds else ():
+        write(folder / file, rows, **KINDS[names[0]].write)
     return str(folder)
 
 
@@ -43,7 +53,7 @@ class Outcome:
     figures: dict[str, Any]
     all: pa.Table
     without: pa.Table
-    rejects: dict[str, str]  # by file
+    rejects: dict[tuple[str, int], str]  # by file and row
 
     def row(self, doc_id: str) -> dict[str, Any]:
         (row,) = [row for row in self.all.to_pylist() if row["doc_id"] == doc_id]
@@ -59,22 +69,23 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, minilm: str, one_ray: None
         (folder / "all" / name).write_bytes(b"junk")
     (folder / "all" / "folder.parquet").mkdir()
     write(folder / "all" / "no rows.parquet", table(Kind()).slice(0, 0))
-    given = config(fill(folder / "all", [*KINDS]), folder / "out", minilm, input=titles)
+    given = config(fill(folder / "all", kinds=True), folder / "out", minilm, input=titles)
     figures = rerank(given, KnownScorer)
-    rerank(config(fill(folder / "plain", []), folder / "plain-out", minilm, input=titles), KnownScorer)
+    rerank(config(fill(folder / "plain", kinds=False), folder / "plain-out", minilm, input=titles), KnownScorer)
     parts = (folder / "out" / "rejects").iterdir()
-    rejects = {row["file"]: row["reason"] for part in parts for row in pq.read_table(part).to_pylist()}
+    rejects = {(row["file"], row["row"]): row["reason"] for part in parts for row in pq.read_table(part).to_pylist()}
     return Outcome(folder / "all", figures, ranked(f"{folder}/out"), ranked(f"{folder}/plain-out"), rejects)
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_row_becomes_what_the_table_says(name: str, outcome: Outcome) -> None:
-    kind, file = KINDS[name], str(place(outcome.folder, name))
+    kind, (file, names) = KINDS[name], next((file, names) for file, (names, _) in files().items() if name in names)
+    place = (f"{outcome.folder}/{file}", names.index(name))
     if kind.becomes.startswith("reject: "):
-        assert f"reject: {outcome.rejects[file]}" == kind.becomes
+        assert f"reject: {outcome.rejects[place]}" == kind.becomes
         return
     row = outcome.row(name if kind.doc_id is None else kind.doc_id)
-    assert file not in outcome.rejects
+    assert place not in outcome.rejects
     if kind.becomes == SCORED:
         assert row["reason"] is None and None not in (row["score"], row["rerank_score"], row["first_stage_score"])
     else:
