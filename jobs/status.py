@@ -11,7 +11,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
-from pipeline.errors import StoreError, root_cause
+from pipeline.credentials import refuse_credentials
+from pipeline.errors import StoreError, UsageError, root_cause
 from pipeline.status import status
 from pipeline.storage import Folder, absolute
 
@@ -23,6 +24,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("output", help="output.path of the run, a folder or URL")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
+    try:
+        refuse_credentials(options.output, "OUTPUT")
+    except UsageError as error:
+        print(f"rayrank: {error}", file=sys.stderr)
+        return error.exit_code
     try:
         known = status(Folder(absolute(options.output)))
     except StoreError as error:

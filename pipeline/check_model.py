@@ -47,6 +47,11 @@ def load_encoder(config: Config, weights: bool = True) -> Encoder:
         if isinstance(error, OSError) and "connect" in str(error):  # the hub may be back later
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
             raise Unreachable(f"reranker.model = {model!r}: {said}") from None
+        if "trust_remote_code" in str(error):
+            raise UsageError(
+                f"reranker.model = {model!r}: comes with Python code of its own, which runs only where you say "
+                "reranker.trust_remote_code=true; read it first, and pin it with reranker.revision"
+            ) from None
         raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
 
 

@@ -44,7 +44,8 @@ def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str
     for name, column in columns.items():
         if (n := schema.names.count(column)) != 1:
             what = "has no column" if n == 0 else f"has {n} columns named"
-            raise UsageError(f"{path}: {what} {column!r} ({key}{name}); it has {', '.join(schema.names)}")
+            there = ", ".join(schema.names) or "none"
+            raise UsageError(f"{path}: {what} {column!r} ({key}{name}); it has {there}")
         kind = schema.field(column).type
         if not _usable(name, _decoded(kind)):
             wants = "a text" if name in TEXTS else "a number" if name == "score" else "an id"

@@ -1,12 +1,10 @@
 """The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 
 from actors.rerankers import RERANKERS, Settings
+from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, one_line
 from pipeline.fusion import METHODS
 
@@ -28,7 +27,6 @@ RESERVED = (  # engine arguments that the reranker decides
     "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
-USERINFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 
 
 class Section(BaseModel):
@@ -41,13 +39,7 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _without_secrets(url: str) -> str:
-    if USERINFO.search(url):
-        raise ValueError("credentials come from the environment or the machine's role, never from a config")
-    return url
-
-
-Url = Annotated[str, Field(min_length=1), AfterValidator(_without_secrets)]
+Url = Annotated[str, Field(min_length=1)]
 
 
 class Input(Section):
@@ -152,8 +144,6 @@ class Config(Section):
     @field_validator("engine")
     @classmethod
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
-        if "hf_token" in engine:
-            raise ValueError("engine.hf_token: secrets come from the environment (HF_TOKEN), never from a config")
         for name in RESERVED:
             if name in engine:
                 raise ValueError(f"engine.{name} = {engine[name]!r}: is set by the reranker section, not here")
@@ -200,7 +190,7 @@ def load(path: str, overrides: list[str] = []) -> Config:
     try:
         values = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # a ValueError for a date that is none, such as 2026-02-30
-        raise UsageError(f"{path}: not valid YAML: {one_line(error)}") from None
+        raise UsageError(f"{path}: not valid YAML: {_problem(error)}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a config is a mapping of sections (input, reranker, output, ...)")
     for override in overrides:
@@ -208,8 +198,15 @@ def load(path: str, overrides: list[str] = []) -> Config:
     return parse(values)
 
 
+def _problem(error: Exception) -> str:
+    """What is wrong with YAML, and where, without the text that stands there."""
+    mark = getattr(error, "problem_mark", None)
+    return one_line(error) if mark is None else f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
+
+
 def parse(values: dict[str, Any]) -> Config:
     """Validates a config given as a dictionary. Raises UsageError as `load` does."""
+    refuse_credentials(values)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -219,6 +216,9 @@ def parse(values: dict[str, Any]) -> Config:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     names = key.split(".")
+    if "://" in key:  # a URL whose key was forgotten
+        refuse_credentials(override, "an override")
+    refuse_credentials(text, *names)
     if not equals or not all(names):
         raise UsageError(f"{override!r}: an override has the form dotted.key=value")
     try:
@@ -252,6 +252,5 @@ def _one_line(error: ValidationError) -> str:
                 if key == "config" or message.startswith(f"{key}.")
                 else f"{key} = {first['input']!r}: {message}"
             )
-    line = USERINFO.sub("***@", line)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return line + more

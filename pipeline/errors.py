@@ -41,7 +41,7 @@ def one_line(error: BaseException) -> str:
 
 def of_worker(error: BaseException) -> RunError | None:
     """The RunError of a worker, which Ray Data brings as text; None where it was anything else."""
-    kinds = {f"{kind.__module__}.{kind.__name__}": kind for kind in (RunError, StoreError, RefusedError)}
+    kinds = {f"{kind.__module__}.{kind.__name__}": kind for kind in (RunError, UsageError, StoreError, RefusedError)}
     name, _, message = root_cause(error).partition(": ")
     return kinds[name](message) if name in kinds else None
 

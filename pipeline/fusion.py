@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+HUGE = np.finfo(float).max / 2  # the difference of two scores above it may be infinite
 Fuse = Callable[[np.ndarray, np.ndarray, np.ndarray, float, int], np.ndarray]
 
 
@@ -62,6 +63,8 @@ def _z(x: np.ndarray, query: np.ndarray) -> np.ndarray:
 def _m(x: np.ndarray, query: np.ndarray) -> np.ndarray:
     if not len(x):
         return x
+    if np.abs(x).max() > HUGE:
+        x = x / 2  # which leaves m as it is
     low = np.minimum.reduceat(x, _starts(query))[query]
     spread = np.maximum.reduceat(x, _starts(query))[query] - low
     return np.divide(x - low, spread, out=np.zeros_like(x), where=spread > 0)

@@ -1,12 +1,14 @@
 """`input.path` -> the files it means, with size and version, in a fixed order. No request per file."""
 
+import errno
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ParamValidationError
-from fsspec.utils import get_protocol
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import NotHere, UsageError, one_line
 from pipeline.retry import FAILURES, expired, failure
@@ -14,6 +16,7 @@ from pipeline.storage import full_name, is_local, open_url
 
 PARQUET = (".parquet",)
 UNFINISHED = "_unfinished"  # jobs/prepare.py has it in its output until all is there
+GLOB = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def list_inputs(paths: list[str], key: str = "input.path", endings: tuple[str, .
         except (ValueError, ImportError, ParamValidationError) as error:
             raise UsageError(f"{key} = {path!r}: {one_line(error)}") from None
         except FAILURES as error:
+            if getattr(error, "errno", None) == errno.ELOOP:
+                raise UsageError(f"{key} = {path!r}: a link that leads to itself") from None
             why = failure(f"{key} = {path!r}: cannot be listed", error)
             raise UsageError(str(why)) if isinstance(error, PermissionError) and not expired(error) else why from None
         if not found:
@@ -56,21 +61,46 @@ def list_inputs(paths: list[str], key: str = "input.path", endings: tuple[str, .
 
 def _expand(path: str, endings: tuple[str, ...]) -> list[InputFile]:
     fs, root = open_url(path)
-    if any(char in root for char in "*?[") and not (get_protocol(path) == "file" and fs.exists(root)):
-        matches = {name: info for name, info in fs.glob(root, detail=True).items() if not _passed_over(name, root)}
+    if GLOB.search(root) and not (isinstance(fs, LocalFileSystem) and fs.exists(root)):
+        matches = _glob(fs, root)
     elif root.endswith(".parquet"):
         matches = {root: fs.info(root)}
     else:
         return _below(fs, root, endings, missing_is_error=True)
     files = []
-    for name, info in sorted(matches.items()):
+    for name, listed in sorted(matches.items()):
+        info = _followed(fs, name, listed)
         files += _below(fs, name, endings) if info["type"] == "directory" else [_file(fs, name, info)]
     return sorted(files, key=lambda file: file.path)
 
 
+def _glob(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:
+    """What a glob matches. Raises PermissionError where it would look into a local folder that may not be read;
+    fsspec would leave it out."""
+    parent = pattern.rpartition("/")[0]
+    if isinstance(fs, LocalFileSystem) and GLOB.search(parent):
+        _check_readable(_glob(fs, parent))
+    return {name: info for name, info in fs.glob(pattern, detail=True).items() if not _passed_over(name, pattern)}
+
+
+def _find(fs: Any, root: str) -> dict[str, dict[str, Any]]:
+    """All files below a folder, and the file itself where it is one. Raises PermissionError as `_glob` does."""
+    if not isinstance(fs, LocalFileSystem):
+        return fs.find(root, detail=True)
+    found = fs.find(root, detail=True, withdirs=True)
+    _check_readable({name: info for name, info in found.items() if not _hidden(name.removeprefix(root))})
+    return {name: info for name, info in found.items() if info["type"] != "directory"}
+
+
+def _check_readable(found: dict[str, dict[str, Any]]) -> None:
+    for name, info in found.items():
+        if info["type"] == "directory":
+            os.scandir(name).close()
+
+
 def _passed_over(name: str, pattern: str) -> bool:
     """Whether a match of a glob is hidden, and the pattern has no hidden part that asks for it."""
-    fixed = re.split(r"[*?[]", pattern)[0].rpartition("/")[0] + "/"
+    fixed = GLOB.split(pattern)[0].rpartition("/")[0] + "/"
     return _hidden(name.removeprefix(fixed)) and not _hidden(pattern.removeprefix(fixed))
 
 
@@ -79,7 +109,7 @@ def _hidden(path: str) -> bool:
 
 
 def _below(fs: Any, root: str, endings: tuple[str, ...], missing_is_error: bool = False) -> list[InputFile]:
-    found = fs.find(root, detail=True)
+    found = _find(fs, root)
     if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
         raise UsageError(f"{full_name(fs, root)}: is a run's output; its result is {full_name(fs, root)}/ranked")
     if f"{root}/{UNFINISHED}" in found:
@@ -91,15 +121,45 @@ def _below(fs: Any, root: str, endings: tuple[str, ...], missing_is_error: bool 
         if hasattr(fs, "ls"):
             fs.ls(root)
     files = []
-    for name, info in sorted(found.items()):
-        if name.lower().endswith(endings) and not _hidden(name.removeprefix(root.rstrip("/") + "/")):
+    for name, listed in sorted(found.items()):
+        if _hidden(name.removeprefix(root.rstrip("/") + "/")):
+            continue
+        wanted = name.lower().endswith(endings)
+        info = _followed(fs, name, listed) if wanted or _links_to_folder(name, listed) else listed
+        if info["type"] == "directory":  # there may be loops of such links
+            raise UsageError(
+                f"{full_name(fs, name)}: a link to a folder, which is not followed; give it in input.path, too"
+            )
+        if wanted:
             files.append(_file(fs, name, info))
     return files
 
 
+def _links_to_folder(name: str, listed: dict[str, Any]) -> bool:
+    return bool(listed.get("islink")) and os.path.isdir(name)
+
+
+def _followed(fs: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a listed file; of what it leads to where it is a link, of which a listing tells little."""
+    if not listed.get("islink"):
+        return listed
+    try:
+        return fs.info(name)
+    except OSError as error:
+        raise UsageError(f"{full_name(fs, name)}: a link that leads to no file ({error.strerror})") from None
+
+
 def _file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
+    path = full_name(fs, name)
+    try:
+        path.encode()
+        same = full_name(*open_url(path)) == path
+    except (UnicodeError, TypeError, ValueError):
+        same = False
+    if not same:
+        raise UsageError(f"{path!r}: no file can be opened by this name; rename it (it has `::`, or is not UTF-8)")
     keys = ("ETag", "etag", "mtime", "LastModified", "created")
     version = next((info[key] for key in keys if info.get(key)), "")
     if isinstance(version, datetime):  # some stores give one time in two forms, depending on who asks
         version = version.timestamp()
-    return InputFile(full_name(fs, name), int(info["size"]), str(version).strip('"'))
+    return InputFile(path, int(info["size"]), str(version).strip('"'))

@@ -6,12 +6,14 @@ that even a row group larger than memory streams through.
 """
 
 import io
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StoreError, UsageError, one_line
 from pipeline.storage import fetch
 
 SLAB_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
@@ -38,6 +40,8 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
         tail = fetch(path, begin, start) + tail
         start = begin
     footer = _parse_footer(tail[begin - start :])
+    if footer.serialized_size < size - 8 - begin:  # behind a footer in plain text, where columns are encrypted
+        raise pa.ArrowInvalid(f"encrypted ({size} bytes): its footer is signed")
     if footer.num_row_groups:
         last = footer.row_group(footer.num_row_groups - 1)
         ends = [_extent(last.column(i))[1] for i in range(last.num_columns)]
@@ -129,12 +133,37 @@ def _merge(ranges: list[Range]) -> list[Range]:
 def read_batches(
     path: str, size: int, ranges: list[Range], row_groups: range, columns: list[str], batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    """Record batches of at most `batch_rows` rows, in the order of the file."""
+    """Record batches of at most `batch_rows` rows, in the order of the file.
+
+    Raises UsageError naming file, row group and column where the bytes cannot be decoded, and RunError where they
+    cannot be had.
+    """
     source = _RangeFile(path, size, ranges)
     footer = source.footer()  # pyarrow itself would read the last 64 KiB, whatever lies there
     source.expect(chunk_ranges(footer, row_groups, columns))
-    file = pq.ParquetFile(pa.PythonFile(source, mode="r"), metadata=footer, pre_buffer=False, buffer_size=2**20)
-    yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
+    file = pq.ParquetFile(
+        pa.PythonFile(source, mode="r"),
+        metadata=footer,
+        pre_buffer=False,
+        buffer_size=2**20,
+        page_checksum_verification=True,  # of writers that put one, as Spark's does
+    )
+    try:
+        yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{path}: {_damaged(file, row_groups, columns)}: {one_line(error)}") from None
+
+
+def _damaged(file: pq.ParquetFile, row_groups: range, columns: list[str]) -> str:
+    """Where the bytes that cannot be decoded are, in words."""
+    for group in row_groups:
+        for column in columns:
+            try:
+                for _ in file.iter_batches(row_groups=[group], columns=[column], use_threads=False):
+                    pass
+            except (pa.ArrowException, OSError):
+                return f"column {column!r} cannot be decoded in row group {group}"
+    return "cannot be decoded"
 
 
 class _RangeFile(io.RawIOBase):
@@ -147,6 +176,7 @@ class _RangeFile(io.RawIOBase):
         self._path, self._size, self._ranges = path, size, ranges
         self._at = 0
         self._held: dict[Range, memoryview] = {}
+        self._ends: dict[Range, list[int]] = {}  # of the chunks, or parts of them, that lie in a range
         self._unread: dict[Range, set[int]] = {}
 
     def footer(self) -> pq.FileMetaData:
@@ -158,7 +188,7 @@ class _RangeFile(io.RawIOBase):
         """Says what will be read, each chunk once and from its start: a range is let go with its last chunk."""
         for begin, end in self._ranges:
             ends = {min(stop, end) for start, stop in chunks if start < end and begin < stop}
-            self._unread[begin, end] = ends
+            self._ends[begin, end], self._unread[begin, end] = sorted(ends), ends
             if not ends:
                 self._held.pop((begin, end), None)
 
@@ -199,10 +229,14 @@ class _RangeFile(io.RawIOBase):
             self._held[begin, end] = self._fetch(begin, end)
         piece = self._held[begin, end][self._at - begin : stop - begin]
         if unread := self._unread.get((begin, end)):
-            unread -= {at for at in unread if self._at < at <= self._at + len(piece)}
+            ends = self._ends[begin, end]
+            unread -= {*ends[bisect_right(ends, self._at) : bisect_right(ends, self._at + len(piece))]}
             if not unread:
                 del self._held[begin, end]
         return piece
 
     def _fetch(self, start: int, stop: int) -> memoryview:
-        return memoryview(fetch(self._path, start, stop))
+        try:
+            return memoryview(fetch(self._path, start, stop))
+        except FileNotFoundError:
+            raise StoreError(f"{self._path}: is gone since the run began") from None

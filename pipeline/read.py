@@ -2,7 +2,8 @@
 
 What cannot be used is marked here and never dropped:
   kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
-  kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text
+  kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text, or
+                      one of its texts is not UTF-8
 Later on a pair may become `permanent` for its model's sake, or `transient`: another try may give it a score.
 """
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.columns import as_ids, as_scores, as_text, hash_ids
+from pipeline.errors import UsageError
 from pipeline.parquet import read_batches
 from pipeline.plan import Slab, Unit
 
@@ -34,7 +36,7 @@ def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.T
         while row < unit.stop:
             batch = next(batches, None)
             if batch is None:
-                raise OSError(
+                raise UsageError(
                     f"{slab.path}: ended at row {row}, and its footer said {unit.stop} or more; it has changed"
                 )
             parts.append(_pairs(batch, columns, row))
@@ -52,8 +54,8 @@ def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa
     for name in ("query", "doc", "title", "instruction"):
         if name in columns:
             texts[name], broken[name] = as_text(batch[columns[name]])
+            problems.add(PERMANENT, broken[name], f"{TEXT_NAMES.get(name, name)} is not valid UTF-8")
             if name in TEXT_NAMES:
-                problems.add(PERMANENT, broken[name], f"{TEXT_NAMES[name]} is not valid UTF-8")
                 problems.add(PERMANENT, pc.is_null(texts[name]), f"{TEXT_NAMES[name]} is null")
                 problems.add(
                     PERMANENT, pc.equal(pc.utf8_trim_whitespace(texts[name]), ""), f"{TEXT_NAMES[name]} is empty"

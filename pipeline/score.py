@@ -75,7 +75,10 @@ class Record:
 
 
 def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type) -> Iterator[dict[str, Any]]:
-    """Scores these units, each in its round (pipeline.rounds). Yields one line of figures a unit of their slabs."""
+    """Scores these units, each in its round (pipeline.rounds). Yields one line of figures a unit of their slabs.
+
+    Raises the RunError of a slab that cannot be read, or of a unit that cannot be put.
+    """
     config = checked.config
     names = plan.units["unit"].to_pylist()
     files = dict(zip(names, plan.units["file"].to_pylist(), strict=True))

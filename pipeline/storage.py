@@ -34,6 +34,9 @@ Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
 
 def open_url(url: str) -> tuple[Any, str]:
     """The file system of a URL or local path, and the path on it. Raises ValueError for an unknown protocol."""
+    if "://" not in url:  # fsspec would take a name with `::` for two
+        local = fsspec.filesystem("file", use_listings_cache=False)
+        return local, local._strip_protocol(url)
     if get_protocol(url) in S3FileSystem.protocol:
         fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, config_kwargs=_s3_config())
         fs.retries = 1  # s3fs's own multiply botocore's: as it comes, it asks 125 times for a file that times out

@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.buckets import Bucketed
 from pipeline.cluster import check_absolute, connected
-from pipeline.config import USERINFO
+from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
 from pipeline.lease import hold
 from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, Chosen
@@ -68,8 +68,7 @@ def prepare(order: Order) -> dict[str, Any]:
     began = time.perf_counter()
     check_absolute(_paths(order))
     for key, path in _paths(order):
-        if USERINFO.search(path):
-            raise UsageError(f"{key}: credentials come from the environment or the machine's role, never from a URL")
+        refuse_credentials(path, key)
     try:
         output = Folder(absolute(order.output))
     except (ValueError, ImportError) as error:

@@ -111,6 +111,16 @@ def test_scores_may_be_of_any_size(method: str, expected: list[float], unit: flo
     assert fused(method, [(scores, scores)], alpha=0.2)[0] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("end", [1e308, np.finfo(float).max])
+@pytest.mark.parametrize("method, expected", [("zscore", [-sqrt(3 / 2), 0, sqrt(3 / 2)]), ("minmax", [0, 1 / 2, 1])])
+def test_scores_may_differ_by_more_than_a_float_holds(method: str, expected: list[float], end: float) -> None:
+    scores = [-end, 0.0, end]
+    other = random_queries(3)[0]
+    result = fused(method, [(scores, scores), other], alpha=0.2)
+    assert result[0] == pytest.approx(expected, abs=1e-12)
+    assert result[1] == fused(method, [other], alpha=0.2)[0]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_no_pairs_at_all(method: str) -> None:
     empty = np.zeros(0)

@@ -1,5 +1,6 @@
 """pipeline/inputs.py: which files a path means, on local disk, in memory and on S3."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +138,37 @@ def test_a_local_name_with_brackets_is_that_file_and_no_glob(tmp_path: Path) -> 
     for name in ("pairs[1].parquet", "pairs1.parquet"):
         (tmp_path / name).write_bytes(b"1")
     assert [file.path for file in list_inputs([f"{tmp_path}/pairs[1].parquet"])] == [f"{tmp_path}/pairs[1].parquet"]
+
+
+def test_a_link_is_the_file_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"1")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.parquet").symlink_to(tmp_path / "target")
+    os.utime(tmp_path / "target", ns=(0, 10**9))
+    for path in ("in", "in/a.parquet", "in/*.parquet", "*/a.parquet"):
+        (file,) = list_inputs([f"{tmp_path}/{path}"])
+        assert (file.path, file.size, file.version) == (f"{tmp_path}/in/a.parquet", 1, "1.0")
+
+
+def test_a_link_to_a_folder_is_followed_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "a.parquet").write_bytes(b"1")
+    (tmp_path / "in").mkdir()
+    for name in ("day=1", "day=2.parquet", "_day=3"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "target")
+    for path in ("in/day=1", "in/day=1*", "in/day=2.parquet", "in/day=2*", "in/*"):
+        assert {file.path.rpartition("/")[2] for file in list_inputs([f"{tmp_path}/{path}"])} == {"a.parquet"}
+    assert len(list_inputs([f"{tmp_path}/in/*"])) == 2
+    with pytest.raises(UsageError, match=r"in/day=1: a link to a folder, which is not followed"):
+        list_inputs([f"{tmp_path}/in"])
+
+
+def test_a_name_that_cannot_be_opened_on_its_store_is_refused(s3_server: str) -> None:
+    import s3fs
+
+    s3fs.S3FileSystem().call_s3("put_object", Bucket="bucket", Key="colons/a::b.parquet", Body=b"1")
+    with pytest.raises(UsageError, match=r"'s3://bucket/colons/a::b.parquet': no file can be opened by this name"):
+        list_inputs(["s3://bucket/colons"])
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,14 @@ def test_text_that_is_not_utf8_gets_no_score(write_pairs: WritePairs, read: Read
     ]
 
 
+def test_a_title_or_instruction_that_is_not_utf8_gets_no_score_either(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(heading=[b"caf\xe9", b"title"], task=[b"find", b"\xff"]))
+    assert verdicts(read(path, title="heading", instruction="task")) == [
+        ("permanent", "title is not valid UTF-8"),
+        ("permanent", "instruction is not valid UTF-8"),
+    ]
+
+
 def test_a_first_stage_score_that_is_missing_or_not_finite_is_a_reject(write_pairs: WritePairs, read: Read) -> None:
     path = write_pairs(**pairs(score=[1.0, None, math.nan, math.inf, -math.inf, -0.0, 1e308]))
     not_finite = ("reject", "first-stage score is not finite")
