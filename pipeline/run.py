@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,9 @@ def _score(checked: Checked, plan: Plan, stored: dict[str, int], scorer: type, l
         return sums
     sweep_merged(checked.scores)  # of a run that had every unit: what is scored anew may have the same name and size
     reasons: Counter[str] = Counter()
-    with Progress(plan.rows, int(rows[~np.array(missing)].sum())) as progress:
-        for line in score_units(checked, plan, todo, scorer):
+    lines = score_units(checked, plan, todo, scorer)
+    with Progress(plan.rows, int(rows[~np.array(missing)].sum())) as progress, closing(lines):
+        for line in lines:
             reasons.update(json.loads(line.pop("reasons")))
             line.pop("unit")
             sums.update(line)

@@ -4,7 +4,7 @@ What travels is units (pipeline.prompt), one a row; what arrives here is one lin
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -69,7 +69,9 @@ class Record:
         return ray.get(getattr(self._attempts, method.__name__).remote(worker, *what))
 
 
-def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type) -> Iterator[dict[str, Any]]:
+def score_units(
+    checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type
+) -> Generator[dict[str, Any], None, None]:
     """Scores the units of these slabs whose scores are not there yet. Yields one line of figures a unit.
 
     Raises the RunError of a slab that cannot be read.
@@ -114,6 +116,8 @@ def score_units(checked: Checked, plan: Plan, slabs: list[Bounds], scorer: type)
         yield from dataset.iter_rows()
     except RayTaskError as error:
         raise plain(error) from None
+    finally:  # left early, Ray Data's threads would go on; one that finds Ray shut down ends this process with code 1
+        dataset._synchronize_progress_bar()  # the one call that waits for them
 
 
 def _threads(config: Config) -> int | None:
