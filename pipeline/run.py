@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from actors.scorer import Scorer
@@ -95,8 +96,9 @@ def _score(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type, l
     sweep_merged(checked.scores)  # of a run that had every unit: what is scored anew may have the same name and size
     rows = dict(zip(plan.units["unit"].to_pylist(), plan.unit_rows().tolist(), strict=True))
     reasons: Counter[str] = Counter()
-    with Progress(plan.rows, plan.rows - sum(rows[unit] for unit in rounds)) as progress:
-        for line in score_units(checked, plan, rounds, scorer):
+    lines = score_units(checked, plan, rounds, scorer)
+    with Progress(plan.rows, plan.rows - sum(rows[unit] for unit in rounds)) as progress, closing(lines):
+        for line in lines:
             reasons.update(json.loads(line.pop("reasons")))
             unit = line.pop("unit")
             sums.update(line)

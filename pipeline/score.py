@@ -4,7 +4,7 @@ What travels is units (pipeline.prompt), one a row; what arrives here is one lin
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -74,7 +74,9 @@ class Record:
         return ray.get(getattr(self._attempts, method.__name__).remote(worker, *what))
 
 
-def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type) -> Iterator[dict[str, Any]]:
+def score_units(
+    checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type
+) -> Generator[dict[str, Any], None, None]:
     """Scores these units, each in its round (pipeline.rounds). Yields one line of figures a unit of their slabs.
 
     Raises the RunError of a slab that cannot be read, or of a unit that cannot be put.
@@ -124,6 +126,8 @@ def score_units(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: ty
         yield from dataset.iter_rows()
     except RayError as error:
         raise of_worker(error) or error from None
+    finally:  # left early, Ray Data's threads would go on; one that finds Ray shut down ends this process with code 1
+        dataset._synchronize_progress_bar()  # the one call that waits for them
 
 
 def _threads(config: Config) -> int | None:
