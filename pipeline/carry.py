@@ -26,6 +26,11 @@ def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_p
             what = "has no column" if n == 0 else f"has {n} columns named"
             raise UsageError(f"output.columns: {path} {what} {column!r} for {name!r}; it has {', '.join(schema.names)}")
         kind, other = _written(schema.field(column)), _written(first.field(column))
+        try:
+            pa.nulls(0, kind.type).take(pa.array([], pa.int64()))
+        except pa.ArrowNotImplementedError:
+            what = f"column {column!r} is {kind.type} in {path}, of which Arrow can take no rows"
+            raise UsageError(f"output.columns: {what}: it cannot be carried") from None
         if kind.type != other.type:
             raise UsageError(
                 f"output.columns: column {column!r} is {kind.type} in {path}, and {other.type} in {first_path}"
@@ -37,6 +42,7 @@ def _written(field: pa.Field) -> pa.Field:
     texts as large strings, for one bucket's may come to more than the 2 GiB that the others can hold."""
     kind = field.type.value_type if pt.is_dictionary(field.type) else field.type
     large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    large |= {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # no rows can be taken of views
     return pa.field(field.name, large.get(kind, kind))
 
 
@@ -77,5 +83,5 @@ def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator
         at = int(starts[group])
         for batch in read_batches(path, size, ranges, groups, schema.names, BATCH_ROWS):
             here = rows[(rows >= at) & (rows < at + len(batch))] - at
-            yield pa.Table.from_batches([batch.take(pa.array(here))]).select(schema.names).cast(schema)
+            yield pa.Table.from_batches([batch]).select(schema.names).cast(schema).take(pa.array(here))
             at += len(batch)

@@ -36,6 +36,16 @@ def test_dictionaries_come_as_their_values_and_texts_as_large_strings(write_pair
     assert table["doc"].type == pa.large_string()
 
 
+def test_views_come_as_what_they_show(write_pairs: Callable[..., str]) -> None:
+    columns = {
+        "text": pa.array(["x", None, "y"], pa.string_view()),
+        "data": pa.array([b"1", b"2", None], pa.binary_view()),
+    }
+    table = carry(ranked((0, 2), (0, 0)), {"text": "text", "data": "data"}, {0: place(write_pairs(**columns))})
+    assert table["text"].to_pylist() == ["y", "x"]
+    assert table["data"].to_pylist() == [None, b"1"]
+
+
 def test_a_result_without_rows_has_the_columns_too(write_pairs: Callable[..., str]) -> None:
     path = write_pairs(doc=["x"], year=[2026])
     table = carry(ranked(), {"doc": "doc", "year": "year"}, {0: place(path)})
@@ -48,6 +58,10 @@ def test_a_result_without_rows_has_the_columns_too(write_pairs: Callable[..., st
     [
         (pa.schema([("doc", pa.string())]), r"output.columns: b.parquet has no column 'url' for 'link'; it has doc"),
         (pa.schema([("url", pa.int32())]), r"column 'url' is int32 in b.parquet, and large_string in a.parquet"),
+        (
+            pa.schema([("url", pa.list_(pa.string_view()))]),
+            r"column 'url' is list<.*> in b.parquet, of which",
+        ),
         (pa.schema([("url", pa.string()), ("url", pa.string())]), r"b.parquet has 2 columns named 'url'"),
     ],
 )
