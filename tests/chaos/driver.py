@@ -87,6 +87,7 @@ def main(order: Order) -> int:
         run.hold = NoLease  # type: ignore[assignment]
     count_steps(order.die_at)
     ray.init(order.address, log_to_driver=False, logging_level=logging.WARNING)
+    (order.folder / "node").write_text(ray.get_runtime_context().get_node_id())
     try:
         run.rerank(parse(order.config), known_in(SCORERS[order.scorer], order.folder, order.seed))
     except RunError as error:

@@ -122,11 +122,11 @@ def with_marks(scorer: type, marks: Path) -> type:
 @pytest.mark.parametrize(
     ("scorer", "actors"),
     [
-        (KilledNowAndThen, 1),
+        pytest.param(KilledNowAndThen, 1, marks=pytest.mark.slow),  # tests/chaos kills from without
         pytest.param(KilledNowAndThen, 2, marks=pytest.mark.slow),
         pytest.param(BrokenOnce, 1, marks=pytest.mark.slow),
         (BrokenOnce, 2),
-        (SlowToStart, 1),
+        pytest.param(SlowToStart, 1, marks=pytest.mark.slow),
         pytest.param(SlowToStart, 2, marks=pytest.mark.slow),
     ],
 )
