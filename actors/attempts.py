@@ -94,15 +94,22 @@ class Attempts:
         """Its engine broke, and it is about to end itself."""
         self._errors[worker] = error
 
-    def enter(self, worker: Worker, name: str, prompts: int) -> Turn:
-        """It was given a unit. Raises EngineError where workers die and nothing is scored any more."""
+    def enter(self, worker: Worker, name: str, prompts: int, again: bool = False) -> Turn:
+        """It was given a unit. Raises EngineError where workers die and nothing is scored any more.
+
+        again: these are rows that killed their worker in an earlier run, whose engines lived: that one of them does so
+        once more is no sign against the engine.
+        """
         unit = self._units.setdefault(name, _Unit([(0, prompts)]))
         if unit.line is not None:
             return Turn(False, [], {}, pickle.loads(zlib.decompress(unit.line)))
         if unit.running and unit.running[1] != worker:  # Ray may send a task twice to one that lives
             dead = unit.running[1]
-            unit.die(self._words(dead))
-            self._count_death(dead, explained=unit.proven)
+            convicted = unit.die(self._words(dead))
+            if convicted and again:
+                self._dead.clear()
+            else:
+                self._count_death(dead, explained=unit.proven or again)
         return Turn(unit.deaths > 0, list(unit.left), dict(unit.known))
 
     def begin(self, worker: Worker, name: str, part: Part) -> None:
@@ -160,21 +167,22 @@ class _Unit:
             self.known[part] = result
             self.running = None
 
-    def die(self, error: str) -> None:
-        """Takes the death of what was running."""
+    def die(self, error: str) -> bool:
+        """Takes the death of what was running. Says whether a row is found to be the cause, and has its reason."""
         assert self.running
         part, _ = self.running
         self.running = None
         self.deaths += 1
         if self.deaths < WHOLE or part not in self.left:
-            return
+            return False
         start, stop = part
         if part in self.suspects:
             reason = f"the worker that scored it alone died: {error}"
             self.settle(part, Result([Unscored(reason, transient=True)], [None], {}))
-            return
+            return True
         if stop - start == 1:
             self.suspects.add(part)
         size = -(-(stop - start) // CUT)
         self.left.remove(part)
         self.left += [(first, min(first + size, stop)) for first in range(start, stop, size)]  # the others come first
+        return False

@@ -175,7 +175,7 @@ class Engine:
             self._by_priority = config.scheduler_config.policy == "priority"
             # In vLLM at once: the sequences that run, and of short ones the next ones too.
             beside = 2 if self._request.max_tokens == 1 else 1 - READINGS
-            self._at_once = int(config.scheduler_config.max_num_seqs * beside)
+            self._at_once = max(1, int(config.scheduler_config.max_num_seqs * beside))
         except BaseException as error:
             built.set_exception(error)
             return

@@ -35,9 +35,9 @@ class Scorer:
     """Holds one engine and scores the units that Ray Data brings, several at once.
 
     threads: what a CPU engine computes with; None leaves it to the environment.
-    unpack, put, record: handed in by the pipeline: what a batch brings -> a unit with `name` and `prompts`; a unit
-    with its scores, what the model wrote for each pair, and figures -> the line about it that travels on; and a call
-    of a method of the run's Attempts, for this worker.
+    unpack, put, record: handed in by the pipeline: what a batch brings -> a unit with `name`, `prompts` and `again`; a
+    unit with its scores, what the model wrote for each pair, and figures -> the line about it that travels on; and a
+    call of a method of the run's Attempts, for this worker.
     A worker whose engine breaks, or cannot be built, ends its process: what it held on the GPU is free then, and Ray
     starts the actor again.
     """
@@ -84,7 +84,7 @@ class Scorer:
         unit = self._unpack(batch)
         if not unit.prompts:
             return await asyncio.to_thread(self._put, unit, [], [], FIGURES | {"seconds": 0.0})
-        turn = await self._tell(Attempts.enter, unit.name, len(unit.prompts))
+        turn = await self._tell(Attempts.enter, unit.name, len(unit.prompts), unit.again)
         if turn.line is not None:
             return turn.line
         async with self._gate.enter(turn.alone):

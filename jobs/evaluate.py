@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
+from pipeline.credentials import refuse_credentials
 from pipeline.errors import RunError, UsageError
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.measures import DEFAULT, parse_measures
@@ -45,6 +46,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    for key, value in [("--qrels", options.qrels), ("--report", options.report), ("--json", options.json or "")]:
+        refuse_credentials(value, key)
+    refuse_credentials(options.results, "RESULT")
     measures = parse_measures(options.measure or DEFAULT)
     qrels = read_qrels(options.qrels)
     names = short_names(options.results)

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from pipeline.errors import RunError, UsageError, root_cause
-from pipeline.prepare.formats import FORMATS, NAMES
+from pipeline.prepare.formats import FORMATS, KINDS, NAMES
 from pipeline.prepare.run import Order, prepare
 from pipeline.prepare.sources import beir
 
@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     add("--shard-rows", type=positive, default=50_000, help="pairs of a shard, about (default 50,000)")
     for kind, formats in FORMATS.items():
         add(f"--{kind}-format", choices=formats, help="where the files' names do not tell it")
-    add("--column", action="append", default=[], metavar="NAME=COLUMN", help=f"NAME is one of {', '.join(NAMES)}")
+    columns = f"NAME: {', '.join(NAMES)}; of one input alone, run.doc_id"
+    add("--column", action="append", default=[], metavar="NAME=COLUMN", help=columns)
     add("--overwrite", action="store_true", help="replace the shards that are there")
     add("--shared-filesystem", action="store_true", help="every node of the cluster sees the local paths")
     return parser
@@ -75,7 +76,8 @@ def order(options: argparse.Namespace) -> Order:
         raise UsageError("give --queries and --corpus, or --beir")
     corpus, queries = ([path] for path in beir(options.beir)) if options.beir else (options.corpus, options.queries)
     columns = dict(pair.partition("=")[::2] for pair in options.column)
-    if wrong := [name for name, column in columns.items() if name not in NAMES or not column]:
+    known = {*NAMES, *(f"{kind}.{name}" for kind, names in KINDS.items() for name in names)}
+    if wrong := [name for name, column in columns.items() if name not in known or not column]:
         raise UsageError(f"--column {wrong[0]}: give NAME=COLUMN, with one of {', '.join(NAMES)} for NAME")
     formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
     fields = {name: getattr(options, name) for name in ("output", "depth", "shard_rows", "overwrite")}

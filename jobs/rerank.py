@@ -19,6 +19,7 @@ from pipeline.errors import RunError, StoreError, root_cause
 from pipeline.run import rerank
 
 KEPT = "what was scored is kept, and the same command goes on from there"
+WITHOUT_RESTART = "what was scored is kept; without run.on_existing=restart the same command goes on from there"
 
 
 def main(arguments: list[str]) -> int:
@@ -33,8 +34,10 @@ def main(arguments: list[str]) -> int:
         "--check", action="store_true", help="validate the config, the input's schema and the model's files, and stop"
     )
     options = parser.parse_intermixed_args(arguments)
+    kept = KEPT
     try:
         config = load(options.config, options.overrides)
+        kept = KEPT if config.run.on_existing == "resume" else WITHOUT_RESTART
         if options.check:
             good, unknown = survey(config)
             print(f"{options.config}: nothing wrong in what can be checked here")
@@ -42,20 +45,17 @@ def main(arguments: list[str]) -> int:
             return 0
         figures = rerank(config)
     except StoreError as error:
-        print(f"rayrank: {' '.join(str(error).splitlines())}; {KEPT}", file=sys.stderr)
+        print(f"rayrank: {' '.join(str(error).splitlines())}; {kept}", file=sys.stderr)
         return error.exit_code
     except RunError as error:
         print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
         return error.exit_code
     except KeyboardInterrupt:
-        print("rayrank: interrupted; the same command goes on from here", file=sys.stderr)
+        print(f"rayrank: interrupted; {kept}", file=sys.stderr)
         return 1
     except Exception as error:
         traceback.print_exc()
-        print(
-            f"rayrank: {root_cause(error)}; {KEPT}",
-            file=sys.stderr,
-        )
+        print(f"rayrank: {root_cause(error)}; {kept}", file=sys.stderr)
         return 1
     print(json.dumps(figures))
     return 0

@@ -12,7 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
-from pipeline.errors import RunError, root_cause
+from pipeline.credentials import refuse_credentials
+from pipeline.errors import RunError, UsageError, root_cause
 from pipeline.storage import absolute
 from pipeline.trec import write_trec
 
@@ -26,6 +27,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tag", default="rayrank", help="the last column (default rayrank)")
     options = parser.parse_args(arguments)
     try:
+        refuse_credentials(options.result, "RESULT")
+        refuse_credentials(options.run_file, "RUNFILE")
+        if len(options.tag.split()) != 1 or options.tag != options.tag.strip():
+            raise UsageError(
+                f"--tag = {options.tag!r}: is empty or has white space in it, which a TREC run cannot hold"
+            )
         counts = write_trec(absolute(options.result), absolute(options.run_file), options.tag)
     except RunError as error:
         print("rayrank:", *str(error).splitlines(), file=sys.stderr)

@@ -63,6 +63,9 @@ def _expand(path: str, endings: tuple[str, ...]) -> list[InputFile]:
     fs, root = open_url(path)
     if GLOB.search(root) and not (isinstance(fs, LocalFileSystem) and fs.exists(root)):
         matches = _glob(fs, root)
+        for folder in {name.rpartition("/")[0] for name in matches}:
+            if fs.exists(f"{folder}/{UNFINISHED}"):
+                raise _unfinished(fs, folder)
     elif root.endswith(".parquet"):
         matches = {root: fs.info(root)}
     else:
@@ -112,8 +115,9 @@ def _below(fs: Any, root: str, endings: tuple[str, ...], missing_is_error: bool 
     found = _find(fs, root)
     if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
         raise UsageError(f"{full_name(fs, root)}: is a run's output; its result is {full_name(fs, root)}/ranked")
-    if f"{root}/{UNFINISHED}" in found:
-        raise UsageError(f"{full_name(fs, root)}: jobs/prepare.py has not finished it; start it again")
+    for name in found:
+        if name.endswith(f"/{UNFINISHED}"):
+            raise _unfinished(fs, name.removesuffix(f"/{UNFINISHED}"))
     if root in found:  # a file after all, named without .parquet
         return [_file(fs, root, found[root])]
     if not found and missing_is_error:
@@ -133,6 +137,10 @@ def _below(fs: Any, root: str, endings: tuple[str, ...], missing_is_error: bool 
         if wanted:
             files.append(_file(fs, name, info))
     return files
+
+
+def _unfinished(fs: Any, folder: str) -> UsageError:
+    return UsageError(f"{full_name(fs, folder)}: jobs/prepare.py has not finished it; start it again")
 
 
 def _links_to_folder(name: str, listed: dict[str, Any]) -> bool:

@@ -13,8 +13,8 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import StoreError, UsageError, one_line
-from pipeline.storage import fetch
+from pipeline.errors import UsageError, one_line
+from pipeline.storage import fetch, fetch_known
 
 SLAB_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
 WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
@@ -236,7 +236,4 @@ class _RangeFile(io.RawIOBase):
         return piece
 
     def _fetch(self, start: int, stop: int) -> memoryview:
-        try:
-            return memoryview(fetch(self._path, start, stop))
-        except FileNotFoundError:
-            raise StoreError(f"{self._path}: is gone since the run began") from None
+        return memoryview(fetch_known(self._path, start, stop))

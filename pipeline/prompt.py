@@ -17,6 +17,7 @@ from actors.contract import Pair, Prompt, Unscored
 from actors.rerankers import RERANKERS, Settings
 from actors.tokens import Encoder
 from pipeline.read import OK, PERMANENT
+from pipeline.rounds import round_of
 
 TRAVELS = ("row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 
@@ -27,11 +28,13 @@ class PromptedUnit(NamedTuple):
     rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores are
     there already.
     prompts: of each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
+    again: its rows killed their worker in an earlier run.
     """
 
     name: str
     rows: pa.Table | None
     prompts: list[Prompt]
+    again: bool = False
 
 
 def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
@@ -114,4 +117,4 @@ def unpacked(row: pa.Table) -> PromptedUnit:
     ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False)).tolist()
     truncated, splits = rows["truncated"].to_pylist(), rows["split"].to_pylist()
     made = [Prompt(sequences[outer[i] : outer[i + 1]], truncated[i], splits[i]) for i in ready]
-    return PromptedUnit(name, rows.select(TRAVELS), made)
+    return PromptedUnit(name, rows.select(TRAVELS), made, round_of(name) > 0)

@@ -1,7 +1,5 @@
 """A plan whose input is not what it was: files that changed get new units, and nothing else is scored again."""
 
-from collections.abc import Iterable
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,14 +30,15 @@ def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
         )
 
 
-def revised(plan: Plan, config: Config, files: list[InputFile], changed: Iterable[str]) -> Plan:
+def revised(plan: Plan, config: Config, files: list[InputFile], changed: list[str]) -> Plan:
     """The plan with new units for the files that changed. All others keep theirs, and so their scores.
 
     A file keeps its number, by which the first of two rows of one pair stands. No name of a unit comes twice, for
     that would bring old scores back.
     """
-    again = [file for file in files if file.path in changed]
-    one_of_the_others = [file for file in files if file.path not in changed][:1]  # it says how ids are written
+    paths = set(changed)
+    again = [file for file in files if file.path in paths]
+    one_of_the_others = [file for file in files if file.path not in paths][:1]  # it says how ids are written
     fresh = make_plan(config, one_of_the_others + again, unit_rows(config), plan.next_slab)
     made = fresh.table.filter(pc.is_in(fresh.table["path"], pa.array(changed, pa.string())))
     numbers = {path: number for number, (path, _) in plan.places().items()}

@@ -64,7 +64,7 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
         lease.confirm()
-        tag, buckets = _fuse(checked, plan)
+        tag, buckets = _fuse(checked, plan, scored=bool(rounds))
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
     check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
@@ -79,7 +79,7 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
 def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
     """The hash of what makes the result from the scores. It names the parts."""
     config = checked.config
-    later = sorted(unit.file for unit in units.values() if unit.round)
+    later = [units[name].file for name in plan.units["unit"].to_pylist() if name in units and units[name].round]
     what = [FORMAT, plan.id, plan.revision, later, config.fusion.model_dump()]
     what += [config.output.model_dump(exclude={"path"}), carried(config)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
@@ -110,9 +110,9 @@ def _score(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type, l
     return sums
 
 
-def _fuse(checked: Checked, plan: Plan) -> tuple[str, list[dict[str, Any]]]:
+def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[str, Any]]]:
     """Fuses and ranks every bucket; the standing result is taken back first. Returns the result's tag, and a line for
-    each bucket."""
+    each bucket. scored: whether this run put any scores."""
     config = checked.config
     stored = checked.scores.files()
     there, units = newest(stored), plan.units["unit"].to_pylist()
@@ -125,6 +125,9 @@ def _fuse(checked: Checked, plan: Plan) -> tuple[str, list[dict[str, Any]]]:
         ) from None
     tag = _tag(checked, plan, there)
     begin(checked.output)
+    if scored:  # parts of this name may be of scores that are gone
+        checked.output.delete([name for name in checked.output.files("ranked/") if name.endswith(f"-{tag}.parquet")])
+        checked.output.delete([name for name in checked.output.files("rejects/") if name.endswith(f"-{tag}.parquet")])
     explain = config.output.explain
     buckets = bucket_count(plan.rows, explain)
     task = FuseBucket(

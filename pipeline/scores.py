@@ -133,7 +133,7 @@ def put_scores(
     """
     rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
     name, number = base(unit.name), round_of(unit.name)
-    if len(rows):
+    if unit.rows is not None and (len(rows) or number):  # a later round without rows ends what a mark alone began
         table = score_table(unit, scores, files[name], texts if explain else None)
         if number:
             before = _read(folder, stem(name, number - 1))

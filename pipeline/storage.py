@@ -85,6 +85,14 @@ def fetch(url: str, start: int | None = None, stop: int | None = None) -> bytes:
     return data
 
 
+def fetch_known(url: str, start: int, stop: int) -> bytes:
+    """As `fetch`, of a file that was there before; one that has gone is a StoreError, too."""
+    try:
+        return fetch(url, start, stop)
+    except FileNotFoundError:
+        raise StoreError(f"{url}: is gone since it was listed") from None
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder by its URL. File names are relative to it and use '/'."""

@@ -12,7 +12,7 @@ from pipeline.rounds import base, newest, stem
 from pipeline.storage import Folder
 
 PLAN = "plan"
-UNIT = re.compile(r"\d{6,}-\d{4,}\.")
+UNIT = re.compile(r"(\d{6,})-\d{4,}\.")
 SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # what a run writes, and a restart deletes
 
 
@@ -62,10 +62,14 @@ def read_plan(scores: Folder, stored: list[str]) -> Plan | None:
 
 
 def sweep_scores(scores: Folder, plan: Plan) -> None:
-    """Deletes, once the result stands, the scores of files as they were before they changed."""
+    """Deletes, once the result stands, the scores of files as they were before they changed.
+
+    Slabs that this plan does not know of are those of a later revision, whose driver took this one's place.
+    """
     if plan.revision:
         units = set(plan.units["unit"].to_pylist())
-        scores.delete([name for name in scores.files() if UNIT.match(name) and base(name) not in units])
+        old = [name for name in scores.files() if (found := UNIT.match(name)) and int(found[1]) < plan.next_slab]
+        scores.delete([name for name in old if base(name) not in units])
 
 
 def _put(scores: Folder, plan: Plan) -> Plan:

@@ -35,8 +35,10 @@ def _parse(name: str) -> Measure:
 
 
 def depth(measures: Sequence[Measure]) -> int | None:
-    """How many documents of a query these measures look at; None where one of them looks at all."""
-    cutoffs = [measure.params["cutoff"] for measure in measures if "cutoff" in measure.params]
+    """How many documents of a query these measures look at; None where one of them looks at all, as one does that
+    leaves out what is not judged before it cuts."""
+    bounded = [measure for measure in measures if not measure.params.get("judged_only")]
+    cutoffs = [measure.params["cutoff"] for measure in bounded if "cutoff" in measure.params]
     return max(cutoffs) if len(cutoffs) == len(measures) else None
 
 

@@ -6,6 +6,8 @@ BEIR    a TSV whose columns are called query-id, corpus-id, score
 A file may be compressed (.gz, .bz2, .xz, ...) and lie on any fsspec store.
 """
 
+import lzma
+import zlib
 from collections.abc import Iterator
 
 import fsspec
@@ -48,7 +50,7 @@ def _lines(path: str) -> list[tuple[int, str]]:
     try:
         with fsspec.open(path, "rt", encoding="utf-8-sig", newline="", compression="infer") as file:
             text = file.read()
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UsageError(f"{path}: cannot read the judgements: {one_line(error)}") from None
     lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines would break a line at a form feed, too
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

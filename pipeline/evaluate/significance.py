@@ -56,7 +56,8 @@ def compare(before: np.ndarray, after: np.ndarray, resamples: int = RESAMPLES) -
     )
     low, high = bootstrap.confidence_interval
     as_far = np.abs(bootstrap.bootstrap_distribution - mean) >= abs(mean) - SAME
-    p_bootstrap = (1 + as_far.sum()) / (1 + resamples)
+    # Few queries can show little, however alike they are: no test of signs and sizes gives less than this.
+    p_bootstrap = max((1 + as_far.sum()) / (1 + resamples), 2.0 ** (1 - len(change)))
     p_t = 0.0 if np.ptp(change) == 0 else stats.ttest_rel(after, before).pvalue
     return Difference(mean, float(low), float(high), float(p_t), float(p_bootstrap), *counts)
 

@@ -73,7 +73,9 @@ def objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Cells:
             key = next((key for key in keys if key in values), None)
             if key is None and name not in OPTIONAL:
                 raise BadRow(number, f"has no {' or '.join(map(repr, keys))}")
-            found[name].append(_cell(number, name, key, values.get(key)))
+            value = values.get(key)
+            without = value is None and "score" in columns  # a run's row that lacks an id is left out, and counted
+            found[name].append(None if without else _cell(number, name, key, value))
     return found
 
 
@@ -147,11 +149,11 @@ def named(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict
     """
     columns = {}
     for name in KINDS[kind]:
-        keys = keys_of(name, given)
+        keys = keys_of(kind, name, given)
         found = next((key for key in keys if key in there), None)
         if found is not None:
             columns[name] = found
-        elif name not in OPTIONAL or name in given:
+        elif name not in OPTIONAL or keys is not NAMES[name]:
             raise UsageError(
                 f"{path}: has no column {' or '.join(map(repr, keys))} for {name} (--column {name}=...); "
                 f"it has {', '.join(there)}"
@@ -159,5 +161,7 @@ def named(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict
     return columns
 
 
-def keys_of(name: str, given: dict[str, str]) -> tuple[str, ...]:
-    return (given[name],) if name in given else NAMES[name]
+def keys_of(kind: str, name: str, given: dict[str, str]) -> tuple[str, ...]:
+    """The columns under which a name may be found. given: `name`, or `kind.name`, -> the one that the user named."""
+    column = given.get(f"{kind}.{name}", given.get(name))
+    return NAMES[name] if column is None else (column,)

@@ -3,13 +3,14 @@
 A task so reads its part of a file of any length, and no line is read by two tasks or by none.
 """
 
+import io
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from pipeline.errors import UsageError, one_line
 from pipeline.prepare.sources import Source
-from pipeline.storage import open_url
+from pipeline.storage import fetch_known
 
 WINDOW = 8 * 2**20  # bytes read at once
 BEYOND = 2**16  # bytes read at once behind the range, for the end of its last line
@@ -18,7 +19,7 @@ BOM = b"\xef\xbb\xbf"
 
 def blocks(source: Source, start: int, stop: int) -> Iterator[tuple[int, list[bytes]]]:
     """Lines, without their ends, and the byte at which the first of them begins."""
-    at, held = max(start - 1, 0), b""
+    at, held = 0 if source.compression else max(start - 1, 0), b""
     skip = start > 0  # to the end of the line that has the byte before `start`
     for chunk in _chunks(source, at, stop):
         if not at and not held and chunk.startswith(BOM):
@@ -68,17 +69,34 @@ def line_number(source: Source, at: int) -> int:
 
 def _chunks(source: Source, start: int, stop: int) -> Iterator[bytes]:
     """The text's bytes from `start` to its end: large ones up to `stop`, small ones behind it."""
-    fs, path = open_url(source.path)
     if not source.compression:
         while start < source.size:
             end = min(start + WINDOW, max(stop, start + BEYOND), source.size)
-            yield fs.cat_file(path, start=start, end=end)
+            yield fetch_known(source.path, start, end)
             start = end
         return
-    with fs.open(path, "rb") as file:
-        stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), source.compression)
-        try:
-            while chunk := stream.read(WINDOW):
-                yield chunk
-        except OSError as error:
-            raise UsageError(f"{source.path}: cannot be unpacked as {source.compression}: {one_line(error)}") from None
+    stream = pa.CompressedInputStream(pa.PythonFile(_Windows(source), mode="r"), source.compression)
+    try:
+        while chunk := stream.read(WINDOW):
+            yield chunk
+    except OSError as error:  # pyarrow's own: what the store says is a StoreError
+        raise UsageError(f"{source.path}: cannot be unpacked as {source.compression}: {one_line(error)}") from None
+
+
+class _Windows(io.RawIOBase):
+    """A file from its beginning to its end, fetched a window at a time."""
+
+    def __init__(self, source: Source):
+        self._source, self._at, self._held = source, 0, io.BytesIO()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._held.read(size)
+        if not data and self._at < self._source.size:
+            end = min(self._at + WINDOW, self._source.size)
+            self._held = io.BytesIO(fetch_known(self._source.path, self._at, end))
+            self._at = end
+            data = self._held.read(size)
+        return data

@@ -13,7 +13,10 @@ from pipeline.inputs import UNFINISHED
 from pipeline.storage import Folder, open_url
 
 SUMMARY, WORK = "_prepare.json", "_work"
-OURS = re.compile(rf"part-\d+\.parquet|_unknown/(queries|docs)-\d+\.tsv|{SUMMARY}|{UNFINISHED}|{WORK}/.+|lease/.+")
+OURS = re.compile(
+    rf"part-\d+\.parquet|_unknown/(queries|docs)-\d+\.tsv|{SUMMARY}|{UNFINISHED}|{WORK}/.+|lease/.+"
+    r"|\.rayrank|(_unknown/)?\.put-[0-9a-f]{16}"  # of a process that was killed
+)
 
 
 def check_output(output: Folder, overwrite: bool, inputs: list[str]) -> list[str]:
@@ -44,8 +47,8 @@ def begin(output: Folder, old: list[str]) -> None:
 def finish(output: Folder, summary: dict[str, Any]) -> None:
     """Makes the shards that have been put the result."""
     output.put(SUMMARY, json.dumps(summary, indent=1).encode())
-    sweep(output)
     output.delete([UNFINISHED])
+    sweep(output)
 
 
 def sweep(output: Folder) -> None:

@@ -70,7 +70,7 @@ def _columns(source: Source, given: dict[str, str]) -> Any:
     """The columns of a text, or None where its first line is to name them."""
     format = FORMATS[source.kind][source.format]
     if format.read is not TABS and not format.layouts:
-        return {name: keys_of(name, given) for name in KINDS[source.kind]}
+        return {name: keys_of(source.kind, name, given) for name in KINDS[source.kind]}
     if len(format.layouts) < 2:
         return next(iter(format.layouts), None)
     width = len(first_line(source).split(b"\t"))

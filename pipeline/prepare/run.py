@@ -19,7 +19,7 @@ from pipeline.buckets import Bucketed
 from pipeline.cluster import check_absolute, connected
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
-from pipeline.lease import hold
+from pipeline.lease import Lease, hold
 from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, Chosen
 from pipeline.prepare.formats import KINDS
 from pipeline.prepare.join import TEXTS, Join, Joined
@@ -76,11 +76,12 @@ def prepare(order: Order) -> dict[str, Any]:
     files = _sources(order)
     pieces = cut(files, order.columns)
     check_writable("--output", output.url)
-    old = check_output(output, order.overwrite, [source.path for source in files])
-    with hold(output), connected(_paths(order), order.shared_filesystem, "--shared-filesystem"):
-        begin(output, check_output(output, order.overwrite, []) if old else [])
-        figures = _prepare(order, output, pieces)
+    check_output(output, order.overwrite, [source.path for source in files])
+    with hold(output) as lease, connected(_paths(order), order.shared_filesystem, "--shared-filesystem"):
+        begin(output, check_output(output, order.overwrite, []))
+        figures = _prepare(order, output, pieces, lease)
         figures["seconds"] = round(time.perf_counter() - began, 1)
+        lease.confirm()
         finish(output, figures | {"order": asdict(order)})
     return figures
 
@@ -93,7 +94,7 @@ def _sources(order: Order) -> list[Source]:
     return files + sources("corpus", order.corpus, order.formats.get("corpus"))
 
 
-def _prepare(order: Order, output: Folder, pieces: list[Piece]) -> dict[str, Any]:
+def _prepare(order: Order, output: Folder, pieces: list[Piece], lease: Lease) -> dict[str, Any]:
     work, counts = output.below(WORK), Counter[str]()
     of = {kind: [piece for piece in pieces if piece.source.kind == kind] for kind in KINDS}
     picked = _choose(order, work, output, of, counts)
@@ -102,6 +103,7 @@ def _prepare(order: Order, output: Folder, pieces: list[Piece]) -> dict[str, Any
     joined = _join(work, output, of["corpus"], picked, bounds, counts)
     _check_any(picked.rows - counts["unknown_doc_rows"], counts, "docs", output)
     titles = any(line.titles for line in joined)
+    lease.confirm()
     written = _write(work, output, picked, bounds, joined, titles)
     counts["queries"] = sum(line.queries for line in written)
     counts["pairs"] = sum(line.rows for line in written)

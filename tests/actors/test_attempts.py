@@ -236,3 +236,17 @@ def test_starts_that_die_without_a_word_are_counted_too() -> None:
         for i in range(STARTS + 1):
             attempts.starting(Worker("a", str(i)))
     assert i == STARTS
+
+
+def test_rows_that_killed_their_workers_before_do_not_end_a_run_that_tries_them_again() -> None:
+    """Eight units of one poison row each, one actor: nothing is ever scored, and every row gets its reason."""
+    attempts, process = Attempts(1), 0
+    for name in map(str, range(8)):
+        while True:
+            worker = Worker("a", str(process))
+            turn = attempts.enter(worker, name, 1, again=True)
+            if not turn.left:
+                break
+            attempts.begin(worker, name, turn.left[0])
+            process += 1
+    assert process > DEATHS + 2

@@ -102,6 +102,12 @@ def test_a_deterministic_engine_gives_the_same_bits_in_any_company(minilm: str, 
     assert not depends_on_company(exact)
 
 
+def test_a_deterministic_engine_also_writes(lb_settings: LB) -> None:
+    engine = Engine(lb_settings, ENGINE, Request("generate", max_tokens=5), [], 1800, deterministic=True)
+    replies = run(engine, sequences(20)).result(SECONDS)
+    assert [len(reply.prompt) for reply in replies if isinstance(reply, Reply)] == [20, 21, 22, 23, 24]
+
+
 def test_the_encoders_limit_is_the_engines(lb_engine: Engine, lb_encoder: Encoder) -> None:
     longest = lb_encoder.limit - 1  # and one token for the answer
     fits, over = run(lb_engine, [[1] * longest, [1] * (longest + 1)]).result(SECONDS)

@@ -19,6 +19,7 @@ from actors.scorer import Scorer
 class Unit(NamedTuple):
     prompts: list[Prompt]
     name: str = "u"
+    again: bool = False
 
 
 class Left(BaseException):

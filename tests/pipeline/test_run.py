@@ -153,6 +153,18 @@ def test_of_a_changed_input_only_the_changed_file_is_scored_again(
         run(path)
 
 
+def test_scores_made_anew_come_to_parts_made_anew(tmp_path: Path, run: Callable[..., dict]) -> None:
+    """A score file that is gone, or was deleted to be scored again: what it came to before must not stand."""
+    path = write(pairs(), tmp_path / "in", 1)
+    run(path)
+    expected = ranked(str(tmp_path / "out"))
+    next((tmp_path / "out").rglob("000000-*.parquet")).unlink()
+    (part,) = (tmp_path / "out" / "ranked").iterdir()
+    pq.write_table(expected.slice(5), part)
+    assert run(path)["scored_now"] == ROWS - 7
+    assert ranked(str(tmp_path / "out")).equals(expected)
+
+
 def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Callable[..., dict]) -> None:
     """A plan can be lost, to a rule that deletes old objects say; a unit's name alone does not tell what it holds."""
     path = write(pairs(), tmp_path / "in", 1)

@@ -187,3 +187,15 @@ def test_what_the_model_wrote_is_kept_where_it_is_asked_for() -> None:
 
 def test_explained_results_have_smaller_parts() -> None:
     assert [bucket_count(rows, explain=True) for rows in (1, 50_000, 50_001, 500_000)] == [1, 1, 2, 10]
+
+
+def test_a_mark_whose_file_has_nothing_to_try_is_followed_by_a_round_all_the_same(tmp_path: Path) -> None:
+    """Its driver died between the two, and the next one's engine was well: else every later run would try again."""
+    folder, files = Folder(str(tmp_path)), {"000002-0001": 0}
+    first = unit(("q", "ok"), ("q", "ok"))
+    put_scores(folder, "p", files, False, first, [0.5, 0.25], [None] * 2, FIGURES)
+    folder.put_new("000002-0001.transient", b"")
+    assert first.rows is not None
+    put_scores(folder, "p", files, False, PromptedUnit("000002-0001.r1", first.rows.slice(0, 0), []), [], [], FIGURES)
+    assert [*folder.files()] == ["000002-0001.parquet", "000002-0001.r1.parquet", "000002-0001.transient"]
+    assert rows_of(folder.read("000002-0001.r1.parquet")) == rows_of(folder.read("000002-0001.parquet"))

@@ -78,3 +78,8 @@ def test_a_program_that_fails_is_named_on_one_line() -> None:
     measures = parse_measures(["nDCG(dcg='exp-log2')@5"])
     with pytest.raises(UsageError, match=r"--measure: nDCG\(dcg='exp-log2'\)@5: the program .* failed: "):
         judge(measures, {"q1": {"a b": 1}})({"q1": ["a b"]})
+
+
+def test_a_measure_of_judged_documents_alone_looks_at_all_of_them() -> None:
+    assert depth(parse_measures(["nDCG@10", "RR@20"])) == 20
+    assert depth(parse_measures(["nDCG@10", "nDCG(judged_only=True)@10"])) is None

@@ -105,7 +105,9 @@ def test_columns_are_found_by_usual_names() -> None:
         "score": "score",
     }
     assert named("corpus", "f", ["id", "doc", "text", "title"], {"doc": "text"})["doc"] == "text"
-    assert keys_of("doc", {"doc": "text"}) == ("text",)
+    assert keys_of("corpus", "doc", {"doc": "text"}) == ("text",)
+    given = {"run.doc_id": "docno", "doc_id": "id"}
+    assert [keys_of(kind, "doc_id", given) for kind in ("run", "corpus")] == [("docno",), ("id",)]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,9 @@ def test_a_missing_column_is_named(there: list[str], given: dict[str, str], says
     with pytest.raises(UsageError) as error:
         named("corpus", "f", there, given)
     assert says in str(error.value)
+
+
+def test_a_row_of_a_run_may_lack_an_id_and_is_left_out_later() -> None:
+    columns = {"query_id": ("qid",), "doc_id": ("docid",), "score": ("score",)}
+    read = objects([b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}'], columns)
+    assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None]}
