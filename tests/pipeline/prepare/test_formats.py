@@ -125,6 +125,6 @@ def test_a_missing_column_is_named(there: list[str], given: dict[str, str], says
 
 
 def test_a_row_of_a_run_may_lack_an_id_and_is_left_out_later() -> None:
-    columns = {"query_id": ("qid",), "doc_id": ("docid",), "score": ("score",)}
+    columns: dict[str, tuple[str, ...]] = {"query_id": ("qid",), "doc_id": ("docid",), "score": ("score",)}
     read = objects([b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}'], columns)
     assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None]}
