@@ -50,7 +50,8 @@ def list_inputs(paths: list[str], key: str = "input.path", endings: tuple[str, .
         except FAILURES as error:
             if getattr(error, "errno", None) == errno.ELOOP:
                 raise UsageError(f"{key} = {path!r}: a link that leads to itself") from None
-            why = failure(f"{key} = {path!r}: cannot be listed", error)
+            at = getattr(error, "filename", None)  # of a local disk, and maybe below the path
+            why = failure(f"{key} = {path!r}: cannot be listed" + (f" at {at}" if isinstance(at, str) else ""), error)
             raise UsageError(str(why)) if isinstance(error, PermissionError) and not expired(error) else why from None
         if not found:
             what = "Parquet file" if endings == PARQUET else f"file with a name in {', '.join(endings)}"

@@ -4,6 +4,7 @@ What travels is units (pipeline.prompt), one a row; what arrives here is one lin
 """
 
 import secrets
+import threading
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ from pipeline.storage import Folder
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
 UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 TASK_RETRIES = 10  # of a slab whose process died; Ray Data would try for ever
+ENDING = 30.0  # seconds that a thread of Ray Data's may take to end
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
 
 
@@ -122,12 +124,16 @@ def score_units(
         num_gpus=actor_gpus(config),
         num_cpus=actor_cpus(config),
     )
+    before = set(threading.enumerate())
     try:
-        yield from dataset.iter_rows()
+        for bundle in dataset.iter_internal_ref_bundles():  # iter_rows has a thread that goes on when it is left
+            for block in bundle.block_refs:
+                yield from ray.get(block).to_pylist()
     except RayError as error:
         raise of_worker(error) or error from None
-    finally:  # left early, Ray Data's threads would go on; one that finds Ray shut down ends this process with code 1
-        dataset._synchronize_progress_bar()  # the one call that waits for them
+    finally:  # left early, its threads may go on for a moment; one that finds Ray shut down ends this process, code 1
+        for thread in set(threading.enumerate()) - before:
+            thread.join(ENDING)
 
 
 def _threads(config: Config) -> int | None:

@@ -192,7 +192,7 @@ def test_what_may_not_be_read_is_named_and_never_left_out(asked: str, closed: st
         write(folder / "sub" / "b.parquet", table(Kind()))
         os.chmod(folder / closed, 0)
         unasked = closed == "a.parquet" and asked == "*/*.parquet"
-        refused = pytest.raises(UsageError, match=f"{folder}.*no permission.*Permission denied: .*/{closed}")
+        refused = pytest.raises(UsageError, match=f"{folder}.*/{closed}.*no permission.*Permission denied")
         with as_nobody(), nullcontext() if unasked else refused:
             read(folder / asked, minilm)
     finally:
