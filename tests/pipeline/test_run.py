@@ -186,9 +186,9 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(
     path = write(pairs(), tmp_path / "in", 1)
     real = pipeline.run._fuse
 
-    def fuse_and_touch(*arguments: Any) -> Any:
+    def fuse_and_touch(*arguments: Any, **named: Any) -> Any:
         os.utime(tmp_path / "in" / "000.parquet", ns=(0, 0))
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(pipeline.run, "_fuse", fuse_and_touch)
     with pytest.raises(RunError, match=r"000.parquet: has changed while the run read it"):
