@@ -173,7 +173,11 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(run: Calla
     ("scorer", "says"),
     [
         (NeverStarts, f"{STARTS} starts of an engine in a row failed, the last one thus: RuntimeError: the driver and"),
-        (StartsOnceOnly, f"{STARTS} starts of an engine in a row failed, the last one thus: RuntimeError: the driver"),
+        pytest.param(
+            StartsOnceOnly,
+            f"{STARTS} starts of an engine in a row failed, the last one thus: RuntimeError: the driver",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             DiesOfEverything,
             " workers in a row died with nothing scored between, the last one thus: no kernel image is available",

@@ -127,6 +127,7 @@ def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
     assert Folder(f"{place}/out").files("lease/") == {}
 
 
+@pytest.mark.slow
 def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on(
     store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table
 ) -> None:
