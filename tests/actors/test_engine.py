@@ -104,8 +104,8 @@ def test_a_deterministic_engine_gives_the_same_bits_in_any_company(minilm: str, 
 
 def test_a_deterministic_engine_also_writes(lb_settings: LB) -> None:
     engine = Engine(lb_settings, ENGINE, Request("generate", max_tokens=5), [], 1800, deterministic=True)
-    replies = run(engine, sequences(20)).result(SECONDS)
-    assert [len(reply.prompt) for reply in replies if isinstance(reply, Reply)] == [20, 21, 22, 23, 24]
+    asks = [Ask(number, tokens, None, 5) for number, tokens in enumerate(sequences(20))]
+    assert sorted(arrivals(engine, asks, lambda number, reply: [])) == [0, 1, 2, 3, 4]
 
 
 def test_the_encoders_limit_is_the_engines(lb_engine: Engine, lb_encoder: Encoder) -> None:
