@@ -125,7 +125,7 @@ def with_marks(scorer: type, marks: Path) -> type:
         pytest.param(KilledNowAndThen, 1, marks=pytest.mark.slow),  # tests/chaos kills from without
         pytest.param(KilledNowAndThen, 2, marks=pytest.mark.slow),
         pytest.param(BrokenOnce, 1, marks=pytest.mark.slow),
-        (BrokenOnce, 2),
+        pytest.param(BrokenOnce, 2, marks=pytest.mark.slow),
         pytest.param(SlowToStart, 1, marks=pytest.mark.slow),
         pytest.param(SlowToStart, 2, marks=pytest.mark.slow),
     ],
