@@ -132,7 +132,7 @@ class Engine:
         }
         if request.max_tokens > 1:
             defaults["scheduling_policy"] = "priority"
-            if (seqs := arguments.get("max_num_seqs")) and not self._one_by_one:
+            if seqs := arguments.get("max_num_seqs"):
                 arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
         if request.logits:
             defaults["logprobs_mode"] = "raw_logits"

@@ -35,7 +35,7 @@ def begin(output: Folder) -> None:
 def commit(output: Folder, manifest: dict[str, Any]) -> None:
     """Makes the parts that `manifest` names, all of which have been put, the result. Raises RunError if one is gone."""
     try:
-        output.sizes([*manifest["parts"], *manifest["rejects"]], output.files("ranked/") | output.files("rejects/"))
+        output.sizes([*manifest["parts"], *manifest["rejects"]], _parts(output))
     except FileNotFoundError as error:
         raise RunError(
             f"{error}: is gone before it was committed; does another run write to this output? "
@@ -50,9 +50,19 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
 def sweep(output: Folder, manifest: dict[str, Any]) -> None:
     """Deletes the parts that the standing manifest does not name, and what killed processes left half-written."""
     named = {*manifest["parts"], *manifest["rejects"]}
-    found = [*output.files("ranked/"), *output.files("rejects/")]
-    output.delete([name for name in found if PART.fullmatch(name) and name not in named])
+    output.delete([name for name in _parts(output) if name not in named])
     output.sweep_unfinished(FOLDERS)
+
+
+def discard(output: Folder, tag: str) -> None:
+    """Deletes the parts of a result that was begun, whose scores may be gone since."""
+    output.delete([name for name in _parts(output) if name.endswith(f"-{tag}.parquet")])
+
+
+def _parts(output: Folder) -> dict[str, int]:
+    """Name -> size of what runs have written as parts."""
+    found = output.files("ranked/") | output.files("rejects/")
+    return {name: size for name, size in found.items() if PART.fullmatch(name)}
 
 
 def _hash(data: bytes) -> bytes:

@@ -71,13 +71,10 @@ class MergeGroup:
         size = self.scores.size(group.name)
         if size is None:
             data = merged(read_scores(self.scores, group.units, self.plan, self.explain), self.buckets)
-            # The file that stays may be another's.
-            size = len(data) if self.scores.put_new(group.name, data) else self._size(group.name)
+            mine = self.scores.put_new(group.name, data)
+            size = len(data) if mine else self.scores.sizes([group.name], {})[group.name]
         (index,) = self.scores.read_ranges([(group.name, size - INDEX.itemsize * (self.buckets + 1), size)])
         return np.frombuffer(index, INDEX)
-
-    def _size(self, name: str) -> int:
-        return self.scores.sizes([name], {})[name]
 
 
 def merged(rows: pa.Table, buckets: int) -> bytes:

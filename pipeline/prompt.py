@@ -28,13 +28,16 @@ class PromptedUnit(NamedTuple):
     rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores are
     there already.
     prompts: of each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
-    again: its rows killed their worker in an earlier run.
     """
 
     name: str
     rows: pa.Table | None
     prompts: list[Prompt]
-    again: bool = False
+
+    @property
+    def again(self) -> bool:
+        """Whether its rows killed their worker in an earlier run."""
+        return round_of(self.name) > 0
 
 
 def prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings) -> pa.Table:
@@ -117,4 +120,4 @@ def unpacked(row: pa.Table) -> PromptedUnit:
     ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False)).tolist()
     truncated, splits = rows["truncated"].to_pylist(), rows["split"].to_pylist()
     made = [Prompt(sequences[outer[i] : outer[i + 1]], truncated[i], splits[i]) for i in ready]
-    return PromptedUnit(name, rows.select(TRAVELS), made, round_of(name) > 0)
+    return PromptedUnit(name, rows.select(TRAVELS), made)

@@ -12,7 +12,7 @@ from pipeline import manifest
 from pipeline.carry import carried
 from pipeline.check import Checked, check
 from pipeline.cluster import cluster, spilled_bytes
-from pipeline.commit import begin, commit, committed, sweep
+from pipeline.commit import begin, commit, committed, discard, sweep
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed
 from pipeline.fuse import FuseBucket
@@ -125,9 +125,8 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
         ) from None
     tag = _tag(checked, plan, there)
     begin(checked.output)
-    if scored:  # parts of this name may be of scores that are gone
-        checked.output.delete([name for name in checked.output.files("ranked/") if name.endswith(f"-{tag}.parquet")])
-        checked.output.delete([name for name in checked.output.files("rejects/") if name.endswith(f"-{tag}.parquet")])
+    if scored:
+        discard(checked.output, tag)
     explain = config.output.explain
     buckets = bucket_count(plan.rows, explain)
     task = FuseBucket(

@@ -22,6 +22,13 @@ ROWS = 700
 @pytest.fixture(scope="module")
 def one_ray(s3_server: str) -> Iterator[None]:
     """A cluster of a test file's own, started where the S3 credentials are: runs find it and leave it running."""
+    start_ray()
+    yield
+    ray.shutdown()
+
+
+def start_ray() -> None:
+    """A cluster whose workers have this process's environment and find the tests."""
     ray.init(
         address="local",
         num_cpus=2,
@@ -29,8 +36,6 @@ def one_ray(s3_server: str) -> Iterator[None]:
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
     )
-    yield
-    ray.shutdown()
 
 
 def pairs(rows: int = ROWS) -> pa.Table:

@@ -17,9 +17,8 @@ from pipeline.errors import StoreError
 from pipeline.run import rerank
 from pipeline.storage import Folder
 from tests import s3_faults
-from tests.conftest import ROOT
 from tests.fakes import KnownScorer
-from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked
+from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, start_ray
 from tests.s3_faults import EXPIRED, LAG, Faults, after, always, calm, in_front_of, some
 
 UNIT_ROWS = 50
@@ -29,13 +28,7 @@ UNIT_ROWS = 50
 def store(s3_server: str) -> Iterator[Faults]:
     """The S3 server behind a proxy, and a cluster whose workers know no other."""
     with in_front_of(s3_server, read_timeout=1.5) as store:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-        )
+        start_ray()
         yield store
         ray.shutdown()
 
