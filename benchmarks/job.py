@@ -5,15 +5,19 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from actors.scorer import Scorer
 
 
 class Unit(NamedTuple):
-    """When a unit came to its actor and when its scores were put, in seconds since the epoch, and its rows."""
+    """When a unit came to its actor and when its scores were put, in seconds since the epoch; its rows; and what the
+    actor's process had in memory then, in bytes."""
 
     came: float
     put: float
     rows: int
+    resident: int
 
 
 def run_job(folder: Path, config: dict[str, Any], scorer: type = Scorer) -> tuple[list[Unit], dict[str, Any]]:
@@ -26,7 +30,7 @@ def run_job(folder: Path, config: dict[str, Any], scorer: type = Scorer) -> tupl
     figures = rerank(parse(config | {"output": {"path": str(run / "out")}}), timed(scorer, run / "times"))
     assert figures["unscored"] == 0, figures
     lines = (line.split() for line in (run / "times").read_text().splitlines())
-    units = [Unit(float(came), float(put), int(rows)) for came, put, rows in lines]
+    units = [Unit(float(came), float(put), int(rows), int(resident)) for came, put, rows, resident in lines]
     return sorted(units, key=lambda unit: unit.put), figures
 
 
@@ -38,7 +42,7 @@ def timed(scorer: type, path: Path) -> type:
             came = time.time()
             line = await super().__call__(batch)
             with open(path, "a") as file:
-                file.write(f"{came} {time.time()} {line['rows'][0].as_py()}\n")
+                file.write(f"{came} {time.time()} {line['rows'][0].as_py()} {psutil.Process().memory_info().rss}\n")
             return line
 
     return Timed

@@ -1,10 +1,11 @@
 """A plan that is made while the run goes on: of so many files that reading every footer first would let engines wait.
 
-draft.parquet         the files, cut into pages of some neighbours; put once
-draft-000012.parquet  the plan of a page; put once, by the task that reads the page's files
+draft.parquet              the files, cut into pages of some neighbours; put once
+draft-<id>-000012.parquet  the plan of a page; put once, by whoever comes to it first: the task that prompts its rows,
+                           or the one beside that goes through all pages
 
-Together the pages are the plan. The run that ends puts it; and so does one that finds an older run's draft, which reads
-the missing footers first.
+Together the pages are the plan. It is put when the last one is made, some minutes after the run began. A run that finds
+an older one's draft makes the missing pages first.
 """
 
 import json
@@ -13,43 +14,48 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import ray
+from ray.exceptions import RayTaskError
 
 from pipeline.config import Config
+from pipeline.errors import RunError
 from pipeline.inputs import InputFile
 from pipeline.plan import First, Plan, Slab, first_file, plan_files, slabs_of, unit_rows
 from pipeline.replan import check_same_files
 from pipeline.storage import Folder
+from pipeline.tasks import RETRIES
 from pipeline.work import PlannedWork, together
 
-FILES = 1000  # the footers of so many are read before a run begins
-LOOKED_AT = 32  # footers of a draft that are read before, to see whether they are good and how many rows there are
-SLABS = 100_000  # numbers set aside for the slabs of a page, which would be 25 TB
+FILES = 10_000  # up to so many are planned before a run begins, and files that take longer to score than to plan
+LARGE = 2**28  # bytes: one such file among them, and all are
+LOOKED_AT = 32  # footers that are read before, to see whether they are good and how many rows there may be
+AT_ONCE, THREADS = 4, 8  # pages that are made at once, and footers of each
+SLABS = 100_000  # numbers set aside for the slabs of a page
 NAME = "draft"
-AT_ONCE = 8  # pages that are read, or made, at once where the run does not go on meanwhile
-LISTED = pa.schema([("path", pa.string()), ("size", pa.int64()), ("version", pa.string())])
+LISTED = pa.schema([("page", pa.int64()), ("path", pa.string()), ("size", pa.int64()), ("version", pa.string())])
 
 
 @dataclass(frozen=True)
 class Draft:
     """The pages of an input, each a task's work. As with PlannedWork, it is handed to the tasks.
 
-    listed: the files, in their order. page_files: of each page.
+    listed: the files, in their order, with their pages. slabs_a_page: numbers set aside for each.
     """
 
     columns: dict[str, str]
     id: str
     rows: int
     listed: pa.Table
-    page_files: int
+    slabs_a_page: int
     first: First
     config: Config
     scores: Folder
-    about: bool = True
     before: int = 0
 
     @property
@@ -58,29 +64,35 @@ class Draft:
 
     @property
     def tasks(self) -> int:
-        return -(-len(self.listed) // self.page_files)
+        return self.listed["page"][-1].as_py() + 1
 
     def slabs(self, task: int) -> Iterator[Slab]:
-        page = self.page(task)
-        return slabs_of(page.filter(pc.field("slab") >= 0).combine_chunks())
+        return slabs_of(self.page(task).filter(pc.field("slab") >= 0).combine_chunks())
 
     def page(self, number: int) -> pa.Table:
         """A page's rows of the plan: as they were put, or else made and put now.
 
         Raises UsageError for a file that cannot be used, as `make_plan` does.
         """
-        name = f"{NAME}-{number:06d}.parquet"
+        name = f"{NAME}-{self.id}-{number:06d}.parquet"
         try:
             return _table(self.scores.read(name))
         except FileNotFoundError:
-            start = number * self.page_files
-            rows = self.listed.slice(start, self.page_files).to_pylist()
-            files = enumerate((InputFile(**row) for row in rows), start)
-        made, _ = plan_files(self.config, files, unit_rows(self.config), self.first, number * SLABS)
+            here = pc.equal(self.listed["page"], number)
+        start, rows = pc.index(here, True).as_py(), self.listed.filter(here).drop_columns("page").to_pylist()
+        files = enumerate((InputFile(**row) for row in rows), start)
+        first_slab = number * self.slabs_a_page
+        made, next_slab = plan_files(self.config, files, unit_rows(self.config), self.first, first_slab, THREADS)
+        assert next_slab <= first_slab + self.slabs_a_page, next_slab
         return made if self.scores.put_new(name, _bytes(made)) else _table(self.scores.read(name))
 
 
 Work = PlannedWork | Draft  # what a run has to score
+
+
+def worth_drafting(files: list[InputFile]) -> bool:
+    """Whether reading all their footers first would keep the engines waiting."""
+    return len(files) > FILES and max(file.size for file in files) < LARGE
 
 
 def begin_draft(config: Config, files: list[InputFile], scores: Folder) -> Draft:
@@ -90,8 +102,10 @@ def begin_draft(config: Config, files: list[InputFile], scores: Folder) -> Draft
     table, _ = plan_files(config, [(i, files[i]) for i in looked_at], unit_rows(config), first)
     rows = pc.sum(pc.subtract(table["stop"], table["start"])).as_py()
     share = sum(files[i].size for i in looked_at) / max(1, sum(file.size for file in files))
-    listed = pa.table(list(zip(*map(astuple, files), strict=True)), schema=LISTED)
-    scores.put_new(f"{NAME}.parquet", _bytes(listed, id=secrets.token_hex(8), page_files=together(len(files))))
+    cuts = together([file.size for file in files])
+    pages = [page for page, (start, stop) in enumerate(pairwise(cuts)) for _ in range(start, stop)]
+    listed = pa.table([pages, *zip(*map(astuple, files), strict=True)], schema=LISTED)
+    scores.put_new(f"{NAME}.parquet", _bytes(listed, id=secrets.token_hex(8), slabs_a_page=SLABS))
     return read_draft(config, files, scores, int(rows / share) if share else rows)
 
 
@@ -103,18 +117,40 @@ def read_draft(config: Config, files: list[InputFile], scores: Folder, rows: int
     """
     data = scores.read(f"{NAME}.parquet")
     about = json.loads(pq.read_schema(pa.BufferReader(data)).metadata[b"draft"])
-    paths, now = _table(data)["path"].to_pylist(), {file.path: file for file in files}
+    pages, paths = (_table(data)[name].to_pylist() for name in ("page", "path"))
+    now = {file.path: file for file in files}
     check_same_files({*paths}, now.keys())
-    listed = pa.table(list(zip(*(astuple(now[path]) for path in paths), strict=True)), schema=LISTED)
+    listed = pa.table([pages, *zip(*(astuple(now[path]) for path in paths), strict=True)], schema=LISTED)
     first = first_file(config, now[paths[0]])
-    return Draft(first.columns, about["id"], rows, listed, about["page_files"], first, config, scores)
+    return Draft(first.columns, about["id"], rows, listed, about["slabs_a_page"], first, config, scores)
 
 
 def finished(draft: Draft) -> Plan:
     """The plan of a draft: of the pages that are there, and of those that are made now."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         pages = list(pool.map(draft.page, range(draft.tasks)))
-    return Plan(pa.concat_tables(pages).combine_chunks(), draft.columns, draft.id, 0, draft.tasks * SLABS)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    table = pa.concat_tables(pages).combine_chunks()
+    return Plan(table, draft.columns, draft.id, 0, draft.tasks * draft.slabs_a_page)
+
+
+class Planning:
+    """Finishes a draft on the cluster, beside the scoring; it takes none of the CPUs that are Ray's to give."""
+
+    def __init__(self, draft: Draft):
+        self._task = ray.remote(num_cpus=0, max_retries=RETRIES)(finished).remote(draft)
+
+    def ready(self) -> bool:
+        return bool(ray.wait([self._task], timeout=0)[0])
+
+    def plan(self) -> Plan:
+        """Waits for the plan. Raises the RunError of a file that cannot be used."""
+        try:
+            return ray.get(self._task)
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, RunError) else error from None
 
 
 def _bytes(table: pa.Table, **about: Any) -> bytes:

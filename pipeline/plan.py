@@ -22,8 +22,8 @@ from pipeline import parquet
 from pipeline.carry import carried, check_carried
 from pipeline.columns import check_same_ids, check_schema, present
 from pipeline.config import Config
-from pipeline.errors import RefusedError, UsageError, one_line
-from pipeline.inputs import InputFile
+from pipeline.errors import RefusedError, RunError, UsageError, one_line
+from pipeline.inputs import InputFile, list_inputs
 from pipeline.parquet import Range, chunk_ranges, in_use, plan_ranges, read_footer
 
 FOOTER_THREADS = 32
@@ -171,15 +171,20 @@ def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
 
 
 def plan_files(
-    config: Config, files: Iterable[tuple[int, InputFile]], unit_rows: int, first: First, slab: int = 0
+    config: Config,
+    files: Iterable[tuple[int, InputFile]],
+    unit_rows: int,
+    first: First,
+    slab: int = 0,
+    threads: int = FOOTER_THREADS,
 ) -> tuple[pa.Table, int]:
     """The rows of a plan for these files, by their numbers; and the number after that of their last slab.
 
-    slab: the number of the first one.
+    slab: the number of the first one. threads: that read footers.
     """
     rows: list[dict[str, Any]] = []
     numbers, listed = zip(*files, strict=True)
-    pool = ThreadPoolExecutor(FOOTER_THREADS)
+    pool = ThreadPoolExecutor(threads)
     try:
         for number, file, (footer, begin) in zip(numbers, listed, pool.map(file_footer, listed), strict=True):
             about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
@@ -243,8 +248,15 @@ def file_footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
         raise UsageError(str(error)) from None
     except FileNotFoundError:
         raise UsageError(f"{file.path}: no such file") from None
-    except pa.ArrowException as error:
-        raise UsageError(f"{file.path}: {one_line(error)}") from None
+    except (pa.ArrowException, UsageError) as error:
+        _check_as_listed(file)
+        raise UsageError(str(error) if isinstance(error, UsageError) else f"{file.path}: {one_line(error)}") from None
+
+
+def _check_as_listed(file: InputFile) -> None:
+    """Raises RunError for a file that is another one than was listed."""
+    if list_inputs([file.path]) != [file]:
+        raise RunError(f"{file.path}: has changed since it was listed; the same command reads it as it is now")
 
 
 def slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[int, range, int]]:

@@ -12,7 +12,7 @@ class Progress:
     """Shows itself while its `with` block runs: pairs done of all, pairs/s, tokens/s, failures, time left.
 
     The rates are those of scoring in this run: what was done before, and loading the model, do not count.
-    about: the total is an estimate.
+    about: the total is an estimate, until `of` tells it.
     """
 
     def __init__(
@@ -51,6 +51,10 @@ class Progress:
         self._done += pairs
         self._tokens += tokens
         self._failed += failed
+
+    def of(self, total: int) -> None:
+        """So many pairs there are, then."""
+        self._total, self._of = total, "of"
 
     def line(self) -> str:
         now = time.monotonic()

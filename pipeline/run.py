@@ -14,7 +14,7 @@ from pipeline.check import Checked, check
 from pipeline.cluster import cluster, spilled_bytes
 from pipeline.commit import begin, commit, committed, discard, sweep
 from pipeline.config import Config
-from pipeline.draft import Draft, Work
+from pipeline.draft import Draft, Planning, Work
 from pipeline.errors import RunError, TooManyFailed
 from pipeline.fuse import FuseBucket
 from pipeline.inputs import list_inputs
@@ -56,14 +56,13 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
         sweep(checked.output, standing)
         sweep_merged(checked.scores)
+        sweep_scores(checked.scores, plan)
         return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began}, 0)
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
-        scoring = _score(checked, work, scorer, lease)
-        if isinstance(plan, Draft):
-            plan = drafted(plan)
+        scoring, plan = _score(checked, plan, work, scorer, lease)
         after = spilled_bytes()
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
@@ -89,24 +88,41 @@ def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _score(checked: Checked, work: Work, scorer: type, lease: Lease) -> Counter[str]:
-    """Scores what is missing, and shows how far it is. Returns the sums of its figures."""
+def _score(checked: Checked, plan: Plan | Draft, work: Work, scorer: type, lease: Lease) -> tuple[Counter[str], Plan]:
+    """Scores what is missing, and shows how far it is. Returns the sums of its figures, and the plan: of a draft, the
+    one that it has become by then."""
     sums: Counter[str] = Counter()
-    if not work.tasks:
-        return sums
+    if isinstance(plan, Plan) and not work.tasks:
+        return sums, plan
     sweep_merged(checked.scores)  # of a run that had every unit: what is scored anew may have the same name and size
     reasons: Counter[str] = Counter()
+    known = plan if isinstance(plan, Plan) else None
+    planning = Planning(plan) if isinstance(plan, Draft) else None
     lines = score_units(checked, work, scorer)
-    with Progress(work.rows, work.before, about=work.about) as progress, closing(lines):
+    with Progress(work.rows, work.before, about=known is None) as progress, closing(lines):
         for line in lines:
             reasons.update(json.loads(line.pop("reasons")))
             line.pop("unit")
             sums.update(line)
             bad, tokens = line["failed"] + line["rejected"], line["prompt_tokens"] + line["new_tokens"]
             progress.add(line["size"], tokens, bad, line["seconds"])
-            _check_share(checked, work.rows, sums["failed"] + sums["rejected"], reasons, work.about)
+            if planning and not known and planning.ready():
+                known = _planned(planning, checked, lease)
+                progress.of(known.rows)
+            if known:
+                _check_share(checked, known, sums["failed"] + sums["rejected"], reasons)
             lease.check()
-    return sums
+    if planning and not known:
+        known = _planned(planning, checked, lease)
+    assert known
+    return sums, known
+
+
+def _planned(planning: Planning, checked: Checked, lease: Lease) -> Plan:
+    """The plan that the run's draft has become, which is put."""
+    plan = planning.plan()
+    lease.confirm()
+    return drafted(plan, checked.scores)
 
 
 def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[str, Any]]]:
@@ -148,20 +164,17 @@ def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -
             f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it"
         )
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
-    _check_share(checked, plan.rows, sum(line["unscored"] + line["rejected"] for line in buckets), reasons)
+    _check_share(checked, plan, sum(line["unscored"] + line["rejected"] for line in buckets), reasons)
 
 
-def _check_share(checked: Checked, rows: int, failed: int, reasons: Counter[str], about: bool = False) -> None:
-    """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows.
-
-    about: there may be twice as many rows; what they come to is looked at again when all are known.
-    """
+def _check_share(checked: Checked, plan: Plan, failed: int, reasons: Counter[str]) -> None:
+    """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows."""
     allowed = checked.config.run.max_failed
-    if failed > allowed * rows * (2 if about else 1):
+    if failed > allowed * plan.rows:
         most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
         most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
         raise TooManyFailed(
-            f"{failed:,} of {'about ' if about else ''}{rows:,} rows have no reranker score, "
+            f"{failed:,} of {plan.rows:,} rows have no reranker score, "
             f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
             "run.max_failed the same command goes on from here"
         )

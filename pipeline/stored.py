@@ -5,8 +5,8 @@ import sys
 
 from pipeline.check import Checked
 from pipeline.commit import begin
-from pipeline.draft import FILES, NAME, Draft, begin_draft, finished, read_draft
-from pipeline.errors import UsageError
+from pipeline.draft import FILES, NAME, Draft, begin_draft, finished, read_draft, worth_drafting
+from pipeline.errors import RunError, UsageError
 from pipeline.plan import Plan, make_plan, unit_rows
 from pipeline.replan import changed_files, revised
 from pipeline.rounds import base, newest, stem
@@ -22,7 +22,7 @@ def stored_scores(checked: Checked) -> list[str]:
     stored = [name for name in checked.output.files("scores/") if SCORES.match(name)]
     if checked.config.run.on_existing == "restart":
         begin(checked.output)
-        plans = [name for name in stored if base(name.split("/")[2]) in (PLAN, NAME)]
+        plans = [name for name in stored if base(name.split("/")[2]) == PLAN or name.split("/")[2].startswith(NAME)]
         checked.output.delete(sorted({*stored} - {*plans}))
         checked.output.delete(plans)
         return []
@@ -50,9 +50,11 @@ def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:
     """
     config, scores = checked.config, checked.scores
     plan = read_plan(scores, stored)
-    if plan is None and f"{NAME}.parquet" in stored:
-        plan = drafted(read_draft(config, checked.files, scores))
-    if plan is None and len(checked.files) > FILES:
+    if plan is None and stored and scores.size(f"{PLAN}.parquet") is not None:  # a listing may lag behind
+        plan = Plan.from_bytes(scores.read(f"{PLAN}.parquet"))
+    if plan is None and stored:  # they are of a draft, then
+        plan = drafted(finished(read_draft(config, checked.files, scores)), scores)
+    if plan is None and worth_drafting(checked.files):
         return begin_draft(config, checked.files, scores)
     if plan is None:
         plan = _put(scores, make_plan(config, checked.files, unit_rows(config)))
@@ -63,9 +65,14 @@ def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:
     return plan
 
 
-def drafted(draft: Draft) -> Plan:
-    """The plan of a draft, which is put."""
-    return _put(draft.scores, finished(draft))
+def drafted(plan: Plan, scores: Folder) -> Plan:
+    """Puts the plan that a draft has become. Raises RunError where another one is there."""
+    there = _put(scores, plan)
+    if there.id != plan.id:
+        raise RunError(
+            f"{scores.path(PLAN)}.parquet: has been put by another run; the same command goes on from what that one has"
+        )
+    return there
 
 
 def read_plan(scores: Folder, stored: list[str]) -> Plan | None:
@@ -79,7 +86,8 @@ def sweep_scores(scores: Folder, plan: Plan) -> None:
 
     Slabs that this plan does not know of are those of a later revision, whose driver took this one's place.
     """
-    scores.delete(list(scores.files(NAME)))
+    if len(plan.versions()) > FILES:
+        scores.delete(list(scores.files(NAME)))
     if plan.revision:
         units = set(plan.unit_names())
         old = [name for name in scores.files() if (found := UNIT.match(name)) and int(found[1]) < plan.next_slab]

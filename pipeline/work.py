@@ -1,6 +1,6 @@
 """What a run has to score, cut into the tasks that read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,15 +8,17 @@ import pyarrow as pa
 
 from pipeline.plan import Plan, Slab, slab_cuts, slabs_of
 
-TASKS = 4096  # at most: enough for the largest cluster, and Ray Data keeps a list of them
+# Neighbours share a task where there are more than TASKS, but for those that are a good piece of work by themselves:
+# Ray Data keeps a list of tasks.
+TASKS, TASK_BYTES = 4096, 2**26
 
 
 @dataclass(frozen=True)
 class PlannedWork:
     """The slabs of a plan in which a unit is missing. It is handed to the tasks; each knows the slabs of its number.
 
-    columns, id: the plan's. rows: of the whole input; `about` says that it is an estimate. before: those that an
-    earlier run has scored. later: unit -> its round (pipeline.rounds), where that is not the first.
+    columns, id: the plan's. rows: of the whole input. before: those that an earlier run has scored. later: unit -> its
+    round (pipeline.rounds), where that is not the first.
     units: of these slabs. bounds: at which of them a task begins; and their number, at the end.
     """
 
@@ -27,7 +29,6 @@ class PlannedWork:
     later: dict[str, int]
     units: pa.Table
     bounds: np.ndarray
-    about: bool = False
 
     @property
     def tasks(self) -> int:
@@ -44,6 +45,8 @@ def planned_work(plan: Plan, rounds: dict[str, int]) -> PlannedWork:
     slabs = plan.units["slab"].to_numpy()
     units = plan.units.filter(pa.array(np.isin(slabs, slabs[missing]))).combine_chunks()
     cuts = slab_cuts(units)
+    ranges = units["ranges"].take(pa.array(cuts[:-1])).to_pylist()
+    tasks = together([sum(flat[1::2]) - sum(flat[::2]) for flat in ranges])
     return PlannedWork(
         columns=plan.columns,
         id=plan.id,
@@ -51,10 +54,17 @@ def planned_work(plan: Plan, rounds: dict[str, int]) -> PlannedWork:
         before=plan.rows - int(plan.unit_rows()[missing].sum()),
         later={name: number for name, number in rounds.items() if number},
         units=units,
-        bounds=np.append(cuts[: -1 : together(len(cuts) - 1)], cuts[-1]),
+        bounds=cuts[tasks],
     )
 
 
-def together(slabs: int) -> int:
-    """How many neighbours one task takes, so that there are no more than TASKS."""
-    return max(1, -(-slabs // TASKS))
+def together(sizes: Sequence[int]) -> list[int]:
+    """At which of so many pieces, of these bytes, a task begins; and their number, at the end."""
+    most = -(-len(sizes) // TASKS)
+    cuts, held = [0], 0
+    for i, size in enumerate(sizes):
+        if i > cuts[-1] and (i - cuts[-1] == most or held + size > TASK_BYTES):
+            cuts.append(i)
+            held = 0
+        held += size
+    return [*cuts, len(sizes)] if sizes else cuts

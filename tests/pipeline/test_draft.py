@@ -8,8 +8,8 @@ import pytest
 
 from pipeline import draft, work
 from pipeline.config import Config
-from pipeline.draft import Draft, begin_draft, finished, read_draft
-from pipeline.errors import UsageError
+from pipeline.draft import Draft, begin_draft, finished, read_draft, worth_drafting
+from pipeline.errors import RunError, UsageError
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import SCHEMA, make_plan
 from pipeline.replan import changed_files
@@ -47,12 +47,8 @@ def test_the_pages_together_are_the_plan(config: Config, scores: Folder) -> None
     assert plan.columns == at_once.columns
     names = plan.unit_names()
     assert len(set(names)) == len(names) and plan.next_slab > max(plan.units["slab"].to_pylist())
-    assert list(scores.files()) == [
-        "draft-000000.parquet",
-        "draft-000001.parquet",
-        "draft-000002.parquet",
-        "draft.parquet",
-    ]
+    pages = [f"draft-{plan.id}-00000{page}.parquet" for page in range(3)]
+    assert list(scores.files()) == sorted([*pages, "draft.parquet"])
 
 
 def test_a_task_has_the_slabs_of_its_page(config: Config, scores: Folder) -> None:
@@ -91,6 +87,25 @@ def test_a_file_that_changed_before_its_page_was_made_is_planned_as_it_is(
     plan = finished(read_draft(config, files, scores))
     assert plan.rows == sum(ROWS) - ROWS[4] + 9
     assert changed_files(plan, files) == [files[0].path]
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_called_broken(
+    config: Config, scores: Folder, write_pairs: Any
+) -> None:
+    made = begun(config, scores)
+    texts: list[Any] = ["changed"] * 9
+    write_pairs("in/4.parquet", query=texts, doc=texts, score=[1.0] * 9)
+    with pytest.raises(RunError, match=r"4\.parquet: has changed since it was listed") as error:
+        made.page(1)
+    assert error.value.exit_code == 1
+
+
+def test_few_files_and_large_ones_are_planned_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draft, "FILES", 3)
+    monkeypatch.setattr(draft, "LARGE", 100)
+    small, large = InputFile("a", 99, ""), InputFile("b", 100, "")
+    assert worth_drafting([small] * 4)
+    assert not worth_drafting([small] * 3) and not worth_drafting([small, small, small, large])
 
 
 def test_a_file_that_is_new_or_gone_is_refused(config: Config, scores: Folder) -> None:

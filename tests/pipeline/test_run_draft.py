@@ -1,14 +1,19 @@
 """Runs whose plan is made while they go on, as that of an input of very many files is."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+import pipeline.run
 from pipeline import draft, stored, work
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
+from pipeline.plan import Plan
+from pipeline.storage import Folder
 from tests.pipeline.conftest import ROWS, pairs, ranked, write
 
 Run = Callable[..., dict[str, Any]]
@@ -17,6 +22,7 @@ UNITS = {"unit_rows": 10}
 
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on more than five files are many, and three of seven are a page."""
+    monkeypatch.setattr(draft, "FILES", 5)
     monkeypatch.setattr(stored, "FILES", 5)
     monkeypatch.setattr(work, "TASKS", 3)
 
@@ -55,6 +61,42 @@ def test_a_file_that_cannot_be_used_stops_the_run_when_it_is_read_and_what_was_s
     assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
     run(path, "undisturbed", run=UNITS)
     assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "undisturbed")))
+
+
+def test_the_plan_of_another_run_is_not_taken_for_ones_own(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(monkeypatch)
+    path = write(pairs(), tmp_path / "in", 7)
+    put = stored._put
+
+    def late(scores: Folder, plan: Plan) -> Plan:
+        put(scores, replace(plan, id="another"))
+        return put(scores, plan)
+
+    monkeypatch.setattr(stored, "_put", late)
+    with pytest.raises(RunError, match=r"plan\.parquet: has been put by another run"):
+        run(path, run=UNITS)
+
+
+def test_a_restart_leaves_nothing_of_a_draft(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(monkeypatch)
+    path = write(pairs(), tmp_path / "in", 7)
+    with monkeypatch.context() as broken:
+        broken.setattr(draft.Planning, "ready", lambda self: False)  # before everything is scored
+        broken.setattr(pipeline.run, "drafted", _killed)
+        with pytest.raises(InterruptedError):
+            run(path, run=UNITS)
+    assert len(plans(tmp_path)) == 4, "the draft and its pages"
+    before = pq.read_metadata(next((tmp_path / "out" / "scores").rglob("draft.parquet"))).metadata
+    monkeypatch.setattr(draft, "FILES", 100)
+    assert run(path, run=UNITS | {"on_existing": "restart"})["scored_now"] == ROWS - 7
+    after = pq.read_metadata(next((tmp_path / "out" / "scores").rglob("plan.parquet"))).metadata
+    assert json.loads(before[b"draft"])["id"] != json.loads(after[b"plan"])["id"]
+
+
+def _killed(*unused: Any) -> None:
+    raise InterruptedError
 
 
 def _scored(files: dict[Path, int]) -> int:

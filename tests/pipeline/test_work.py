@@ -10,7 +10,7 @@ from pipeline import work
 from pipeline.config import Config
 from pipeline.inputs import list_inputs
 from pipeline.plan import Plan, make_plan, slab_cuts
-from pipeline.work import PlannedWork, planned_work
+from pipeline.work import PlannedWork, planned_work, together
 
 Make = Callable[..., Config]
 
@@ -36,7 +36,7 @@ def test_a_slab_with_a_missing_unit_is_a_task(plan: Plan) -> None:
         ["000001-0000", "000001-0001", "000001-0002"], ["000003-0000"], ["000005-0000", "000005-0001", "000005-0002"]
     ]  # fmt: skip
     assert (made.rows, made.before, made.later) == (21, 21 - 1 - 1 - 2, {"000003-0000": 2})
-    assert (made.columns, made.id, made.about) == (plan.columns, plan.id, False)
+    assert (made.columns, made.id) == (plan.columns, plan.id)
 
 
 def test_a_plan_of_which_nothing_is_missing_has_no_task(plan: Plan) -> None:
@@ -50,6 +50,15 @@ def test_neighbours_share_a_task_where_there_are_many(plan: Plan, monkeypatch: p
     made = planned_work(plan, dict.fromkeys(plan.unit_names(), 0))
     assert 0 < made.tasks <= most
     assert [name for task in tasks(made) for name in task] == plan.unit_names()
+
+
+def test_a_task_is_no_more_than_a_good_piece_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "TASKS", 3)
+    monkeypatch.setattr(work, "TASK_BYTES", 100)
+    assert together([10] * 7) == [0, 3, 6, 7]
+    assert together([60, 60, 30, 30, 200, 1, 1]) == [0, 1, 3, 4, 5, 7]
+    assert together([1, 200]) == [0, 1, 2]
+    assert together([]) == [0]
 
 
 def test_slabs_begin_where_their_number_changes(plan: Plan) -> None:
