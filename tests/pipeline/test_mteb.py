@@ -118,7 +118,7 @@ def with_mteb() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_mteb_s_main_score_is_that_of_the_job_s_own_ranking(with_mteb: str, minilm: str, tmp_path: Path) -> None:
     """Twelve of the demo's questions, their answers and sixteen docstrings drawn at random; the real MiniLM."""
     questions = yaml.safe_load(prepare.QUESTIONS.read_text())[:12]
