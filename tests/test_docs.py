@@ -28,6 +28,11 @@ ELSEWHERE = {
     "python -m venv": "needs a GPU machine's packages",
     "apt-get": "changes the machine",
     "SCREENSHOTS=": "tests/pipeline/evaluate/test_report_browser.py",
+    ".venv/bin/python -m pytest": "they are tests",
+    ".venv/bin/pip install 'mteb": "tests/pipeline/test_mteb.py",
+    "helm": "there is no Kubernetes here; tests/test_clusters.py checks the files",
+    "kubectl": "there is no Kubernetes here; tests/test_clusters.py checks the files",
+    "docker": "there is no Docker here",
 }
 QUERIES = {"q1": "how long do I bake bread", "q2": "what is the capital of France", "q3": "where do rivers end"}
 DOCS = {"d1": "Bake it for an hour.", "d2": "The capital of France is Paris.", "d3": "Rivers flow to the sea."}
