@@ -43,6 +43,11 @@ class Progress:
         self._tokens += tokens
         self._failed += failed
 
+    @property
+    def waited(self) -> float:
+        """Seconds until the first pair of this run went into an engine: they start, and load the model."""
+        return (self._scoring_since or time.monotonic()) - self._entered
+
     def line(self) -> str:
         now = time.monotonic()
         line = f"{self._done:,} of {self._total:,} pairs ({self._done / max(1, self._total):.1%})"

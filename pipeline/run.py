@@ -107,6 +107,7 @@ def _score(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type, l
             progress.add(pairs, tokens, bad, line["seconds"])
             _check_share(checked, plan, sums["failed"] + sums["rejected"], reasons)
             lease.check()
+        sums["engines"] = progress.waited  # type: ignore[assignment]
     return sums
 
 
