@@ -23,6 +23,7 @@ from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.errors import of_worker
+from pipeline.metrics import watch
 from pipeline.order import by_shared_side
 from pipeline.plan import Plan, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
@@ -30,6 +31,7 @@ from pipeline.read import read_units
 from pipeline.rounds import stem
 from pipeline.scores import put_scores, worth_another_try
 from pipeline.storage import Folder
+from pipeline.told import Told
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
@@ -111,7 +113,8 @@ def score_units(
             "stall_seconds": config.run.stall_seconds,
             "threads": _threads(config),
             "unpack": unpacked,
-            "put": partial(put_scores, checked.scores, plan.id, files, config.output.explain),
+            "put": Told(plan.id, partial(put_scores, checked.scores, plan.id, files, config.output.explain)),
+            "watch": partial(watch, plan.id),
             "record": Record(attempts),
             "deterministic": config.run.deterministic,
         },
