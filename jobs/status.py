@@ -57,7 +57,7 @@ def described(known: dict[str, Any]) -> list[str]:
         lines.append("result   none yet")
     for scores in known["scores"]:
         if scores["units"] is None:
-            lines.append(f"scores   {scores['fingerprint']}: no plan yet")
+            lines.append(f"scores   {scores['fingerprint']}: {scores['units_put']:,} units, and no whole plan yet")
             continue
         share = scores["rows_put"] / scores["rows"] if scores["rows"] else 1
         lines.append(

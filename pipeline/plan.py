@@ -5,7 +5,7 @@ The plan is put once for a fingerprint and read by every later run, so units mea
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
         ("unit", pa.string()),
         ("start", pa.int64()),  # rows of the file: start <= row < stop
         ("stop", pa.int64()),
-        ("slab", pa.int32()),
+        ("slab", pa.int64()),
         ("first_row", pa.int64()),  # where the slab begins in the file
         ("first_group", pa.int32()),
         ("last_group", pa.int32()),
@@ -45,9 +45,6 @@ SCHEMA = pa.schema(
 )
 
 
-Bounds = tuple[int, int]  # first and last + 1 of the plan's units
-
-
 class Unit(NamedTuple):
     name: str
     start: int
@@ -56,8 +53,12 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True)
 class Slab:
-    """Whole row groups of one file, with the byte ranges that hold the columns in use and the footer."""
+    """Whole row groups of one file, with the byte ranges that hold the columns in use and the footer.
 
+    file: its number, by which the first of two rows of one pair stands.
+    """
+
+    file: int
     path: str
     size: int
     first_row: int
@@ -85,6 +86,9 @@ class Plan:
     def units(self) -> pa.Table:
         return self.table.filter(pc.field("slab") >= 0)
 
+    def unit_names(self) -> list[str]:
+        return self.units["unit"].to_pylist()
+
     def unit_rows(self) -> np.ndarray:
         """Rows of each unit."""
         return self.units["stop"].to_numpy() - self.units["start"].to_numpy()
@@ -103,24 +107,6 @@ class Plan:
         files = self.table.group_by(["path", "size", "version"]).aggregate([]).to_pylist()
         return {row["path"]: (row["size"], row["version"]) for row in files}
 
-    def slab_bounds(self) -> list[Bounds]:
-        """For each slab, which rows of the table are its units."""
-        numbers = self.units["slab"].to_numpy()
-        cuts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist(), len(numbers)]
-        return list(pairwise(cuts)) if len(numbers) else []
-
-    def slab(self, bounds: Bounds) -> Slab:
-        rows = self.units.slice(bounds[0], bounds[1] - bounds[0]).to_pylist()
-        first, flat = rows[0], rows[0]["ranges"]
-        return Slab(
-            path=first["path"],
-            size=first["size"],
-            first_row=first["first_row"],
-            row_groups=range(first["first_group"], first["last_group"] + 1),
-            ranges=list(zip(flat[::2], flat[1::2], strict=True)),
-            units=[Unit(row["unit"], row["start"], row["stop"]) for row in rows],
-        )
-
     def to_bytes(self) -> bytes:
         sink = pa.BufferOutputStream()
         about = {"columns": self.columns, "id": self.id, "revision": self.revision, "next_slab": self.next_slab}
@@ -131,7 +117,42 @@ class Plan:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Plan":
         table = pq.read_table(pa.BufferReader(data))
-        return cls(table.replace_schema_metadata(None), **json.loads(table.schema.metadata[b"plan"]))
+        return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
+
+
+def slab_cuts(units: pa.Table) -> np.ndarray:
+    """At which of these units of a plan a slab begins; and their number, at the end."""
+    numbers = units["slab"].to_numpy()
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+    return np.append(begins, len(numbers))
+
+
+def slabs_of(units: pa.Table) -> Iterator[Slab]:
+    """The slabs of these units of a plan."""
+    cuts = slab_cuts(units).tolist()
+    for start, stop in pairwise(cuts):
+        rows = units.slice(start, stop - start).to_pylist()
+        first, flat = rows[0], rows[0]["ranges"]
+        yield Slab(
+            file=first["file"],
+            path=first["path"],
+            size=first["size"],
+            first_row=first["first_row"],
+            row_groups=range(first["first_group"], first["last_group"] + 1),
+            ranges=list(zip(flat[::2], flat[1::2], strict=True)),
+            units=[Unit(row["unit"], row["start"], row["stop"]) for row in rows],
+        )
+
+
+class First(NamedTuple):
+    """The first file of an input, which says what all the others must be like.
+
+    columns: logical name -> column in the files, for the columns that are read.
+    """
+
+    path: str
+    schema: pa.Schema
+    columns: dict[str, str]
 
 
 def unit_rows(config: Config) -> int:
@@ -139,30 +160,34 @@ def unit_rows(config: Config) -> int:
     return config.run.unit_rows or RERANKERS[config.reranker.type].unit_rows
 
 
-def make_plan(config: Config, files: list[InputFile], unit_rows: int, first_slab: int = 0) -> Plan:
+def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
     """Reads every footer, checks every schema, and cuts the input into slabs and units.
 
-    first_slab: the number of the first slab.
     Raises UsageError naming the first file, in the order of the input, that cannot be used.
     """
-    columns: dict[str, str] = {}
+    first = first_file(config, files[0])
+    table, next_slab = plan_files(config, enumerate(files), unit_rows, first)
+    return Plan(table, first.columns, secrets.token_hex(8), 0, next_slab)
+
+
+def plan_files(
+    config: Config, files: Iterable[tuple[int, InputFile]], unit_rows: int, first: First, slab: int = 0
+) -> tuple[pa.Table, int]:
+    """The rows of a plan for these files, by their numbers; and the number after that of their last slab.
+
+    slab: the number of the first one.
+    """
     rows: list[dict[str, Any]] = []
-    slab, first = first_slab, None
+    numbers, listed = zip(*files, strict=True)
     pool = ThreadPoolExecutor(FOOTER_THREADS)
     try:
-        for number, (file, (footer, begin)) in enumerate(zip(files, pool.map(file_footer, files), strict=True)):
+        for number, file, (footer, begin) in zip(numbers, listed, pool.map(file_footer, listed), strict=True):
             about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
-            schema = _schema(file, footer)
-            columns = columns or present(config, schema)
-            first = first or schema
-            _check_ids(files[0], file, columns, present(config, schema))
-            check_schema(file.path, schema, columns)
-            check_same_ids(file.path, schema, files[0].path, first, columns)
-            check_carried(carried(config), file.path, schema, files[0].path, first)
+            _check(config, file, _schema(file, footer), first)
             if not footer.num_rows:
                 rows.append(about_file | {"slab": -1, "start": 0, "stop": 0})
-            for first_row, groups, decoded in slabs(footer, columns):
-                chunks = chunk_ranges(footer, groups, list(columns.values()))
+            for first_row, groups, decoded in slabs(footer, first.columns):
+                chunks = chunk_ranges(footer, groups, list(first.columns.values()))
                 ranges = plan_ranges(chunks, (begin, file.size), decoded)
                 stop = first_row + sum(footer.row_group(group).num_rows for group in groups)
                 about_slab = about_file | {
@@ -178,13 +203,23 @@ def make_plan(config: Config, files: list[InputFile], unit_rows: int, first_slab
                 slab += 1
     finally:
         pool.shutdown(cancel_futures=True)
-    return Plan(pa.Table.from_pylist(rows, SCHEMA), columns, secrets.token_hex(8), 0, slab)
+    return pa.Table.from_pylist(rows, SCHEMA), slab
 
 
-def _check_ids(first: InputFile, file: InputFile, columns: dict[str, str], here: dict[str, str]) -> None:
+def _check(config: Config, file: InputFile, schema: pa.Schema, first: First) -> None:
+    here = present(config, schema)
     for name in here:
-        if name not in columns:
+        if name not in first.columns:
             raise UsageError(f"{file.path}: has a column {here[name]!r} for {name}, but {first.path} has none")
+    check_schema(file.path, schema, first.columns)
+    check_same_ids(file.path, schema, first.path, first.schema, first.columns)
+    check_carried(carried(config), file.path, schema, first.path, first.schema)
+
+
+def first_file(config: Config, file: InputFile) -> First:
+    """What the first file says of the others."""
+    schema = first_schema(file)
+    return First(file.path, schema, present(config, schema))
 
 
 def first_schema(file: InputFile) -> pa.Schema:

@@ -12,13 +12,22 @@ class Progress:
     """Shows itself while its `with` block runs: pairs done of all, pairs/s, tokens/s, failures, time left.
 
     The rates are those of scoring in this run: what was done before, and loading the model, do not count.
+    about: the total is an estimate.
     """
 
-    def __init__(self, total: int, done: int = 0, stream: TextIO | None = None, every: float | None = None):
+    def __init__(
+        self,
+        total: int,
+        done: int = 0,
+        stream: TextIO | None = None,
+        every: float | None = None,
+        about: bool = False,
+    ):
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._every = every or (1.0 if self._terminal else 5.0)
         self._total, self._before, self._done = total, done, done
+        self._of = "of about" if about else "of"
         self._tokens = self._failed = 0
         self._entered = time.monotonic()
         self._scoring_since: float | None = None
@@ -50,20 +59,20 @@ class Progress:
 
     def line(self) -> str:
         now = time.monotonic()
-        line = f"{self._done:,} of {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
+        line = f"{self._done:,} {self._of} {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
         if self._scoring_since is None:
             return f"{line} | {_clock(now - self._entered)} gone: the engines start, then score the first unit"
         seconds = max(now - self._scoring_since, 1e-3)
         rate = (self._done - self._before) / seconds
         return (
             f"{line} | {rate:,.0f} pairs/s | {self._tokens / seconds:,.0f} tokens/s | "
-            f"{self._failed:,} without a score | {_clock((self._total - self._done) / rate)} left"
+            f"{self._failed:,} without a score | {_clock(max(0, self._total - self._done) / rate)} left"
         )
 
     def _tick(self) -> None:
         while not self._over.wait(self._every):
             if self._terminal:
-                filled = int(BAR * self._done / max(1, self._total))
+                filled = min(BAR, int(BAR * self._done / max(1, self._total)))
                 self._stream.write(f"\r\033[K[{'#' * filled}{'.' * (BAR - filled)}] {self.line()}")
             else:
                 self._stream.write(self.line() + "\n")

@@ -19,7 +19,7 @@ from actors.tokens import Encoder
 from pipeline.read import OK, PERMANENT
 from pipeline.rounds import round_of
 
-TRAVELS = ("row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
+TRAVELS = ("file", "row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 
 
 class PromptedUnit(NamedTuple):
@@ -58,7 +58,7 @@ def _prompt_unit(name: str, unit: pa.Table, encoder: Encoder, settings: Settings
             kinds[i], reasons[i] = PERMANENT, prompt.reason
         else:
             sequences[i], truncated[i], splits[i] = prompt
-    rows = unit.select(TRAVELS[:4]).append_column("kind", pa.array(kinds, pa.string()))
+    rows = unit.select(TRAVELS[:5]).append_column("kind", pa.array(kinds, pa.string()))
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))

@@ -25,8 +25,8 @@ TEXT_NAMES = {"query": "query", "doc": "document"}
 def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.Table]]:
     """The units of a slab, in order.
 
-    Columns: row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind, reason, and title and
-    instruction where they are mapped.
+    Columns: file (its number), row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind,
+    reason, and title and instruction where they are mapped.
     """
     names = list(dict.fromkeys(columns.values()))
     batches = read_batches(slab.path, slab.size, slab.ranges, slab.row_groups, names, BATCH_ROWS)
@@ -39,7 +39,7 @@ def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.T
                 raise UsageError(
                     f"{slab.path}: ended at row {row}, and its footer said {unit.stop} or more; it has changed"
                 )
-            parts.append(_pairs(batch, columns, row))
+            parts.append(_pairs(batch, columns, slab.file, row))
             row += len(batch)
         table = pa.concat_tables(parts)
         size = unit.stop - unit.start
@@ -47,7 +47,7 @@ def read_units(slab: Slab, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.T
         held = table.slice(size)
 
 
-def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
+def _pairs(batch: pa.RecordBatch, columns: dict[str, str], file: int, first_row: int) -> pa.Table:
     problems = _Problems(len(batch))
     texts: dict[str, pa.Array] = {}
     broken: dict[str, pa.Array] = {}
@@ -73,7 +73,8 @@ def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa
     problems.add(REJECT, pc.is_null(scores), "first-stage score is null")
     problems.add(REJECT, pc.invert(pc.is_finite(scores)), "first-stage score is not finite")
     return pa.table(
-        {"row": pa.array(range(first_row, first_row + len(batch)), pa.int64())}
+        {"file": pa.repeat(pa.scalar(file, pa.int32()), len(batch))}
+        | {"row": pa.array(range(first_row, first_row + len(batch)), pa.int64())}
         | ids
         | texts
         | {"first_stage_score": scores, "kind": problems.kind, "reason": problems.reason}

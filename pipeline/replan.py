@@ -1,24 +1,31 @@
 """A plan whose input is not what it was: files that changed get new units, and nothing else is scored again."""
 
+from collections.abc import Set
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
 from pipeline.inputs import InputFile
-from pipeline.plan import Plan, make_plan, unit_rows
+from pipeline.plan import Plan, first_file, plan_files, unit_rows
 
 
 def changed_files(plan: Plan, files: list[InputFile]) -> list[str]:
     """Paths of the files that are not the version that was planned. Raises UsageError where one is new, or gone."""
     planned = plan.versions()
     listed = {file.path: (file.size, file.version) for file in files}
-    for path in sorted(planned.keys() ^ listed.keys()):
+    check_same_files(planned.keys(), listed.keys())
+    return [path for path in listed if planned[path] != listed[path]]
+
+
+def check_same_files(planned: Set[str], listed: Set[str]) -> None:
+    """Raises UsageError where a file of the input is new since it was planned, or gone."""
+    for path in sorted(planned ^ listed):
         raise UsageError(
             f"{path}: is {'new' if path in listed else 'gone'} since the scores under this output were begun; "
             "choose another output.path, or run.on_existing=restart to throw those scores away"
         )
-    return [path for path in listed if planned[path] != listed[path]]
 
 
 def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
@@ -37,13 +44,12 @@ def revised(plan: Plan, config: Config, files: list[InputFile], changed: list[st
     that would bring old scores back.
     """
     paths = set(changed)
-    again = [file for file in files if file.path in paths]
-    one_of_the_others = [file for file in files if file.path not in paths][:1]  # it says how ids are written
-    fresh = make_plan(config, one_of_the_others + again, unit_rows(config), plan.next_slab)
-    made = fresh.table.filter(pc.is_in(fresh.table["path"], pa.array(changed, pa.string())))
+    one_of_the_others = next((file for file in files if file.path not in paths), files[0])  # says how ids are written
     numbers = {path: number for number, (path, _) in plan.places().items()}
-    file = pa.array([numbers[path] for path in made["path"].to_pylist()], pa.int32())
-    made = made.set_column(made.column_names.index("file"), "file", file)
+    again = ((numbers[file.path], file) for file in files if file.path in paths)
+    made, next_slab = plan_files(
+        config, again, unit_rows(config), first_file(config, one_of_the_others), plan.next_slab
+    )
     kept = plan.table.filter(pc.invert(pc.is_in(plan.table["path"], pa.array(changed, pa.string()))))
     table = pa.concat_tables([kept, made]).sort_by([("file", "ascending"), ("start", "ascending")])
-    return Plan(table, plan.columns, plan.id, plan.revision + 1, fresh.next_slab)
+    return Plan(table, plan.columns, plan.id, plan.revision + 1, next_slab)

@@ -14,6 +14,7 @@ from pipeline.check import Checked, check
 from pipeline.cluster import cluster, spilled_bytes
 from pipeline.commit import begin, commit, committed, discard, sweep
 from pipeline.config import Config
+from pipeline.draft import Draft, Work
 from pipeline.errors import RunError, TooManyFailed
 from pipeline.fuse import FuseBucket
 from pipeline.inputs import list_inputs
@@ -25,8 +26,9 @@ from pipeline.replan import check_unchanged
 from pipeline.rounds import Newest, newest, next_rounds
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
-from pipeline.stored import standing_plan, stored_scores, sweep_scores
+from pipeline.stored import drafted, standing_plan, stored_scores, sweep_scores
 from pipeline.tasks import run_tasks
+from pipeline.work import planned_work
 
 FORMAT = 1  # of the result: raised when the same scores come to another result, so that no older one stands for it
 
@@ -48,9 +50,9 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     stored = stored_scores(checked)
     plan = standing_plan(checked, stored)
     units = newest(stored)
-    rounds = next_rounds(plan.units["unit"].to_pylist(), units)
+    work = plan if isinstance(plan, Draft) else planned_work(plan, next_rounds(plan.unit_names(), units))
     standing = committed(checked.output)
-    if standing and not rounds and standing["tag"] == _tag(checked, plan, units):
+    if isinstance(plan, Plan) and standing and not work.tasks and standing["tag"] == _tag(checked, plan, units):
         _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
         sweep(checked.output, standing)
         sweep_merged(checked.scores)
@@ -59,12 +61,14 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
-        scoring = _score(checked, plan, rounds, scorer, lease)
+        scoring = _score(checked, work, scorer, lease)
+        if isinstance(plan, Draft):
+            plan = drafted(plan)
         after = spilled_bytes()
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
         lease.confirm()
-        tag, buckets = _fuse(checked, plan, scored=bool(rounds))
+        tag, buckets = _fuse(checked, plan, scored=bool(work.tasks))
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
     check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
@@ -79,33 +83,28 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
 def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
     """The hash of what makes the result from the scores. It names the parts."""
     config = checked.config
-    later = [units[name].file for name in plan.units["unit"].to_pylist() if name in units and units[name].round]
+    later = [units[name].file for name in plan.unit_names() if name in units and units[name].round]
     what = [FORMAT, plan.id, plan.revision, later, config.fusion.model_dump()]
     what += [config.output.model_dump(exclude={"path"}), carried(config)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _score(checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type, lease: Lease) -> Counter[str]:
-    """Scores what is missing, and shows how far it is. Returns the sums of its figures.
-
-    rounds: unit -> the round that this run puts.
-    """
+def _score(checked: Checked, work: Work, scorer: type, lease: Lease) -> Counter[str]:
+    """Scores what is missing, and shows how far it is. Returns the sums of its figures."""
     sums: Counter[str] = Counter()
-    if not rounds:
+    if not work.tasks:
         return sums
     sweep_merged(checked.scores)  # of a run that had every unit: what is scored anew may have the same name and size
-    rows = dict(zip(plan.units["unit"].to_pylist(), plan.unit_rows().tolist(), strict=True))
     reasons: Counter[str] = Counter()
-    lines = score_units(checked, plan, rounds, scorer)
-    with Progress(plan.rows, plan.rows - sum(rows[unit] for unit in rounds)) as progress, closing(lines):
+    lines = score_units(checked, work, scorer)
+    with Progress(work.rows, work.before, about=work.about) as progress, closing(lines):
         for line in lines:
             reasons.update(json.loads(line.pop("reasons")))
-            unit = line.pop("unit")
+            line.pop("unit")
             sums.update(line)
-            bad = line["failed"] + line["rejected"]
-            pairs, tokens = rows[unit] if line["rows"] else 0, line["prompt_tokens"] + line["new_tokens"]
-            progress.add(pairs, tokens, bad, line["seconds"])
-            _check_share(checked, plan, sums["failed"] + sums["rejected"], reasons)
+            bad, tokens = line["failed"] + line["rejected"], line["prompt_tokens"] + line["new_tokens"]
+            progress.add(line["size"], tokens, bad, line["seconds"])
+            _check_share(checked, work.rows, sums["failed"] + sums["rejected"], reasons, work.about)
             lease.check()
         sums["engines"] = progress.waited  # type: ignore[assignment]
     return sums
@@ -116,7 +115,7 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
     each bucket. scored: whether this run put any scores."""
     config = checked.config
     stored = checked.scores.files()
-    there, units = newest(stored), plan.units["unit"].to_pylist()
+    there, units = newest(stored), plan.unit_names()
     files = [there[unit].file if unit in there else f"{unit}.parquet" for unit in units]
     try:
         sizes = checked.scores.sizes(files, stored)
@@ -150,17 +149,20 @@ def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -
             f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it"
         )
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
-    _check_share(checked, plan, sum(line["unscored"] + line["rejected"] for line in buckets), reasons)
+    _check_share(checked, plan.rows, sum(line["unscored"] + line["rejected"] for line in buckets), reasons)
 
 
-def _check_share(checked: Checked, plan: Plan, failed: int, reasons: Counter[str]) -> None:
-    """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows."""
+def _check_share(checked: Checked, rows: int, failed: int, reasons: Counter[str], about: bool = False) -> None:
+    """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows.
+
+    about: there may be twice as many rows; what they come to is looked at again when all are known.
+    """
     allowed = checked.config.run.max_failed
-    if failed > allowed * plan.rows:
+    if failed > allowed * rows * (2 if about else 1):
         most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
         most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
         raise TooManyFailed(
-            f"{failed:,} of {plan.rows:,} rows have no reranker score, "
+            f"{failed:,} of {'about ' if about else ''}{rows:,} rows have no reranker score, "
             f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
             "run.max_failed the same command goes on from here"
         )

@@ -22,10 +22,11 @@ from actors.tokens import encoder
 from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
+from pipeline.draft import Work
 from pipeline.errors import of_worker
 from pipeline.metrics import watch
 from pipeline.order import by_shared_side
-from pipeline.plan import Plan, unit_rows
+from pipeline.plan import Slab, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
 from pipeline.read import read_units
 from pipeline.rounds import stem
@@ -41,16 +42,20 @@ ENDING = 30.0  # seconds that a thread of Ray Data's may take to end
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
 
 
-def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -> Iterator[pa.Table]:
-    """The units of a slab, ready for an actor, each as one row.
+def prompted_units(batch: pa.Table, handed: Any, config: Config, scores: Folder) -> Iterator[pa.Table]:
+    """The units of a task's slabs, ready for an actor, each as one row.
 
     Units whose scores are there already come without their rows: a task that Ray runs again yields the same units in
     the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
     """
-    plan, later, bounds = ray.get(slabs)
-    slab = plan.slab(bounds[batch["id"][0].as_py()])
-    stems = {unit.name: stem(unit.name, later.get(unit.name, 0)) for unit in slab.units}
-    there = scores.present([f"{name}.parquet" for name in stems.values()], slab.units[0].name.split("-")[0])
+    work: Work = ray.get(handed)
+    for slab in work.slabs(batch["id"][0].as_py()):
+        yield from _prompted(slab, work, config, scores)
+
+
+def _prompted(slab: Slab, work: Work, config: Config, scores: Folder) -> Iterator[pa.Table]:
+    stems = {unit.name: stem(unit.name, work.later.get(unit.name, 0)) for unit in slab.units}
+    there = scores.present([f"{name}.parquet" for name in stems.values()], slab.units[0].name.partition("-")[0] + "-")
     todo = {unit for unit, name in stems.items() if f"{name}.parquet" not in there}
     if not todo:
         for unit in slab.units:
@@ -58,11 +63,11 @@ def prompted_slab(batch: pa.Table, slabs: Any, config: Config, scores: Folder) -
         return
     tokens = encoder(config.reranker, config.engine.get("max_model_len"))
     shared = RERANKERS[config.reranker.type].shared(config.reranker)
-    for unit, pairs in read_units(slab, plan.columns):
+    for unit, pairs in read_units(slab, work.columns):
         if unit.name not in todo:
             yield packed(unit.name, None)
             continue
-        if number := later.get(unit.name):
+        if number := work.later.get(unit.name):
             pairs = worth_another_try(pairs, scores, stem(unit.name, number - 1))
         yield prompt_unit(stems[unit.name], by_shared_side(pairs, shared), tokens, config.reranker)
 
@@ -78,27 +83,21 @@ class Record:
         return ray.get(getattr(self._attempts, method.__name__).remote(worker, *what))
 
 
-def score_units(
-    checked: Checked, plan: Plan, rounds: dict[str, int], scorer: type
-) -> Generator[dict[str, Any], None, None]:
-    """Scores these units, each in its round (pipeline.rounds). Yields one line of figures a unit of their slabs.
+def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[str, Any], None, None]:
+    """Scores what is to be done. Yields one line of figures a unit of its slabs.
 
     Raises the RunError of a slab that cannot be read, or of a unit that cannot be put.
     """
     config = checked.config
-    names = plan.units["unit"].to_pylist()
-    files = dict(zip(names, plan.units["file"].to_pylist(), strict=True))
-    slabs = [bounds for bounds in plan.slab_bounds() if any(name in rounds for name in names[slice(*bounds)])]
-    later = {name: number for name, number in rounds.items() if number}
-    handed = ray.put((plan, later, slabs))  # Arrow: a task maps it and copies nothing
+    handed = ray.put(work)  # its tables are Arrow's: a task maps them and copies nothing
     smallest, largest = config.workers.count
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
     # Beside the driver: a node that goes away must not take the record along.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
     attempts = ray.remote(Attempts).options(**options).remote(largest)
-    dataset = ray.data.range(len(slabs), override_num_blocks=len(slabs)).map_batches(
-        partial(prompted_slab, slabs=handed, config=config, scores=checked.scores),
+    dataset = ray.data.range(work.tasks, override_num_blocks=work.tasks).map_batches(
+        partial(prompted_units, handed=handed, config=config, scores=checked.scores),
         batch_size=1,
         batch_format="pyarrow",
         max_retries=TASK_RETRIES,
@@ -113,8 +112,8 @@ def score_units(
             "stall_seconds": config.run.stall_seconds,
             "threads": _threads(config),
             "unpack": unpacked,
-            "put": Told(plan.id, partial(put_scores, checked.scores, plan.id, files, config.output.explain)),
-            "watch": partial(watch, plan.id),
+            "put": Told(work.id, partial(put_scores, checked.scores, work.id, config.output.explain)),
+            "watch": partial(watch, work.id),
             "record": Record(attempts),
             "deterministic": config.run.deterministic,
         },

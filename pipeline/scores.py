@@ -43,9 +43,7 @@ def bucket_count(rows: int, explain: bool) -> int:
     return max(1, -(-rows // (EXPLAINED_ROWS_PER_BUCKET if explain else ROWS_PER_BUCKET)))
 
 
-def score_table(
-    unit: PromptedUnit, scores: list[float | Unscored], file: int, texts: list[str | None] | None = None
-) -> pa.Table:
+def score_table(unit: PromptedUnit, scores: list[float | Unscored], texts: list[str | None] | None = None) -> pa.Table:
     """The rows of a unit's score file. `scores` are those of its rows of kind `ok`, in their order, and so are
     `texts`, which the model wrote (None: they are not kept)."""
     rows = unit.rows
@@ -64,8 +62,7 @@ def score_table(
             column[i] = score
     return pa.table(
         {
-            "file": pa.repeat(pa.scalar(file, pa.int32()), len(rows)),
-            **{name: rows[name] for name in ("row", "query_id", "doc_id", "first_stage_score")},
+            **{name: rows[name] for name in ("file", "row", "query_id", "doc_id", "first_stage_score")},
             "rerank_score": pa.array(column, pa.float64()),
             "kind": pa.array(kinds, pa.string()),
             "reason": pa.array(reasons, pa.string()),
@@ -120,7 +117,6 @@ def _read(folder: Folder, stem: str) -> pa.Table:
 def put_scores(
     folder: Folder,
     plan: str,
-    files: dict[str, int],
     explain: bool,
     unit: PromptedUnit,
     scores: list[float | Unscored],
@@ -129,12 +125,12 @@ def put_scores(
 ) -> pa.Table:
     """Puts a unit's score file, unless one is there, and returns the one row about it that goes on to the driver.
 
-    files: unit -> the number of its file. In a round after the first, all other rows are those of the round before.
+    In a round after the first, all other rows are those of the round before.
     """
     rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
-    name, number = base(unit.name), round_of(unit.name)
+    name, number, size = base(unit.name), round_of(unit.name), 0
     if unit.rows is not None and (len(rows) or number):  # a later round without rows ends what a mark alone began
-        table = score_table(unit, scores, files[name], texts if explain else None)
+        table = score_table(unit, scores, texts if explain else None)
         if number:
             before = _read(folder, stem(name, number - 1))
             others = before.filter(pc.invert(pc.is_in(before["row"], rows["row"])))
@@ -142,12 +138,14 @@ def put_scores(
         if TRANSIENT in table["kind"].to_pylist():
             folder.put_new(f"{unit.name}.transient", b"")
         folder.put_new(f"{unit.name}.parquet", encoded(table, plan))
+        size = len(table)
     kinds = rows["kind"].to_pylist()
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
     reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
     line = {
         "unit": name,
         "rows": len(rows),
+        "size": size,
         "failed": len(unscored) + kinds.count(PERMANENT),
         "rejected": kinds.count(REJECT),
         "reasons": json.dumps(dict(reasons.most_common(REASONS))),

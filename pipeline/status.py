@@ -11,7 +11,7 @@ from pipeline.lease import holder
 from pipeline.read import OK
 from pipeline.rounds import newest
 from pipeline.storage import Folder
-from pipeline.stored import SCORES, read_plan
+from pipeline.stored import SCORES, UNIT, read_plan
 
 LOOKED_INTO = 1000  # score files, at most, for the reasons of failures
 AT_ONCE = 32  # of them in memory
@@ -33,11 +33,11 @@ def status(output: Folder) -> dict[str, Any]:
 
 def _scores(folder: Folder) -> dict[str, Any]:
     stored = folder.files()
-    known: dict[str, Any] = {"fingerprint": folder.url.rpartition("/")[2], "units_put": 0}
     plan, there = read_plan(folder, list(stored)), newest(stored)
+    known: dict[str, Any] = {"fingerprint": folder.url.rpartition("/")[2]}
     if plan is None:
-        return known | {"units": None}
-    rows = dict(zip(plan.units["unit"].to_pylist(), plan.unit_rows().tolist(), strict=True))
+        return known | {"units": None, "units_put": sum(bool(UNIT.match(file)) for file, *_ in there.values())}
+    rows = dict(zip(plan.unit_names(), plan.unit_rows().tolist(), strict=True))
     put = [unit for unit in rows if unit in there]
     seen = put[:: -(-len(put) // LOOKED_INTO) or 1]
     reasons: Counter[str] = Counter()

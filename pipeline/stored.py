@@ -5,6 +5,7 @@ import sys
 
 from pipeline.check import Checked
 from pipeline.commit import begin
+from pipeline.draft import FILES, NAME, Draft, begin_draft, finished, read_draft
 from pipeline.errors import UsageError
 from pipeline.plan import Plan, make_plan, unit_rows
 from pipeline.replan import changed_files, revised
@@ -21,12 +22,13 @@ def stored_scores(checked: Checked) -> list[str]:
     stored = listed_scores(checked)
     if checked.config.run.on_existing == "restart":
         begin(checked.output)
-        plans = [name for name in stored if base(name.split("/")[2]) == PLAN]
+        plans = [name for name in stored if base(name.split("/")[2]) in (PLAN, NAME)]
         checked.output.delete(sorted({*stored} - {*plans}))
         checked.output.delete(plans)
         return []
     own = own_scores(checked, stored)
-    if PLAN not in newest(own) and checked.scores.size(f"{PLAN}.parquet") is None:  # a listing may lag behind
+    begun = (f"{PLAN}.parquet", f"{NAME}.parquet")
+    if not {*begun} & {*own} and all(checked.scores.size(name) is None for name in begun):  # a listing may lag behind
         checked.scores.delete(own)  # units of a plan that is gone: nobody knows which rows they are
         return []
     return own
@@ -50,19 +52,30 @@ def own_scores(checked: Checked, stored: list[str]) -> list[str]:
     return [name.removeprefix(mine) for name in stored if name.startswith(mine)]
 
 
-def standing_plan(checked: Checked, stored: list[str]) -> Plan:
+def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:
     """The plan of these scores: the one that is there, else a new one; revised where input files have changed.
 
+    Of many files there is a draft at first, which becomes a plan while they are read.
     Of several drivers that put a plan, or a revision, at once the first one's stays, and all take it.
     """
-    plan = read_plan(checked.scores, stored)
+    config, scores = checked.config, checked.scores
+    plan = read_plan(scores, stored)
+    if plan is None and f"{NAME}.parquet" in stored:
+        plan = drafted(read_draft(config, checked.files, scores))
+    if plan is None and len(checked.files) > FILES:
+        return begin_draft(config, checked.files, scores)
     if plan is None:
-        plan = _put(checked.scores, make_plan(checked.config, checked.files, unit_rows(checked.config)))
+        plan = _put(scores, make_plan(config, checked.files, unit_rows(config)))
     while changed := changed_files(plan, checked.files):
         print(f"rayrank: {len(changed)} input files have changed, {changed[0]} first: their rows are scored anew",
               file=sys.stderr)  # fmt: skip
-        plan = _put(checked.scores, revised(plan, checked.config, checked.files, changed))
+        plan = _put(scores, revised(plan, config, checked.files, changed))
     return plan
+
+
+def drafted(draft: Draft) -> Plan:
+    """The plan of a draft, which is put."""
+    return _put(draft.scores, finished(draft))
 
 
 def read_plan(scores: Folder, stored: list[str]) -> Plan | None:
@@ -72,12 +85,13 @@ def read_plan(scores: Folder, stored: list[str]) -> Plan | None:
 
 
 def sweep_scores(scores: Folder, plan: Plan) -> None:
-    """Deletes, once the result stands, the scores of files as they were before they changed.
+    """Deletes, once the result stands, the plan's draft, and the scores of files as they were before they changed.
 
     Slabs that this plan does not know of are those of a later revision, whose driver took this one's place.
     """
+    scores.delete(list(scores.files(NAME)))
     if plan.revision:
-        units = set(plan.units["unit"].to_pylist())
+        units = set(plan.unit_names())
         old = [name for name in scores.files() if (found := UNIT.match(name)) and int(found[1]) < plan.next_slab]
         scores.delete([name for name in old if base(name) not in units])
 

@@ -98,6 +98,7 @@ def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:
     start, step = unit["start"], max(1, unit["stop"] - unit["start"])
     before = [Unit("", row, min(row + step, start)) for row in range(first_row, start, step)]
     return Slab(
+        file=unit["file"],
         path=unit["path"],
         size=unit["size"],
         first_row=first_row,

@@ -37,6 +37,7 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
         "pairs": todo.rows,
         "units": todo.units,
         "units_again": todo.again,
+        "units_drafted": todo.drafted,
         "units_scored": len(todo.plan.units) - len(todo.at) - todo.again,
         "exact": todo.exact,
     }

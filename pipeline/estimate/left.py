@@ -10,7 +10,7 @@ from pipeline.check import Checked
 from pipeline.plan import Plan, make_plan, unit_rows
 from pipeline.replan import changed_files, revised
 from pipeline.rounds import newest, next_rounds
-from pipeline.stored import listed_scores, own_scores, read_plan
+from pipeline.stored import UNIT, listed_scores, own_scores, read_plan
 
 FOOTERS = 1000  # files, at most, whose footers are read; of more, that many are drawn at random
 
@@ -20,13 +20,16 @@ class Left:
     """The units that have no scores yet.
 
     plan: of all files, or of those whose footers were read. at: which rows of plan.units are left.
-    again: units that have scores, some of which are worth another try; they are not estimated.
+    again: units that have scores, some of which are worth another try; they are not estimated. drafted: units that
+    have scores, by a draft of a plan (pipeline.draft), which does not tell how many rows they have: they are estimated
+    as if they were to be scored.
     scale: bytes of all files / bytes of those in the plan; above 1, the numbers of rows and units are estimates.
     """
 
     plan: Plan
     at: np.ndarray
     again: int
+    drafted: int
     files: int
     scale: float
 
@@ -55,18 +58,19 @@ def left(checked: Checked, seed: int = 0) -> Left:
     """What the run of this config would score now. Raises UsageError as the run would."""
     config, files = checked.config, checked.files
     stored = [] if config.run.on_existing == "restart" else own_scores(checked, listed_scores(checked))
-    plan = read_plan(checked.scores, stored)
+    plan = read_plan(checked.scores, stored)  # a run would make one of a draft, and put it
     if plan is not None:
         if changed := changed_files(plan, files):
             plan = revised(plan, config, files, changed)
-        units = plan.units["unit"].to_pylist()
+        units = plan.unit_names()
         rounds = next_rounds(units, newest(stored))
         at = np.array([i for i, unit in enumerate(units) if rounds.get(unit) == 0], dtype=np.int64)
-        return Left(plan, at, len(rounds) - len(at), len(files), 1.0)
+        return Left(plan, at, len(rounds) - len(at), 0, len(files), 1.0)
     seen = files
     if len(files) > FOOTERS:
         drawn = random.Random(seed).sample(range(1, len(files)), FOOTERS - 1)
         seen = [files[0], *(files[i] for i in sorted(drawn))]  # the first one says which columns there are
     plan = make_plan(config, seen, unit_rows(config))
     scale = sum(file.size for file in files) / sum(file.size for file in seen)
-    return Left(plan, np.arange(len(plan.units)), 0, len(files), scale)
+    drafted = sum(UNIT.match(file) is not None for file, *_ in newest(stored).values())
+    return Left(plan, np.arange(len(plan.units)), 0, drafted, len(files), scale)

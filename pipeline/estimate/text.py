@@ -12,6 +12,10 @@ def described(about: dict[str, Any]) -> list[str]:
         lines.append(f"          {about['units_scored']:,} units are scored already, and stay")
     if about["units_again"]:
         lines.append(f"          {about['units_again']:,} units have rows worth another try, which are not estimated")
+    if about["units_drafted"]:
+        lines.append(
+            f"          {about['units_drafted']:,} of them are scored already, by a plan that is yet to be put"
+        )
     if "prompt_tokens" not in about:
         return [*lines, "          nothing is left to score: the run would fuse and rank"]
     lines += [*_tokens(about), *_hours(about), *_memory(about)]

@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.inputs import list_inputs
-from pipeline.plan import make_plan
+from pipeline.plan import make_plan, slabs_of
 from pipeline.read import read_units
 from pipeline.run import rerank
 from tests.fakes import KnownScorer
@@ -207,7 +207,7 @@ def read(folder: Path, minilm: str) -> list[dict[str, Any]]:
     """All rows of a folder, as a job's tasks read them."""
     given = config(str(folder), folder / "out", minilm)
     plan = make_plan(given, list_inputs(given.input.path), 100)
-    units = (unit for bounds in plan.slab_bounds() for unit in read_units(plan.slab(bounds), plan.columns))
+    units = (unit for slab in slabs_of(plan.units) for unit in read_units(slab, plan.columns))
     return [row for _, rows in units for row in rows.to_pylist()]
 
 

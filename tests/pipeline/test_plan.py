@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.parquet import read_footer
-from pipeline.plan import Plan, Slab, first_schema, make_plan
+from pipeline.plan import Plan, Slab, first_schema, make_plan, slabs_of
 from pipeline.read import read_units
 from pipeline.replan import changed_files
 
@@ -40,7 +40,7 @@ def planned(config: Config, unit_rows: int = 100) -> Plan:
 
 
 def slabs(made: Plan) -> Iterator[Slab]:
-    return (made.slab(bounds) for bounds in made.slab_bounds())
+    return slabs_of(made.units)
 
 
 def rows_of_units(made: Plan) -> dict[str, list[int]]:
@@ -155,8 +155,8 @@ def test_a_file_without_rows_is_in_the_plan_and_has_no_units(write_pairs: Any, m
 
 def test_an_input_without_rows_has_a_plan_without_slabs(write_pairs: Any, make_config: Make) -> None:
     made = planned(make_config(write_pairs(**pairs(0))))
-    assert (made.rows, made.slab_bounds(), len(made.units)) == (0, [], 0)
-    assert Plan.from_bytes(made.to_bytes()).slab_bounds() == []
+    assert (made.rows, [*slabs(made)], len(made.units)) == (0, [], 0)
+    assert [*slabs(Plan.from_bytes(made.to_bytes()))] == []
 
 
 @pytest.mark.parametrize("slab_bytes", [1, 2**28])

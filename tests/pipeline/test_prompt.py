@@ -16,6 +16,7 @@ WORLD, HELLO = [CLS, 2088, SEP], [CLS, 7592, SEP]
 TEXTS = pa.schema([("query", pa.large_string()), ("doc", pa.large_string())])
 SCHEMA = pa.schema(
     [
+        ("file", pa.int32()),
         ("row", pa.int64()),
         ("query_id", pa.string()),
         ("doc_id", pa.string()),
@@ -36,6 +37,7 @@ def unit(*rows: tuple[str | None, str | None, str]) -> pa.Table:
     """A unit as it comes from reading, of (query, doc, kind)."""
     lines = [
         {
+            "file": 5,
             "row": 40 + i,
             "query_id": f"q{i}",
             "doc_id": f"d{i}",

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.inputs import list_inputs
-from pipeline.plan import Unit, make_plan
+from pipeline.plan import Unit, make_plan, slabs_of
 from pipeline.read import read_units
 
 WritePairs = Callable[..., str]
@@ -25,7 +25,7 @@ def read(make_config: MakeConfig) -> Read:
     def read(paths: str | list[str], unit_rows: int = 10_000, **columns: str) -> list[tuple[Unit, pa.Table]]:
         config = make_config(paths, input={"columns": columns}, reranker={"type": "qwen3"})
         plan = make_plan(config, list_inputs(config.input.path), unit_rows)
-        return [unit for bounds in plan.slab_bounds() for unit in read_units(plan.slab(bounds), plan.columns)]
+        return [unit for slab in slabs_of(plan.units) for unit in read_units(slab, plan.columns)]
 
     return read
 
@@ -112,6 +112,7 @@ def test_a_sound_row_comes_through_as_it_is(write_pairs: WritePairs, read: Read)
     ((_, table),) = read(path)
     assert table.to_pylist() == [
         {
+            "file": 0,
             "row": 0,
             "query_id": "7",
             "doc_id": "d",
@@ -156,7 +157,8 @@ def test_columns_not_in_use_are_left_out(write_pairs: WritePairs, read: Read) ->
     plain, nested = ["x", "y"], [{"doc": ["text"]}, None]
     path = write_pairs(title=plain, extra=nested, **pairs(query=["a", "b"]), row=[90, 91], kind=["reject", "reject"])
     ((_, table),) = read(path)
-    assert table.column_names == ["row", "query_id", "doc_id", "query", "doc", "first_stage_score", "kind", "reason"]
+    names = ["file", "row", "query_id", "doc_id", "query", "doc", "first_stage_score", "kind", "reason"]
+    assert table.column_names == names
     assert (table["row"].to_pylist(), table["kind"].to_pylist()) == ([0, 1], ["ok", "ok"])
 
 

@@ -70,7 +70,7 @@ def test_only_a_changed_file_gets_new_units_and_it_keeps_its_number(
     path = write_pairs(f"in/{name}.parquet", **pairs(3))
     again = revised(made, config, list_inputs(three), [path])
     number = "abc".index(name)
-    changed = {f"{name}.parquet": [("000004-0000", 0, 2, number), ("000004-0001", 2, 3, number)]}
+    changed = {f"{name}.parquet": [("000003-0000", 0, 2, number), ("000003-0001", 2, 3, number)]}
     assert units(again) == units(made) | changed
     assert [*units(again)] == ["a.parquet", "b.parquet", "c.parquet"], "in the order of the input"
     assert (again.id, again.revision) == (made.id, 1)

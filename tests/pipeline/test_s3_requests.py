@@ -17,7 +17,7 @@ from s3fs import S3FileSystem
 from pipeline import parquet, plan
 from pipeline.config import Config
 from pipeline.inputs import list_inputs
-from pipeline.plan import first_schema, make_plan
+from pipeline.plan import first_schema, make_plan, slab_cuts, slabs_of
 from pipeline.read import read_units
 from tests.s3_counter import Request, recorded
 
@@ -76,8 +76,8 @@ def cost(config: Config) -> Cost:
         files = list_inputs(config.input.path)
         first_schema(files[0])
         made = make_plan(config, files, unit_rows=8192)
-        for bounds in made.slab_bounds():
-            for unit, table in read_units(made.slab(bounds), made.columns):
+        for slab in slabs_of(made.units):
+            for unit, table in read_units(slab, made.columns):
                 assert table["row"].to_pylist() == list(range(unit.start, unit.stop))
                 assert table["kind"].unique().to_pylist() == ["ok"]
                 rows += len(table)
@@ -91,7 +91,7 @@ def cost(config: Config) -> Cost:
         in_use += sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema in NAMES)
         decoded += sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in NAMES)
     assert rows == 0
-    slabs = max(len(made.slab_bounds()), -(-decoded // parquet.SLAB_BYTES))
+    slabs = max(len(slab_cuts(made.units)) - 1, -(-decoded // parquet.SLAB_BYTES))
     return Cost(requests.all, slabs, in_use)
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -24,12 +25,12 @@ pytestmark = pytest.mark.slow  # an engine, and Ray's agent, which gives metrics
 
 
 @pytest.fixture
-def metrics_url() -> Iterator[str]:
-    """The endpoint of a Ray of this test's own."""
+def metered_ray() -> Iterator[tuple[str, Path]]:
+    """A Ray of this test's own: the URL of its metrics, and the folder of its logs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ray.init(
+    started: Any = ray.init(
         address="local",
         num_cpus=2,
         include_dashboard=False,
@@ -37,7 +38,7 @@ def metrics_url() -> Iterator[str]:
         runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
         _metrics_export_port=port,
     )
-    yield f"http://127.0.0.1:{port}/metrics"
+    yield f"http://127.0.0.1:{port}/metrics", Path(started.address_info["session_dir"]) / "logs"
     ray.shutdown()
 
 
@@ -53,7 +54,7 @@ def scraped(url: str) -> dict[str, float]:
 
 @pytest.mark.timeout(900)
 def test_every_metric_of_the_dashboard_is_in_the_scrape(
-    metrics_url: str, make_config: Callable, write_pairs: Callable, tmp_path: Path
+    metered_ray: tuple[str, Path], make_config: Callable, write_pairs: Callable, tmp_path: Path
 ) -> None:
     docs = ["" if i % 50 == 7 else f"document {i} " + "of many words " * (i % 25) for i in range(200)]
     queries = [f"query number {i // 20}" for i in range(200)]
@@ -63,6 +64,7 @@ def test_every_metric_of_the_dashboard_is_in_the_scrape(
         engine={"max_model_len": 512, "kv_cache_memory_bytes": 2**26, "block_size": 32},
         run={"unit_rows": 50, "max_failed": 0.1},
     )
+    metrics_url, logs = metered_ray
     figures = rerank(config)
     expected = {
         "ray_rayrank_pairs_total": 195,
@@ -81,12 +83,16 @@ def test_every_metric_of_the_dashboard_is_in_the_scrape(
     assert 0 < found["ray_rayrank_engine_busy_seconds_total"] < figures["seconds"]["score"]
     manifest = committed(Folder(config.output.path))
     assert manifest
-    lines = [json.loads(line) for line in logged(manifest["plan"]["id"])]
+    lines = [json.loads(line) for line in logged(logs, manifest["plan"]["id"])]
     assert sorted(line["unit"] for line in lines) == [f"000000-{i:04}" for i in range(4)]
     assert sum(line["prompt_tokens"] for line in lines) == figures["prompt_tokens"]
 
 
-def logged(run: str) -> list[str]:
-    """The lines of a run in the logs of this Ray's workers."""
-    logs = Path("/tmp/ray/session_latest/logs").glob("worker-*.err")
-    return [line for path in logs for line in path.read_text().splitlines() if f'"run": "{run}"' in line]
+def logged(logs: Path, run: str) -> list[str]:
+    """The lines of a run in the logs of a Ray's workers."""
+    return [
+        line
+        for path in logs.glob("worker-*.err")
+        for line in path.read_text().splitlines()
+        if f'"run": "{run}"' in line
+    ]

@@ -62,7 +62,7 @@ def test_a_run_from_its_first_unit_to_its_result(
 def test_scores_whose_plan_is_not_there_yet(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     Folder(str(tmp_path)).put(f"scores/{'0' * 16}/000000-0000.parquet", b"x")
     assert main([str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == f"scores   {'0' * 16}: no plan yet"
+    assert capsys.readouterr().out.splitlines()[1] == f"scores   {'0' * 16}: 1 units, and no whole plan yet"
 
 
 def test_a_place_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import Rate, given_rate, rate_of
 from pipeline.estimate.text import described
-from pipeline.plan import make_plan, unit_rows
+from pipeline.plan import make_plan, slabs_of, unit_rows
 from pipeline.prompt import prompt_unit, unpacked
 from pipeline.read import read_units
 from pipeline.run import rerank
@@ -41,8 +41,8 @@ def asked(config: Config) -> tuple[int, int]:
     checked = check(config)
     plan = make_plan(config, checked.files, unit_rows(config))
     tokens = truncated = 0
-    for bounds in plan.slab_bounds():
-        for unit, rows in read_units(plan.slab(bounds), plan.columns):
+    for slab in slabs_of(plan.units):
+        for unit, rows in read_units(slab, plan.columns):
             prompts = unpacked(prompt_unit(unit.name, rows, checked.encoder, config.reranker)).prompts
             tokens += sum(len(ask.tokens) for ask in Pending(prompts, 1, lambda replies: 0.0).first)
             truncated += sum(prompt.truncated for prompt in prompts)

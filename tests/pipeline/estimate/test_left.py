@@ -41,6 +41,16 @@ def test_units_that_have_scores_are_not_estimated(lb_config: Callable, write_pai
     assert checked.scores.size(f"{PLAN}.parquet"), "restart throws nothing away yet"
 
 
+def test_units_scored_by_a_draft_of_a_plan_are_named(lb_config: Callable, write_pairs: Callable) -> None:
+    config = lb_config(write_pairs(**table(50)), run={"unit_rows": 10})
+    checked = check(config)
+    for name in ("draft.parquet", "draft-000000.parquet", "000000-0000.parquet", "000000-0003.parquet"):
+        checked.scores.put_new(name, b"")
+    about = dry_run(config)
+    assert (about["pairs"], about["units_drafted"]) == (50, 2)
+    assert "2 of them are scored already" in described(about)[1]
+
+
 def test_scores_of_another_setting_are_refused_as_by_the_run(lb_config: Callable, write_pairs: Callable) -> None:
     path = write_pairs(**table(5))
     checked = check(lb_config(path))

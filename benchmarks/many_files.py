@@ -1,0 +1,203 @@
+"""How soon the first unit is being scored where the input is very many files: python benchmarks/many_files.py
+
+The job, with a scorer that costs nothing, from its start to the first unit that comes to its actor, and to the end of
+the listing before that; then it is stopped. A file has ten rows: --rows 1000000 is 100,000 files.
+  local  on this disk
+  s3     on an S3 server of this process's own that answers after 20 ms
+"""
+
+import argparse
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from aiohttp import web
+
+from benchmarks.rounds import Figures, Kinds, benchmark
+from benchmarks.sizes import RERANKER
+from tests.fakes import FreeScorer
+
+ROWS = 10
+LATENCY = 0.02  # seconds
+PAGE = 1000  # keys of a listing's answer, as S3 has it
+LIST = "<Name>b</Name><KeyCount>{count}</KeyCount><IsTruncated>{more}</IsTruncated>{next}{files}"
+FILE = "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;e&quot;</ETag></Contents>"
+
+
+def build(options: argparse.Namespace, folder: Path) -> None:
+    """Saves a tokenizer with the config of a model, and the files."""
+    from transformers import Qwen2Config
+
+    from tests import tiny
+
+    Qwen2Config(architectures=["Qwen2ForCausalLM"]).save_pretrained(folder / "model")
+    tiny.qwen2_tokenizer().save_pretrained(folder / "model")
+    (folder / "model" / "model.safetensors").touch()  # no engine reads it
+    data = file()
+    for i in range(options.rows // ROWS):
+        path = folder / key(i)
+        if not i % PAGE:
+            path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+
+
+def file() -> bytes:
+    sink = io.BytesIO()
+    ids = [str(i) for i in range(ROWS)]
+    pq.write_table(pa.table({"query": ["how"] * ROWS, "doc_id": ids, "doc": ids, "score": [1.0] * ROWS}), sink)
+    return sink.getvalue()
+
+
+def key(i: int) -> str:
+    return f"pairs/{i // PAGE:04d}/{i:06d}.parquet"
+
+
+def local(options: argparse.Namespace) -> Figures:
+    return until_the_first_unit(options, str(options.folder / "pairs"))
+
+
+def s3(options: argparse.Namespace) -> Figures:
+    with_server = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{serve(options.rows // ROWS)}",
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return until_the_first_unit(options, "s3://b/pairs", with_server)
+
+
+def until_the_first_unit(options: argparse.Namespace, path: str, environment: dict[str, str] = {}) -> Figures:
+    """Starts the job in a process of its own, which ends when its first unit has come."""
+    script = f"from benchmarks.many_files import first_unit; first_unit({path!r}, {str(options.folder)!r})"
+    began = time.time()
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env=os.environ | environment | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    times = dict(line.split() for line in done.stdout.splitlines() if line.startswith("at-"))
+    assert "at-unit" in times, done.stdout + done.stderr
+    return {"seconds": float(times["at-unit"]) - began, "listed s": float(times["at-listed"]) - began}
+
+
+def first_unit(path: str, folder: str) -> None:
+    """The job in this process: prints when its input was listed, and when the first unit came."""
+    import pipeline.run
+    from pipeline.config import parse
+
+    standing = pipeline.run.standing_plan
+
+    def listed(*given: Any) -> Any:
+        print("at-listed", time.time(), flush=True)
+        return standing(*given)
+
+    pipeline.run.standing_plan = listed  # type: ignore[assignment]
+    run = Path(tempfile.mkdtemp(dir=folder))
+    threading.Thread(target=stop_at, args=(run / "came",), daemon=True).start()
+    config = {
+        "input": {"path": path},
+        "output": {"path": str(run / "out")},
+        "reranker": RERANKER | {"model": f"{folder}/model", "prompt": "{query} {doc}"},
+        "engine": {"max_model_len": 256},
+    }
+    pipeline.run.rerank(parse(config), telling(run / "came"))
+
+
+def telling(path: Path) -> type:
+    """A scorer that costs nothing and says when its first unit came."""
+
+    class Telling(FreeScorer):
+        async def __call__(self, batch: Any) -> Any:
+            if not path.exists():
+                path.with_suffix(".new").write_text(str(time.time()))
+                path.with_suffix(".new").rename(path)
+            return await super().__call__(batch)
+
+    return Telling
+
+
+def stop_at(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.05)
+    print("at-unit", path.read_text(), flush=True)
+    ray.shutdown()
+    os._exit(0)
+
+
+def serve(files: int) -> int:
+    """Serves a bucket of so many equal files from a thread. Returns the port."""
+    data = file()
+    keys = [key(i) for i in range(files)]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(LATENCY)
+        name = request.path.removeprefix("/b").strip("/")
+        if not name:
+            return listing(request.query)
+        if name not in known:
+            return web.Response(status=404)
+        headers = {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT", "Accept-Ranges": "bytes"}
+        if request.method == "HEAD":
+            return web.Response(headers=headers | {"Content-Length": str(len(data))})
+        span = request.http_range
+        part = data[span]
+        start = (span.start or 0) % len(data)
+        headers["Content-Range"] = f"bytes {start}-{start + len(part) - 1}/{len(data)}"
+        return web.Response(status=206 if span.start is not None else 200, headers=headers, body=part)
+
+    def listing(query: Any) -> web.Response:
+        prefix, after = query.get("prefix", ""), int(query.get("continuation-token", 0))
+        found = [k for k in keys if k.startswith(prefix)] if prefix and prefix != "pairs/" else keys
+        page = found[after : after + PAGE]
+        more = after + PAGE < len(found)
+        token = f"<NextContinuationToken>{after + PAGE}</NextContinuationToken>" if more else ""
+        lines = "".join(FILE.format(key=k, size=len(data)) for k in page)
+        body = LIST.format(count=len(page), more=str(more).lower(), next=token, files=lines)
+        return web.Response(text=f"<ListBucketResult>{body}</ListBucketResult>", content_type="application/xml")
+
+    known = {*keys}
+    ready: list[int] = []
+    started = threading.Event()
+
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        ready.append(runner.addresses[0][1])
+        started.set()
+        await asyncio.Event().wait()
+
+    threading.Thread(target=lambda: asyncio.run(run()), daemon=True).start()
+    started.wait()
+    return ready[0]
+
+
+KINDS: Kinds = {"local": local, "s3": s3}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="ten a file")
+    benchmark(parser, KINDS, build, rounds=1)
+
+
+if __name__ == "__main__":
+    main()
