@@ -21,6 +21,7 @@ import numpy as np
 from actors.contract import EngineDied, Reply, Request, Settings, Unscored
 from actors.engine_models import register
 from actors.installed import installed
+from actors.load import Busy, Load
 from actors.watchdog import Watchdog
 
 ENVIRONMENT = {
@@ -29,7 +30,6 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "TOKENIZERS_PARALLELISM": "false",
 }
-
 
 BUILD_SECONDS = 3600  # at least, for weights may have to be fetched
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
@@ -109,6 +109,7 @@ class Engine:
         self._steps_left = GATHERING_STEPS
         self._reading = 0  # of those in vLLM
         self._waiting: dict[str, tuple[Ask, Deliver]] = {}
+        self._busy = Busy()
         try:
             built: Future[None] = Future()
             given = self._arguments(settings, arguments)
@@ -159,6 +160,10 @@ class Engine:
         engine's thread; Unscored where vLLM refuses a sequence; or EngineDied."""
         self._asked.put((asks, deliver))
 
+    def load(self) -> Load:
+        """How busy it is; from any thread."""
+        return Load(len(self._held) + len(self._readings) + len(self._waiting), self._busy.seconds)
+
     def _run(self, arguments: dict[str, Any], built: Future[None]) -> None:
         """One thread builds the engine and steps it.
 
@@ -188,7 +193,8 @@ class Engine:
                 self._take()
                 if self._waiting:
                     self._steps_left -= 1
-                    outputs = [output for output in self._engine.step() if output.finished]
+                    with self._busy:
+                        outputs = [output for output in self._engine.step() if output.finished]
                     if outputs:
                         self._watchdog.expect(self._stall_seconds)
                     replies = [(output.request_id, self._read(output)) for output in outputs]

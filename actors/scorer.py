@@ -19,6 +19,7 @@ from actors.contract import EngineDied, Prompt, Settings, Unscored
 from actors.engine import Engine
 from actors.gate import Gate
 from actors.inbox import Inbox
+from actors.load import Load
 from actors.pending import FIGURES, Pending
 from actors.rerankers import RERANKERS
 from actors.tokens import encoder
@@ -37,7 +38,7 @@ class Scorer:
     threads: what a CPU engine computes with; None leaves it to the environment.
     unpack, put, record: handed in by the pipeline: what a batch brings -> a unit with `name`, `prompts` and `again`; a
     unit with its scores, what the model wrote for each pair, and figures -> the line about it that travels on; and a
-    call of a method of the run's Attempts, for this worker.
+    call of a method of the run's Attempts, for this worker. watch: is given, once, what tells how busy the engine is.
     A worker whose engine breaks, or cannot be built, ends its process: what it held on the GPU is free then, and Ray
     starts the actor again.
     """
@@ -52,11 +53,12 @@ class Scorer:
         put: Put,
         record: Callable[..., Any],
         deterministic: bool = False,
+        watch: Callable[[Callable[[], Load]], None] = lambda load: None,
     ):
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
         self._unpack, self._put, self._record = unpack, put, record
-        self._gate = Gate()
+        self._watched_by, self._gate = watch, Gate()
         self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
         record(Attempts.starting)
         try:
@@ -78,6 +80,7 @@ class Scorer:
         self._score = partial(reranker.score, tokens, settings)
         label_ids = tokens.label_ids(request.labels)
         self._engine = Engine(settings, engine, request, label_ids, stall_seconds, deterministic)
+        self._watched_by(lambda: self._engine.load())
 
     async def __call__(self, batch: Any) -> Any:
         started = time.perf_counter()

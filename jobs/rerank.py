@@ -10,12 +10,16 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from pipeline.check import survey
-from pipeline.config import load
+from pipeline.config import Config, load
 from pipeline.errors import RunError, StoreError, root_cause
+from pipeline.estimate.dry_run import dry_run
+from pipeline.estimate.rate import given_rate, rate_of
+from pipeline.estimate.text import described
 from pipeline.run import rerank
 
 KEPT = "what was scored is kept, and the same command goes on from there"
@@ -33,7 +37,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--check", action="store_true", help="validate the config, the input's schema and the model's files, and stop"
     )
+    estimate = parser.add_argument_group("what a run would take; nothing is scored or written")
+    estimate.add_argument("--dry-run", action="store_true", help="count pairs and tokens, estimate hours and memory")
+    estimate.add_argument("--from-manifest", metavar="OUTPUT", help="the output of an earlier run, for its rate")
+    estimate.add_argument("--pairs-per-second", type=float, metavar="N", help="the rate of one worker")
+    estimate.add_argument("--gpu-hour-price", type=float, metavar="PRICE", help="of one GPU, in any currency")
     options = parser.parse_intermixed_args(arguments)
+    if options.from_manifest and options.pairs_per_second is not None:
+        parser.error("--from-manifest and --pairs-per-second: give one of them")
+    if not options.dry_run and (options.from_manifest or options.pairs_per_second or options.gpu_hour_price):
+        parser.error("--from-manifest, --pairs-per-second and --gpu-hour-price go with --dry-run")
     kept = KEPT
     try:
         config = load(options.config, options.overrides)
@@ -43,7 +56,7 @@ def main(arguments: list[str]) -> int:
             print(f"{options.config}: nothing wrong in what can be checked here")
             print(*(f"checked: {line}" for line in good), *(f"not checked: {line}" for line in unknown), sep="\n")
             return 0
-        figures = rerank(config)
+        figures = _dry_run(config, options) if options.dry_run else rerank(config)
     except StoreError as error:
         print(f"rayrank: {' '.join(str(error).splitlines())}; {kept}", file=sys.stderr)
         return error.exit_code
@@ -59,6 +72,17 @@ def main(arguments: list[str]) -> int:
         return 1
     print(json.dumps(figures))
     return 0
+
+
+def _dry_run(config: Config, options: argparse.Namespace) -> dict[str, Any]:
+    rate = None
+    if options.from_manifest:
+        rate = rate_of(options.from_manifest, config)
+    elif options.pairs_per_second is not None:
+        rate = given_rate(options.pairs_per_second)
+    about = dry_run(config, rate, options.gpu_hour_price)
+    print(*described(about), sep="\n")
+    return about
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ and says what it could not look at.
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +80,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         unknown.append(str(error))
     _check_place(config)
     try:
-        made = _missing(config.output.path)
-        check_writable("output.path", config.output.path)
-        for path in made:  # a check leaves nothing behind
-            path.rmdir()
+        with leaving_nothing(config):
+            check_writable("output.path", config.output.path)
         good.append("that the output can be written")
     except StoreError as error:
         unknown.append(str(error))
@@ -138,9 +138,17 @@ def _check_place(config: Config) -> None:
             )
 
 
-def _missing(output: str) -> list[Path]:
-    """Which folders of a local path are not there, the innermost first."""
-    return [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
+@contextmanager
+def leaving_nothing(config: Config) -> Iterator[None]:
+    """Takes away, afterwards, the folders of a local output that were made to see whether it can be written."""
+    output = config.output.path
+    missing = [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
+    try:
+        yield
+    finally:
+        for path in missing:  # the innermost first
+            if path.is_dir():
+                path.rmdir()
 
 
 def _overlap(place: str, output: str) -> bool:

@@ -56,6 +56,11 @@ class Progress:
         """So many pairs there are, then."""
         self._total, self._of = total, "of"
 
+    @property
+    def waited(self) -> float:
+        """Seconds until the first pair of this run went into an engine: they start, and load the model."""
+        return (self._scoring_since or time.monotonic()) - self._entered
+
     def line(self) -> str:
         now = time.monotonic()
         line = f"{self._done:,} {self._of} {self._total:,} pairs ({self._done / max(1, self._total):.1%})"

@@ -112,6 +112,7 @@ def _score(checked: Checked, plan: Plan | Draft, work: Work, scorer: type, lease
             if known:
                 _check_share(checked, known, sums["failed"] + sums["rejected"], reasons)
             lease.check()
+        sums["engines"] = progress.waited  # type: ignore[assignment]
     if planning and not known:
         known = _planned(planning, checked, lease)
     assert known

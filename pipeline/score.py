@@ -24,6 +24,7 @@ from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.draft import Work
 from pipeline.errors import of_worker
+from pipeline.metrics import watch
 from pipeline.order import by_shared_side
 from pipeline.plan import Slab, unit_rows
 from pipeline.prompt import packed, prompt_unit, unpacked
@@ -31,6 +32,7 @@ from pipeline.read import read_units
 from pipeline.rounds import stem
 from pipeline.scores import put_scores, worth_another_try
 from pipeline.storage import Folder
+from pipeline.told import Told
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
 ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
@@ -110,7 +112,8 @@ def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[st
             "stall_seconds": config.run.stall_seconds,
             "threads": _threads(config),
             "unpack": unpacked,
-            "put": partial(put_scores, checked.scores, work.id, config.output.explain),
+            "put": Told(work.id, partial(put_scores, checked.scores, work.id, config.output.explain)),
+            "watch": partial(watch, work.id),
             "record": Record(attempts),
             "deterministic": config.run.deterministic,
         },

@@ -19,13 +19,28 @@ SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # what a run writes, and
 
 def stored_scores(checked: Checked) -> list[str]:
     """Names of the files under this run's fingerprint. Scores under another one are refused, or thrown away."""
-    stored = [name for name in checked.output.files("scores/") if SCORES.match(name)]
+    stored = listed_scores(checked)
     if checked.config.run.on_existing == "restart":
         begin(checked.output)
         plans = [name for name in stored if base(name.split("/")[2]) == PLAN or name.split("/")[2].startswith(NAME)]
         checked.output.delete(sorted({*stored} - {*plans}))
         checked.output.delete(plans)
         return []
+    own = own_scores(checked, stored)
+    begun = (f"{PLAN}.parquet", f"{NAME}.parquet")
+    if not {*begun} & {*own} and all(checked.scores.size(name) is None for name in begun):  # a listing may lag behind
+        checked.scores.delete(own)  # units of a plan that is gone: nobody knows which rows they are
+        return []
+    return own
+
+
+def listed_scores(checked: Checked) -> list[str]:
+    """Names, below the output, of what runs have put as scores, under any fingerprint."""
+    return [name for name in checked.output.files("scores/") if SCORES.match(name)]
+
+
+def own_scores(checked: Checked, stored: list[str]) -> list[str]:
+    """Those under this run's fingerprint, by their names there. Raises UsageError where there are only others'."""
     mine = f"scores/{checked.fingerprint}/"
     if stored and not any(name.startswith(mine) for name in stored):
         other = stored[0].split("/")[1]
@@ -34,12 +49,7 @@ def stored_scores(checked: Checked) -> list[str]:
             f"(fingerprint {other}, this run's is {checked.fingerprint}); choose another output.path, or "
             "run.on_existing=restart to throw those scores away"
         )
-    own = [name.removeprefix(mine) for name in stored if name.startswith(mine)]
-    begun = (f"{PLAN}.parquet", f"{NAME}.parquet")
-    if not {*begun} & {*own} and all(checked.scores.size(name) is None for name in begun):  # a listing may lag behind
-        checked.scores.delete(own)  # units of a plan that is gone: nobody knows which rows they are
-        return []
-    return own
+    return [name.removeprefix(mine) for name in stored if name.startswith(mine)]
 
 
 def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:

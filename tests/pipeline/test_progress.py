@@ -44,6 +44,7 @@ def test_starting_an_engine_does_not_count(clock: SimpleNamespace) -> None:
     progress.add(pairs=100, tokens=0, failed=0, seconds=5)  # 65 s after the start, and 5 s after it was begun
     assert "| 20 pairs/s |" in progress.line()
     assert progress.line().endswith("| 0:00:45 left")
+    assert progress.waited == 60
 
 
 def test_the_rate_is_that_of_this_run_when_a_part_was_done_before(clock: SimpleNamespace) -> None:

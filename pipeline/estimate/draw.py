@@ -1,0 +1,118 @@
+"""Rows drawn at random over all files and row groups: units first, then rows of each.
+
+What it costs does not hang on the size of the input: at most UNITS units are read, each from the start of its row
+group, and ROWS rows of them kept.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.estimate.left import Left
+from pipeline.inputs import InputFile
+from pipeline.parquet import chunk_ranges, in_use, plan_ranges
+from pipeline.plan import Slab, Unit, file_footer
+from pipeline.read import OK, read_units
+
+UNITS, ROWS = 32, 4096
+READERS = 4  # units in memory at once; most of the time a store is waited for
+SIDES = {"query": ("query", "instruction"), "doc": ("doc", "title")}  # the columns that make each side of a prompt
+
+
+@dataclass(frozen=True)
+class DrawnUnit:
+    """What is kept of a unit that was read.
+
+    total, ok: its rows, and those that get as far as a prompt. unusable: the reasons of the others, with their numbers.
+    rows: those drawn of the `ok` ones, with their texts. same: sides of the pair -> for each drawn row, how many `ok`
+    rows of the unit have the same texts there (the engine is asked for equal prompts of a unit once).
+    per_query: rows of each query in it. tied: whether the first stage gave all rows of each of its queries one score.
+    repeated: rows whose query_id and doc_id came before.
+    """
+
+    total: int
+    ok: int
+    unusable: dict[str, int]
+    rows: pa.Table
+    same: dict[tuple[str, ...], np.ndarray]
+    per_query: np.ndarray
+    tied: bool
+    repeated: int
+
+
+def draw(left: Left, seed: int = 0) -> Iterator[DrawnUnit]:
+    """The units that were drawn, one after the other.
+
+    All of them where they are at most UNITS; else UNITS, each with a chance in proportion to its rows, with
+    replacement, so that the mean of their means is that of the rows (Cochran, Sampling Techniques, 9A.1).
+    """
+    rng = np.random.default_rng(seed)
+    rows = left.unit_rows()
+    if len(rows) <= UNITS:
+        picked, wanted = np.arange(len(rows)), np.ceil(ROWS * rows / max(1, rows.sum())).astype(int)
+    else:
+        picked, wanted = np.sort(rng.choice(len(rows), UNITS, p=rows / rows.sum())), np.full(UNITS, ROWS // UNITS)
+    units = left.table().take(pa.array(picked)).to_pylist()
+    seeds = rng.integers(2**32, size=len(units)).tolist()
+    with ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(partial(_drawn, left.plan.columns), units, wanted.tolist(), seeds)
+
+
+def _drawn(columns: dict[str, str], unit: dict[str, Any], wanted: int, seed: int) -> DrawnUnit:
+    pairs = next(pairs for found, pairs in read_units(_slab_of(unit, columns), columns) if found.name == unit["unit"])
+    ok = pairs.filter(pc.equal(pairs["kind"], OK))
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(len(ok), min(wanted, len(ok)), replace=False))
+    groups: dict[tuple[str, ...], np.ndarray] = {(side,): _numbers(ok, names) for side, names in SIDES.items()}
+    groups["query", "doc"] = _numbers(ok, [name for names in SIDES.values() for name in names])
+    queries = _numbers(pairs, ["query_id"])
+    per_query = np.bincount(queries)
+    return DrawnUnit(
+        total=len(pairs),
+        ok=len(ok),
+        unusable=dict(Counter(pairs.filter(pc.not_equal(pairs["kind"], OK))["reason"].to_pylist())),
+        rows=ok.take(pa.array(drawn)),
+        same={side: np.bincount(numbers)[numbers][drawn] for side, numbers in groups.items()},
+        per_query=per_query,
+        tied=len(np.unique(_numbers(pairs, ["query_id", "first_stage_score"]))) == len(per_query),
+        repeated=len(pairs) - len(np.unique(_numbers(pairs, ["query_id", "doc_id"]))),
+    )
+
+
+def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:
+    """A slab of the row groups that the unit lies in, and no others: the rows before it, and the unit."""
+    footer, begin = file_footer(InputFile(unit["path"], unit["size"], unit["version"]))
+    ends = np.cumsum([footer.row_group(group).num_rows for group in range(footer.num_row_groups)])
+    first, last = (int(np.searchsorted(ends, row, side="right")) for row in (unit["start"], unit["stop"] - 1))
+    groups, first_row = range(first, last + 1), int(ends[first - 1]) if first else 0
+    used = set(columns.values())
+    chunks = (footer.row_group(group).column(i) for group in groups for i in range(footer.num_columns))
+    decoded = sum(chunk.total_uncompressed_size for chunk in chunks if in_use(chunk, used))
+    start, step = unit["start"], max(1, unit["stop"] - unit["start"])
+    before = [Unit("", row, min(row + step, start)) for row in range(first_row, start, step)]
+    return Slab(
+        file=unit["file"],
+        path=unit["path"],
+        size=unit["size"],
+        first_row=first_row,
+        row_groups=groups,
+        ranges=plan_ranges(chunk_ranges(footer, groups, list(used)), (begin, unit["size"]), decoded),
+        units=[*before, Unit(unit["unit"], start, unit["stop"])],
+    )
+
+
+def _numbers(table: pa.Table, columns: Iterable[str]) -> np.ndarray:
+    """A number for each row, equal where all of the columns are. Columns that the table lacks do not count."""
+    numbers = np.zeros(len(table), dtype=np.int64)
+    for name in columns:
+        if name in table.column_names:
+            indices = table[name].combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy()
+            numbers = np.unique(numbers * (len(table) + 1) + indices, return_inverse=True)[1]
+    return numbers

@@ -1,0 +1,40 @@
+"""Worker hours of a run, GPU hours and cost, as a range with the formula they came by."""
+
+from dataclasses import dataclass
+
+from pipeline.estimate.rate import Rate
+
+SPREAD = 0.2  # what two runs on the same machines may differ by, on either side; ours moved by a tenth
+
+
+@dataclass(frozen=True)
+class Hours:
+    """expected, least, most: hours of scoring of one worker. formula: how they came about, a line each."""
+
+    expected: float
+    least: float
+    most: float
+    formula: tuple[str, ...]
+
+
+def hours(pairs: int, tokens_per_pair: float, error: float, writes: bool, rate: Rate) -> Hours:
+    """pairs: that will be scored. tokens_per_pair: of the prompts, with half its confidence interval `error`.
+
+    writes: the model generates, so that the time hangs on what it writes more than on the prompts' length.
+    A model that writes nothing takes its time by tokens, and by pairs: where an earlier run's pairs were shorter or
+    longer, the truth lies between the two.
+    """
+    by_pairs = [pairs / speed / 3600 for speed in rate.pairs]
+    names = " to ".join(f"{speed:,.1f}" for speed in dict.fromkeys(rate.pairs))
+    formula = [f"by pairs: {pairs:,} pairs / {names} pairs/s of one worker"]
+    every, expected = list(by_pairs), sum(by_pairs) / 2
+    if rate.prompt_tokens and not writes:
+        longer = tokens_per_pair / rate.prompt_tokens
+        expected *= longer
+        every += [hours * (longer + sign * error / rate.prompt_tokens) for hours in by_pairs for sign in (-1, 1)]
+        formula.append(
+            f"by tokens: the same x {tokens_per_pair:,.1f} prompt tokens a pair / {rate.prompt_tokens:,.1f} in that run"
+            " (the expected one)"
+        )
+    formula.append(f"range: the least less {SPREAD:.0%}, to the most and {SPREAD:.0%}")
+    return Hours(expected, min(every) * (1 - SPREAD), max(every) * (1 + SPREAD), tuple(formula))

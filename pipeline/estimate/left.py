@@ -1,0 +1,76 @@
+"""What a run still has to score: the units of its plan, or of the plan it would make. Nothing is written or deleted."""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.check import Checked
+from pipeline.plan import Plan, make_plan, unit_rows
+from pipeline.replan import changed_files, revised
+from pipeline.rounds import newest, next_rounds
+from pipeline.stored import UNIT, listed_scores, own_scores, read_plan
+
+FOOTERS = 1000  # files, at most, whose footers are read; of more, that many are drawn at random
+
+
+@dataclass(frozen=True)
+class Left:
+    """The units that have no scores yet.
+
+    plan: of all files, or of those whose footers were read. at: which rows of plan.units are left.
+    again: units that have scores, some of which are worth another try; they are not estimated. drafted: units that
+    have scores, by a draft of a plan (pipeline.draft), which does not tell how many rows they have: they are estimated
+    as if they were to be scored.
+    scale: bytes of all files / bytes of those in the plan; above 1, the numbers of rows and units are estimates.
+    """
+
+    plan: Plan
+    at: np.ndarray
+    again: int
+    drafted: int
+    files: int
+    scale: float
+
+    @property
+    def exact(self) -> bool:
+        return self.scale == 1
+
+    @property
+    def units(self) -> int:
+        return round(len(self.at) * self.scale)
+
+    @property
+    def rows(self) -> int:
+        return round(int(self.unit_rows().sum()) * self.scale)
+
+    def unit_rows(self) -> np.ndarray:
+        """Rows of each unit that is left, of those in the plan."""
+        return self.plan.unit_rows()[self.at]
+
+    def table(self) -> pa.Table:
+        """The plan's rows for the units that are left."""
+        return self.plan.units.take(pa.array(self.at))
+
+
+def left(checked: Checked, seed: int = 0) -> Left:
+    """What the run of this config would score now. Raises UsageError as the run would."""
+    config, files = checked.config, checked.files
+    stored = [] if config.run.on_existing == "restart" else own_scores(checked, listed_scores(checked))
+    plan = read_plan(checked.scores, stored)  # a run would make one of a draft, and put it
+    if plan is not None:
+        if changed := changed_files(plan, files):
+            plan = revised(plan, config, files, changed)
+        units = plan.unit_names()
+        rounds = next_rounds(units, newest(stored))
+        at = np.array([i for i, unit in enumerate(units) if rounds.get(unit) == 0], dtype=np.int64)
+        return Left(plan, at, len(rounds) - len(at), 0, len(files), 1.0)
+    seen = files
+    if len(files) > FOOTERS:
+        drawn = random.Random(seed).sample(range(1, len(files)), FOOTERS - 1)
+        seen = [files[0], *(files[i] for i in sorted(drawn))]  # the first one says which columns there are
+    plan = make_plan(config, seen, unit_rows(config))
+    scale = sum(file.size for file in files) / sum(file.size for file in seen)
+    drafted = sum(UNIT.match(file) is not None for file, *_ in newest(stored).values())
+    return Left(plan, np.arange(len(plan.units)), 0, drafted, len(files), scale)

@@ -1,0 +1,80 @@
+"""Memory that one engine takes for a model: weights, and the keys and values of the tokens it holds.
+
+Estimates from the model's files: activations, CUDA graphs and vLLM's own buffers come on top.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config
+
+BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one engine, over all its GPUs.
+
+    weights: None where the sizes of the files cannot be had. dtype: as what they are loaded. token: keys and values of
+    one token; 0 for an encoder, which keeps none.
+    """
+
+    weights: int | None
+    dtype: str
+    token: int
+
+
+def memory(config: Config) -> Memory:
+    """The memory of a config's engine.
+
+    weights: the files' sizes, times bytes of the engine's dtype / bytes of the stored one (quantised: as they are).
+    token: 2 x layers x key-value heads x head size x bytes.
+    """
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as ENCODERS
+
+    settings, engine = config.reranker, config.engine
+    source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+    declared: Any = AutoConfig.from_pretrained(settings.model, **source)
+    stored = str(getattr(declared, "dtype", None) or "float32").removeprefix("torch.")
+    dtype = str(engine.get("dtype", "auto"))
+    if dtype == "auto":  # vLLM loads float32 in half precision, and others as they are
+        dtype = "half" if stored == "float32" else stored
+    quantised = engine.get("quantization") or getattr(declared, "quantization_config", None)
+    size = _files(settings.model, settings.revision)
+    if size is not None and not quantised:
+        size = size * BYTES.get(dtype, 2) // BYTES.get(stored, 4)
+    cached = 1 if str(engine.get("kv_cache_dtype", "auto")).startswith("fp8") else BYTES.get(dtype, 2)
+    encoder = declared.model_type in ENCODERS
+    token = 0 if encoder else _numbers_a_token(declared.get_text_config()) * cached
+    return Memory(size, "quantised, as stored" if quantised else dtype, token)
+
+
+def _numbers_a_token(text: Any) -> int:
+    heads = text.num_attention_heads
+    shared = getattr(text, "num_key_value_heads", None) or heads
+    each = getattr(text, "head_dim", None) or text.hidden_size // heads
+    return 2 * text.num_hidden_layers * shared * each
+
+
+def _files(model: str, revision: str | None) -> int | None:
+    """Bytes of a model's weight files; None where the hub does not tell."""
+    if Path(model).is_dir():
+        sizes = {path.name: path.stat().st_size for path in Path(model).iterdir()}
+    else:
+        from huggingface_hub import HfApi
+
+        try:
+            about = HfApi().model_info(model, revision=revision, files_metadata=True)
+        except Exception:  # of many kinds, and all of them mean that the size is not known
+            return None
+        sizes = {file.rfilename: file.size or 0 for file in about.siblings or []}
+    for ending in (".safetensors", ".bin"):  # some have both; Mistral's are there a second time, consolidated
+        if total := sum(size for name, size in sizes.items() if _is_part(name, ending)):
+            return total
+    return None
+
+
+def _is_part(name: str, ending: str) -> bool:
+    return name.endswith(ending) and "/" not in name and not name.startswith(("consolidated", "training_args"))

@@ -1,0 +1,70 @@
+"""How fast one worker is: as the user says, or as an earlier run was, by its manifest."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.commit import committed
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.storage import Folder, absolute
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One worker's speed while it scores, and what an earlier run tells besides.
+
+    pairs: per second, the least and the most that it can have been. prompt_tokens, new_tokens: of a pair.
+    start: seconds until the engines took their first pair. other: how that run differs from this one, in words.
+    """
+
+    source: str
+    pairs: tuple[float, float]
+    prompt_tokens: float | None = None
+    new_tokens: float | None = None
+    start: float = 0.0
+    other: tuple[str, ...] = ()
+
+
+def given_rate(pairs_per_second: float) -> Rate:
+    """A rate that the user gives. Raises UsageError where it is none."""
+    if not (math.isfinite(pairs_per_second) and pairs_per_second > 0):
+        raise UsageError(f"--pairs-per-second = {pairs_per_second}: should be a number above 0")
+    return Rate(f"--pairs-per-second {pairs_per_second:g}", (pairs_per_second, pairs_per_second))
+
+
+def rate_of(output: str, config: Config) -> Rate:
+    """The rate of the run that made a result. Raises UsageError where its manifest tells none."""
+    manifest = committed(Folder(absolute(output)))
+    if manifest is None:
+        raise UsageError(f"--from-manifest {output!r}: there is no finished result (no _SUCCESS with its manifest)")
+    figures, seconds = manifest["figures"], manifest["figures"]["seconds"]
+    pairs = figures["scored_now"]
+    if not pairs or not seconds.get("score"):
+        raise UsageError(
+            f"--from-manifest {output!r}: that run scored nothing; its result was ranked from stored scores"
+        )
+    start = seconds.get("engines", 0.0)
+    scoring = max(seconds["score"] - start, 1e-3)
+    least, most = manifest["config"]["workers"]["count"]
+    workers = f"{least}" if least == most else f"{least} to {most}"
+    return Rate(
+        source=f"{output}: {pairs:,} pairs in {scoring:,.1f} s on {workers} worker(s)",
+        pairs=(pairs / scoring / most, pairs / scoring / least),
+        prompt_tokens=figures["prompt_tokens"] / pairs,
+        new_tokens=figures["new_tokens"] / pairs,
+        start=start,
+        other=tuple(_differences(manifest["config"], config)),
+    )
+
+
+def _differences(before: dict[str, Any], config: Config) -> list[str]:
+    """What else than the input may make this run faster or slower than that one."""
+    now = config.model_dump(mode="json")
+    reranker = {name for name in before["reranker"].keys() | now["reranker"].keys() if name != "revision"}
+    keys = [("reranker", name) for name in reranker] + [
+        ("engine", name) for name in before["engine"].keys() | now["engine"].keys()
+    ]
+    keys += [("workers", "num_gpus"), ("workers", "num_cpus"), ("run", "deterministic")]
+    found = [(section, name, before[section].get(name), now[section].get(name)) for section, name in sorted(keys)]
+    return [f"{section}.{name} was {old!r}, is {new!r}" for section, name, old, new in found if old != new]

@@ -1,0 +1,99 @@
+"""A dry run in words: what a person reads before they spend the money."""
+
+import math
+from typing import Any
+
+
+def described(about: dict[str, Any]) -> list[str]:
+    """The lines of `dry_run`'s data."""
+    word = "" if about["exact"] else "about "
+    lines = [f"to score  {word}{about['pairs']:,} pairs in {word}{about['units']:,} units of {about['files']:,} files"]
+    if about["units_scored"]:
+        lines.append(f"          {about['units_scored']:,} units are scored already, and stay")
+    if about["units_again"]:
+        lines.append(f"          {about['units_again']:,} units have rows worth another try, which are not estimated")
+    if about["units_drafted"]:
+        lines.append(
+            f"          {about['units_drafted']:,} of them are scored already, by a plan that is yet to be put"
+        )
+    if "prompt_tokens" not in about:
+        return [*lines, "          nothing is left to score: the run would fuse and rank"]
+    lines += [*_tokens(about), *_hours(about), *_memory(about)]
+    return lines + [f"warning   {line}" for line in about["warnings"]]
+
+
+def _tokens(about: dict[str, Any]) -> list[str]:
+    drawn, each = about["sampled"], about["tokens_per_prompt"]
+    total, error = about["prompt_tokens"], about["prompt_tokens_error"]
+    sure = f"+-{error / max(1, total):.1%} with 95% confidence" if error else "counted"
+    lines = [f"sample    {drawn['rows']:,} prompts of rows drawn at random from {drawn['units']:,} units"]
+    if each["mean"] is not None:
+        lines += [
+            f"tokens    {total:,} in the prompts ({sure})",
+            f"          a prompt: mean {each['mean']:,.1f}, p95 {each['p95']:,}, longest seen {each['max']:,}; "
+            f"{about['truncated']:.1%} of them truncated",
+        ]
+    if (new := about.get("new_tokens")) and new[0] == new[1]:
+        lines.append(f"          {new[0]:,} new ones, as many a pair as in the earlier run")
+    elif new:
+        lines.append(
+            f"          {new[0]:,} to {new[1]:,} new ones: not known without a run; the most is max_new_tokens each"
+        )
+    return lines + [f"no score  {share:.2%} of the rows: {reason}" for reason, share in about["unusable"].items()]
+
+
+def _hours(about: dict[str, Any]) -> list[str]:
+    if "rate" not in about:
+        return ["hours     not known without a rate: --from-manifest OUTPUT of an earlier run, or --pairs-per-second N"]
+    rate, workers, gpus = about["rate"], about["workers"][1], about["gpus_per_worker"]
+    lines = [f"rate      {rate['source']}", *(f"          {line}" for line in rate["formula"])]
+    lines += [f"          unlike there: {line}" for line in rate["differs"]]
+    lines.append(f"hours     {_range(about['worker_hours'])} of one worker, scoring")
+    lines.append(
+        f"          {_clock(about['score_seconds'])} expected on {workers:,} workers, as if they shared the work "
+        f"evenly, with {rate['start']:.0f} s until the engines have started"
+    )
+    if "gpu_hours" in about:
+        lines.append(f"          {_range(about['gpu_hours'])} GPU hours = worker hours x {gpus:g} GPUs")
+    if "cost" in about:
+        lines.append(f"cost      {_range(about['cost'])} = GPU hours x price")
+    return lines
+
+
+def _memory(about: dict[str, Any]) -> list[str]:
+    need, mean = about["memory"], about["tokens_per_prompt"]["mean"]
+    weights = "of unknown size" if need["weights"] is None else _bytes(need["weights"])
+    lines = [f"memory    of one engine, estimated: weights {weights} ({need['dtype']})"]
+    if need["token"]:
+        lines.append(
+            f"          keys and values {_bytes(need['token'])} a token: {_bytes(need['token'] * need['limit'])} for a "
+            f"request that fills the context of {need['limit']:,}"
+            + (f", {_bytes(need['token'] * mean)} for a mean prompt" if mean else "")
+        )
+    return [*lines, "          activations, graphs and vLLM's own buffers come on top"]
+
+
+def _range(values: dict[str, float]) -> str:
+    return f"{_figures(values['least'])} to {_figures(values['most'])} ({_figures(values['expected'])} expected)"
+
+
+def _figures(value: float) -> str:
+    """Two figures: an estimate has no more."""
+    if value == 0:
+        return "0"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.{max(0, digits)}f}"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,0 +1,111 @@
+"""Tokens of a run's prompts, from those of drawn rows: made by the same code, with the same tokenizer, as the run's."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.contract import Pair, Prompt, Unscored
+from actors.rerankers import RERANKERS, Settings
+from actors.tokens import Encoder
+from pipeline.estimate.draw import DrawnUnit
+from pipeline.prompt import pairs_of
+
+Z = 1.96  # of a confidence of 95%
+BOTH = ("query", "doc")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the drawn rows came to.
+
+    units: that were read. prompts: that were made of their drawn rows.
+    per_row: tokens that the engine is asked to take for a row of the input, on average; prompts that are equal inside
+    a unit count once, rows without a prompt 0. error: half of its confidence interval.
+    lengths: tokens of each prompt, all sequences of a pair together. longest: tokens of the longest single sequence.
+    truncated: share of the prompts that lost a part of their text. unusable: reason -> share of all rows.
+    single: share of queries with one row in their unit. tied: share of units in each query of which all first-stage
+    scores are equal. repeated: share of rows whose ids were there before in their unit.
+    """
+
+    units: int
+    prompts: int
+    per_row: float
+    error: float
+    lengths: np.ndarray
+    longest: int
+    truncated: float
+    unusable: dict[str, float]
+    single: float
+    tied: float
+    repeated: float
+
+
+def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, whole: bool) -> Sample:
+    """Makes the prompts of drawn rows. whole: the units are all that there are, and not drawn from more.
+
+    The mean of a stratified sample where they are all, of a cluster sample else (Cochran, Sampling Techniques, 5.3
+    and 9A.1): then the units' own means, of which each holds many rows, give the interval.
+    """
+    seen = _sides(encoder, settings)
+    means, errors, totals = [], [], []
+    lengths: list[int] = []
+    reasons: Counter[str] = Counter()
+    truncated = longest = queries = single = tied = repeated = 0
+    for unit in units:
+        prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(unit.rows, settings))
+        asked = np.zeros(len(prompts))
+        reasons.update(unit.unusable)
+        for i, prompt in enumerate(prompts):
+            if isinstance(prompt, Unscored):
+                reasons[prompt.reason] += unit.ok / len(prompts)  # type: ignore[assignment]
+                continue
+            asked[i] = _asked(prompt, seen, {side: counts[i] for side, counts in unit.same.items()})
+            lengths.append(sum(map(len, prompt.sequences)))
+            longest = max(longest, *map(len, prompt.sequences))
+            truncated += prompt.truncated
+        share = unit.ok / unit.total
+        totals.append(unit.total)
+        means.append(share * asked.mean() if len(asked) else 0.0)
+        rest = 1 - len(asked) / unit.ok if unit.ok else 0.0
+        errors.append(share**2 * asked.var(ddof=1) / len(asked) * rest if len(asked) > 1 else 0.0)
+        queries, single = queries + len(unit.per_query), single + int((unit.per_query == 1).sum())
+        tied, repeated = tied + unit.tied, repeated + unit.repeated
+    rows = sum(totals)
+    weights = np.array(totals) / max(1, rows)
+    if whole:
+        per_row, variance = float(weights @ means), float(weights**2 @ errors)
+    else:
+        per_row, variance = float(np.mean(means)), float(np.var(means, ddof=1) / len(means))
+    return Sample(
+        units=len(totals),
+        prompts=len(lengths),
+        per_row=per_row,
+        error=Z * variance**0.5,
+        lengths=np.array(lengths, dtype=np.int64),
+        longest=longest,
+        truncated=truncated / max(1, len(lengths)),
+        unusable={reason: count / rows for reason, count in reasons.most_common()},
+        single=single / max(1, queries),
+        tied=tied / max(1, len(totals)),
+        repeated=repeated / max(1, rows),
+    )
+
+
+def _asked(prompt: Prompt, seen: list[tuple[str, ...]], same: dict[tuple[str, ...], int]) -> float:
+    """A prompt's share of the tokens that its unit asks the engine to take: equal sequences are asked once."""
+    sides = seen if len(seen) == len(prompt.sequences) else [BOTH] * len(prompt.sequences)
+    return sum(len(tokens) / same[side] for tokens, side in zip(prompt.sequences, sides, strict=True))
+
+
+def _sides(encoder: Encoder, settings: Settings) -> list[tuple[str, ...]]:
+    """Which sides of a pair each sequence of its prompt hangs on: a bi-encoder's two have one side each."""
+    pairs = [Pair("one", "one", "one"), Pair("two", "one", "one"), Pair("one", "two", "one")]
+    made = RERANKERS[settings.type].prompt(encoder, settings, pairs)
+    one, *others = ([list(tokens) for tokens in prompt.sequences] for prompt in made if isinstance(prompt, Prompt))
+    differs = [[before != after for before, after in zip(one, other, strict=True)] for other in others]
+    hangs = [
+        tuple(side for side, moved in zip(BOTH, flags, strict=True) if moved) for flags in zip(*differs, strict=True)
+    ]
+    return [sides or BOTH for sides in hangs]

@@ -1,0 +1,131 @@
+"""Dry runs against what runs count: units are prompted and asked for as a run does it, without Ray and an engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actors.pending import Pending
+from pipeline.check import check
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.estimate.dry_run import dry_run
+from pipeline.estimate.rate import Rate, given_rate, rate_of
+from pipeline.estimate.text import described
+from pipeline.plan import make_plan, slabs_of, unit_rows
+from pipeline.prompt import prompt_unit, unpacked
+from pipeline.read import read_units
+from pipeline.run import rerank
+
+
+def pairs(rows: int, seed: int = 0) -> dict[str, Any]:
+    """Ten rows of each query side by side; documents of 1 to 200 words, mostly of a few, a tenth of them seen before;
+    and one in 50 rows without a document."""
+    rng = np.random.default_rng(seed)
+    words = np.array(["apple", "river", "of", "night", "x", "running", "42", "the"])
+    docs = [" ".join(rng.choice(words, int(rng.lognormal(2, 0.8)) % 200 + 1)) for _ in range(rows)]
+    docs = [docs[i // 2] if i % 10 == 9 else doc for i, doc in enumerate(docs)]
+    docs = ["" if i % 50 == 7 else doc for i, doc in enumerate(docs)]
+    queries = [" ".join(rng.choice(words, 6)) + f" {i // 10}" for i in range(0, rows, 10)]
+    return {
+        "query": [queries[i // 10] for i in range(rows)],
+        "doc": docs,
+        "score": rng.random(rows),
+    }
+
+
+def asked(config: Config) -> tuple[int, int]:
+    """Tokens that a run's actors would ask their engines to take, unit by unit, and prompts that were truncated."""
+    checked = check(config)
+    plan = make_plan(config, checked.files, unit_rows(config))
+    tokens = truncated = 0
+    for slab in slabs_of(plan.units):
+        for unit, rows in read_units(slab, plan.columns):
+            prompts = unpacked(prompt_unit(unit.name, rows, checked.encoder, config.reranker)).prompts
+            tokens += sum(len(ask.tokens) for ask in Pending(prompts, 1, lambda replies: 0.0).first)
+            truncated += sum(prompt.truncated for prompt in prompts)
+    return tokens, truncated
+
+
+@pytest.mark.parametrize("files", [1, 5])
+def test_tokens_are_those_that_the_run_would_count(files: int, lb_config: Callable, write_pairs: Callable) -> None:
+    """Of 7,000 rows in 35 units or more, 4,096 rows are drawn from 32 units."""
+    paths = [write_pairs(f"{i}.parquet", 700, **pairs(7000 // files, i)) for i in range(files)]
+    config = lb_config(paths, run={"unit_rows": 200, "max_failed": 0.1}, engine={"max_model_len": 240})
+    about = dry_run(config)
+    tokens, truncated = asked(config)
+    assert about["pairs"] == 7000 and about["exact"] and about["sampled"]["units"] == 32
+    assert about["prompt_tokens"] == pytest.approx(tokens, rel=0.05)
+    assert abs(about["prompt_tokens"] - tokens) < 2 * about["prompt_tokens_error"] < 0.2 * tokens
+    assert about["truncated"] == pytest.approx(truncated / 6860, rel=0.2) and truncated > 150
+    assert about["unusable"] == {"document is empty": pytest.approx(0.02, abs=0.002)}
+
+
+def test_equal_texts_of_a_unit_count_once(make_config: Callable, write_pairs: Callable) -> None:
+    """A bi-encoder's query is one sequence, and here ten rows share it."""
+    config = make_config(write_pairs(**pairs(3000)), run={"unit_rows": 300, "max_failed": 0.1})
+    about = dry_run(config)
+    tokens, _ = asked(config)
+    lengths = about["tokens_per_prompt"]["mean"] * 2940
+    assert about["prompt_tokens"] == pytest.approx(tokens, rel=0.01)
+    assert lengths > 1.2 * tokens, "queries that count for each of their rows would show"
+
+
+def test_a_small_input_is_counted_whole(lb_config: Callable, write_pairs: Callable) -> None:
+    table = pairs(300) | {"doc": [f"document {i}" for i in range(300)]}
+    config = lb_config(write_pairs(**table))
+    about = dry_run(config)
+    assert (about["prompt_tokens"], about["prompt_tokens_error"]) == (asked(config)[0], 0)
+
+
+def test_the_draw_is_seeded_and_nothing_is_left_behind(
+    lb_config: Callable, write_pairs: Callable, tmp_path: Path
+) -> None:
+    config = lb_config(write_pairs(**pairs(3000)), run={"unit_rows": 50})
+    assert dry_run(config) == dry_run(config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_hours_and_cost_by_a_given_rate(lb_config: Callable, write_pairs: Callable) -> None:
+    table = pairs(400) | {"doc": ["a document"] * 400}
+    config = lb_config(write_pairs(**table), workers={"count": 2, "num_gpus": 1})
+    about = dry_run(config, given_rate(10), gpu_hour_price=2.5)
+    assert about["worker_hours"] == pytest.approx({"expected": 40 / 3600, "least": 32 / 3600, "most": 48 / 3600})
+    assert about["score_seconds"] == pytest.approx(20)
+    assert about["cost"]["expected"] == pytest.approx(40 / 3600 * 2.5)
+    assert "by pairs: 400 pairs / 10.0 pairs/s of one worker" in "\n".join(described(about))
+
+
+def test_a_model_that_writes_says_what_is_not_known(lb_config: Callable, write_pairs: Callable) -> None:
+    table = pairs(40) | {"doc": ["a document"] * 40}
+    config = lb_config(write_pairs(**table), reranker={"type": "erank", "max_new_tokens": 100})
+    about = dry_run(config)
+    assert about["new_tokens"] == [40, 4000]
+    known = dry_run(config, Rate("an earlier run", (1.0, 1.0), prompt_tokens=50.0, new_tokens=30.0))
+    assert known["new_tokens"] == [1200, 1200]
+    assert known["worker_hours"]["expected"] == pytest.approx(40 / 3600), "the prompts' length does not count"
+
+
+def test_a_price_is_no_negative_number(lb_config: Callable, write_pairs: Callable) -> None:
+    with pytest.raises(UsageError, match="--gpu-hour-price = -1: "):
+        dry_run(lb_config(write_pairs(**pairs(10))), given_rate(1), -1)
+    with pytest.raises(UsageError, match=r"--gpu-hour-price = 2\.5: needs a rate"):
+        dry_run(lb_config(write_pairs(**pairs(10))), None, 2.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_engine_counts_the_same_tokens(lb_config: Callable, write_pairs: Callable, tmp_path: Path) -> None:
+    """How long it takes is another matter: benchmarks/estimate.py compares that."""
+    config = lb_config(
+        write_pairs(**pairs(5000)),
+        engine={"enforce_eager": True, "kv_cache_memory_bytes": 2**26},
+        run={"unit_rows": 100, "max_failed": 0.1},
+    )
+    about = dry_run(config)
+    figures = rerank(config)
+    assert about["prompt_tokens"] == pytest.approx(figures["prompt_tokens"], rel=0.05)
+    rate = rate_of(str(tmp_path / "out"), config)
+    assert rate.prompt_tokens == figures["prompt_tokens"] / 4900 and rate.start > 1

@@ -1,0 +1,64 @@
+"""Rates from manifests that are written here as a run would."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.commit import commit
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.estimate.rate import given_rate, rate_of
+from pipeline.storage import Folder
+
+
+@pytest.fixture
+def earlier(lb_config: Callable, tmp_path: Path) -> Callable[..., tuple[str, Config]]:
+    """The output of a run of 1,000 pairs, 110 s of scoring, 10 of them until the engines stood; and its config."""
+
+    def make(scored: int = 1000, **sections: Any) -> tuple[str, Config]:
+        config = lb_config("p", **sections)
+        figures = {
+            "scored_now": scored,
+            "prompt_tokens": 50_000,
+            "new_tokens": 3000,
+            "seconds": {"plan": 1.0, "score": 110.0, "engines": 10.0},
+        }
+        manifest = {"figures": figures, "config": config.model_dump(mode="json"), "parts": [], "rejects": []}
+        commit(Folder(str(tmp_path / "earlier")), manifest)
+        return str(tmp_path / "earlier"), config
+
+    return make
+
+
+def test_the_rate_is_that_of_one_worker_without_the_start(earlier: Callable) -> None:
+    rate = rate_of(*earlier(workers={"count": 4}))
+    assert rate.pairs == (1000 / 100 / 4, 1000 / 100 / 4)
+    assert (rate.prompt_tokens, rate.new_tokens, rate.start, rate.other) == (50, 3, 10, ())
+
+
+def test_of_an_autoscaling_pool_the_rate_is_a_range(earlier: Callable) -> None:
+    assert rate_of(*earlier(workers={"count": [1, 5]})).pairs == (2, 10)
+
+
+def test_what_differs_from_that_run_is_named(earlier: Callable, lb_config: Callable) -> None:
+    output, _ = earlier()
+    other = rate_of(output, lb_config("p", engine={"dtype": "bfloat16"}, reranker={"score": "notebook"})).other
+    assert other == (
+        "engine.dtype was 'float32', is 'bfloat16'",
+        "reranker.score was 'card', is 'notebook'",
+    )
+
+
+def test_a_result_that_tells_no_rate_is_refused(earlier: Callable, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--from-manifest .*: that run scored nothing"):
+        rate_of(*earlier(scored=0))
+    with pytest.raises(UsageError, match=rf"--from-manifest '{tmp_path}': there is no finished result"):
+        rate_of(str(tmp_path), earlier()[1])
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_given_rate_is_above_0(wrong: float) -> None:
+    with pytest.raises(UsageError, match="--pairs-per-second = "):
+        given_rate(wrong)
