@@ -1,11 +1,8 @@
 """The job as it is really used: a cluster started by `ray start --head`, and `ray job submit`."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,29 +12,6 @@ import pytest
 from tests.conftest import ROOT
 
 RAY = str(Path(sys.executable).parent / "ray")
-PORT, DASHBOARD = 46379, 48265
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment in which `ray job submit` finds a started cluster."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    log = tmp_path_factory.mktemp("ray") / "head.log"
-    start = [RAY, "start", "--head", "--block", f"--port={PORT}", "--num-cpus=2", "--disable-usage-stats"]
-    start += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
-    with log.open("w") as out:
-        head = subprocess.Popen(start, env=plain, stdout=out, stderr=out, start_new_session=True)
-    environment = plain | {"RAY_ADDRESS": f"http://127.0.0.1:{DASHBOARD}", "RAY_AUTH_MODE": "token"}
-    try:
-        for _ in range(30):
-            if subprocess.run([RAY, "job", "list"], env=environment, capture_output=True).returncode == 0:
-                break
-        else:
-            pytest.fail(f"the cluster did not start: {log.read_text()}")
-        yield environment
-    finally:
-        os.killpg(head.pid, signal.SIGTERM)  # with --block the head ends its own processes, and no others
-        head.wait(60)
 
 
 def submit(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
