@@ -1,6 +1,6 @@
 """What Prometheus is told of a run, by the processes that hold the engines; Ray's agent on each node gives it out.
 
-All of it is counted once a unit, or every few seconds, and never for a pair. Ray puts `ray_` before each name, and
+All of it is counted once a unit, or once a second, and never for a pair. Ray puts `ray_` before each name, and
 `_total` behind those of COUNTERS.
 """
 
@@ -31,7 +31,7 @@ HISTOGRAMS = {"rayrank_unit_seconds": "Seconds from a unit's coming to the worke
 BOUNDARIES = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
 LABELS = {"rayrank_failures": ("run", "reason")}  # of all others: the run alone
 REASONS = 20  # different ones that a process names; the rest are `other`
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 1.0
 
 
 def count_unit(run: str, line: dict[str, Any], reasons: dict[str, int], truncated: int) -> None:

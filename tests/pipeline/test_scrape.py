@@ -56,19 +56,19 @@ def scraped(url: str) -> dict[str, float]:
 def test_every_metric_of_the_dashboard_is_in_the_scrape(
     metered_ray: tuple[str, Path], make_config: Callable, write_pairs: Callable, tmp_path: Path
 ) -> None:
-    docs = ["" if i % 50 == 7 else f"document {i} " + "of many words " * (i % 25) for i in range(200)]
-    queries = [f"query number {i // 20}" for i in range(200)]
+    docs = ["" if i % 50 == 7 else f"document {i} " + "of many words " * (i % 25) for i in range(600)]
+    queries = [f"query number {i // 20}" for i in range(600)]
     config = make_config(
-        write_pairs(query=queries, doc=docs, score=[None, *map(float, range(199))]),
+        write_pairs(query=queries, doc=docs, score=[None, *map(float, range(599))]),
         reranker={"type": "lb", "model": tiny.qwen2(tmp_path / "model"), "max_doc_tokens": 40},
         engine={"max_model_len": 512, "kv_cache_memory_bytes": 2**26, "block_size": 32},
-        run={"unit_rows": 50, "max_failed": 0.1},
+        run={"unit_rows": 150, "max_failed": 0.1},
     )
     metrics_url, logs = metered_ray
     figures = rerank(config)
     expected = {
-        "ray_rayrank_pairs_total": 195,
-        "ray_rayrank_failures_total": 5,
+        "ray_rayrank_pairs_total": 587,
+        "ray_rayrank_failures_total": 13,
         "ray_rayrank_truncated_total": figures["truncated"],
         "ray_rayrank_units_total": 4,
         "ray_rayrank_unit_seconds_count": 4,

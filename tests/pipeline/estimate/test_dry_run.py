@@ -73,6 +73,15 @@ def test_equal_texts_of_a_unit_count_once(make_config: Callable, write_pairs: Ca
     assert lengths > 1.2 * tokens, "queries that count for each of their rows would show"
 
 
+def test_a_unit_counts_by_its_rows(lb_config: Callable, write_pairs: Callable) -> None:
+    """Forty files of two short rows, and one of ten units of long ones."""
+    small = {"query": ["q"] * 2, "doc": ["a", "b"], "score": [1.0, 2.0]}
+    large = pairs(2000) | {"doc": [f"{i} " + "river of night " * 10 for i in range(2000)]}
+    paths = [*(write_pairs(f"{i}.parquet", **small) for i in range(40)), write_pairs("large.parquet", **large)]
+    config = lb_config(paths, run={"unit_rows": 200})
+    assert dry_run(config)["prompt_tokens"] == pytest.approx(asked(config)[0], rel=0.05)
+
+
 def test_a_small_input_is_counted_whole(lb_config: Callable, write_pairs: Callable) -> None:
     table = pairs(300) | {"doc": [f"document {i}" for i in range(300)]}
     config = lb_config(write_pairs(**table))
