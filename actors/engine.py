@@ -6,7 +6,6 @@ killed actor, and nothing is copied to another process.
 """
 
 import itertools
-import math
 import os
 import queue
 import threading
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actors.contract import EngineDied, Reply, Request, Settings, Unscored
-from actors.engine_models import register
+from actors.engine_arguments import READINGS, engine_arguments
 from actors.installed import installed
 from actors.load import Busy, Load
 from actors.watchdog import Watchdog
@@ -32,11 +31,8 @@ ENVIRONMENT = {
 }
 
 BUILD_SECONDS = 3600  # at least, for weights may have to be fetched
-CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
 FIRST, FOLLOW_UP = 1, 0  # priorities: the lower comes first, and finds its prompt still in the prefix cache
-# One-token follow-ups are given to vLLM some at a time, since a step with one of them costs the probabilities of all:
-# as many as an eighth of the generations that run at once, for which it gets room beside them, or after so many steps.
-READINGS, GATHERING_STEPS = 1 / 8, 32
+GATHERING_STEPS = 32  # after which one-token follow-ups are given to vLLM, be they ever so few (see READINGS)
 
 
 class Ask(NamedTuple):
@@ -61,20 +57,6 @@ class Ask(NamedTuple):
 Deliver = Callable[[list[tuple[int, Reply | Unscored]] | BaseException], None]
 
 
-def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
-    """What makes vLLM put the labels' rows of the model's head in the place of a classifier."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
-    )
-    pieces = tokenizer.convert_ids_to_tokens(label_ids)
-    if tokenizer.convert_tokens_to_ids(pieces) != label_ids:  # vLLM is given names, and looks them up
-        raise ValueError(f"reranker.scoring = 'head': {settings.model} has two tokens of one name among {pieces}")
-    head = {"method": "no_post_processing", "classifier_from_token": pieces, "num_labels": len(pieces)}
-    return arguments.get("hf_overrides", {}) | head
-
-
 class Engine:
     """A vLLM engine for one kind of request.
 
@@ -95,8 +77,8 @@ class Engine:
     ):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self._one_by_one = deterministic and installed()[1]
-        if deterministic and not self._one_by_one:
+        one_by_one = deterministic and installed()[1]
+        if deterministic and not one_by_one:
             os.environ["VLLM_BATCH_INVARIANT"] = "1"
         self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
         self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
@@ -112,48 +94,11 @@ class Engine:
         self._busy = Busy()
         try:
             built: Future[None] = Future()
-            given = self._arguments(settings, arguments)
+            given = engine_arguments(settings, arguments, request, label_ids, one_by_one)
             threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
             built.result()
         finally:
             self._watchdog.rest()
-
-    def _arguments(self, settings: Settings, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What vLLM is built with: the config's arguments, and what this kind of request needs."""
-        from transformers import PretrainedConfig
-        from vllm.exceptions import VLLMValidationError
-
-        self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
-        request, label_ids = self._request, self._label_ids
-        declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
-        register(declared.get("architectures") or [], request.task == "likelihood")
-        defaults: dict[str, Any] = {
-            "disable_log_stats": True,
-            "runner": "generate" if request.task == "generate" else "pooling",
-        }
-        if request.max_tokens > 1:
-            defaults["scheduling_policy"] = "priority"
-            if seqs := arguments.get("max_num_seqs"):
-                arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
-        if request.logits:
-            defaults["logprobs_mode"] = "raw_logits"
-        if request.task == "classify" and label_ids:
-            arguments = arguments | {"convert": "classify", "hf_overrides": _label_head(settings, label_ids, arguments)}
-        if request.task == "likelihood":  # the head in the model's own type, as the authors compute it
-            arguments = arguments | {"hf_overrides": {"head_dtype": "model"} | arguments.get("hf_overrides", {})}
-        if installed()[1]:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
-            defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
-            if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
-                defaults["block_size"] = 32
-        if self._one_by_one:
-            arguments = arguments | {"max_num_seqs": 1, "enable_prefix_caching": False}
-        return {
-            "model": settings.model,
-            "revision": settings.revision,
-            "tokenizer_revision": settings.revision,
-            "trust_remote_code": settings.trust_remote_code,
-            **(defaults | arguments),
-        }
 
     def ask(self, asks: list[Ask], deliver: Deliver) -> None:
         """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the
@@ -172,8 +117,10 @@ class Engine:
         """
         try:
             from vllm import EngineArgs
+            from vllm.exceptions import VLLMValidationError
             from vllm.v1.engine.llm_engine import LLMEngine
 
+            self._refusals = (ValueError, VLLMValidationError)  # the second was once a kind of the first
             self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
             config = self._engine.vllm_config
             self._context = config.model_config.max_model_len

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import StoreError, UsageError, root_cause
 from pipeline.status import status
-from pipeline.storage import Folder, absolute
+from pipeline.storage import Folder
+from pipeline.urls import absolute
 
 
 def main(arguments: list[str]) -> int:

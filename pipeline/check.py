@@ -23,7 +23,8 @@ from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError
 from pipeline.inputs import InputFile, list_inputs
 from pipeline.plan import first_schema
-from pipeline.storage import Folder, absolute, check_writable, is_local
+from pipeline.storage import Folder, check_writable
+from pipeline.urls import absolute, is_local
 
 
 @dataclass(frozen=True)

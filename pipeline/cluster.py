@@ -16,7 +16,7 @@ from ray.util.annotations import RayDeprecationWarning
 from actors.installed import installed
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
-from pipeline.storage import is_local
+from pipeline.urls import is_local
 
 ROOT = Path(__file__).resolve().parent.parent
 Paths = list[tuple[str, str]]  # the key under which the user gave it, and the path

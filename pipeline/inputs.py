@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import NotHere, UsageError, one_line
 from pipeline.retry import FAILURES, expired, failure
-from pipeline.storage import full_name, is_local, open_url
+from pipeline.urls import full_name, is_local, open_url
 
 PARQUET = (".parquet",)
 UNFINISHED = "_unfinished"  # jobs/prepare.py has it in its output until all is there

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
-from pipeline.storage import fetch, fetch_known
+from pipeline.urls import fetch, fetch_known
 
 SLAB_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
 WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from pipeline.commit import committed
 from pipeline.errors import UsageError
-from pipeline.storage import Folder, open_url, writing
+from pipeline.storage import Folder, writing
+from pipeline.urls import open_url
 
 LOWEST, HIGHEST = -np.finfo(np.float32).max, np.finfo(np.float32).max
 BATCH_ROWS = 65_536

@@ -7,7 +7,8 @@ from typing import Any
 from pipeline.commit import committed
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.storage import Folder, absolute
+from pipeline.storage import Folder
+from pipeline.urls import absolute
 
 
 @dataclass(frozen=True)

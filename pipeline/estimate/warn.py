@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipeline.config import Config
 from pipeline.estimate.left import Left
 from pipeline.estimate.tokens import Sample
-from pipeline.storage import is_local
+from pipeline.urls import is_local
 
 TRUNCATED = 0.05  # share of prompts that may lose text without a word
 FAR = 8  # times the median makes a unit or slab far larger than the rest

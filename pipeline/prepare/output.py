@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.inputs import UNFINISHED
-from pipeline.storage import Folder, open_url
+from pipeline.storage import Folder
+from pipeline.urls import open_url
 
 SUMMARY, WORK = "_prepare.json", "_work"
 OURS = re.compile(

@@ -28,8 +28,9 @@ from pipeline.prepare.pieces import Piece, cut
 from pipeline.prepare.shards import WriteShard, Written, even_bounds
 from pipeline.prepare.sources import Source, sources
 from pipeline.prepare.spread import STORED, Spread
-from pipeline.storage import Folder, absolute, check_writable
+from pipeline.storage import Folder, check_writable
 from pipeline.tasks import run_tasks
+from pipeline.urls import absolute
 
 QUERY_BUCKET_BYTES = 64 * 2**20  # of runs, or of queries, as they are read
 DOC_BUCKET_BYTES = 128 * 2**20  # of the corpus as it is read, were all of it kept

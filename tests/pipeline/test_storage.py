@@ -13,7 +13,8 @@ import pytest
 
 from pipeline import storage
 from pipeline.errors import RefusedError, StoreError
-from pipeline.storage import Folder, absolute, is_local, open_url
+from pipeline.storage import Folder
+from pipeline.urls import absolute, open_url
 from tests.s3_counter import recorded
 
 
@@ -225,14 +226,6 @@ def test_puts_in_threads_leave_the_umask_as_it_was(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
-def test_a_local_path_has_one_absolute_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    out = str(tmp_path / "out")
-    for name in ("out", "./out/", f"{out}/", f"file://{out}", f"/{tmp_path}//a/../out"):
-        assert absolute(name) == out
-    assert absolute("/") == "/"
-
-
 # S3
 
 
@@ -275,15 +268,6 @@ def test_a_refusal_is_told_from_a_file_that_is_there(s3_server: str) -> None:
             folder.put_new("unit", b"1")
         with pytest.raises(RefusedError, match=r"refused/unit: cannot be read: no permission \(AccessDenied: No\)"):
             folder.read("unit")
-
-
-# URLs
-
-
-def test_stores_are_known_by_their_protocol() -> None:
-    assert [is_local(url) for url in ("out", "/out", "file:///out", "memory://out")] == [True, True, True, False]
-    with pytest.raises(ValueError, match="nosuchprotocol"):
-        open_url("nosuchprotocol://bucket/out")
 
 
 def test_a_file_that_s3_silently_keeps_is_an_error(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from botocore.retries.standard import ExponentialBackoff
 
 from pipeline import lease, retry
 from pipeline.errors import RefusedError, RunError, StoreError
-from pipeline.storage import Folder, open_url
+from pipeline.storage import Folder
+from pipeline.urls import open_url
 from tests import s3_faults
 from tests.s3_faults import (
     CONFLICT,

@@ -1,0 +1,21 @@
+"""pipeline/urls.py: one name for each place, and the file system it is on."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.urls import absolute, is_local, open_url
+
+
+def test_stores_are_known_by_their_protocol() -> None:
+    assert [is_local(url) for url in ("out", "/out", "file:///out", "memory://out")] == [True, True, True, False]
+    with pytest.raises(ValueError, match="nosuchprotocol"):
+        open_url("nosuchprotocol://bucket/out")
+
+
+def test_a_local_path_has_one_absolute_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = str(tmp_path / "out")
+    for name in ("out", "./out/", f"{out}/", f"file://{out}", f"/{tmp_path}//a/../out"):
+        assert absolute(name) == out
+    assert absolute("/") == "/"
