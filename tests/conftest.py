@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes one runs tests/actors: vLLM's CPU engine does not start where moto's Flask was imported."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("actors" if "tests/actors/" in item.nodeid else "others"))
+
+
 @pytest.fixture(scope="session")
 def minilm() -> str:
     """The folder of a real all-MiniLM-L6-v2."""
