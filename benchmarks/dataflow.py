@@ -9,7 +9,6 @@ With --rows 20000000 it shows that the memory of actors does not grow with rows,
 """
 
 import argparse
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.job import run_job, steady
+from benchmarks.job import own_memory, run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import RERANKER
 from tests.fakes import FreeScorer
@@ -60,7 +59,7 @@ def job(options: argparse.Namespace) -> Figures:
     memory = {
         "actor MiB, first tenth": max(unit.resident for unit in units[:tenth]) / 2**20,
         "actor MiB, last tenth": max(unit.resident for unit in units[-tenth:]) / 2**20,
-        "driver MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        "driver MiB": own_memory() / 2**20,
     }
     return {"seconds": steady(units), "spilled bytes": figures["spilled_bytes"]} | memory | steps
 

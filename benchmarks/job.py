@@ -11,8 +11,8 @@ from actors.scorer import Scorer
 
 
 class Unit(NamedTuple):
-    """When a unit came to its actor and when its scores were put, in seconds since the epoch; its rows; and what the
-    actor's process had in memory then, in bytes."""
+    """When a unit came to its actor and when its scores were put, in seconds since the epoch; its rows; and the bytes of
+    its own that the actor's process had in memory then."""
 
     came: float
     put: float
@@ -42,10 +42,16 @@ def timed(scorer: type, path: Path) -> type:
             came = time.time()
             line = await super().__call__(batch)
             with open(path, "a") as file:
-                file.write(f"{came} {time.time()} {line['rows'][0].as_py()} {psutil.Process().memory_info().rss}\n")
+                file.write(f"{came} {time.time()} {line['rows'][0].as_py()} {own_memory()}\n")
             return line
 
     return Timed
+
+
+def own_memory() -> int:
+    """Bytes of this process, without the pages of Ray's object store that it has seen."""
+    memory = psutil.Process().memory_info()
+    return memory.rss - memory.shared
 
 
 def steady(units: list[Unit]) -> float:
