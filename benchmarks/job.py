@@ -11,8 +11,8 @@ from actors.scorer import Scorer
 
 
 class Unit(NamedTuple):
-    """When a unit came to its actor and when its scores were put, in seconds since the epoch; its rows; and the bytes of
-    its own that the actor's process had in memory then."""
+    """When a unit came to its actor and when its scores were put, in seconds since the epoch; its rows; and how many
+    bytes of its own the actor's process had in memory then."""
 
     came: float
     put: float

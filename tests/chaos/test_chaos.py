@@ -1,4 +1,4 @@
-"""The short form of `make chaos`, without the nodes of a cluster; and what a trial looks at, on outputs that are wrong."""
+"""The short form of `make chaos`, without the nodes of a cluster; and what a trial looks at, on wrong outputs."""
 
 import subprocess
 import sys
