@@ -34,8 +34,6 @@ ELSEWHERE = {
     "kubectl": "there is no Kubernetes here; tests/test_clusters.py checks the files",
     "docker": "there is no Docker here",
     "airflow": "there is no Airflow in .venv; tests/jobs/dags/ has one of its own",
-    "python jobs/rerank.py CONFIG": "is a form to fill in",
-    "python jobs/rerank.py minilm.yaml --dry-run": "tests/jobs/test_rerank_dry_run.py",
 }
 QUERIES = {"q1": "how long do I bake bread", "q2": "what is the capital of France", "q3": "where do rivers end"}
 DOCS = {"d1": "Bake it for an hour.", "d2": "The capital of France is Paris.", "d3": "Rivers flow to the sea."}
