@@ -15,7 +15,7 @@ from pipeline.estimate.left import left
 from pipeline.estimate.memory import memory
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import sample
-from pipeline.estimate.warn import Found, warnings
+from pipeline.estimate.warn import NO_GPUS, Found, warnings
 
 
 def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | None = None) -> dict[str, Any]:
@@ -30,6 +30,9 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     with leaving_nothing(config):
         checked = check(config)
     config, encoder = checked.config, checked.encoder
+    gpus = actor_gpus(config)
+    if gpu_hour_price is not None and not gpus:
+        raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
     todo = left(checked)
     writes = RERANKERS[config.reranker.type].request(config.reranker).max_tokens
     about: dict[str, Any] = {
@@ -47,7 +50,6 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     unusable = sum(seen.unusable.values())
     pairs = round(todo.rows * (1 - unusable))
     per_pair, error = (value / max(1e-9, 1 - unusable) for value in (seen.per_row, seen.error))
-    gpus = actor_gpus(config)
     about |= {
         "unusable": seen.unusable,
         "sampled": {"units": seen.units, "rows": seen.prompts},
@@ -78,5 +80,5 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
         "gpus_per_worker": gpus,
         "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": encoder.limit,
                    "longest_sequence": seen.longest},
-        "warnings": warnings(Found(config, todo, seen, encoder.limit, writes)),
+        "warnings": warnings(Found(config, todo, seen, encoder.limit, writes, gpus, rate)),
     }  # fmt: skip

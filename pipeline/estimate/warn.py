@@ -8,29 +8,42 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.estimate.left import Left
+from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
 from pipeline.urls import is_local
 
 TRUNCATED = 0.05  # share of prompts that may lose text without a word
 FAR = 8  # times the median makes a unit or slab far larger than the rest
 FEW = 0.5  # share of queries with one candidate
+NO_GPUS = (
+    "a worker takes no GPU, as the vLLM of this machine is a CPU build or workers.num_gpus is 0: give workers.num_gpus "
+    "as the run will have it"
+)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the warnings are about. limit: tokens of the context. writes: tokens that an answer may have."""
+    """What the warnings are about. limit: tokens of the context. writes: tokens that an answer may have.
+    gpus: of a worker. rate: None where none is given."""
 
     config: Config
     left: Left
     sample: Sample
     limit: int
     writes: int
+    gpus: float
+    rate: Rate | None
 
 
 def warnings(found: Found) -> list[str]:
     """The warnings of every rule in this file, in their order."""
-    rules = (_context, _unusable, _fusion, _candidates, _workers, _sizes, _place)
+    rules = (_gpus, _context, _unusable, _fusion, _candidates, _workers, _sizes, _place)
     return [line for rule in rules for line in rule(found)]
+
+
+def _gpus(found: Found) -> Iterator[str]:
+    if found.rate and not found.gpus and found.config.workers.num_gpus is None:
+        yield f"GPU hours are not counted: {NO_GPUS}"
 
 
 def _context(found: Found) -> Iterator[str]:

@@ -124,6 +124,26 @@ def test_a_price_is_no_negative_number(lb_config: Callable, write_pairs: Callabl
         dry_run(lb_config(write_pairs(**pairs(10))), None, 2.5)
 
 
+@pytest.mark.parametrize("workers", [{}, {"num_gpus": 0}])
+def test_a_price_of_gpus_that_no_worker_takes_is_an_error(
+    workers: dict, lb_config: Callable, write_pairs: Callable
+) -> None:
+    """As where the job is planned on a laptop, whose vLLM is a CPU build."""
+    config = lb_config(write_pairs(**pairs(10)), workers=workers)
+    with pytest.raises(UsageError, match=r"--gpu-hour-price = 2\.5: .* give workers\.num_gpus"):
+        dry_run(config, given_rate(1), 2.5)
+
+
+def test_hours_without_those_of_gpus_say_so(lb_config: Callable, write_pairs: Callable) -> None:
+    path = write_pairs(**pairs(10) | {"doc": ["a document"] * 10})
+
+    def said(rate: Rate | None, **workers: float) -> list[str]:
+        return [line for line in dry_run(lb_config(path, workers=workers), rate)["warnings"] if "GPU hours" in line]
+
+    assert len(said(given_rate(1))) == 1 and "give workers.num_gpus" in said(given_rate(1))[0]
+    assert said(None) == said(given_rate(1), num_gpus=0) == said(given_rate(1), num_gpus=1) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_engine_counts_the_same_tokens(lb_config: Callable, write_pairs: Callable, tmp_path: Path) -> None:
