@@ -69,9 +69,12 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
         took = hours(pairs, per_pair, error, writes > 1, rate)
         about["rate"] = {"source": rate.source, "formula": took.formula, "differs": rate.other, "start": rate.start}
         about["worker_hours"] = {"expected": took.expected, "least": took.least, "most": took.most}
-        about["score_seconds"] = took.expected * 3600 / config.workers.count[1] + rate.start
-        if gpus:
-            about["gpu_hours"] = {name: value * gpus for name, value in about["worker_hours"].items()}
+        workers, start = config.workers.count[1], rate.start or 0.0
+        about["score_seconds"] = took.expected * 3600 / workers + start
+        if gpus:  # they are held while the engines start, too
+            about["gpu_hours"] = {
+                name: (value + workers * start / 3600) * gpus for name, value in about["worker_hours"].items()
+            }
         if gpus and gpu_hour_price is not None:
             about["cost"] = {name: value * gpu_hour_price for name, value in about["gpu_hours"].items()}
     need = memory(config)

@@ -37,8 +37,12 @@ class Found:
 
 def warnings(found: Found) -> list[str]:
     """The warnings of every rule in this file, in their order."""
-    rules = (_gpus, _context, _unusable, _fusion, _candidates, _workers, _sizes, _place)
+    rules = (_rate, _gpus, _context, _unusable, _fusion, _candidates, _workers, _sizes, _place)
     return [line for rule in rules for line in rule(found)]
+
+
+def _rate(found: Found) -> Iterator[str]:
+    yield from found.rate.doubts if found.rate else ()
 
 
 def _gpus(found: Found) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import Rate, given_rate, rate_of
-from pipeline.estimate.text import described
+from pipeline.estimate.text import NO_START, described
 from pipeline.plan import make_plan, slabs_of, unit_rows
 from pipeline.prompt import prompt_unit, unpacked
 from pipeline.read import read_units
@@ -105,6 +105,21 @@ def test_hours_and_cost_by_a_given_rate(lb_config: Callable, write_pairs: Callab
     assert about["score_seconds"] == pytest.approx(20)
     assert about["cost"]["expected"] == pytest.approx(40 / 3600 * 2.5)
     assert "by pairs: 400 pairs / 10.0 pairs/s of one worker" in "\n".join(described(about))
+
+
+def test_gpus_are_held_while_the_engines_start(lb_config: Callable, write_pairs: Callable) -> None:
+    table = pairs(400) | {"doc": ["a document"] * 400}
+    config = lb_config(write_pairs(**table), workers={"count": 3, "num_gpus": 2})
+    about = dry_run(config, Rate("an earlier run", (10, 10), start=60.0), gpu_hour_price=2.5)
+    hours = {"expected": 40 + 3 * 60, "least": 32 + 3 * 60, "most": 48 + 3 * 60}
+    assert about["gpu_hours"] == pytest.approx({name: value / 3600 * 2 for name, value in hours.items()})
+    assert about["cost"] == pytest.approx({name: value / 3600 * 2 * 2.5 for name, value in hours.items()})
+    assert about["score_seconds"] == pytest.approx(40 / 3 + 60)
+    said = "\n".join(described(about))
+    assert "GPU hours = (worker hours + 3 workers x 60 s of starting) x 2 GPUs" in said and NO_START not in said
+    given = described(dry_run(config, given_rate(10), gpu_hour_price=2.5))
+    (cost,) = (line for line in given if line.startswith("cost"))
+    assert cost.endswith(f"= GPU hours x price; {NO_START}")
 
 
 def test_a_model_that_writes_says_what_is_not_known(lb_config: Callable, write_pairs: Callable) -> None:
