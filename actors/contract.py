@@ -108,6 +108,7 @@ class Request(NamedTuple):
     head.
     stop: a generation ends with the first of these texts, which it keeps.
     spare: tokens of the context that a generation leaves free for what is asked after it.
+    rounds: how often a pair is asked, at most, for so many tokens.
     """
 
     task: Task
@@ -116,6 +117,7 @@ class Request(NamedTuple):
     logits: bool = False
     stop: tuple[str, ...] = ()
     spare: int = 0
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
     todo = left(checked)
-    writes = RERANKERS[config.reranker.type].request(config.reranker).max_tokens
+    request = RERANKERS[config.reranker.type].request(config.reranker)
+    writes = request.max_tokens
     about: dict[str, Any] = {
         "files": todo.files,
         "pairs": todo.rows,
@@ -64,7 +65,9 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     }
     if writes > 1:
         known = rate.new_tokens if rate else None
-        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or writes))]
+        most = writes * request.rounds
+        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or most))]
+        about["most_new_tokens"] = most
     if rate:
         took = hours(pairs, per_pair, error, writes > 1, rate)
         about["rate"] = {"source": rate.source, "formula": took.formula, "differs": rate.other, "start": rate.start}

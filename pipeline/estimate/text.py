@@ -35,11 +35,14 @@ def _tokens(about: dict[str, Any]) -> list[str]:
             f"          a prompt: mean {each['mean']:,.1f}, p95 {each['p95']:,}, longest seen {each['max']:,}; "
             f"{about['truncated']:.1%} of them truncated",
         ]
+    if "new_tokens" in about:
+        lines.append("          first prompts alone: what is asked again, with what the model wrote, is not estimated")
     if (new := about.get("new_tokens")) and new[0] == new[1]:
         lines.append(f"          {new[0]:,} new ones, as many a pair as in the earlier run")
     elif new:
         lines.append(
-            f"          {new[0]:,} to {new[1]:,} new ones: not known without a run; the most is max_new_tokens each"
+            f"          {new[0]:,} to {new[1]:,} new ones: not known without a run; the most is "
+            f"{about['most_new_tokens']:,} each"
         )
     return lines + [f"no score  {share:.2%} of the rows: {reason}" for reason, share in about["unusable"].items()]
 

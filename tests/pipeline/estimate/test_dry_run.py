@@ -127,9 +127,19 @@ def test_a_model_that_writes_says_what_is_not_known(lb_config: Callable, write_p
     config = lb_config(write_pairs(**table), reranker={"type": "erank", "max_new_tokens": 100})
     about = dry_run(config)
     assert about["new_tokens"] == [40, 4000]
+    said = "\n".join(described(about))
+    assert "40 to 4,000 new ones" in said and "is not estimated" in said
     known = dry_run(config, Rate("an earlier run", (1.0, 1.0), prompt_tokens=50.0, new_tokens=30.0))
     assert known["new_tokens"] == [1200, 1200]
     assert known["worker_hours"]["expected"] == pytest.approx(40 / 3600), "the prompts' length does not count"
+
+
+def test_a_model_that_thinks_again_writes_anew_each_time(lb_config: Callable, write_pairs: Callable) -> None:
+    path = write_pairs(**pairs(10) | {"doc": ["a document"] * 10})
+    config = lb_config(path, reranker={"type": "rank1", "max_new_tokens": 100, "rethink": 2})
+    about = dry_run(config)
+    assert about["new_tokens"] == [10, 10 * (1 + 2) * 100]
+    assert "the most is 300 each" in "\n".join(described(about))
 
 
 def test_a_price_is_no_negative_number(lb_config: Callable, write_pairs: Callable) -> None:
