@@ -90,6 +90,7 @@ class Prompt(NamedTuple):
 class Unscored(NamedTuple):
     """A pair that gets no score, and why: it stands in the output's `reason` column.
 
+    Words of the row, of the model or of an error stand behind a colon: labels and logs have what comes before it.
     transient: another try, in a later run, may give it one.
     """
 
