@@ -90,6 +90,7 @@ class Prompt(NamedTuple):
 class Unscored(NamedTuple):
     """A pair that gets no score, and why: it stands in the output's `reason` column.
 
+    Words of the row, of the model or of an error stand behind a colon: labels and logs have what comes before it.
     transient: another try, in a later run, may give it one.
     """
 
@@ -108,6 +109,7 @@ class Request(NamedTuple):
     head.
     stop: a generation ends with the first of these texts, which it keeps.
     spare: tokens of the context that a generation leaves free for what is asked after it.
+    rounds: how often a pair is asked, at most, for so many tokens.
     """
 
     task: Task
@@ -116,6 +118,7 @@ class Request(NamedTuple):
     logits: bool = False
     stop: tuple[str, ...] = ()
     spare: int = 0
+    rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--check", action="store_true", help="validate the config, the input's schema and the model's files, and stop"
     )
-    estimate = parser.add_argument_group("what a run would take; nothing is scored or written")
+    estimate = parser.add_argument_group(
+        "what a run would take",
+        "Nothing is scored or written; whether output.path can be written is probed, as by --check and a run,\n"
+        "by a put and a delete of `.rayrank`.",
+    )
     estimate.add_argument("--dry-run", action="store_true", help="count pairs and tokens, estimate hours and memory")
     estimate.add_argument("--from-manifest", metavar="OUTPUT", help="the output of an earlier run, for its rate")
     estimate.add_argument("--pairs-per-second", type=float, metavar="N", help="the rate of one worker")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
 
 from fsspec.utils import glob_translate
@@ -141,15 +142,25 @@ def _check_place(config: Config) -> None:
 
 @contextmanager
 def leaving_nothing(config: Config) -> Iterator[None]:
-    """Takes away, afterwards, the folders of a local output that were made to see whether it can be written."""
-    output = config.output.path
+    """Takes away, afterwards, the folders of a local output that were made to see whether it can be written.
+
+    All but those into which a run beside it has put something by then.
+    """
+    output = _absolute(config).output.path
     missing = [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
     try:
         yield
     finally:
         for path in missing:  # the innermost first
-            if path.is_dir():
-                path.rmdir()
+            try:
+                if path.is_dir():
+                    path.rmdir()
+            except FileNotFoundError:  # another check beside it was first
+                continue
+            except OSError as error:
+                if error.errno not in (ENOTEMPTY, EEXIST):
+                    raise
+                break
 
 
 def _overlap(place: str, output: str) -> bool:

@@ -17,14 +17,15 @@ VERSION = importlib.metadata.version
 def scored(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
     """The figures of this run's scoring: what it scored, at what rate (the engine's start included), and its times.
 
-    sums: over the units scored in this run. seconds: wall time of each step; `engines`, until the first pair was in an
-    engine, is a part of `score`. spilled: see pipeline.cluster.
+    sums: over the units scored in this run, and their number as `units_now`. seconds: wall time of each step;
+    `engines`, until the first pair was in an engine, is a part of `score`. spilled: see pipeline.cluster.
     """
     pairs = sums["rows"] - sums["failed"] - sums["rejected"]
     if pairs:
         seconds = seconds | {"engines": sums["engines"]}
     return {
         "scored_now": pairs,
+        "units_now": sums["units_now"],
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
         **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
         "spilled_bytes": spilled,

@@ -30,29 +30,24 @@ GAUGES = {"rayrank_engine_queue": "Sequences that the engine was asked for and h
 HISTOGRAMS = {"rayrank_unit_seconds": "Seconds from a unit's coming to the worker until it was scored"}
 BOUNDARIES = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
 LABELS = {"rayrank_failures": ("run", "reason")}  # of all others: the run alone
-REASONS = 20  # different ones that a process names; the rest are `other`
+REASONS = 20  # kinds of them that a process names; the rest are `other`
 WATCH_SECONDS = 1.0
 
 
-def count_unit(run: str, line: dict[str, Any], reasons: dict[str, int], truncated: int) -> None:
-    """Counts a unit that was put. line: its figures. reasons: of its rows without a score."""
+def count_unit(run: str, line: dict[str, Any], kinds: dict[str, int], truncated: int) -> None:
+    """Counts a unit that was put. line: its figures. kinds: of the reasons of its rows without a score."""
     if not line["rows"]:  # its scores were there
         return
-    bad = line["failed"] + line["rejected"]
     amounts = {
-        "rayrank_pairs": line["rows"] - bad,
+        "rayrank_pairs": line["rows"] - line["failed"] - line["rejected"],
         "rayrank_truncated": truncated,
         **{f"rayrank_{name}": line[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
         "rayrank_units": 1,
     }
     for name, amount in amounts.items():
         _count(name, amount, run=run)
-    kinds = Counter[str]()
-    for reason, rows in reasons.items():
-        kinds[_named(kind_of(reason))] += rows
-    kinds["other"] += bad - kinds.total()  # a line has the commonest reasons alone
-    for reason, rows in kinds.items():
-        _count("rayrank_failures", rows, run=run, reason=reason)
+    for kind, rows in kinds.items():
+        _count("rayrank_failures", rows, run=run, reason=_named(kind))
     _metric("rayrank_unit_seconds").observe(float(line["seconds"]), {"run": run})
 
 
@@ -71,22 +66,34 @@ def _watch(run: str, load: Callable[[], Load]) -> None:
         time.sleep(WATCH_SECONDS)
 
 
+def kinds_of(reasons: dict[str, int]) -> Counter[str]:
+    """Rows of each kind of reason, the commonest first."""
+    kinds = Counter[str]()
+    for reason, rows in reasons.items():
+        kinds[kind_of(reason)] += rows
+    return Counter(dict(kinds.most_common()))
+
+
 def kind_of(reason: str) -> str:
-    """A reason without what differs from row to row: numbers, and what stands behind a colon."""
+    """A reason without what differs from row to row: numbers, and what stands behind a colon.
+
+    That is where a reason has words of a document or of the model (actors.contract.Unscored), which go into no label
+    and no log.
+    """
     return re.sub(r"\d[\d.,]*", "N", reason.partition(":")[0])[:80]
 
 
 @cache
 def _seen() -> set[str]:
-    """The reasons that this process has named."""
+    """The kinds of reasons that this process has named."""
     return set()
 
 
-def _named(reason: str) -> str:
-    if reason not in _seen() and len(_seen()) >= REASONS:
+def _named(kind: str) -> str:
+    if kind not in _seen() and len(_seen()) >= REASONS:
         return "other"
-    _seen().add(reason)
-    return reason
+    _seen().add(kind)
+    return kind
 
 
 def _count(name: str, amount: float, **labels: str) -> None:

@@ -103,7 +103,7 @@ def _score(checked: Checked, plan: Plan | Draft, work: Work, scorer: type, lease
         for line in lines:
             reasons.update(json.loads(line.pop("reasons")))
             line.pop("unit")
-            sums.update(line)
+            sums.update(line, units_now=line["rows"] > 0)  # else its scores were there
             bad, tokens = line["failed"] + line["rejected"], line["prompt_tokens"] + line["new_tokens"]
             progress.add(line["size"], tokens, bad, line["seconds"])
             if planning and not known and planning.ready():

@@ -114,6 +114,12 @@ def _read(folder: Folder, stem: str) -> pa.Table:
     return pq.read_table(pa.BufferReader(folder.read(f"{stem}.parquet"))).replace_schema_metadata(None)
 
 
+def reasons_of(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str]:
+    """How many of a unit's rows have no score for each reason. `scores` are those of its rows of kind `ok`."""
+    unscored = [score.reason for score in scores if isinstance(score, Unscored)]
+    return Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
+
+
 def put_scores(
     folder: Folder,
     plan: str,
@@ -140,14 +146,13 @@ def put_scores(
         folder.put_new(f"{unit.name}.parquet", encoded(table, plan))
         size = len(table)
     kinds = rows["kind"].to_pylist()
-    unscored = [score.reason for score in scores if isinstance(score, Unscored)]
-    reasons = Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
+    unscored = sum(isinstance(score, Unscored) for score in scores)
     line = {
         "unit": name,
         "rows": len(rows),
         "size": size,
-        "failed": len(unscored) + kinds.count(PERMANENT),
+        "failed": unscored + kinds.count(PERMANENT),
         "rejected": kinds.count(REJECT),
-        "reasons": json.dumps(dict(reasons.most_common(REASONS))),
+        "reasons": json.dumps(dict(reasons_of(rows, scores).most_common(REASONS))),
     }
     return pa.Table.from_pylist([line | figures])

@@ -11,30 +11,44 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.metrics import count_unit
+from actors.contract import Unscored
+from pipeline.metrics import count_unit, kinds_of
 from pipeline.prompt import PromptedUnit
+from pipeline.scores import REASONS, reasons_of
 
 
 class Told:
     """`put`, which gives the one row about a unit, with a word about it once it has put the unit.
 
     run: the plan's id, by which metrics, log lines and the manifest know the run.
+    What is put is put, whatever becomes of the word about it.
     """
 
     def __init__(self, run: str, put: Callable[..., pa.Table]):
         self._run, self._put = run, put
 
-    def __call__(self, unit: PromptedUnit, *scored: Any) -> pa.Table:
-        row = self._put(unit, *scored)
+    def __call__(self, unit: PromptedUnit, scores: list[float | Unscored], *more: Any) -> pa.Table:
+        row = self._put(unit, scores, *more)
         if unit.rows is not None:  # else its scores were there
-            (line,) = row.to_pylist()
-            truncated = pc.sum(unit.rows["truncated"]).as_py() or 0
-            reasons = json.loads(line["reasons"])
-            count_unit(self._run, line, reasons, truncated)
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            about = {"at": at, "run": self._run} | line | {"reasons": reasons, "truncated": truncated}
-            _log().info(json.dumps(about | {"seconds": round(line["seconds"], 3)}))
+            try:
+                self._tell(row.to_pylist()[0], unit.rows, scores)
+            except Exception:  # of many kinds, and none is worth a unit, which would be scored again
+                _complain()
         return row
+
+    def _tell(self, line: dict[str, Any], rows: pa.Table, scores: list[float | Unscored]) -> None:
+        """Of the reasons only their kinds: the reasons themselves may have words of a document or of the model."""
+        truncated, kinds = pc.sum(rows["truncated"]).as_py() or 0, kinds_of(reasons_of(rows, scores))
+        count_unit(self._run, line, kinds, truncated)
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        about = {"at": at, "run": self._run} | line | {"reasons": dict(kinds.most_common(REASONS))}
+        _log().info(json.dumps(about | {"truncated": truncated, "seconds": round(line["seconds"], 3)}))
+
+
+@cache
+def _complain() -> None:
+    """Logs, once a process, the exception that is being handled."""
+    _log().exception("rayrank: a unit was put, and metrics or log were not told of it; this is logged once")
 
 
 @cache

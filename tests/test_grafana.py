@@ -43,6 +43,14 @@ def test_every_panel_asks_the_chosen_datasource_about_the_chosen_runs() -> None:
             assert len(names) == filters > 0
 
 
+def test_rows_without_a_score_are_totals() -> None:
+    """A reason's counter begins with its first row, for which neither rate nor increase shows anything."""
+    (query,) = [
+        target["expr"] for panel in dashboard()["panels"] for target in panel["targets"] if "failures" in target["expr"]
+    ]
+    assert query == 'sum by (reason) (ray_rayrank_failures_total{run=~"$run"})'
+
+
 def test_panels_do_not_overlap_and_have_names_of_their_own() -> None:
     panels = dashboard()["panels"]
     for what in ("id", "title"):

@@ -46,7 +46,8 @@ class Rank1(TextSettings):
 
 
 def request(settings: Rank1) -> Request:
-    return Request("generate", max_tokens=settings.max_new_tokens, labels=LABELS, stop=STOP, spare=SPARE)
+    rounds = 1 + settings.rethink
+    return Request("generate", settings.max_new_tokens, LABELS, stop=STOP, spare=SPARE, rounds=rounds)
 
 
 def prompt(encoder: Encoder, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:

@@ -19,7 +19,7 @@ from pipeline.estimate.left import Left
 from pipeline.inputs import InputFile
 from pipeline.parquet import chunk_ranges, in_use, plan_ranges
 from pipeline.plan import Slab, Unit, file_footer
-from pipeline.read import OK, read_units
+from pipeline.read import OK, REJECT, read_units
 
 UNITS, ROWS = 32, 4096
 READERS = 4  # units in memory at once; most of the time a store is waited for
@@ -34,7 +34,7 @@ class DrawnUnit:
     rows: those drawn of the `ok` ones, with their texts. same: sides of the pair -> for each drawn row, how many `ok`
     rows of the unit have the same texts there (the engine is asked for equal prompts of a unit once).
     per_query: rows of each query in it. tied: whether the first stage gave all rows of each of its queries one score.
-    repeated: rows whose query_id and doc_id came before.
+    repeated: of the `ok` rows, those whose query_id and doc_id came before.
     """
 
     total: int
@@ -82,8 +82,16 @@ def _drawn(columns: dict[str, str], unit: dict[str, Any], wanted: int, seed: int
         same={side: np.bincount(numbers)[numbers][drawn] for side, numbers in groups.items()},
         per_query=per_query,
         tied=len(np.unique(_numbers(pairs, ["query_id", "first_stage_score"]))) == len(per_query),
-        repeated=len(pairs) - len(np.unique(_numbers(pairs, ["query_id", "doc_id"]))),
+        repeated=_repeated(pairs.filter(pc.not_equal(pairs["kind"], REJECT))),
     )
+
+
+def _repeated(pairs: pa.Table) -> int:
+    """How many `ok` rows have the ids of a row before them. Rejects are not there when the result looks for them."""
+    first = np.unique(_numbers(pairs, ["query_id", "doc_id"]), return_index=True)[1]
+    again = np.ones(len(pairs), dtype=bool)
+    again[first] = False
+    return int((again & pc.equal(pairs["kind"], OK).to_numpy(zero_copy_only=False)).sum())
 
 
 def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:

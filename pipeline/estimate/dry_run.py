@@ -15,7 +15,7 @@ from pipeline.estimate.left import left
 from pipeline.estimate.memory import memory
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import sample
-from pipeline.estimate.warn import Found, warnings
+from pipeline.estimate.warn import NO_GPUS, Found, warnings
 
 
 def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | None = None) -> dict[str, Any]:
@@ -30,8 +30,12 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     with leaving_nothing(config):
         checked = check(config)
     config, encoder = checked.config, checked.encoder
+    gpus = actor_gpus(config)
+    if gpu_hour_price is not None and not gpus:
+        raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
     todo = left(checked)
-    writes = RERANKERS[config.reranker.type].request(config.reranker).max_tokens
+    request = RERANKERS[config.reranker.type].request(config.reranker)
+    writes = request.max_tokens
     about: dict[str, Any] = {
         "files": todo.files,
         "pairs": todo.rows,
@@ -47,7 +51,6 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     unusable = sum(seen.unusable.values())
     pairs = round(todo.rows * (1 - unusable))
     per_pair, error = (value / max(1e-9, 1 - unusable) for value in (seen.per_row, seen.error))
-    gpus = actor_gpus(config)
     about |= {
         "unusable": seen.unusable,
         "sampled": {"units": seen.units, "rows": seen.prompts},
@@ -62,14 +65,19 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     }
     if writes > 1:
         known = rate.new_tokens if rate else None
-        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or writes))]
+        most = writes * request.rounds
+        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or most))]
+        about["most_new_tokens"] = most
     if rate:
         took = hours(pairs, per_pair, error, writes > 1, rate)
         about["rate"] = {"source": rate.source, "formula": took.formula, "differs": rate.other, "start": rate.start}
         about["worker_hours"] = {"expected": took.expected, "least": took.least, "most": took.most}
-        about["score_seconds"] = took.expected * 3600 / config.workers.count[1] + rate.start
-        if gpus:
-            about["gpu_hours"] = {name: value * gpus for name, value in about["worker_hours"].items()}
+        workers, start = config.workers.count[1], rate.start or 0.0
+        about["score_seconds"] = took.expected * 3600 / workers + start
+        if gpus:  # they are held while the engines start, too
+            about["gpu_hours"] = {
+                name: (value + workers * start / 3600) * gpus for name, value in about["worker_hours"].items()
+            }
         if gpus and gpu_hour_price is not None:
             about["cost"] = {name: value * gpu_hour_price for name, value in about["gpu_hours"].items()}
     need = memory(config)
@@ -78,5 +86,5 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
         "gpus_per_worker": gpus,
         "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": encoder.limit,
                    "longest_sequence": seen.longest},
-        "warnings": warnings(Found(config, todo, seen, encoder.limit, writes)),
+        "warnings": warnings(Found(config, todo, seen, encoder.limit, writes, gpus, rate)),
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """How fast one worker is: as the user says, or as an earlier run was, by its manifest."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +11,26 @@ from pipeline.errors import UsageError
 from pipeline.storage import Folder
 from pipeline.urls import absolute
 
+SHORT = 60  # seconds of scoring
+FEW = 4  # units for each worker
+
 
 @dataclass(frozen=True)
 class Rate:
     """One worker's speed while it scores, and what an earlier run tells besides.
 
     pairs: per second, the least and the most that it can have been. prompt_tokens, new_tokens: of a pair.
-    start: seconds until the engines took their first pair. other: how that run differs from this one, in words.
+    start: seconds until the engines took their first pair; None where that is not known, 0 where the rate has it in it.
+    other: how that run differs from this one, and doubts: why its rate may be far off, in words.
     """
 
     source: str
     pairs: tuple[float, float]
     prompt_tokens: float | None = None
     new_tokens: float | None = None
-    start: float = 0.0
+    start: float | None = None
     other: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def given_rate(pairs_per_second: float) -> Rate:
@@ -48,6 +54,8 @@ def rate_of(output: str, config: Config) -> Rate:
     start = seconds.get("engines", 0.0)
     scoring = max(seconds["score"] - start, 1e-3)
     least, most = manifest["config"]["workers"]["count"]
+    units = figures.get("units_now")  # older manifests have none
+    least, most = (workers if units is None else min(workers, units) for workers in (least, most))
     workers = f"{least}" if least == most else f"{least} to {most}"
     return Rate(
         source=f"{output}: {pairs:,} pairs in {scoring:,.1f} s on {workers} worker(s)",
@@ -56,7 +64,18 @@ def rate_of(output: str, config: Config) -> Rate:
         new_tokens=figures["new_tokens"] / pairs,
         start=start,
         other=tuple(_differences(manifest["config"], config)),
+        doubts=tuple(_doubts(output, scoring, units, manifest["config"]["workers"]["count"][1])),
     )
+
+
+def _doubts(output: str, scoring: float, units: int | None, workers: int) -> Iterator[str]:
+    if scoring < SHORT:
+        yield f"--from-manifest {output!r}: that run scored for {scoring:,.1f} s, which is little to go by"
+    if units is not None and units < FEW * workers:
+        yield (
+            f"--from-manifest {output!r}: that run scored {units:,} units on {workers:,} worker(s), so that some of "
+            "them may have waited for the others; its rate may be too low"
+        )
 
 
 def _differences(before: dict[str, Any], config: Config) -> list[str]:

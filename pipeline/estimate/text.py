@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+NO_START = "the engines' start is not known, and not included"
+
 
 def described(about: dict[str, Any]) -> list[str]:
     """The lines of `dry_run`'s data."""
@@ -33,11 +35,14 @@ def _tokens(about: dict[str, Any]) -> list[str]:
             f"          a prompt: mean {each['mean']:,.1f}, p95 {each['p95']:,}, longest seen {each['max']:,}; "
             f"{about['truncated']:.1%} of them truncated",
         ]
+    if "new_tokens" in about:
+        lines.append("          first prompts alone: what is asked again, with what the model wrote, is not estimated")
     if (new := about.get("new_tokens")) and new[0] == new[1]:
         lines.append(f"          {new[0]:,} new ones, as many a pair as in the earlier run")
     elif new:
         lines.append(
-            f"          {new[0]:,} to {new[1]:,} new ones: not known without a run; the most is max_new_tokens each"
+            f"          {new[0]:,} to {new[1]:,} new ones: not known without a run; the most is "
+            f"{about['most_new_tokens']:,} each"
         )
     return lines + [f"no score  {share:.2%} of the rows: {reason}" for reason, share in about["unusable"].items()]
 
@@ -46,17 +51,22 @@ def _hours(about: dict[str, Any]) -> list[str]:
     if "rate" not in about:
         return ["hours     not known without a rate: --from-manifest OUTPUT of an earlier run, or --pairs-per-second N"]
     rate, workers, gpus = about["rate"], about["workers"][1], about["gpus_per_worker"]
+    start = rate["start"]
+    known, term = NO_START if start is None else "the engines' start is in the rate", "worker hours"
+    if start:
+        known = f"with {start:.0f} s until the engines have started"
+        term = f"(worker hours + {workers:,} workers x {start:.0f} s of starting)"
     lines = [f"rate      {rate['source']}", *(f"          {line}" for line in rate["formula"])]
     lines += [f"          unlike there: {line}" for line in rate["differs"]]
     lines.append(f"hours     {_range(about['worker_hours'])} of one worker, scoring")
     lines.append(
         f"          {_clock(about['score_seconds'])} expected on {workers:,} workers, as if they shared the work "
-        f"evenly, with {rate['start']:.0f} s until the engines have started"
+        f"evenly; {known}"
     )
     if "gpu_hours" in about:
-        lines.append(f"          {_range(about['gpu_hours'])} GPU hours = worker hours x {gpus:g} GPUs")
+        lines.append(f"          {_range(about['gpu_hours'])} GPU hours = {term} x {gpus:g} GPUs")
     if "cost" in about:
-        lines.append(f"cost      {_range(about['cost'])} = GPU hours x price")
+        lines.append(f"cost      {_range(about['cost'])} = GPU hours x price" + f"; {NO_START}" * (start is None))
     return lines
 
 

@@ -26,7 +26,8 @@ class Sample:
     lengths: tokens of each prompt, all sequences of a pair together. longest: tokens of the longest single sequence.
     truncated: share of the prompts that lost a part of their text. unusable: reason -> share of all rows.
     single: share of queries with one row in their unit. tied: share of units in each query of which all first-stage
-    scores are equal. repeated: share of rows whose ids were there before in their unit.
+    scores are equal. repeated: share of rows that get as far as a prompt, and whose ids were there before in their
+    unit. Shares of rows and of prompts are means over the units, as `per_row` is.
     """
 
     units: int
@@ -52,29 +53,34 @@ def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, who
     means, errors, totals = [], [], []
     lengths: list[int] = []
     reasons: Counter[str] = Counter()
-    truncated = longest = queries = single = tied = repeated = 0
+    longest = queries = single = tied = 0
+    rows = made = truncated = repeated = 0.0
     for unit in units:
         prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(unit.rows, settings))
         asked = np.zeros(len(prompts))
-        reasons.update(unit.unusable)
+        row = 1.0 if whole else 1 / unit.total  # the weight of one; the draw has weighed the unit by its rows already
+        drawn = row * unit.ok / max(1, len(prompts))
+        for reason, count in unit.unusable.items():
+            reasons[reason] += row * count  # type: ignore[assignment]
         for i, prompt in enumerate(prompts):
             if isinstance(prompt, Unscored):
-                reasons[prompt.reason] += unit.ok / len(prompts)  # type: ignore[assignment]
+                reasons[prompt.reason] += drawn  # type: ignore[assignment]
                 continue
             asked[i] = _asked(prompt, seen, {side: counts[i] for side, counts in unit.same.items()})
             lengths.append(sum(map(len, prompt.sequences)))
             longest = max(longest, *map(len, prompt.sequences))
-            truncated += prompt.truncated
+            made += drawn
+            truncated += drawn * prompt.truncated
         share = unit.ok / unit.total
         totals.append(unit.total)
         means.append(share * asked.mean() if len(asked) else 0.0)
         rest = 1 - len(asked) / unit.ok if unit.ok else 0.0
         errors.append(share**2 * asked.var(ddof=1) / len(asked) * rest if len(asked) > 1 else 0.0)
         queries, single = queries + len(unit.per_query), single + int((unit.per_query == 1).sum())
-        tied, repeated = tied + unit.tied, repeated + unit.repeated
-    rows = sum(totals)
-    weights = np.array(totals) / max(1, rows)
+        tied += unit.tied
+        rows, repeated = rows + row * unit.total, repeated + row * unit.repeated
     if whole:
+        weights = np.array(totals) / sum(totals)
         per_row, variance = float(weights @ means), float(weights**2 @ errors)
     else:
         per_row, variance = float(np.mean(means)), float(np.var(means, ddof=1) / len(means))
@@ -85,11 +91,11 @@ def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, who
         error=Z * variance**0.5,
         lengths=np.array(lengths, dtype=np.int64),
         longest=longest,
-        truncated=truncated / max(1, len(lengths)),
+        truncated=truncated / made if made else 0.0,
         unusable={reason: count / rows for reason, count in reasons.most_common()},
         single=single / max(1, queries),
         tied=tied / max(1, len(totals)),
-        repeated=repeated / max(1, rows),
+        repeated=repeated / rows,
     )
 
 

@@ -8,29 +8,47 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.estimate.left import Left
+from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
 from pipeline.urls import is_local
 
 TRUNCATED = 0.05  # share of prompts that may lose text without a word
 FAR = 8  # times the median makes a unit or slab far larger than the rest
 FEW = 0.5  # share of queries with one candidate
+REPEATED = "the ids of a row before it in its unit"
+NO_GPUS = (
+    "a worker takes no GPU, as the vLLM of this machine is a CPU build or workers.num_gpus is 0: give workers.num_gpus "
+    "as the run will have it"
+)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the warnings are about. limit: tokens of the context. writes: tokens that an answer may have."""
+    """What the warnings are about. limit: tokens of the context. writes: tokens that an answer may have.
+    gpus: of a worker. rate: None where none is given."""
 
     config: Config
     left: Left
     sample: Sample
     limit: int
     writes: int
+    gpus: float
+    rate: Rate | None
 
 
 def warnings(found: Found) -> list[str]:
     """The warnings of every rule in this file, in their order."""
-    rules = (_context, _unusable, _fusion, _candidates, _workers, _sizes, _place)
+    rules = (_rate, _gpus, _context, _unusable, _fusion, _candidates, _workers, _sizes, _place)
     return [line for rule in rules for line in rule(found)]
+
+
+def _rate(found: Found) -> Iterator[str]:
+    yield from found.rate.doubts if found.rate else ()
+
+
+def _gpus(found: Found) -> Iterator[str]:
+    if found.rate and not found.gpus and found.config.workers.num_gpus is None:
+        yield f"GPU hours are not counted: {NO_GPUS}"
 
 
 def _context(found: Found) -> Iterator[str]:
@@ -48,12 +66,15 @@ def _context(found: Found) -> Iterator[str]:
 
 
 def _unusable(found: Found) -> Iterator[str]:
-    shares, allowed = found.sample.unusable, found.config.run.max_failed
+    """Rows that repeat another's ids are rejects of the result, and count as the others do."""
+    shares, allowed = dict(found.sample.unusable), found.config.run.max_failed
+    if found.sample.repeated:
+        shares[REPEATED] = found.sample.repeated
     if (share := sum(shares.values())) > allowed:
-        reason, most = next(iter(shares.items()))
+        reason = max(shares, key=lambda reason: shares[reason])
         yield (
             f"{share:.1%} of the rows would have no score, more than run.max_failed = {allowed}: the job would end "
-            f"with exit code 3; most of them ({most:.1%}): {reason}"
+            f"with exit code 3; most of them ({shares[reason]:.1%}): {reason}"
         )
 
 
@@ -76,7 +97,10 @@ def _candidates(found: Found) -> Iterator[str]:
             "a query together?"
         )
     if sample.repeated > 0:
-        yield f"{sample.repeated:.1%} of the rows repeat the ids of a row before them, and would be rejected"
+        yield (
+            f"{sample.repeated:.1%} of the rows repeat the ids of a row before them in their unit, and would be "
+            "rejects, which count for run.max_failed; repetitions of rows in other units are not seen here"
+        )
 
 
 def _workers(found: Found) -> Iterator[str]:

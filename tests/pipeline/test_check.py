@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from s3fs import S3FileSystem
 
-from pipeline.check import check, survey
+from pipeline.check import check, leaving_nothing, survey
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
+from pipeline.storage import Folder, check_writable
 
 PAIR = {"query": ["q"], "doc": ["d"], "score": [1.0]}
 
@@ -32,6 +33,29 @@ def test_where_all_is_at_hand_all_is_checked(config: Callable, tmp_path: Path) -
     assert [line.split()[-1] for line in unknown] == ["GPUs", "weights"]
     assert any("1 input file(s)" in line for line in good) and any("tokenizer" in line for line in good)
     assert not (tmp_path / "out").exists(), "a check leaves nothing behind"
+
+
+@pytest.mark.parametrize("place", ["~/new/out", "file://{home}/new/out", "new/out", "{home}/new/../new/out/"])
+def test_the_probe_leaves_nothing_however_the_place_is_written(
+    place: str, config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    given = config(output={"path": place.format(home=home)})
+    with leaving_nothing(given):
+        check_writable("output.path", given.output.path)
+        assert (home / "new" / "out").is_dir()
+    assert list(home.iterdir()) == []
+
+
+def test_a_run_that_begins_beside_the_probe_keeps_its_folder(config: Callable, tmp_path: Path) -> None:
+    with leaving_nothing(config(output={"path": str(tmp_path / "new" / "out")})):
+        Folder(str(tmp_path / "new")).put(".lease", b"")
+        Folder(str(tmp_path / "new" / "out")).put("other", b"")
+        (tmp_path / "new" / "out" / "other").unlink()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".lease"]
 
 
 @pytest.fixture

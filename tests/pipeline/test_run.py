@@ -42,6 +42,7 @@ def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Callable[
         file.unlink()
     second = run(path, run={"unit_rows": 99})  # the plan that is there stands
     assert second["scored_now"] == 2 * 50 - 1  # row 5 has no document
+    assert (first["units_now"], second["units_now"]) == (len(units), 2)
     assert ranked(str(tmp_path / "out")).equals(before)
     assert all(file.stat().st_mtime_ns == kept[file] for file in units if file not in lost)
 

@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import Rate, given_rate, rate_of
-from pipeline.estimate.text import described
+from pipeline.estimate.text import NO_START, described
 from pipeline.plan import make_plan, slabs_of, unit_rows
 from pipeline.prompt import prompt_unit, unpacked
 from pipeline.read import read_units
@@ -107,14 +107,39 @@ def test_hours_and_cost_by_a_given_rate(lb_config: Callable, write_pairs: Callab
     assert "by pairs: 400 pairs / 10.0 pairs/s of one worker" in "\n".join(described(about))
 
 
+def test_gpus_are_held_while_the_engines_start(lb_config: Callable, write_pairs: Callable) -> None:
+    table = pairs(400) | {"doc": ["a document"] * 400}
+    config = lb_config(write_pairs(**table), workers={"count": 3, "num_gpus": 2})
+    about = dry_run(config, Rate("an earlier run", (10, 10), start=60.0), gpu_hour_price=2.5)
+    hours = {"expected": 40 + 3 * 60, "least": 32 + 3 * 60, "most": 48 + 3 * 60}
+    assert about["gpu_hours"] == pytest.approx({name: value / 3600 * 2 for name, value in hours.items()})
+    assert about["cost"] == pytest.approx({name: value / 3600 * 2 * 2.5 for name, value in hours.items()})
+    assert about["score_seconds"] == pytest.approx(40 / 3 + 60)
+    said = "\n".join(described(about))
+    assert "GPU hours = (worker hours + 3 workers x 60 s of starting) x 2 GPUs" in said and NO_START not in said
+    given = described(dry_run(config, given_rate(10), gpu_hour_price=2.5))
+    (cost,) = (line for line in given if line.startswith("cost"))
+    assert cost.endswith(f"= GPU hours x price; {NO_START}")
+
+
 def test_a_model_that_writes_says_what_is_not_known(lb_config: Callable, write_pairs: Callable) -> None:
     table = pairs(40) | {"doc": ["a document"] * 40}
     config = lb_config(write_pairs(**table), reranker={"type": "erank", "max_new_tokens": 100})
     about = dry_run(config)
     assert about["new_tokens"] == [40, 4000]
+    said = "\n".join(described(about))
+    assert "40 to 4,000 new ones" in said and "is not estimated" in said
     known = dry_run(config, Rate("an earlier run", (1.0, 1.0), prompt_tokens=50.0, new_tokens=30.0))
     assert known["new_tokens"] == [1200, 1200]
     assert known["worker_hours"]["expected"] == pytest.approx(40 / 3600), "the prompts' length does not count"
+
+
+def test_a_model_that_thinks_again_writes_anew_each_time(lb_config: Callable, write_pairs: Callable) -> None:
+    path = write_pairs(**pairs(10) | {"doc": ["a document"] * 10})
+    config = lb_config(path, reranker={"type": "rank1", "max_new_tokens": 100, "rethink": 2})
+    about = dry_run(config)
+    assert about["new_tokens"] == [10, 10 * (1 + 2) * 100]
+    assert "the most is 300 each" in "\n".join(described(about))
 
 
 def test_a_price_is_no_negative_number(lb_config: Callable, write_pairs: Callable) -> None:
@@ -122,6 +147,26 @@ def test_a_price_is_no_negative_number(lb_config: Callable, write_pairs: Callabl
         dry_run(lb_config(write_pairs(**pairs(10))), given_rate(1), -1)
     with pytest.raises(UsageError, match=r"--gpu-hour-price = 2\.5: needs a rate"):
         dry_run(lb_config(write_pairs(**pairs(10))), None, 2.5)
+
+
+@pytest.mark.parametrize("workers", [{}, {"num_gpus": 0}])
+def test_a_price_of_gpus_that_no_worker_takes_is_an_error(
+    workers: dict, lb_config: Callable, write_pairs: Callable
+) -> None:
+    """As where the job is planned on a laptop, whose vLLM is a CPU build."""
+    config = lb_config(write_pairs(**pairs(10)), workers=workers)
+    with pytest.raises(UsageError, match=r"--gpu-hour-price = 2\.5: .* give workers\.num_gpus"):
+        dry_run(config, given_rate(1), 2.5)
+
+
+def test_hours_without_those_of_gpus_say_so(lb_config: Callable, write_pairs: Callable) -> None:
+    path = write_pairs(**pairs(10) | {"doc": ["a document"] * 10})
+
+    def said(rate: Rate | None, **workers: float) -> list[str]:
+        return [line for line in dry_run(lb_config(path, workers=workers), rate)["warnings"] if "GPU hours" in line]
+
+    assert len(said(given_rate(1))) == 1 and "give workers.num_gpus" in said(given_rate(1))[0]
+    assert said(None) == said(given_rate(1), num_gpus=0) == said(given_rate(1), num_gpus=1) == []
 
 
 @pytest.mark.slow
@@ -137,4 +182,4 @@ def test_the_engine_counts_the_same_tokens(lb_config: Callable, write_pairs: Cal
     figures = rerank(config)
     assert about["prompt_tokens"] == pytest.approx(figures["prompt_tokens"], rel=0.05)
     rate = rate_of(str(tmp_path / "out"), config)
-    assert rate.prompt_tokens == figures["prompt_tokens"] / 4900 and rate.start > 1
+    assert rate.prompt_tokens == figures["prompt_tokens"] / 4900 and rate.start and rate.start > 1

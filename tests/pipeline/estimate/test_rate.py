@@ -15,16 +15,20 @@ from pipeline.storage import Folder
 
 @pytest.fixture
 def earlier(lb_config: Callable, tmp_path: Path) -> Callable[..., tuple[str, Config]]:
-    """The output of a run of 1,000 pairs, 110 s of scoring, 10 of them until the engines stood; and its config."""
+    """The output of a run of 1,000 pairs, 110 s of scoring, 10 of them until the engines stood; and its config.
 
-    def make(scored: int = 1000, **sections: Any) -> tuple[str, Config]:
+    units: that it scored; None as of a manifest of before they were counted.
+    """
+
+    def make(scored: int = 1000, units: int | None = None, score: float = 110.0, **sections: Any) -> tuple[str, Config]:
         config = lb_config("p", **sections)
         figures = {
             "scored_now": scored,
             "prompt_tokens": 50_000,
             "new_tokens": 3000,
-            "seconds": {"plan": 1.0, "score": 110.0, "engines": 10.0},
+            "seconds": {"plan": 1.0, "score": score, "engines": 10.0},
         }
+        figures |= {} if units is None else {"units_now": units}
         manifest = {"figures": figures, "config": config.model_dump(mode="json"), "parts": [], "rejects": []}
         commit(Folder(str(tmp_path / "earlier")), manifest)
         return str(tmp_path / "earlier"), config
@@ -36,6 +40,25 @@ def test_the_rate_is_that_of_one_worker_without_the_start(earlier: Callable) -> 
     rate = rate_of(*earlier(workers={"count": 4}))
     assert rate.pairs == (1000 / 100 / 4, 1000 / 100 / 4)
     assert (rate.prompt_tokens, rate.new_tokens, rate.start, rate.other) == (50, 3, 10, ())
+
+
+def test_workers_that_had_no_unit_do_not_count(earlier: Callable) -> None:
+    assert rate_of(*earlier(units=2, workers={"count": 4})).pairs == (1000 / 100 / 2, 1000 / 100 / 2)
+    assert rate_of(*earlier(units=3, workers={"count": [1, 5]})).pairs == (1000 / 100 / 3, 1000 / 100 / 1)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"units": 16}, []),
+        ({"units": None}, []),
+        ({"units": 15}, ["scored 15 units on 4 worker(s)"]),
+        ({"units": 16, "score": 69.0}, ["scored for 59.0 s"]),
+    ],
+)
+def test_a_run_too_small_to_go_by_is_doubted(made: dict, said: list[str], earlier: Callable) -> None:
+    doubts = rate_of(*earlier(**made, workers={"count": 4})).doubts
+    assert [part in line for part, line in zip(said, doubts, strict=True)] == [True] * len(said)
 
 
 def test_of_an_autoscaling_pool_the_rate_is_a_range(earlier: Callable) -> None:

@@ -26,6 +26,10 @@ def test_a_run_that_is_well_has_none(lb_config: Callable, write_pairs: Callable)
         ({"reranker": {"type": "erank", "max_new_tokens": 500}, "engine": {"max_model_len": 1200}},
          {"doc": ["word " * 300] * 60}, "of max_new_tokens = 500 for its answer"),
         ({}, {"doc": [""] * 10 + GOOD["doc"][10:]}, "16.7% of the rows would have no score, more than"),
+        ({}, {"doc": [""] * 6 + GOOD["doc"][6:], "doc_id": ["d"] * 60},
+         "78.3% of the rows would have no score, more than run.max_failed = 0.01: the job would end with exit code 3; "
+         "most of them (68.3%): the ids of a row before it"),
+        ({}, {"doc": ["d"] * 60, "doc_id": ["d"] * 60}, "repetitions of rows in other units are not seen"),
         ({"fusion": {"alpha": 1.0}}, {}, "fusion.alpha = 1.0: the order is the first stage's"),
         ({"fusion": {"method": "none", "alpha": 0.5}}, {}, "fusion.method = 'none': fusion.alpha = 0.5 has no effect"),
         ({}, {"score": [1.0] * 60}, "the first stage's scores do not tell the documents of a query apart"),
@@ -38,6 +42,12 @@ def test_a_run_that_is_well_has_none(lb_config: Callable, write_pairs: Callable)
 )  # fmt: skip
 def test_what_is_said(sections: dict, columns: dict, said: str, lb_config: Callable, write_pairs: Callable) -> None:
     assert said in "\n".join(dry_run(lb_config(write_pairs(**GOOD | columns), **sections))["warnings"])
+
+
+def test_some_repeated_rows_are_not_too_many(lb_config: Callable, write_pairs: Callable) -> None:
+    table = GOOD | {"doc_id": [f"{i}" for i in range(59)] + ["58"]}
+    (line,) = dry_run(lb_config(write_pairs(**table), run={"max_failed": 0.02}))["warnings"]
+    assert line.startswith("1.7% of the rows repeat the ids of a row before them in their unit")
 
 
 def test_one_file_far_larger_than_the_rest(lb_config: Callable, write_pairs: Callable) -> None:
