@@ -84,7 +84,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, minilm: str, s3_server: str)
     (place / "demo" / "model").symlink_to(minilm)
     beir = place / "scifact"
     (beir / "qrels").mkdir(parents=True)
-    corpus = [{"_id": d, "title": "", "text": doc} for d, doc in DOCS.items()]
+    corpus = [{"_id": d, "title": f"About {d}", "text": doc} for d, doc in DOCS.items()]
     queries = [{"_id": q, "text": query} for q, query in QUERIES.items()]
     for name, rows in (("corpus", corpus), ("queries", queries)):
         (beir / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -110,7 +110,8 @@ def run(place: Path, command: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_commands_of_a_page_run_one_after_the_other(page: Path, place: Path) -> None:
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, place: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(place, tmp_path / "reader", symlinks=True)
     for command in commands(page):
         if not elsewhere(command):
-            run(place, command)
+            run(own, command)
