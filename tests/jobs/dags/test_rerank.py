@@ -137,16 +137,6 @@ def test_an_interval_without_input_fails_once(scheduled: Airflow, ray_jobs: JobS
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_a_run_without_an_interval_fails_once(scheduled: Airflow) -> None:
-    run = scheduled.ask("/api/v2/dags/rerank/dagRuns", {"logical_date": None})["dag_run_id"]
-    path = f"/api/v2/dags/rerank/dagRuns/{quote(run)}/taskInstances/rerank"
-    wait_until(lambda: scheduled.ask(path)["state"] in ("failed", "up_for_retry"), 600, scheduled.tail)
-    failed = scheduled.ask(path)
-    assert (failed["state"], failed["try_number"]) == ("failed", 1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(2400)
 def test_who_ends_the_task_ends_the_job(scheduled: Airflow, ray_jobs: JobSubmissionClient) -> None:
     """Of the day after the first one, which is not left out though it was over before the DAG was switched on."""
     scheduled.wait(ENDED_BY_HAND, "rerank", {"deferred"})
@@ -200,3 +190,13 @@ def test_of_two_intervals_the_killed_one_resumes_and_both_are_published(
     paths = [f"input.path={days}/pairs/dt={KILLED}", f"output.path={tmp_path / 'direct'}"]
     rerank(load(str(ROOT / "configs/demo.yaml"), [*paths, *overrides]))
     assert ranked(output).equals(ranked(tmp_path / "direct"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_a_run_without_an_interval_fails_once(scheduled: Airflow) -> None:
+    run = scheduled.ask("/api/v2/dags/rerank/dagRuns", {"logical_date": None})["dag_run_id"]
+    path = f"/api/v2/dags/rerank/dagRuns/{quote(run)}/taskInstances/rerank"
+    wait_until(lambda: scheduled.ask(path)["state"] in ("failed", "up_for_retry"), 600, scheduled.tail)
+    failed = scheduled.ask(path)
+    assert (failed["state"], failed["try_number"]) == ("failed", 1)
