@@ -40,7 +40,7 @@ def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> st
     """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns
     read, the engine arguments that change numbers (all of them where the last digit counts: `run.deterministic`),
     vLLM's minor version, and a few probe prompts as token ids."""
-    settings, exact = config.reranker, config.run.deterministic
+    settings = config.reranker
     probes = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(PROBES, settings))
     parts = {
         "code": _code(settings),
@@ -48,13 +48,20 @@ def fingerprint(config: Config, columns: dict[str, str], encoder: Encoder) -> st
         "model": _model(settings.model),
         "explain": config.output.explain,
         "columns": columns,
-        "engine": {name: value for name, value in config.engine.items() if exact or name not in NEUTRAL},
-        "deterministic": exact,
         "limit": encoder.limit,
-        "vllm": installed()[0].split(".")[:2],
         "probes": probes,
     }
-    return _digest(json.dumps(parts, sort_keys=True, default=str).encode())
+    return _digest(json.dumps(parts | of_engine(config), sort_keys=True, default=str).encode())
+
+
+def of_engine(config: Config) -> dict[str, Any]:
+    """What of the engine changes a score: its arguments, and vLLM's major and minor version, as JSON-ready data."""
+    exact = config.run.deterministic
+    return {
+        "engine": {name: value for name, value in config.engine.items() if exact or name not in NEUTRAL},
+        "deterministic": exact,
+        "vllm": installed()[0].split(".")[:2],
+    }
 
 
 def _code(settings: Settings) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.config import load
+from pipeline.fingerprint import of_engine
 from pipeline.table import rerank
 
 Batches = Iterable[Mapping[str, Any]]  # what MTEB's loaders yield: column -> list of values
@@ -27,7 +28,7 @@ class Reranker:
 
     @property
     def mteb_model_meta(self) -> Any:
-        """What MTEB files the results under: the model's name and revision, and the reranker's settings."""
+        """What MTEB files the results under: the model's name and revision, and `experiment_kwargs`."""
         from mteb.models import ModelMeta
 
         reranker = self._config.reranker
@@ -38,9 +39,15 @@ class Reranker:
                 "revision": reranker.revision or "no_revision_available",
                 "model_type": ["cross-encoder"],
                 "use_instructions": reranker.takes_instruction,
-                "experiment_kwargs": reranker.model_dump(mode="json", exclude={"model", "revision"}),
+                "experiment_kwargs": self.experiment_kwargs,
             }
         )
+
+    @property
+    def experiment_kwargs(self) -> dict[str, Any]:
+        """The reranker's settings, and what of the engine changes a score: MTEB takes a result from its cache if these
+        and the model's name and revision are the same."""
+        return self._config.reranker.model_dump(mode="json", exclude={"model", "revision"}) | of_engine(self._config)
 
     def predict(self, inputs1: Batches, inputs2: Batches, **about: Any) -> np.ndarray:
         """The reranker's score of each pair, as float64 in the pairs' order; -inf where it has none, and so last.

@@ -106,6 +106,24 @@ def test_a_misspelled_key_of_the_launcher_is_found(place: str) -> None:
         check_launcher(wrong)
 
 
+def test_each_node_of_the_launcher_names_its_machine_image() -> None:
+    """Ray's own choice is Ubuntu 18.04 of 2023, whose driver is too old for the image's CUDA."""
+    images = {name: node["node_config"].get("ImageId") for name, node in AWS["available_node_types"].items()}
+    assert images == dict.fromkeys(["head", "gpu-spot"], "ami-" + 17 * "0")  # ids differ by region, so none is right
+    top = (CLUSTER / "ray-aws.yaml").read_text().partition("\ncluster_name")[0]
+    assert "ImageId" in top.partition("# Change: ")[2].partition("\n")[0]
+
+
+def test_a_pod_fits_the_smallest_node_that_the_page_names() -> None:
+    """8 vCPU and 32 GiB, of which kubelet and system keep 0.1 to 0.2 CPU and up to 4 GiB, and daemons some more."""
+    for group in groups(JOB):
+        requests = _containers(group)[0]["resources"]["requests"]
+        assert int(requests["cpu"]) <= 7 and int(requests["memory"].removesuffix("Gi")) <= 26
+    *_, gpu = groups(JOB)
+    assert int(gpu["rayStartParams"]["num-cpus"]) == int(_containers(gpu)[0]["resources"]["limits"]["cpu"]) - 2
+    assert 0 < JOB["spec"]["activeDeadlineSeconds"]
+
+
 def submitted(entrypoint: str) -> Config:
     """The config that an entrypoint's command runs, from this checkout's files."""
     python, script, path, *overrides = shlex.split(entrypoint)

@@ -98,6 +98,18 @@ def test_a_task_without_pairs_has_no_scores(asked: list[tuple[pa.Table, dict[str
     assert Reranker(DEMO).predict([], []).tolist() == [] and asked == []
 
 
+def test_mteb_s_cache_knows_what_changes_a_score_from_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MTEB makes a folder's name of the kwargs, by a rule that looks into dicts, so they are compared as they are."""
+    plain = Reranker(DEMO).experiment_kwargs
+    assert Reranker(DEMO, "engine.gpu_memory_utilization=0.5", "workers.count=2").experiment_kwargs == plain
+    others = ["engine.quantization=fp8", "engine.dtype=bfloat16", "run.deterministic=true", "reranker.max_doc_tokens=8"]
+    for other in others:
+        assert Reranker(DEMO, other).experiment_kwargs != plain
+    json.dumps(plain)
+    monkeypatch.setattr("pipeline.fingerprint.installed", lambda: ("99.1.2", True))
+    assert Reranker(DEMO).experiment_kwargs == plain | {"vllm": ["99", "1"]} != plain
+
+
 def test_a_wrong_config_is_said_at_once() -> None:
     with pytest.raises(UsageError, match=r"reranker\.max_doc_tokens = 0"):
         Reranker(DEMO, "reranker.max_doc_tokens=0")

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.conftest import ROOT
 
 PACKAGES = ["apache-airflow==3.3.2", "astro-provider-ray==0.4.0", f"ray=={ray.__version__}"]
 DAGS = ROOT / "jobs" / "dags"
+FIRST_DAY, YESTERDAY = (str(datetime.now(UTC).date() - timedelta(days=days)) for days in (2, 1))
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +60,8 @@ class Airflow:
             return json.load(answer)
 
     def runs(self) -> list[dict[str, Any]]:
-        """The DAG's runs, by data interval."""
-        runs = self.ask("/api/v2/dags/rerank/dagRuns")["dag_runs"]
+        """The DAG's runs that have a data interval, by it."""
+        runs = [run for run in self.ask("/api/v2/dags/rerank/dagRuns")["dag_runs"] if run["data_interval_start"]]
         return sorted(runs, key=lambda run: run["data_interval_start"])
 
     def task_path(self, day: str, task_id: str) -> str | None:
@@ -122,6 +124,7 @@ def airflow(airflow_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AIRFLOW"))}
     environment |= {f"AIRFLOW__{name}": str(value) for name, value in settings.items()}
     environment |= {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(DAGS), "NO_PROXY": "*"}
+    environment["AIRFLOW_VAR_RAYRANK_FIRST_DAY"] = FIRST_DAY
     environment["PATH"] = f"{airflow_bin}:{environment['PATH']}"
     log = home / "standalone.log"
     with log.open("w") as out:

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,10 +22,11 @@ from pipeline.config import load
 from pipeline.run import rerank
 from pipeline.storage import Folder
 from tests.conftest import ROOT
-from tests.jobs.dags.conftest import DAGS, Airflow, wait_until
+from tests.jobs.dags.conftest import DAGS, FIRST_DAY, YESTERDAY, Airflow, wait_until
 
 ROWS, UNIT = 240, 10
-KILLED, LEFT_ALONE, ENDED_BY_HAND = "2026-01-05", "2026-01-06", "2026-01-07"
+KILLED, LEFT_ALONE = "2026-01-05", "2026-01-06"  # by a backfill
+WITHOUT_INPUT, ENDED_BY_HAND = FIRST_DAY, YESTERDAY  # by the schedule
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +64,10 @@ def overrides(minilm: str) -> list[str]:
 @pytest.fixture(scope="module")
 def scheduled(airflow: Airflow, cluster: dict[str, str], days: Path, overrides: list[str]) -> Airflow:
     """The DAG with its connection and variables, switched on."""
-    token = json.dumps({"Authorization": f"Bearer {ray_token()}"})
-    extra = json.dumps({"address": cluster["RAY_ADDRESS"], "headers": token})
-    airflow.ask("/api/v2/connections", {"connection_id": "ray_default", "conn_type": "ray", "extra": extra})
+    extra = json.dumps({"address": cluster["RAY_ADDRESS"]})
+    connection = {"connection_id": "ray_default", "conn_type": "ray", "password": ray_token(), "extra": extra}
+    shown = airflow.ask("/api/v2/connections", connection) | airflow.ask("/api/v2/connections/ray_default")
+    assert ray_token() not in json.dumps(shown)
     variables = {
         "code": str(ROOT),
         "config": "configs/demo.yaml",
@@ -75,12 +79,6 @@ def scheduled(airflow: Airflow, cluster: dict[str, str], days: Path, overrides: 
         airflow.ask("/api/v2/variables", {"key": f"rayrank_{name}", "value": value})
     airflow.ask("/api/v2/dags/rerank", {"is_paused": False}, method="PATCH")
     return airflow
-
-
-def start(airflow: Airflow, day: str) -> None:
-    """A run by hand."""
-    interval = {"data_interval_start": f"{day}T00:00:00Z", "data_interval_end": f"{day}T23:59:59Z"}
-    airflow.ask("/api/v2/dags/rerank/dagRuns", {"logical_date": f"{day}T00:00:00Z"} | interval)
 
 
 def backfill(airflow: Airflow, first: str, last: str) -> None:
@@ -129,8 +127,7 @@ def test_the_page_names_what_the_dag_asks_for() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_an_interval_without_input_fails_once(scheduled: Airflow, ray_jobs: JobSubmissionClient) -> None:
-    wait_until(scheduled.runs, 120, scheduled.tail)  # that of yesterday, by the schedule
-    day = scheduled.runs()[-1]["data_interval_start"][:10]
+    day = WITHOUT_INPUT
     failed = scheduled.wait(day, "rerank", {"failed", "success"})
     assert failed["state"] == "failed"
     assert failed["try_number"] <= failed["max_tries"]  # a retry was to be had
@@ -141,7 +138,7 @@ def test_an_interval_without_input_fails_once(scheduled: Airflow, ray_jobs: JobS
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_who_ends_the_task_ends_the_job(scheduled: Airflow, ray_jobs: JobSubmissionClient) -> None:
-    start(scheduled, ENDED_BY_HAND)
+    """Of the day after the first one, which is not left out though it was over before the DAG was switched on."""
     scheduled.wait(ENDED_BY_HAND, "rerank", {"deferred"})
     job = f"{job_name(ENDED_BY_HAND)}-1"
     wait_until(lambda: ray_jobs.get_job_status(job) == JobStatus.RUNNING, 120, scheduled.tail)
@@ -154,7 +151,8 @@ def test_who_ends_the_task_ends_the_job(scheduled: Airflow, ray_jobs: JobSubmiss
 def test_of_two_intervals_the_killed_one_resumes_and_both_are_published(
     scheduled: Airflow, ray_jobs: JobSubmissionClient, days: Path, overrides: list[str], tmp_path: Path
 ) -> None:
-    left_over = ray_jobs.submit_job(entrypoint="sleep 1000", submission_id=f"{job_name(KILLED)}-1")
+    of_it = {"airflow_run_id": f"backfill__{date.fromisoformat(KILLED) + timedelta(days=1)}T00:00:00+00:00"}
+    left_over = ray_jobs.submit_job(entrypoint="sleep 1000", submission_id=f"{job_name(KILLED)}-1", metadata=of_it)
     output = days / "ranked" / f"dt={KILLED}"
     backfill(scheduled, KILLED, LEFT_ALONE)
 
@@ -192,3 +190,13 @@ def test_of_two_intervals_the_killed_one_resumes_and_both_are_published(
     paths = [f"input.path={days}/pairs/dt={KILLED}", f"output.path={tmp_path / 'direct'}"]
     rerank(load(str(ROOT / "configs/demo.yaml"), [*paths, *overrides]))
     assert ranked(output).equals(ranked(tmp_path / "direct"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_a_run_without_an_interval_fails_once(scheduled: Airflow) -> None:
+    run = scheduled.ask("/api/v2/dags/rerank/dagRuns", {"logical_date": None})["dag_run_id"]
+    path = f"/api/v2/dags/rerank/dagRuns/{quote(run)}/taskInstances/rerank"
+    wait_until(lambda: scheduled.ask(path)["state"] in ("failed", "up_for_retry"), 600, scheduled.tail)
+    failed = scheduled.ask(path)
+    assert (failed["state"], failed["try_number"]) == ("failed", 1)
