@@ -49,6 +49,8 @@ class Client(JobSubmissionClient):
 class Hook(RayHook):
     """The provider's connection; its password, which Airflow shows to nobody, is Ray's token."""
 
+    ray_client_instance: JobSubmissionClient | None
+
     def ray_client(self, dashboard_url: str | None = None) -> JobSubmissionClient:
         if not self.ray_client_instance:
             token = self.get_connection(self.conn_id).password
