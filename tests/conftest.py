@@ -16,10 +16,16 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Of two processes one runs tests/actors: vLLM's CPU engine does not start where moto's Flask was imported."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("actors" if "tests/actors/" in item.nodeid else "others"))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class TwoHalves(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "actors" if nodeid.startswith("tests/actors/") else "others"
+
+    return TwoHalves(config, log)
 
 
 @pytest.fixture(scope="session")
