@@ -18,12 +18,13 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of two processes one runs tests/actors: vLLM's CPU engine does not start where moto's Flask was imported."""
+    """Of two processes one runs tests/actors, and then tests/jobs: vLLM's CPU engine does not start where moto's Flask
+    was imported."""
     from xdist.scheduler import LoadScopeScheduling
 
     class TwoHalves(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "actors" if nodeid.startswith("tests/actors/") else "others"
+            return "actors" if nodeid.startswith(("tests/actors/", "tests/jobs/")) else "others"
 
     return TwoHalves(config, log)
 
