@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.job import own_memory, run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
-from benchmarks.sizes import RERANKER
+from benchmarks.sizes import RERANKER, save_tokenizer
 from tests.fakes import FreeScorer
 
 TOKENS = 8  # of a prompt made in no time; about what the tokenizer makes of two words
@@ -29,13 +29,7 @@ TOKENS = 8  # of a prompt made in no time; about what the tokenizer makes of two
 
 def build(options: argparse.Namespace, folder: Path) -> None:
     """Saves a tokenizer with the config of a model, and the pairs in eight files."""
-    from transformers import Qwen2Config
-
-    from tests import tiny  # loads torch, which actors need not
-
-    Qwen2Config(architectures=["Qwen2ForCausalLM"]).save_pretrained(folder / "model")
-    tiny.qwen2_tokenizer().save_pretrained(folder / "model")
-    (folder / "model" / "model.safetensors").touch()  # no engine reads it
+    save_tokenizer(folder / "model")
     (folder / "pairs").mkdir()
     for i, part in enumerate(np.array_split(np.arange(options.rows), 8)):
         words = pa.array(part).cast(pa.string())

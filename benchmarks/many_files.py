@@ -26,7 +26,7 @@ import ray
 from aiohttp import web
 
 from benchmarks.rounds import Figures, Kinds, benchmark
-from benchmarks.sizes import RERANKER
+from benchmarks.sizes import RERANKER, save_tokenizer
 from tests.fakes import FreeScorer
 
 ROWS = 10
@@ -38,13 +38,7 @@ FILE = "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;e&quot;</ETag><
 
 def build(options: argparse.Namespace, folder: Path) -> None:
     """Saves a tokenizer with the config of a model, and the files."""
-    from transformers import Qwen2Config
-
-    from tests import tiny
-
-    Qwen2Config(architectures=["Qwen2ForCausalLM"]).save_pretrained(folder / "model")
-    tiny.qwen2_tokenizer().save_pretrained(folder / "model")
-    (folder / "model" / "model.safetensors").touch()  # no engine reads it
+    save_tokenizer(folder / "model")
     data = file()
     for i in range(options.rows // ROWS):
         path = folder / key(i)

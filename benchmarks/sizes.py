@@ -62,6 +62,17 @@ def save_model(size: Size, folder: Path, weights: bool = True) -> None:
     tiny.qwen2_tokenizer().save_pretrained(folder)
 
 
+def save_tokenizer(folder: Path) -> None:
+    """What a job without an engine needs of a model: its tokenizer and its config."""
+    from transformers import Qwen2Config
+
+    from tests import tiny  # loads torch, which actors need not
+
+    Qwen2Config(architectures=["Qwen2ForCausalLM"]).save_pretrained(folder)
+    tiny.qwen2_tokenizer().save_pretrained(folder)
+    (folder / "model.safetensors").touch()  # no engine reads it
+
+
 def pairs(rows: int, doc_words: int, query_words: int = 6, docs_a_query: int = 100) -> dict[str, list[Any]]:
     """Columns query, doc and score of random words, the rows of a query side by side."""
     from tests import tiny

@@ -21,15 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
-from ray.exceptions import RayTaskError
 
 from pipeline.config import Config
-from pipeline.errors import RunError
 from pipeline.inputs import InputFile
 from pipeline.plan import First, Plan, Slab, first_file, plan_files, slabs_of, unit_rows
 from pipeline.replan import check_same_files
 from pipeline.storage import Folder
-from pipeline.tasks import RETRIES
+from pipeline.tasks import RETRIES, own_errors
 from pipeline.work import PlannedWork, together
 
 FILES = 10_000  # up to so many are planned before a run begins, and files that take longer to score than to plan
@@ -147,10 +145,8 @@ class Planning:
 
     def plan(self) -> Plan:
         """Waits for the plan. Raises the RunError of a file that cannot be used."""
-        try:
+        with own_errors():
             return ray.get(self._task)
-        except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, RunError) else error from None
 
 
 def _bytes(table: pa.Table, **about: Any) -> bytes:

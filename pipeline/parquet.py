@@ -7,7 +7,7 @@ that even a row group larger than memory streams through.
 
 import io
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 
 import pyarrow as pa
@@ -63,6 +63,13 @@ def _parse_footer(tail: bytes) -> pq.FileMetaData:
 def in_use(chunk: pq.ColumnChunkMetaData, columns: Collection[str]) -> bool:
     """Whether a column chunk belongs to one of the columns (top-level names, which may hold dots)."""
     return chunk.path_in_schema in columns or chunk.path_in_schema.split(".")[0] in columns
+
+
+def decoded_bytes(footer: pq.FileMetaData, row_groups: Iterable[int], columns: Collection[str]) -> int:
+    """Bytes of these columns in these row groups, decompressed."""
+    groups = (footer.row_group(number) for number in row_groups)
+    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if in_use(chunk, columns))
 
 
 def _extent(chunk: pq.ColumnChunkMetaData) -> Range:

@@ -24,7 +24,7 @@ from pipeline.columns import check_same_ids, check_schema, present
 from pipeline.config import Config
 from pipeline.errors import RefusedError, RunError, UsageError, one_line
 from pipeline.inputs import InputFile, list_inputs
-from pipeline.parquet import Range, chunk_ranges, in_use, plan_ranges, read_footer
+from pipeline.parquet import Range, chunk_ranges, decoded_bytes, plan_ranges, read_footer
 
 FOOTER_THREADS = 32
 SCHEMA = pa.schema(
@@ -125,6 +125,11 @@ def slab_cuts(units: pa.Table) -> np.ndarray:
     numbers = units["slab"].to_numpy()
     begins = np.flatnonzero(np.diff(numbers, prepend=-1))
     return np.append(begins, len(numbers))
+
+
+def bytes_of(ranges: list[int]) -> int:
+    """How many bytes a slab's ranges, as a plan has them, are."""
+    return sum(ranges[1::2]) - sum(ranges[::2])
 
 
 def slabs_of(units: pa.Table) -> Iterator[Slab]:
@@ -266,9 +271,7 @@ def slabs(footer: pq.FileMetaData, columns: dict[str, str]) -> Iterator[tuple[in
     row = begin = size = 0
     groups: list[int] = []
     for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        chunks = (group.column(i) for i in range(group.num_columns))
-        decoded = sum(chunk.total_uncompressed_size for chunk in chunks if in_use(chunk, used))
+        group, decoded = footer.row_group(number), decoded_bytes(footer, [number], used)
         if groups and size + decoded > parquet.SLAB_BYTES:
             yield begin, range(groups[0], groups[-1] + 1), size
             groups, size = [], 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.plan import Plan, Slab, slab_cuts, slabs_of
+from pipeline.plan import Plan, Slab, bytes_of, slab_cuts, slabs_of
 
 # Neighbours share a task where there are more than TASKS, but for those that are a good piece of work by themselves:
 # Ray Data keeps a list of tasks.
@@ -46,7 +46,7 @@ def planned_work(plan: Plan, rounds: dict[str, int]) -> PlannedWork:
     units = plan.units.filter(pa.array(np.isin(slabs, slabs[missing]))).combine_chunks()
     cuts = slab_cuts(units)
     ranges = units["ranges"].take(pa.array(cuts[:-1])).to_pylist()
-    tasks = together([sum(flat[1::2]) - sum(flat[::2]) for flat in ranges])
+    tasks = together([bytes_of(flat) for flat in ranges])
     return PlannedWork(
         columns=plan.columns,
         id=plan.id,

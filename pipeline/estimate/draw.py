@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.estimate.left import Left
 from pipeline.inputs import InputFile
-from pipeline.parquet import chunk_ranges, in_use, plan_ranges
+from pipeline.parquet import chunk_ranges, decoded_bytes, plan_ranges
 from pipeline.plan import Slab, Unit, file_footer
 from pipeline.read import OK, REJECT, read_units
 
@@ -101,8 +101,6 @@ def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:
     first, last = (int(np.searchsorted(ends, row, side="right")) for row in (unit["start"], unit["stop"] - 1))
     groups, first_row = range(first, last + 1), int(ends[first - 1]) if first else 0
     used = set(columns.values())
-    chunks = (footer.row_group(group).column(i) for group in groups for i in range(footer.num_columns))
-    decoded = sum(chunk.total_uncompressed_size for chunk in chunks if in_use(chunk, used))
     start, step = unit["start"], max(1, unit["stop"] - unit["start"])
     before = [Unit("", row, min(row + step, start)) for row in range(first_row, start, step)]
     return Slab(
@@ -111,7 +109,9 @@ def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:
         size=unit["size"],
         first_row=first_row,
         row_groups=groups,
-        ranges=plan_ranges(chunk_ranges(footer, groups, list(used)), (begin, unit["size"]), decoded),
+        ranges=plan_ranges(
+            chunk_ranges(footer, groups, list(used)), (begin, unit["size"]), decoded_bytes(footer, groups, used)
+        ),
         units=[*before, Unit(unit["unit"], start, unit["stop"])],
     )
 

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from pipeline.progress import clock
+
 NO_START = "the engines' start is not known, and not included"
 
 
@@ -60,7 +62,7 @@ def _hours(about: dict[str, Any]) -> list[str]:
     lines += [f"          unlike there: {line}" for line in rate["differs"]]
     lines.append(f"hours     {_range(about['worker_hours'])} of one worker, scoring")
     lines.append(
-        f"          {_clock(about['score_seconds'])} expected on {workers:,} workers, as if they shared the work "
+        f"          {clock(round(about['score_seconds']))} expected on {workers:,} workers, as if they shared the work "
         f"evenly; {known}"
     )
     if "gpu_hours" in about:
@@ -101,9 +103,3 @@ def _bytes(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,6 +1,6 @@
 """Tokens of a run's prompts, from those of drawn rows: made by the same code, with the same tokenizer, as the run's."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, who
     seen = _sides(encoder, settings)
     means, errors, totals = [], [], []
     lengths: list[int] = []
-    reasons: Counter[str] = Counter()
+    reasons: dict[str, float] = defaultdict(float)
     longest = queries = single = tied = 0
     rows = made = truncated = repeated = 0.0
     for unit in units:
@@ -61,10 +61,10 @@ def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, who
         row = 1.0 if whole else 1 / unit.total  # the weight of one; the draw has weighed the unit by its rows already
         drawn = row * unit.ok / max(1, len(prompts))
         for reason, count in unit.unusable.items():
-            reasons[reason] += row * count  # type: ignore[assignment]
+            reasons[reason] += row * count
         for i, prompt in enumerate(prompts):
             if isinstance(prompt, Unscored):
-                reasons[prompt.reason] += drawn  # type: ignore[assignment]
+                reasons[prompt.reason] += drawn
                 continue
             asked[i] = _asked(prompt, seen, {side: counts[i] for side, counts in unit.same.items()})
             lengths.append(sum(map(len, prompt.sequences)))
@@ -92,7 +92,7 @@ def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, who
         lengths=np.array(lengths, dtype=np.int64),
         longest=longest,
         truncated=truncated / made if made else 0.0,
-        unusable={reason: count / rows for reason, count in reasons.most_common()},
+        unusable={reason: reasons[reason] / rows for reason in sorted(reasons, key=reasons.__getitem__, reverse=True)},
         single=single / max(1, queries),
         tied=tied / max(1, len(totals)),
         repeated=repeated / rows,

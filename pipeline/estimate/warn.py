@@ -10,6 +10,7 @@ from pipeline.config import Config
 from pipeline.estimate.left import Left
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
+from pipeline.plan import bytes_of
 from pipeline.urls import is_local
 
 TRUNCATED = 0.05  # share of prompts that may lose text without a word
@@ -123,7 +124,7 @@ def _sizes(found: Found) -> Iterator[str]:
         return
     rows = units.take(pa.array(first)).select(["path", "start", "ranges"]).to_pylist()
     held = np.add.reduceat(found.left.unit_rows(), first)
-    sizes = np.array([sum(row["ranges"][1::2]) - sum(row["ranges"][::2]) for row in rows])
+    sizes = np.array([bytes_of(row["ranges"]) for row in rows])
     for what, values in (("", sizes), (" for each of its rows", sizes / held)):
         worst, median = int(values.argmax()), float(np.median(values))
         if values[worst] > FAR * median:

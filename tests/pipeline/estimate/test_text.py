@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.estimate.text import _bytes, _clock, _figures
+from pipeline.estimate.text import _bytes, _figures
+from pipeline.progress import clock
 
 
 @pytest.mark.parametrize(
@@ -15,4 +16,4 @@ def test_an_estimate_has_two_figures(value: float, said: str) -> None:
 
 def test_sizes_and_times() -> None:
     assert [_bytes(size) for size in (64, 12_288, 90_868_376, 1.2e9)] == ["64 bytes", "12.3 kB", "90.9 MB", "1.2 GB"]
-    assert _clock(3 * 3600 + 62) == "3:01:02"
+    assert clock(3 * 3600 + 62) == "3:01:02"
