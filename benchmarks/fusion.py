@@ -30,7 +30,7 @@ import psutil
 import pyarrow as pa
 
 from pipeline.config import Fusion
-from pipeline.fuse import FuseBucket
+from pipeline.fuse import FuseBucket, RankBucket
 from pipeline.merge import score_rows, sweep_merged
 from pipeline.scores import SCHEMA, bucket_count, encoded
 from pipeline.storage import Folder
@@ -116,12 +116,11 @@ def job(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     rows = [(i + 1) * options.rows // options.files - i * options.rows // options.files for i in range(files)]
     buckets = bucket_count(sum(rows), explain=False)
     task = FuseBucket(
-        read=score_rows(scores, PLAN, stored, rows, buckets, False),
+        rank=RankBucket(score_rows(scores, PLAN, stored, rows, buckets, False), Fusion(alpha=ALPHA), top_k=None),
         output=Folder(str(folder / options.baseline)),
         files={},
-        fusion=Fusion(alpha=ALPHA),
-        top_k=None,
         columns={},
+        texts=None,
         explain=False,
         tag="0" * 12,
     )

@@ -4,6 +4,7 @@ The same prompts, order and engine arguments on a random Qwen2, from one whose p
 them (`overhead`) to one that keeps the cores busy (`compute`); --gpu takes the true sizes with dummy weights.
   job     the whole pipeline in its steady state, after its first unit: read, tokenised, scored, put
   head    the job with scoring: head, which computes the labels' logits alone
+  same    the job with run.deterministic: the same scores to the bit
   raw     vllm.LLM.generate given all prompts at once, tokenised beforehand, with the job's own parameters
   batches ray.data's map_batches with a synchronous LLM in an actor, in batches of --batch rows
   rayllm  ray.data.llm (vLLMEngineProcessorConfig), in batches of --batch rows, 8 of them at once
@@ -63,12 +64,12 @@ def prompts(options: argparse.Namespace) -> list[list[int]]:
     return [prompt.sequences[0] for prompt in made]
 
 
-def job(options: argparse.Namespace, **more: str) -> Figures:
+def job(options: argparse.Namespace, scoring: str = "exact", deterministic: bool = False) -> Figures:
     config = {
         "input": {"path": str(options.folder / "pairs.parquet")},
-        "reranker": settings(options) | more,
+        "reranker": settings(options) | {"scoring": scoring},
         "engine": engine(options),
-        "run": {"unit_rows": options.unit_rows},
+        "run": {"unit_rows": options.unit_rows, "deterministic": deterministic},
     }
     units, figures = run_job(options.folder, config)
     seconds = steady(units)
@@ -188,6 +189,7 @@ def _arrivals(dataset: Any, batch: int) -> list[tuple[float, int]]:
 KINDS: Kinds = {
     "job": job,
     "head": partial(job, scoring="head"),
+    "same": partial(job, deterministic=True),
     "raw": raw,
     "batches": batches,
     "rayllm": rayllm,

@@ -1,6 +1,7 @@
 """How far the run of an output is, what failed and why: python jobs/status.py OUTPUT
 
-OUTPUT is the run's output.path. It only reads, and may be asked at any time; --json prints all that is known.
+OUTPUT is the run's output.path. It only reads, and may be asked at any time. Exit codes: 0 there is a run to tell of,
+2 there is none, or OUTPUT holds a credential, 1 the store failed.
 """
 
 import argparse
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
         prog="jobs/status.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("output", help="output.path of the run, a folder or URL")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="all that is known, as one JSON object")
     options = parser.parse_args(arguments)
     try:
         refuse_credentials(options.output, "OUTPUT")

@@ -5,7 +5,7 @@ behind it, says at which byte each bucket begins and where the last one ends.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from pipeline.errors import RunError
 from pipeline.storage import Folder
 
 COMPRESSION = "lz4"
+INDEX = np.dtype("<i8")
 
 
 def hashes(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -44,6 +45,18 @@ def bucketed(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[bytes, n
             index.append(sink.tell() if start + count else index[0])
             start += count
     return sink.getvalue().to_pybytes(), np.array(index, dtype=np.int64)
+
+
+def stored(folder: Folder, name: str, buckets: int, make: Callable[[], tuple[bytes, np.ndarray]]) -> np.ndarray:
+    """The index of the file of that name, which stands behind it; the file is made and put unless it is there."""
+    size = folder.size(name)
+    if size is None:
+        data, index = make()
+        data += index.astype(INDEX).tobytes()
+        mine = folder.put_new(name, data)
+        size = len(data) if mine else folder.sizes([name], {})[name]
+    (read,) = folder.read_ranges([(name, size - INDEX.itemsize * (buckets + 1), size)])
+    return np.frombuffer(read, INDEX)
 
 
 @dataclass(frozen=True)

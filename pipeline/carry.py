@@ -1,13 +1,14 @@
 """Input columns carried to the output: fetched by file and row once the ranking is known."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
 
 from pipeline.config import Config
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
 
 BATCH_ROWS = 8192
@@ -46,19 +47,47 @@ def _written(field: pa.Field) -> pa.Field:
     return pa.field(field.name, large.get(kind, kind))
 
 
-def carry(ranked: pa.Table, columns: dict[str, str], files: dict[int, Place]) -> pa.Table:
-    """`ranked` (with the columns file and row) with the input's columns added, in the order of `columns`."""
-    file, row = ranked["file"].to_numpy(), ranked["row"].to_numpy()
-    order = np.lexsort((row, file))
-    names = list(dict.fromkeys(columns.values()))
+def carried_schema(columns: dict[str, str], files: dict[int, Place]) -> pa.Schema:
+    """The files' columns that `columns` names, each once, in the types in which they are carried."""
     first = read_footer(*files[min(files)])[0].schema.to_arrow_schema()
-    schema = pa.schema([_written(first.field(name)) for name in names])
-    parts = [schema.empty_table()]
-    for number in np.unique(file).tolist():
-        parts += _take(*files[number], np.sort(row[file == number]), schema)
+    return pa.schema([_written(first.field(name)) for name in dict.fromkeys(columns.values())])
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What fetches a bucket's rows from the input itself."""
+
+    files: dict[int, Place]
+    schema: pa.Schema
+
+    def __call__(self, bucket: int, rows: pa.Table) -> pa.Table:
+        """rows: file and row, in the order of the input. Their carried columns, in that order."""
+        return pa.concat_tables([self.schema.empty_table(), *self.pieces(rows)])
+
+    def pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
+        file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
+        for number in np.unique(file).tolist():
+            yield from _take(*self.files[number], row[file == number], self.schema)
+
+
+def in_input_order(rows: pa.Table) -> pa.Table:
+    return rows.select(["file", "row"]).sort_by([("file", "ascending"), ("row", "ascending")])
+
+
+def carry(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Table:
+    """`ranked` (with the columns file and row) with the input's columns added, in the order of `columns`.
+
+    texts: the carried columns of these very rows, in the order of the input.
+    """
+    if len(texts) != len(ranked):
+        raise RunError(
+            f"{len(ranked):,} rows of a part were to get carried columns, and {len(texts):,} were read: this is a bug, "
+            "please report it"
+        )
+    order = np.lexsort((ranked["row"].to_numpy(), ranked["file"].to_numpy()))
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
-    table = pa.concat_tables(parts).take(back)
+    table = texts.take(back)
     for name, column in columns.items():
         ranked = ranked.append_column(name, table[column])
     return ranked

@@ -28,10 +28,10 @@ def submitted() -> bool:
 
 
 def actor_gpus(config: Config) -> float:
-    """GPUs of one actor: with CUDA vLLM one for each tensor-parallel rank, else none, unless the config says."""
+    """GPUs of one actor: with CUDA vLLM one for each rank of its engine, else none, unless the config says."""
     if config.workers.num_gpus is not None:
         return config.workers.num_gpus
-    return 0 if installed()[1] else config.engine.get("tensor_parallel_size", 1)
+    return 0 if installed()[1] else config.ranks
 
 
 def actor_cpus(config: Config) -> float:

@@ -44,7 +44,6 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
     data = json.dumps(manifest, indent=1).encode()
     output.put(MANIFEST, data)
     output.put(SUCCESS, _hash(data) + b"\n")
-    sweep(output, manifest)
 
 
 def sweep(output: Folder, manifest: dict[str, Any]) -> None:

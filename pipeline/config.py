@@ -1,5 +1,6 @@
 """The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ from pipeline.fusion import METHODS
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
 RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
 INTERNAL = ("file", "row")  # what ranked rows are called by until they are written
+PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
 RESERVED = (  # engine arguments that the reranker decides
     "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
     "logprobs_mode", "skip_tokenizer_init",
@@ -160,9 +162,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _parallel(self) -> "Config":
+        for name in PARALLEL:
+            if type(value := self.engine.get(name, 1)) is not int or value < 1:
+                raise ValueError(f"engine.{name} = {value!r}: should be a whole number above 0")
+        return self
+
+    @model_validator(mode="after")
     def _whole_model(self) -> "Config":
         if RERANKERS[self.reranker.type].request(self.reranker).task == "likelihood":
-            for name in ("tensor_parallel_size", "pipeline_parallel_size"):
+            for name in PARALLEL:
                 if self.engine.get(name, 1) != 1:
                     raise ValueError(
                         f"engine.{name} = {self.engine[name]!r}: reranker.type = {self.reranker.type!r} needs its "
@@ -173,9 +182,14 @@ class Config(Section):
     @model_validator(mode="after")
     def _fraction(self) -> "Config":
         gpus = self.workers.num_gpus
-        if gpus and gpus % 1 and self.engine.get("tensor_parallel_size", 1) != 1:
-            raise ValueError(f"workers.num_gpus = {gpus}: a fraction of a GPU goes only without tensor parallelism")
+        if gpus and gpus % 1 and self.ranks != 1:
+            raise ValueError(f"workers.num_gpus = {gpus}: a fraction of a GPU goes only with a model on one GPU")
         return self
+
+    @property
+    def ranks(self) -> int:
+        """Processes of one engine, each with a GPU: by tensor and pipeline parallelism."""
+        return math.prod(self.engine.get(name, 1) for name in PARALLEL)
 
 
 def load(path: str, overrides: list[str] = []) -> Config:

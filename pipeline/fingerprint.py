@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+import actors
 from actors.installed import installed
 from actors.labelled import labelled
 from actors.rerankers import RERANKERS, Settings
@@ -27,7 +28,9 @@ NEUTRAL = {
     "compilation_config", "scheduling_policy",
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",
 }  # fmt: skip
+ACTORS = Path(actors.__file__).parent
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
+SAMPLES, BLOCK = 64, 4096  # of a file of weights, and bytes of each
 PROBES = pa.table(
     {
         "query": ["probe", "What is 1 + 1?\n", "a" * 3000],
@@ -65,9 +68,13 @@ def of_engine(config: Config) -> dict[str, Any]:
 
 
 def _code(settings: Settings) -> list[str]:
-    """How the family asks and reads, as code: comments, docstrings and layout do not count."""
-    modules = {type(settings).__module__, labelled.__module__}
-    return [_digest(bare(Path(str(sys.modules[name].__file__)).read_text())) for name in sorted(modules)]
+    """How the family asks, and how the engine is asked and read, as code: comments, docstrings and layout do not
+    count."""
+    files = [Path(str(sys.modules[name].__file__)) for name in (type(settings).__module__, labelled.__module__)]
+    files += [ACTORS / "engine.py", ACTORS / "pending.py"]
+    if RERANKERS[settings.type].request(settings).task == "likelihood":
+        files += sorted((ACTORS / "engine_models").glob("*.py"))
+    return [_digest(bare(file.read_text())) for file in files]
 
 
 def bare(source: str) -> bytes:
@@ -80,16 +87,27 @@ def bare(source: str) -> bytes:
 
 
 def _model(model: str) -> Any:
-    """What tells a model folder from another: its small files' contents, its weights' names and sizes."""
+    """What tells a model folder from another: its small files' contents, and its weights' names, sizes and samples."""
     folder = Path(model)
     if not folder.is_dir():
         return model
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [
-        (str(path), (folder / path).stat().st_size if path.suffix in WEIGHTS else _digest((folder / path).read_bytes()))
+        (str(path), _sampled(folder / path) if path.suffix in WEIGHTS else _digest((folder / path).read_bytes()))
         for path in files
         if path.suffix != ".md" and not any(part.startswith(".") for part in path.parts)
     ]
+
+
+def _sampled(weights: Path) -> tuple[int, str]:
+    """The size of a file of weights, and a digest of SAMPLES of its blocks: training changes nearly all of them."""
+    size = weights.stat().st_size
+    with weights.open("rb") as file:
+        blocks = []
+        for i in range(SAMPLES):
+            file.seek(max(0, size - BLOCK) * i // (SAMPLES - 1))
+            blocks.append(file.read(BLOCK))
+    return size, _digest(b"".join(blocks))
 
 
 def _digest(data: bytes) -> str:

@@ -3,45 +3,69 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.carry import Place, carry
+from pipeline.carry import Place, carry, in_input_order
 from pipeline.config import Fusion
 from pipeline.rank import rank
+from pipeline.reasons import kinds_of
 from pipeline.storage import Folder
 
-REASONS = 50  # different ones that are reported
+REASONS = 50  # kinds of them that are reported
+
+
+class Ranked(NamedTuple):
+    """A bucket's score rows; those that are ranked, down to top_k, with file and row; those of all ranks that have no
+    score; the rejects."""
+
+    rows: pa.Table
+    ranked: pa.Table
+    unscored: pa.Table
+    rejects: pa.Table
+
+
+@dataclass(frozen=True)
+class RankBucket:
+    """Reads one bucket (`read` is what pipeline.merge.score_rows gives) and ranks it."""
+
+    read: Callable[[int], pa.Table]
+    fusion: Fusion
+    top_k: int | None
+
+    def __call__(self, bucket: int) -> Ranked:
+        rows = self.read(bucket)
+        ranked, rejects = rank(rows, self.fusion)
+        unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
+        if self.top_k:
+            ranked = ranked.filter(pc.less_equal(ranked["rank"], self.top_k))
+        return Ranked(rows, ranked, unscored, rejects)
 
 
 @dataclass(frozen=True)
 class FuseBucket:
     """The task of fusing one bucket.
 
-    read: gives a bucket's score rows (pipeline.merge.score_rows). files: number -> path and size of the input files.
-    columns: the carried ones, as pipeline.carry.carried gives them. tag: the fusion's hash, part of the names of what
-    is written.
+    files: number -> path and size of the input files. columns: the carried ones, as pipeline.carry.carried gives them.
+    texts: gives the carried columns of a bucket's rows (pipeline.carry.Fetch, pipeline.gather.Gathered). tag: the
+    fusion's hash, part of the names of what is written.
     """
 
-    read: Callable[[int], pa.Table]
+    rank: RankBucket
     output: Folder
     files: dict[int, Place]
-    fusion: Fusion
-    top_k: int | None
     columns: dict[str, str]
+    texts: Callable[[int, pa.Table], pa.Table] | None
     explain: bool
     tag: str
 
     def __call__(self, bucket: int) -> dict:
-        rows = self.read(bucket)
-        ranked, rejects = rank(rows, self.fusion)
-        unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
-        if self.top_k:
-            ranked = ranked.filter(pc.less_equal(ranked["rank"], self.top_k))
-        if self.columns:
-            ranked = carry(ranked, self.columns, self.files)
+        rows, ranked, unscored, rejects = self.rank(bucket)
+        if self.texts:
+            ranked = carry(ranked, self.columns, self.texts(bucket, in_input_order(ranked)))
         if self.explain:  # it comes last
             ranked = ranked.select([*(name for name in ranked.column_names if name != "explanation"), "explanation"])
         paths = pa.array([self.files[number][0] for number in rejects["file"].to_pylist()], pa.string())
@@ -69,4 +93,4 @@ class FuseBucket:
 
 
 def _counts(values: pa.ChunkedArray) -> Counter[str]:
-    return Counter({pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()})
+    return kinds_of({pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()})

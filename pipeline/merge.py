@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.buckets import Bucketed, bucket_of, bucketed
+from pipeline.buckets import Bucketed, bucket_of, bucketed, stored
 from pipeline.scores import EXPLAINED, SCHEMA, read_scores
 from pipeline.storage import Folder
 from pipeline.tasks import run_tasks
@@ -25,7 +25,6 @@ MERGED = "merged/"  # below the folder of the scores
 FORMAT = 1  # of a merged file: raised when the same score files come to another one
 GROUP_ROWS = 1_000_000  # about 60 bytes each, held three times
 GROUP_BYTES = 32 * 2**20  # of score files: fewer rows where they hold what the model wrote, three or four times as long
-INDEX = np.dtype("<i8")
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,11 @@ class MergeGroup:
 
     def __call__(self, group: Group) -> np.ndarray:
         """The merged file's index."""
-        size = self.scores.size(group.name)
-        if size is None:
-            data = merged(read_scores(self.scores, group.units, self.plan, self.explain), self.buckets)
-            mine = self.scores.put_new(group.name, data)
-            size = len(data) if mine else self.scores.sizes([group.name], {})[group.name]
-        (index,) = self.scores.read_ranges([(group.name, size - INDEX.itemsize * (self.buckets + 1), size)])
-        return np.frombuffer(index, INDEX)
+        return stored(self.scores, group.name, self.buckets, lambda: self._merged(group))
 
-
-def merged(rows: pa.Table, buckets: int) -> bytes:
-    """A merged file of these score rows. Inside a bucket they keep their order."""
-    data, index = bucketed(rows, bucket_of(rows["query_id"], buckets), buckets)
-    return data + index.astype(INDEX).tobytes()
+    def _merged(self, group: Group) -> tuple[bytes, np.ndarray]:
+        rows = read_scores(self.scores, group.units, self.plan, self.explain)
+        return bucketed(rows, bucket_of(rows["query_id"], self.buckets), self.buckets)
 
 
 def score_rows(

@@ -4,10 +4,8 @@ All of it is counted once a unit, or once a second, and never for a pair. Ray pu
 `_total` behind those of COUNTERS.
 """
 
-import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -64,23 +62,6 @@ def _watch(run: str, load: Callable[[], Load]) -> None:
         _count("rayrank_engine_busy_seconds", busy - before, run=run)
         before = busy
         time.sleep(WATCH_SECONDS)
-
-
-def kinds_of(reasons: dict[str, int]) -> Counter[str]:
-    """Rows of each kind of reason, the commonest first."""
-    kinds = Counter[str]()
-    for reason, rows in reasons.items():
-        kinds[kind_of(reason)] += rows
-    return Counter(dict(kinds.most_common()))
-
-
-def kind_of(reason: str) -> str:
-    """A reason without what differs from row to row: numbers, and what stands behind a colon.
-
-    That is where a reason has words of a document or of the model (actors.contract.Unscored), which go into no label
-    and no log.
-    """
-    return re.sub(r"\d[\d.,]*", "N", reason.partition(":")[0])[:80]
 
 
 @cache

@@ -146,7 +146,10 @@ def read_batches(
     cannot be had.
     """
     source = _RangeFile(path, size, ranges)
-    footer = source.footer()  # pyarrow itself would read the last 64 KiB, whatever lies there
+    try:
+        footer = source.footer()  # pyarrow itself would read the last 64 KiB, whatever lies there
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{path}: its footer cannot be decoded: {one_line(error)}") from None
     source.expect(chunk_ranges(footer, row_groups, columns))
     file = pq.ParquetFile(
         pa.PythonFile(source, mode="r"),
@@ -157,6 +160,8 @@ def read_batches(
     )
     try:
         yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
+    except pa.ArrowMemoryError:
+        raise  # it says nothing of the file
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: {_damaged(file, row_groups, columns)}: {one_line(error)}") from None
 

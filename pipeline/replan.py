@@ -1,5 +1,6 @@
 """A plan whose input is not what it was: files that changed get new units, and nothing else is scored again."""
 
+import sys
 from collections.abc import Set
 
 import pyarrow as pa
@@ -25,12 +26,21 @@ def check_same_files(planned: Set[str], listed: Set[str]) -> None:
         raise UsageError(
             f"{path}: is {'new' if path in listed else 'gone'} since the scores under this output were begun; "
             "choose another output.path, or run.on_existing=restart to throw those scores away"
+            + (", or name the other files alone in input.path to go on without it" if path in listed else "")
         )
 
 
 def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
-    """Raises RunError where the input changed while it was read."""
-    if changed := changed_files(plan, files):
+    """Raises RunError where a file changed while it was read, and UsageError where one has gone. Files that came are
+    none of this run's, and are told of."""
+    planned = plan.versions().keys()
+    if come := [file.path for file in files if file.path not in planned]:
+        print(
+            f"rayrank: {len(come)} files came to the input while the run went on, and are not in its result: "
+            f"{come[0]}{', ...' if len(come) > 1 else ''}",
+            file=sys.stderr,
+        )
+    if changed := changed_files(plan, [file for file in files if file.path in planned]):
         raise RunError(
             f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
             "what changed anew"

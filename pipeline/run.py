@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -15,8 +16,9 @@ from pipeline.cluster import cluster, spilled_bytes
 from pipeline.commit import begin, commit, committed, discard, sweep
 from pipeline.config import Config
 from pipeline.draft import Draft, Planning, Work
-from pipeline.errors import RunError, TooManyFailed
-from pipeline.fuse import FuseBucket
+from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
+from pipeline.fuse import FuseBucket, RankBucket
+from pipeline.gather import texts_of
 from pipeline.inputs import list_inputs
 from pipeline.lease import Lease, hold
 from pipeline.merge import score_rows, sweep_merged
@@ -54,15 +56,18 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     standing = committed(checked.output)
     if isinstance(plan, Plan) and standing and not work.tasks and standing["tag"] == _tag(checked, plan, units):
         _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
-        sweep(checked.output, standing)
-        sweep_merged(checked.scores)
-        sweep_scores(checked.scores, plan)
+        _tidy(checked, plan, standing)
         return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began}, 0)
     seconds = {"plan": time.perf_counter() - began}
     with cluster(checked.config):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
-        scoring, plan = _score(checked, plan, work, scorer, lease)
+        try:
+            scoring, plan = _score(checked, plan, work, scorer, lease)
+        except UsageError:  # what cannot be decoded may be another file by now
+            if isinstance(plan, Plan):
+                check_unchanged(plan, list_inputs(checked.config.input.path))
+            raise
         after = spilled_bytes()
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
@@ -74,9 +79,18 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     lease.confirm()
     result = manifest.build(checked, plan, tag, buckets, manifest.scored(scoring, seconds, spilled))
     commit(checked.output, result)
-    sweep_merged(checked.scores)
-    sweep_scores(checked.scores, plan)
+    _tidy(checked, plan, result)
     return result["figures"]
+
+
+def _tidy(checked: Checked, plan: Plan, result: dict[str, Any]) -> None:
+    """Deletes what a result that stands has no use for. It stands whatever becomes of that."""
+    try:
+        sweep(checked.output, result)
+        sweep_merged(checked.scores)
+        sweep_scores(checked.scores, plan)
+    except StoreError as error:
+        print(f"rayrank: the result stands; what is left over goes with the next run: {error}", file=sys.stderr)
 
 
 def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
@@ -143,15 +157,19 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
     begin(checked.output)
     if scored:
         discard(checked.output, tag)
-    explain = config.output.explain
-    buckets = bucket_count(plan.rows, explain)
-    task = FuseBucket(
+    explain, columns = config.output.explain, carried(config)
+    buckets = bucket_count(plan.rows, explain, bool(columns))
+    rank = RankBucket(
         read=score_rows(checked.scores, plan.id, sizes, plan.unit_rows().tolist(), buckets, explain),
-        output=checked.output,
-        files=plan.places(),
         fusion=config.fusion,
         top_k=config.output.top_k,
-        columns=carried(config),
+    )
+    task = FuseBucket(
+        rank=rank,
+        output=checked.output,
+        files=plan.places(),
+        columns=columns,
+        texts=texts_of(rank, columns, plan, checked.scores, buckets, tag) if columns else None,
         explain=explain,
         tag=tag,
     )

@@ -3,6 +3,7 @@
 What travels is units (pipeline.prompt), one a row; what arrives here is one line of figures a unit.
 """
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -42,18 +43,18 @@ ENDING = 30.0  # seconds that a thread of Ray Data's may take to end
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
 
 
-def prompted_units(batch: pa.Table, handed: Any, config: Config, scores: Folder) -> Iterator[pa.Table]:
-    """The units of a task's slabs, ready for an actor, each as one row.
+def prompted_units(batch: pa.Table, handed: Any, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:
+    """The units of a task's slabs, ready for an actor, each as one row. limit: of the driver's encoder.
 
     Units whose scores are there already come without their rows: a task that Ray runs again yields the same units in
     the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
     """
     work: Work = ray.get(handed)
     for slab in work.slabs(batch["id"][0].as_py()):
-        yield from _prompted(slab, work, config, scores)
+        yield from _prompted(slab, work, config, limit, scores)
 
 
-def _prompted(slab: Slab, work: Work, config: Config, scores: Folder) -> Iterator[pa.Table]:
+def _prompted(slab: Slab, work: Work, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:
     stems = {unit.name: stem(unit.name, work.later.get(unit.name, 0)) for unit in slab.units}
     there = scores.present([f"{name}.parquet" for name in stems.values()], slab.units[0].name.partition("-")[0] + "-")
     todo = {unit for unit, name in stems.items() if f"{name}.parquet" not in there}
@@ -61,7 +62,9 @@ def _prompted(slab: Slab, work: Work, config: Config, scores: Folder) -> Iterato
         for unit in slab.units:
             yield packed(unit.name, None)
         return
-    tokens = encoder(config.reranker, config.engine.get("max_model_len"))
+    # As many tasks run as there are cores, and an engine must get its share: one thread each, not one for every core.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    tokens = encoder(config.reranker, limit)
     shared = RERANKERS[config.reranker.type].shared(config.reranker)
     for unit, pairs in read_units(slab, work.columns):
         if unit.name not in todo:
@@ -97,7 +100,7 @@ def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[st
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
     attempts = ray.remote(Attempts).options(**options).remote(largest)
     dataset = ray.data.range(work.tasks, override_num_blocks=work.tasks).map_batches(
-        partial(prompted_units, handed=handed, config=config, scores=checked.scores),
+        partial(prompted_units, handed=handed, config=config, limit=checked.encoder.limit, scores=checked.scores),
         batch_size=1,
         batch_format="pyarrow",
         max_retries=TASK_RETRIES,

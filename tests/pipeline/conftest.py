@@ -81,5 +81,6 @@ def run(tmp_path: Path, make_config: Callable[..., Config], one_ray: None) -> Ca
 def bucketed(monkeypatch: pytest.MonkeyPatch) -> int:
     """Runs have seven buckets from now on, and merge units in groups of about 100 rows."""
     monkeypatch.setattr(scores, "ROWS_PER_BUCKET", 100)
+    monkeypatch.setattr(scores, "CARRIED_ROWS_PER_BUCKET", 100)
     monkeypatch.setattr(merge, "GROUP_ROWS", 100)
     return 7

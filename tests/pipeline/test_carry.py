@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.carry import carry, check_carried
-from pipeline.errors import UsageError
+from pipeline.carry import Fetch, Place, carried_schema, carry, check_carried, in_input_order
+from pipeline.errors import RunError, UsageError
 
 
 def place(path: str) -> tuple[str, int]:
@@ -19,11 +19,16 @@ def ranked(*rows: tuple[int, int]) -> pa.Table:
     return pa.table({"file": pa.array(file, pa.int32()), "row": pa.array(row, pa.int64())})
 
 
+def fetched(rows: pa.Table, columns: dict[str, str], files: dict[int, Place]) -> pa.Table:
+    fetch = Fetch(files, carried_schema(columns, files))
+    return carry(rows, columns, fetch(0, in_input_order(rows)))
+
+
 def test_values_come_from_their_file_and_row_in_the_order_of_the_ranking(write_pairs: Callable[..., str]) -> None:
     one = write_pairs("one.parquet", row_group_size=2, doc=[f"a{i}" for i in range(7)], url=list(range(7)))
     two = write_pairs("two.parquet", row_group_size=3, doc=[f"b{i}" for i in range(7)], url=list(range(10, 17)))
     files = {0: place(one), 3: place(two)}
-    table = carry(ranked((3, 6), (0, 0), (3, 1), (0, 5), (0, 1)), {"text": "doc", "url": "url"}, files)
+    table = fetched(ranked((3, 6), (0, 0), (3, 1), (0, 5), (0, 1)), {"text": "doc", "url": "url"}, files)
     assert table["text"].to_pylist() == ["b6", "a0", "b1", "a5", "a1"]
     assert table["url"].to_pylist() == [16, 0, 11, 5, 1]
 
@@ -31,7 +36,7 @@ def test_values_come_from_their_file_and_row_in_the_order_of_the_ranking(write_p
 def test_dictionaries_come_as_their_values_and_texts_as_large_strings(write_pairs: Callable[..., str]) -> None:
     one = write_pairs("one.parquet", doc=pa.array(["x", "y"]).dictionary_encode())
     two = write_pairs("two.parquet", doc=pa.array(["z", None]).dictionary_encode())
-    table = carry(ranked((1, 1), (1, 0), (0, 1)), {"doc": "doc"}, {0: place(one), 1: place(two)})
+    table = fetched(ranked((1, 1), (1, 0), (0, 1)), {"doc": "doc"}, {0: place(one), 1: place(two)})
     assert table["doc"].to_pylist() == [None, "z", "y"]
     assert table["doc"].type == pa.large_string()
 
@@ -41,14 +46,14 @@ def test_views_come_as_what_they_show(write_pairs: Callable[..., str]) -> None:
         "text": pa.array(["x", None, "y"], pa.string_view()),
         "data": pa.array([b"1", b"2", None], pa.binary_view()),
     }
-    table = carry(ranked((0, 2), (0, 0)), {"text": "text", "data": "data"}, {0: place(write_pairs(**columns))})
+    table = fetched(ranked((0, 2), (0, 0)), {"text": "text", "data": "data"}, {0: place(write_pairs(**columns))})
     assert table["text"].to_pylist() == ["y", "x"]
     assert table["data"].to_pylist() == [None, b"1"]
 
 
 def test_a_result_without_rows_has_the_columns_too(write_pairs: Callable[..., str]) -> None:
     path = write_pairs(doc=["x"], year=[2026])
-    table = carry(ranked(), {"doc": "doc", "year": "year"}, {0: place(path)})
+    table = fetched(ranked(), {"doc": "doc", "year": "year"}, {0: place(path)})
     assert table.schema.field("year").type == pa.int64()
     assert table.num_rows == 0
 
@@ -69,3 +74,8 @@ def test_a_file_that_lacks_a_carried_column_or_has_another_type_is_refused(schem
     first = pa.schema([("url", pa.string())])
     with pytest.raises(UsageError, match=line):
         check_carried({"link": "url"}, "b.parquet", schema, "a.parquet", first)
+
+
+def test_columns_of_other_rows_are_never_carried(write_pairs: Callable[..., str]) -> None:
+    with pytest.raises(RunError, match=r"2 rows of a part were to get carried columns, and 1 were read"):
+        carry(ranked((0, 0), (0, 1)), {"doc": "doc"}, pa.table({"doc": ["x"]}))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.commit import begin, commit, committed
+from pipeline.commit import begin, commit, committed, sweep
 from pipeline.storage import Folder
 
 OLD = {
@@ -53,6 +53,7 @@ def write(output: Folder, result: dict[str, Any]) -> None:
     for name in result["parts"] + result["rejects"]:
         output.put_new(name, f"{name} of {result['tag']}".encode())
     commit(output, result)
+    sweep(output, result)
 
 
 def found(url: str) -> str | None:

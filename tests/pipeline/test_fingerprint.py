@@ -61,6 +61,30 @@ def test_where_the_last_digit_counts_every_engine_argument_does(of: Callable[...
     assert of(engine={"max_num_seqs": 7}, **exact) != of(**exact)
 
 
+def test_weights_that_were_trained_further_are_others(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(minilm, copy)
+    before = of(reranker={"model": str(copy)})
+    weights = copy / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[10_000:] = bytes(255 - byte for byte in data[10_000:])
+    weights.write_bytes(data)
+    assert of(reranker={"model": str(copy)}) != before
+
+
+def test_how_the_engine_is_asked_and_read_counts(of: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = of()
+    real = Path.read_text
+    for name in ("engine.py", "pending.py"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Path,
+                "read_text",
+                lambda self, *how, name=name, **more: real(self, *how, **more) + "\nx = 1" * (self.name == name),
+            )
+            assert of() != before
+
+
 def test_a_model_folder_is_known_by_what_is_in_it(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(minilm, copy)

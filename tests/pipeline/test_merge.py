@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline import buckets, merge
+from pipeline.buckets import INDEX, bucket_of, bucketed
 from pipeline.errors import RunError
-from pipeline.merge import MergeGroup, cut_groups, merged, score_rows, sweep_merged
+from pipeline.merge import MergeGroup, cut_groups, score_rows, sweep_merged
 from pipeline.scores import EXPLAINED, SCHEMA, encoded
 from pipeline.storage import Folder
 from tests.s3_counter import recorded
@@ -55,6 +56,11 @@ def by_bucket(*rows: int) -> dict[int, list[dict[str, Any]]]:
         for row in rows_of_unit(number, count):
             buckets[zlib.crc32((row["query_id"] or "").encode()) % BUCKETS].append(row)
     return buckets
+
+
+def merged(rows: pa.Table, buckets: int) -> bytes:
+    data, index = bucketed(rows, bucket_of(rows["query_id"], buckets), buckets)
+    return data + index.astype(INDEX).tobytes()
 
 
 Read = Callable[[int], pa.Table]

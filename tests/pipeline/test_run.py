@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import pipeline.run
 from pipeline.commit import committed
-from pipeline.errors import RunError, TooManyFailed, UsageError
+from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
 from pipeline.storage import Folder
 from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, write
 
@@ -195,6 +196,57 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(
     with pytest.raises(RunError, match=r"000.parquet: has changed while the run read it"):
         run(path)
     assert committed(Folder(str(tmp_path / "out"))) is None
+
+
+def test_a_file_that_comes_while_a_run_goes_on_is_none_of_it_and_told_of(
+    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    real = pipeline.run._fuse
+
+    def fuse_and_add(*arguments: Any, **named: Any) -> Any:
+        shutil.copy(tmp_path / "in" / "000.parquet", tmp_path / "in" / "new.parquet")
+        return real(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.run, "_fuse", fuse_and_add)
+        figures = run(path)
+    assert figures["rows"] == ROWS
+    assert "1 files came to the input while the run went on, and are not in its result: " in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"new.parquet: is new since .* name the other files alone in input.path"):
+        run(path, fusion={"alpha": 0.3})
+    assert run(f"{path}/00*.parquet", fusion={"alpha": 0.3})["scored_now"] == 0
+
+
+def test_a_file_that_was_replaced_while_it_was_read_is_not_called_damaged(
+    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    real = pipeline.run.score_units
+
+    def score_what_changed(*arguments: Any) -> Any:
+        file = tmp_path / "in" / "001.parquet"
+        file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
+        yield from real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.run, "score_units", score_what_changed)
+        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it") as raised:
+            run(path)
+    assert raised.value.exit_code == 1
+
+
+def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
+    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fails(*unused: Any) -> None:
+        raise StoreError("ranked/x: cannot be deleted: 503")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.run, "sweep", fails)
+        assert run(write(pairs(), tmp_path / "in", 1))["ranked"] == ROWS - 1
+    assert committed(Folder(str(tmp_path / "out")))
+    assert "rayrank: the result stands; what is left over goes with the next run: ranked/x" in capsys.readouterr().err
 
 
 def test_a_commit_deletes_only_what_a_run_writes(tmp_path: Path, run: Callable[..., dict]) -> None:
