@@ -77,12 +77,12 @@ def without_tokenizer() -> None:
     """What a process of Ray's begins with: no tokenizer is loaded, and prompts are those of `constant`."""
     import pipeline.score as score
 
-    score.encoder = nothing  # type: ignore[assignment]
+    score.patient_encoder = nothing  # type: ignore[assignment]
     score.prompt_unit = constant
 
 
 def nothing(settings: Any, limit: Any) -> None:
-    """In the place of actors.tokens.encoder."""
+    """In the place of pipeline.hub.patient_encoder."""
 
 
 def constant(name: str, unit: pa.Table, encoder: Any, settings: Any) -> pa.Table:

@@ -10,6 +10,7 @@ from actors.tokens import Encoder, encoder
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 from pipeline.fingerprint import WEIGHTS, fingerprint
+from pipeline.hub import away
 
 CONVERTED = ("QWenLMHeadModel", "BaichuanForCausalLM", "BaiChuanForCausalLM")  # by jobs/convert.py
 
@@ -44,7 +45,7 @@ def load_encoder(config: Config, weights: bool = True) -> Encoder:
     except UsageError:
         raise
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
-        if isinstance(error, OSError) and "connect" in str(error):  # the hub may be back later
+        if away(error):
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
             raise Unreachable(f"reranker.model = {model!r}: {said}") from None
         if "trust_remote_code" in str(error):

@@ -19,12 +19,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.attempts import Attempts, Worker
 from actors.installed import installed
 from actors.rerankers import RERANKERS
-from actors.tokens import encoder
 from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.draft import Work
 from pipeline.errors import of_worker
+from pipeline.hub import patient_encoder
 from pipeline.metrics import watch
 from pipeline.order import by_shared_side
 from pipeline.plan import Slab, unit_rows
@@ -64,7 +64,7 @@ def _prompted(slab: Slab, work: Work, config: Config, limit: int, scores: Folder
         return
     # As many tasks run as there are cores, and an engine must get its share: one thread each, not one for every core.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    tokens = encoder(config.reranker, limit)
+    tokens = patient_encoder(config.reranker, limit)
     shared = RERANKERS[config.reranker.type].shared(config.reranker)
     for unit, pairs in read_units(slab, work.columns):
         if unit.name not in todo:
