@@ -11,10 +11,10 @@ from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.draw import UNITS, draw
 from pipeline.estimate.hours import hours
-from pipeline.estimate.left import left
+from pipeline.estimate.left import Left, left
 from pipeline.estimate.memory import memory
 from pipeline.estimate.rate import Rate
-from pipeline.estimate.tokens import sample
+from pipeline.estimate.tokens import Sample, sample
 from pipeline.estimate.warn import NO_GPUS, Found, warnings
 
 
@@ -23,10 +23,7 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
 
     gpu_hour_price: of one GPU, in any currency. Raises UsageError as the run would.
     """
-    if gpu_hour_price is not None and not gpu_hour_price >= 0:
-        raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: should be a number from 0 on")
-    if gpu_hour_price is not None and rate is None:
-        raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: needs a rate: --from-manifest or --pairs-per-second")
+    _check_price(gpu_hour_price, rate)
     with leaving_nothing(config):
         checked = check(config)
     config, encoder = checked.config, checked.encoder
@@ -34,9 +31,38 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
     todo = left(checked)
+    about = _work(todo)
+    if not len(todo.at):
+        return about
+    seen = sample(draw(todo), encoder, config.reranker, whole=len(todo.at) <= UNITS)
     request = RERANKERS[config.reranker.type].request(config.reranker)
-    writes = request.max_tokens
-    about: dict[str, Any] = {
+    pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
+    about |= _tokens(seen, todo)
+    if request.max_tokens > 1:
+        known, most = rate.new_tokens if rate else None, request.max_tokens * request.rounds
+        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or most))]
+        about["most_new_tokens"] = most
+    if rate:
+        about |= _hours(pairs, seen, request.max_tokens > 1, rate, config.workers.count[1], gpus, gpu_hour_price)
+    need = memory(config)
+    return about | {
+        "workers": config.workers.count,
+        "gpus_per_worker": gpus,
+        "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": encoder.limit,
+                   "longest_sequence": seen.longest},
+        "warnings": warnings(Found(config, todo, seen, encoder.limit, request.max_tokens, gpus, rate)),
+    }  # fmt: skip
+
+
+def _check_price(price: float | None, rate: Rate | None) -> None:
+    if price is not None and not price >= 0:
+        raise UsageError(f"--gpu-hour-price = {price}: should be a number from 0 on")
+    if price is not None and rate is None:
+        raise UsageError(f"--gpu-hour-price = {price}: needs a rate: --from-manifest or --pairs-per-second")
+
+
+def _work(todo: Left) -> dict[str, Any]:
+    return {
         "files": todo.files,
         "pairs": todo.rows,
         "units": todo.units,
@@ -45,13 +71,10 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
         "units_scored": len(todo.plan.units) - len(todo.at) - todo.again,
         "exact": todo.exact,
     }
-    if not len(todo.at):
-        return about
-    seen = sample(draw(todo), encoder, config.reranker, whole=len(todo.at) <= UNITS)
-    unusable = sum(seen.unusable.values())
-    pairs = round(todo.rows * (1 - unusable))
-    per_pair, error = (value / max(1e-9, 1 - unusable) for value in (seen.per_row, seen.error))
-    about |= {
+
+
+def _tokens(seen: Sample, todo: Left) -> dict[str, Any]:
+    return {
         "unusable": seen.unusable,
         "sampled": {"units": seen.units, "rows": seen.prompts},
         "prompt_tokens": round(seen.per_row * todo.rows),
@@ -63,28 +86,24 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
         },
         "truncated": seen.truncated,
     }
-    if writes > 1:
-        known = rate.new_tokens if rate else None
-        most = writes * request.rounds
-        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or most))]
-        about["most_new_tokens"] = most
-    if rate:
-        took = hours(pairs, per_pair, error, writes > 1, rate)
-        about["rate"] = {"source": rate.source, "formula": took.formula, "differs": rate.other, "start": rate.start}
-        about["worker_hours"] = {"expected": took.expected, "least": took.least, "most": took.most}
-        workers, start = config.workers.count[1], rate.start or 0.0
-        about["score_seconds"] = took.expected * 3600 / workers + start
-        if gpus:  # they are held while the engines start, too
-            about["gpu_hours"] = {
-                name: (value + workers * start / 3600) * gpus for name, value in about["worker_hours"].items()
-            }
-        if gpus and gpu_hour_price is not None:
-            about["cost"] = {name: value * gpu_hour_price for name, value in about["gpu_hours"].items()}
-    need = memory(config)
-    return about | {
-        "workers": config.workers.count,
-        "gpus_per_worker": gpus,
-        "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": encoder.limit,
-                   "longest_sequence": seen.longest},
-        "warnings": warnings(Found(config, todo, seen, encoder.limit, writes, gpus, rate)),
-    }  # fmt: skip
+
+
+def _hours(
+    pairs: int, seen: Sample, writes: bool, rate: Rate, workers: int, gpus: float, price: float | None
+) -> dict[str, Any]:
+    """Hours of workers and GPUs at this rate, and what they cost. The GPUs are held while the engines start, too."""
+    usable = max(1e-9, 1 - sum(seen.unusable.values()))
+    took = hours(pairs, seen.per_row / usable, seen.error / usable, writes, rate)
+    start = rate.start or 0.0
+    worker_hours = {"expected": took.expected, "least": took.least, "most": took.most}
+    about: dict[str, Any] = {
+        "rate": {"source": rate.source, "formula": took.formula, "differs": rate.other, "start": rate.start},
+        "worker_hours": worker_hours,
+        "score_seconds": took.expected * 3600 / workers + start,
+    }
+    if gpus:
+        gpu_hours = {name: (value + workers * start / 3600) * gpus for name, value in worker_hours.items()}
+        about["gpu_hours"] = gpu_hours
+        if price is not None:
+            about["cost"] = {name: value * price for name, value in gpu_hours.items()}
+    return about
