@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, UsageError, one_line
 from pipeline.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
 
 BATCH_ROWS = 8192
@@ -49,7 +50,7 @@ def _written(field: pa.Field) -> pa.Field:
 
 def carried_schema(columns: dict[str, str], files: dict[int, Place]) -> pa.Schema:
     """The files' columns that `columns` names, each once, in the types in which they are carried."""
-    first = read_footer(*files[min(files)])[0].schema.to_arrow_schema()
+    first = _footer(*files[min(files)])[0].schema.to_arrow_schema()
     return pa.schema([_written(first.field(name)) for name in dict.fromkeys(columns.values())])
 
 
@@ -93,9 +94,16 @@ def carry(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Tabl
     return ranked
 
 
+def _footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
+    try:
+        return read_footer(path, size)
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{path}: {one_line(error)}") from None
+
+
 def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
     """The given rows (ascending numbers in the file), from the row groups that hold them."""
-    footer, begin = read_footer(path, size)
+    footer, begin = _footer(path, size)
     check_carried(
         dict(zip(schema.names, schema.names, strict=True)),
         path,

@@ -5,7 +5,8 @@ import json
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from actors.scorer import Scorer
@@ -59,15 +60,10 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         _tidy(checked, plan, standing)
         return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began}, 0)
     seconds = {"plan": time.perf_counter() - began}
-    with cluster(checked.config):
+    with cluster(checked.config), _blaming_changes(checked, plan):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
-        try:
-            scoring, plan = _score(checked, plan, work, scorer, lease)
-        except UsageError:  # what cannot be decoded may be another file by now
-            if isinstance(plan, Plan):
-                check_unchanged(plan, list_inputs(checked.config.input.path))
-            raise
+        scoring, plan = _score(checked, plan, work, scorer, lease)
         after = spilled_bytes()
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
@@ -81,6 +77,17 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     commit(checked.output, result)
     _tidy(checked, plan, result)
     return result["figures"]
+
+
+@contextmanager
+def _blaming_changes(checked: Checked, plan: Plan | Draft) -> Iterator[None]:
+    """What cannot be decoded may be another file by now: then that is what the error says."""
+    try:
+        yield
+    except UsageError:
+        if isinstance(plan, Plan):
+            check_unchanged(plan, list_inputs(checked.config.input.path))
+        raise
 
 
 def _tidy(checked: Checked, plan: Plan, result: dict[str, Any]) -> None:

@@ -129,6 +129,17 @@ def test_a_dictionary_in_a_list_is_fetched_by_each_part(many: None, run: Callabl
     assert result["words"].to_pylist() == [[f"t{n % 3}"] for n in number]
 
 
+def test_parts_without_rows(many: None, run: Callable[..., dict], tmp_path: Path) -> None:
+    """All rows are of two queries, so five of the seven parts have none."""
+    table = pairs()
+    queries = pa.array([f"q{i % 2}" for i in range(len(table))])
+    path = write(table.set_column(0, "query_id", queries), tmp_path / "two", 7)
+    assert run(path, output={"columns": ["doc"], "top_k": 2})["ranked"] == 4
+    result = in_order(tmp_path / "out")
+    given = dict(zip(table["doc_id"].to_pylist(), table["doc"].to_pylist(), strict=True))
+    assert result["doc"].to_pylist() == [given[doc] for doc in result["doc_id"].to_pylist()]
+
+
 def test_places_are_in_the_order_of_the_input() -> None:
     file, row = np.array([0, 0, 1, 300_000], np.int32), np.array([5, 2**39, 0, 1])
     assert np.all(np.diff(places(file, row)) > 0)

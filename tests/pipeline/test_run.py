@@ -236,6 +236,23 @@ def test_a_file_that_was_replaced_while_it_was_read_is_not_called_damaged(
     assert raised.value.exit_code == 1
 
 
+def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(
+    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    real = pipeline.run._fuse
+
+    def replaced(*given: Any, **named: Any) -> Any:
+        file = tmp_path / "in" / "001.parquet"
+        file.write_bytes(bytes(file.stat().st_size))
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.run, "_fuse", replaced)
+        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
+            run(path, output={"columns": ["doc"]})
+
+
 def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
     tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
