@@ -53,8 +53,13 @@ def stored(folder: Folder, name: str, buckets: int, make: Callable[[], tuple[byt
     if size is None:
         data, index = make()
         data += index.astype(INDEX).tobytes()
-        mine = folder.put_new(name, data)
-        size = len(data) if mine else folder.sizes([name], {})[name]
+        size = len(data) if folder.put_new(name, data) else None
+    return index_of(folder, name, buckets, size)
+
+
+def index_of(folder: Folder, name: str, buckets: int, size: int | None = None) -> np.ndarray:
+    """The index that stands behind a file. size: of the file, where it is known."""
+    size = size or folder.sizes([name], {})[name]
     (read,) = folder.read_ranges([(name, size - INDEX.itemsize * (buckets + 1), size)])
     return np.frombuffer(read, INDEX)
 

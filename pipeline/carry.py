@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError, one_line
+from pipeline.errors import RunError, StoreError, UsageError, one_line
 from pipeline.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
 
 BATCH_ROWS = 8192
+PLACE = pa.schema([("file", pa.int32()), ("row", pa.int64())])
 Place = tuple[str, int]  # path and size of an input file
 
 
@@ -49,26 +50,36 @@ def _written(field: pa.Field) -> pa.Field:
 
 
 def carried_schema(columns: dict[str, str], files: dict[int, Place]) -> pa.Schema:
-    """The files' columns that `columns` names, each once, in the types in which they are carried."""
+    """The files' columns that `columns` names, each once and in that order, in the types in which they are carried."""
     first = _footer(*files[min(files)])[0].schema.to_arrow_schema()
     return pa.schema([_written(first.field(name)) for name in dict.fromkeys(columns.values())])
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """What fetches a bucket's rows from the input itself."""
+    """What fetches a bucket's rows from the input itself. schema: of the carried columns."""
 
     files: dict[int, Place]
     schema: pa.Schema
 
     def __call__(self, bucket: int, rows: pa.Table) -> pa.Table:
-        """rows: file and row, in the order of the input. Their carried columns, in that order."""
-        return pa.concat_tables([self.schema.empty_table(), *self.pieces(rows)])
+        """rows: file and row, in the order of the input. They and their carried columns, in that order."""
+        return pa.concat_tables([self.texts.empty_table(), *self.pieces(rows)])
+
+    @property
+    def texts(self) -> pa.Schema:
+        """Of what it gives: PLACE, and the carried columns by numbers, for theirs may be any names."""
+        carried = (field.with_name(str(i)) for i, field in enumerate(self.schema))
+        return pa.schema([*PLACE, *carried])
 
     def pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
         file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
         for number in np.unique(file).tolist():
-            yield from _take(*self.files[number], row[file == number], self.schema)
+            wanted, done = row[file == number], 0
+            for table in _take(*self.files[number], wanted, self.schema):
+                place = [pa.repeat(pa.scalar(number, pa.int32()), len(table)), wanted[done : done + len(table)]]
+                yield pa.Table.from_arrays([*place, *table.columns], schema=self.texts)
+                done += len(table)
 
 
 def in_input_order(rows: pa.Table) -> pa.Table:
@@ -78,19 +89,20 @@ def in_input_order(rows: pa.Table) -> pa.Table:
 def carry(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Table:
     """`ranked` (with the columns file and row) with the input's columns added, in the order of `columns`.
 
-    texts: the carried columns of these very rows, in the order of the input.
+    texts: as Fetch gives them, of these very rows.
     """
-    if len(texts) != len(ranked):
+    if not in_input_order(ranked).equals(texts.select(PLACE.names)):
         raise RunError(
-            f"{len(ranked):,} rows of a part were to get carried columns, and {len(texts):,} were read: this is a bug, "
-            "please report it"
+            f"the carried columns that were read for a part are not those of its {len(ranked):,} rows; was a file of "
+            "the input, or of this output, replaced meanwhile? The same command goes on from here"
         )
     order = np.lexsort((ranked["row"].to_numpy(), ranked["file"].to_numpy()))
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     table = texts.take(back)
+    numbers = {column: str(i) for i, column in enumerate(dict.fromkeys(columns.values()))}
     for name, column in columns.items():
-        ranked = ranked.append_column(name, table[column])
+        ranked = ranked.append_column(name, table[numbers[column]])
     return ranked
 
 
@@ -99,6 +111,8 @@ def _footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
         return read_footer(path, size)
     except pa.ArrowInvalid as error:
         raise UsageError(f"{path}: {one_line(error)}") from None
+    except FileNotFoundError:
+        raise StoreError(f"{path}: is gone since it was listed") from None
 
 
 def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -113,6 +127,8 @@ def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator
     )
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
+    if rows[-1] >= starts[-1]:
+        raise UsageError(f"{path}: has {starts[-1]:,} rows, and row {rows[-1]:,} of it was scored")
     for group in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
         groups = range(group, group + 1)
         chunks = chunk_ranges(footer, groups, schema.names)

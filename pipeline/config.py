@@ -24,7 +24,7 @@ from pipeline.fusion import METHODS
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
 RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
 INTERNAL = ("file", "row")  # what ranked rows are called by until they are written
-PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
+PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 RESERVED = (  # engine arguments that the reranker decides
     "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
     "logprobs_mode", "skip_tokenizer_init",

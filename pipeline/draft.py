@@ -64,6 +64,10 @@ class Draft:
     def tasks(self) -> int:
         return self.listed["page"][-1].as_py() + 1
 
+    def versions(self) -> dict[str, tuple[int, str]]:
+        """Path of a file -> its size and version."""
+        return {row["path"]: (row["size"], row["version"]) for row in self.listed.to_pylist()}
+
     def slabs(self, task: int) -> Iterator[Slab]:
         return slabs_of(self.page(task).filter(pc.field("slab") >= 0).combine_chunks())
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ NEUTRAL = {
 }  # fmt: skip
 ACTORS = Path(actors.__file__).parent
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
-SAMPLES, BLOCK = 64, 4096  # of a file of weights, and bytes of each
+SAMPLES, BLOCK = 64, 4096  # of a file of weights whose tensors are not known, and bytes of each
 PROBES = pa.table(
     {
         "query": ["probe", "What is 1 + 1?\n", "a" * 3000],
@@ -71,7 +72,7 @@ def _code(settings: Settings) -> list[str]:
     """How the family asks, and how the engine is asked and read, as code: comments, docstrings and layout do not
     count."""
     files = [Path(str(sys.modules[name].__file__)) for name in (type(settings).__module__, labelled.__module__)]
-    files += [ACTORS / "engine.py", ACTORS / "pending.py"]
+    files += [ACTORS / name for name in ("engine.py", "engine_arguments.py", "pending.py")]
     if RERANKERS[settings.type].request(settings).task == "likelihood":
         files += sorted((ACTORS / "engine_models").glob("*.py"))
     return [_digest(bare(file.read_text())) for file in files]
@@ -100,12 +101,20 @@ def _model(model: str) -> Any:
 
 
 def _sampled(weights: Path) -> tuple[int, str]:
-    """The size of a file of weights, and a digest of SAMPLES of its blocks: training changes nearly all of them."""
+    """The size of a file of weights, and a digest of samples: a block of each tensor where their places are known, for
+    a head alone may have been trained, else of blocks all over it."""
     size = weights.stat().st_size
+    starts = [max(0, size - BLOCK) * i // (SAMPLES - 1) for i in range(SAMPLES)]
     with weights.open("rb") as file:
+        if weights.suffix == ".safetensors" and size > 8:  # 8 bytes: the header's length; then the header, in JSON
+            length = int.from_bytes(file.read(8), "little")
+            with suppress(ValueError, AttributeError, KeyError, TypeError):  # no such header: vLLM will say so
+                header = json.loads(file.read(min(length, size)))
+                tensors = [about["data_offsets"] for name, about in header.items() if name != "__metadata__"]
+                starts = [0, *(8 + length + (begin + end) // 2 for begin, end in tensors)]
         blocks = []
-        for i in range(SAMPLES):
-            file.seek(max(0, size - BLOCK) * i // (SAMPLES - 1))
+        for start in starts:
+            file.seek(start)
             blocks.append(file.read(BLOCK))
     return size, _digest(b"".join(blocks))
 

@@ -6,14 +6,17 @@ Then every stretch is read once, and the rows that are kept are put by bucket, b
 they go once the result is committed. Fusing a bucket then reads what is its own.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.buckets import Bucketed, bucketed, stored
-from pipeline.carry import Fetch, carried_schema
+from pipeline.buckets import Bucketed, bucketed, index_of, stored
+from pipeline.carry import PLACE, Fetch, carried_schema
 from pipeline.fuse import RankBucket
 from pipeline.merge import MERGED
 from pipeline.plan import Plan, slab_cuts
@@ -24,7 +27,8 @@ FEW = 4  # buckets, up to which each fetches its rows from the input itself
 STRETCH_ROWS = 1_000_000
 STRETCH_SLABS = 1000
 FILE_BYTES = 128 * 2**20  # of carried columns in memory, held three times
-KEPT = pa.schema([("bucket", pa.int32()), ("file", pa.int32()), ("row", pa.int64())])
+FORMAT = 1  # of what is put: raised when the same scores come to other files
+KEPT = pa.schema([("bucket", pa.int32()), *PLACE])
 
 
 def texts_of(
@@ -38,11 +42,14 @@ def texts_of(
     fetch = Fetch(files, carried_schema(columns, files))
     if buckets <= FEW or "dictionary<" in str(fetch.schema):  # one in a list or struct cannot be put by bucket
         return fetch
-    starts, name = stretches(plan), f"{MERGED}{tag}"
+    starts = stretches(plan)
+    made_of = json.dumps([FORMAT, tag, buckets, FILE_BYTES, starts.tolist()])
+    name = f"{MERGED}{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
     kept = run_tasks(KeepRows(rank, scores, starts, name), range(buckets))
     rows = Bucketed(scores, {f"{name}-{bucket:05d}.arrow": index for bucket, index in enumerate(kept)}, KEPT)
-    pieces = run_tasks(GatherStretch(rows, fetch, scores, buckets, name, FILE_BYTES), range(len(starts)))
-    return Gathered(Bucketed(scores, {file: index for piece in pieces for file, index in piece.items()}, fetch.schema))
+    gather = GatherStretch(rows, fetch, scores, buckets, name, FILE_BYTES)
+    index = {file: index for piece in run_tasks(gather, range(len(starts))) for file, index in piece.items()}
+    return Gathered(Bucketed(scores, index, fetch.texts))
 
 
 def stretches(plan: Plan) -> np.ndarray:
@@ -102,12 +109,15 @@ class GatherStretch:
     file_bytes: int
 
     def __call__(self, stretch: int) -> dict[str, np.ndarray]:
-        """The index of each file that was put, in the order of the input."""
+        """The index of each file that was put, in the order of the input. A stretch whose list is there is not read."""
+        listed = f"{self.name}-{stretch:06d}.json"
+        if self.scores.size(listed) is not None:
+            return {name: index_of(self.scores, name, self.buckets) for name in json.loads(self.scores.read(listed))}
         files: dict[str, np.ndarray] = {}
         for bucket, texts in self._filled(self.kept.read(stretch).combine_chunks()):
             name = f"{self.name}-{stretch:06d}-{len(files):06d}.arrow"
-            make = lambda texts=texts, bucket=bucket: bucketed(texts, bucket, self.buckets)  # noqa: E731
-            files[name] = stored(self.scores, name, self.buckets, make)
+            files[name] = stored(self.scores, name, self.buckets, partial(bucketed, texts, bucket, self.buckets))
+        self.scores.put_new(listed, json.dumps([*files]).encode())
         return files
 
     def _filled(self, kept: pa.Table) -> Iterator[tuple[np.ndarray, pa.Table]]:

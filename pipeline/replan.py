@@ -1,20 +1,21 @@
 """A plan whose input is not what it was: files that changed get new units, and nothing else is scored again."""
 
 import sys
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import UsageError
 from pipeline.inputs import InputFile
 from pipeline.plan import Plan, first_file, plan_files, unit_rows
 
+Versions = Mapping[str, tuple[int, str]]  # path of a planned file -> its size and version
 
-def changed_files(plan: Plan, files: list[InputFile]) -> list[str]:
+
+def changed_files(planned: Versions, files: list[InputFile]) -> list[str]:
     """Paths of the files that are not the version that was planned. Raises UsageError where one is new, or gone."""
-    planned = plan.versions()
     listed = {file.path: (file.size, file.version) for file in files}
     check_same_files(planned.keys(), listed.keys())
     return [path for path in listed if planned[path] != listed[path]]
@@ -30,21 +31,16 @@ def check_same_files(planned: Set[str], listed: Set[str]) -> None:
         )
 
 
-def check_unchanged(plan: Plan, files: list[InputFile]) -> None:
-    """Raises RunError where a file changed while it was read, and UsageError where one has gone. Files that came are
+def changed_while_read(planned: Versions, files: list[InputFile]) -> list[str]:
+    """Paths of the files that changed while they were read. Raises UsageError where one has gone. Files that came are
     none of this run's, and are told of."""
-    planned = plan.versions().keys()
     if come := [file.path for file in files if file.path not in planned]:
         print(
             f"rayrank: {len(come)} files came to the input while the run went on, and are not in its result: "
             f"{come[0]}{', ...' if len(come) > 1 else ''}",
             file=sys.stderr,
         )
-    if changed := changed_files(plan, [file for file in files if file.path in planned]):
-        raise RunError(
-            f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
-            "what changed anew"
-        )
+    return changed_files(planned, [file for file in files if file.path in planned])
 
 
 def revised(plan: Plan, config: Config, files: list[InputFile], changed: list[str]) -> Plan:

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from actors.scorer import Scorer
 from pipeline import manifest
 from pipeline.carry import carried
@@ -25,7 +28,7 @@ from pipeline.lease import Lease, hold
 from pipeline.merge import score_rows, sweep_merged
 from pipeline.plan import Plan
 from pipeline.progress import Progress
-from pipeline.replan import check_unchanged
+from pipeline.replan import changed_while_read
 from pipeline.rounds import Newest, newest, next_rounds
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
@@ -71,7 +74,7 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         tag, buckets = _fuse(checked, plan, scored=bool(work.tasks))
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
-    check_unchanged(plan, list_inputs(checked.config.input.path))  # while they were read, too
+    _check_unchanged(checked, plan)  # while it was read, too
     lease.confirm()
     result = manifest.build(checked, plan, tag, buckets, manifest.scored(scoring, seconds, spilled))
     commit(checked.output, result)
@@ -85,9 +88,24 @@ def _blaming_changes(checked: Checked, plan: Plan | Draft) -> Iterator[None]:
     try:
         yield
     except UsageError:
-        if isinstance(plan, Plan):
-            check_unchanged(plan, list_inputs(checked.config.input.path))
+        _check_unchanged(checked, plan)
         raise
+
+
+def _check_unchanged(checked: Checked, plan: Plan | Draft) -> None:
+    """Raises RunError where a file of the input changed while it was read. Its scores go: were it put back as it was,
+    a later run would take them, and what was made of them, for its own."""
+    changed = changed_while_read(plan.versions(), list_inputs(checked.config.input.path))
+    if not changed:
+        return
+    if isinstance(plan, Plan):  # of a draft no result is begun, and its score files are known by number alone
+        stored = checked.scores.files()
+        units = {*plan.units.filter(pc.is_in(plan.units["path"], pa.array(changed)))["unit"].to_pylist()}
+        checked.scores.delete([name for name in stored if name.partition(".")[0] in units])
+    raise RunError(
+        f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores what "
+        "changed anew"
+    )
 
 
 def _tidy(checked: Checked, plan: Plan, result: dict[str, Any]) -> None:
@@ -148,8 +166,8 @@ def _planned(planning: Planning, checked: Checked, lease: Lease) -> Plan:
 
 
 def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[str, Any]]]:
-    """Fuses and ranks every bucket; the standing result is taken back first. Returns the result's tag, and a line for
-    each bucket. scored: whether this run put any scores."""
+    """Fuses and ranks every bucket; the standing result is taken back before the first part is put. Returns the
+    result's tag, and a line for each bucket. scored: whether this run put any scores."""
     config = checked.config
     stored = checked.scores.files()
     there, units = newest(stored), plan.unit_names()
@@ -161,9 +179,6 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
             f"{error}: has gone; does another run write to this output? The same command goes on from here"
         ) from None
     tag = _tag(checked, plan, there)
-    begin(checked.output)
-    if scored:
-        discard(checked.output, tag)
     explain, columns = config.output.explain, carried(config)
     buckets = bucket_count(plan.rows, explain, bool(columns))
     rank = RankBucket(
@@ -180,6 +195,9 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
         explain=explain,
         tag=tag,
     )
+    begin(checked.output)
+    if scored:
+        discard(checked.output, tag)
     return tag, sorted(run_tasks(task, range(buckets)), key=lambda line: line["part"])
 
 

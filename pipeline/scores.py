@@ -20,7 +20,8 @@ from pipeline.rounds import base, round_of, stem
 from pipeline.storage import Folder
 
 ROWS_PER_BUCKET = 500_000
-CARRIED_ROWS_PER_BUCKET = 100_000  # with texts of the input
+CARRIED_ROWS_PER_BUCKET = 100_000  # with texts of the input; more of those above some hundred million rows,
+CARRIED_BUCKETS = 2000  # for what a bucket reads grows with the input, and so with their number
 EXPLAINED_ROWS_PER_BUCKET = 50_000  # with texts of some kB each
 REPEATED = ["file", "query_id", "kind", "reason"]  # columns that a dictionary makes smaller
 REASONS = 10  # kinds of them, of a unit, that are reported while the job runs
@@ -43,7 +44,11 @@ EXPLAINED = SCHEMA.append(pa.field("explanation", pa.large_string()))
 def bucket_count(rows: int, explain: bool = False, carried: bool = False) -> int:
     """Buckets, and so parts of the result. It depends on the number of input rows, and on what a row of the result
     holds (`output.explain`, `output.columns`), alone."""
-    most = EXPLAINED_ROWS_PER_BUCKET if explain else CARRIED_ROWS_PER_BUCKET if carried else ROWS_PER_BUCKET
+    most = ROWS_PER_BUCKET
+    if explain:
+        most = EXPLAINED_ROWS_PER_BUCKET
+    elif carried:
+        most = min(max(CARRIED_ROWS_PER_BUCKET, rows // CARRIED_BUCKETS), ROWS_PER_BUCKET)
     return max(1, -(-rows // most))
 
 

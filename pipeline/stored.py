@@ -68,7 +68,7 @@ def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:
         return begin_draft(config, checked.files, scores)
     if plan is None:
         plan = _put(scores, make_plan(config, checked.files, unit_rows(config)))
-    while changed := changed_files(plan, checked.files):
+    while changed := changed_files(plan.versions(), checked.files):
         print(f"rayrank: {len(changed)} input files have changed, {changed[0]} first: their rows are scored anew",
               file=sys.stderr)  # fmt: skip
         plan = _put(scores, revised(plan, config, checked.files, changed))

@@ -60,7 +60,7 @@ def left(checked: Checked, seed: int = 0) -> Left:
     stored = [] if config.run.on_existing == "restart" else own_scores(checked, listed_scores(checked))
     plan = read_plan(checked.scores, stored)  # a run would make one of a draft, and put it
     if plan is not None:
-        if changed := changed_files(plan, files):
+        if changed := changed_files(plan.versions(), files):
             plan = revised(plan, config, files, changed)
         units = plan.unit_names()
         rounds = next_rounds(units, newest(stored))

@@ -1,13 +1,14 @@
 """Carried columns: the right values for the right rows, in one type for the whole result."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.carry import Fetch, Place, carried_schema, carry, check_carried, in_input_order
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, StoreError, UsageError
 
 
 def place(path: str) -> tuple[str, int]:
@@ -77,5 +78,16 @@ def test_a_file_that_lacks_a_carried_column_or_has_another_type_is_refused(schem
 
 
 def test_columns_of_other_rows_are_never_carried(write_pairs: Callable[..., str]) -> None:
-    with pytest.raises(RunError, match=r"2 rows of a part were to get carried columns, and 1 were read"):
-        carry(ranked((0, 0), (0, 1)), {"doc": "doc"}, pa.table({"doc": ["x"]}))
+    texts = ranked((0, 0), (0, 2)).append_column("0", pa.array(["x", "y"]))
+    assert carry(ranked((0, 2), (0, 0)), {"doc": "doc"}, texts)["doc"].to_pylist() == ["y", "x"]
+    for rows in (ranked((0, 0), (0, 1)), ranked((0, 0)), ranked((1, 0), (0, 2))):
+        with pytest.raises(RunError, match=r"the carried columns that were read for a part are not those of its"):
+            carry(rows, {"doc": "doc"}, texts)
+
+
+def test_a_file_that_has_gone_or_lost_rows_is_named(write_pairs: Callable[..., str], tmp_path: Path) -> None:
+    path = write_pairs(doc=["x", "y"])
+    with pytest.raises(UsageError, match=r"pairs.parquet: has 2 rows, and row 2 of it was scored"):
+        fetched(ranked((0, 0), (0, 2)), {"doc": "doc"}, {0: place(path)})
+    with pytest.raises(StoreError, match=r"gone.parquet: is gone since it was listed"):
+        carried_schema({"doc": "doc"}, {0: (f"{tmp_path}/gone.parquet", 100)})

@@ -86,7 +86,7 @@ def test_a_file_that_changed_before_its_page_was_made_is_planned_as_it_is(
     files = list_inputs(config.input.path)
     plan = finished(read_draft(config, files, scores))
     assert plan.rows == sum(ROWS) - ROWS[4] + 9
-    assert changed_files(plan, files) == [files[0].path]
+    assert changed_files(plan.versions(), files) == [files[0].path]
 
 
 def test_a_file_that_changed_since_it_was_listed_is_not_called_broken(

@@ -72,10 +72,23 @@ def test_weights_that_were_trained_further_are_others(tmp_path: Path, minilm: st
     assert of(reranker={"model": str(copy)}) != before
 
 
+def test_one_tensor_among_many_is_enough(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    copy = tmp_path / "copy"
+    shutil.copytree(minilm, copy)
+    before = of(reranker={"model": str(copy)})
+    tensors = load_file(copy / "model.safetensors")
+    smallest = min(tensors, key=lambda name: tensors[name].nbytes if tensors[name].dtype.kind == "f" else 1 << 40)
+    tensors[smallest] = tensors[smallest] + 1
+    save_file(tensors, copy / "model.safetensors", {"format": "pt"})
+    assert of(reranker={"model": str(copy)}) != before
+
+
 def test_how_the_engine_is_asked_and_read_counts(of: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     before = of()
     real = Path.read_text
-    for name in ("engine.py", "pending.py"):
+    for name in ("engine.py", "engine_arguments.py", "pending.py"):
         with monkeypatch.context() as patch:
             patch.setattr(
                 Path,

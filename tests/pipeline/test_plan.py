@@ -150,7 +150,7 @@ def test_a_file_without_rows_is_in_the_plan_and_has_no_units(write_pairs: Any, m
     made = planned(make_config([empty, full]))
     assert rows_of_units(made) == {full: [0, 1, 2, 3, 4]}
     assert made.places() == {0: (empty, Path(empty).stat().st_size), 1: (full, Path(full).stat().st_size)}
-    assert not changed_files(made, list_inputs([empty, full]))
+    assert not changed_files(made.versions(), list_inputs([empty, full]))
 
 
 def test_an_input_without_rows_has_a_plan_without_slabs(write_pairs: Any, make_config: Make) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import pipeline.carry
 import pipeline.run
 from pipeline.commit import committed
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
+from pipeline.parquet import read_footer
 from pipeline.storage import Folder
 from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, write
 
@@ -234,6 +237,41 @@ def test_a_file_that_was_replaced_while_it_was_read_is_not_called_damaged(
         with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it") as raised:
             run(path)
     assert raised.value.exit_code == 1
+
+
+def test_a_file_that_is_put_back_brings_nothing_of_the_other_one_back(
+    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that read other bytes has put scores and parts under the names of a run that had not."""
+    path, file = write(pairs(), tmp_path / "in", 2), tmp_path / "in" / "001.parquet"
+    run(path, "calm", output={"columns": ["doc"]})
+    calm = ranked(str(tmp_path / "calm"))
+    before, kept = file.stat(), file.read_bytes()
+    other = pq.read_table(file)
+    docs = pa.array([f"other {i}" for i in range(len(other))])
+    real = pipeline.run._fuse
+
+    def replaced(*given: Any, **named: Any) -> Any:
+        pq.write_table(other.set_column(other.column_names.index("doc"), "doc", docs), file, row_group_size=13)
+        return real(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.run, "_fuse", replaced)
+        patch.setattr(pipeline.carry, "_footer", lambda path, size: read_footer(path, Path(path).stat().st_size))
+        patch.setattr(pipeline.run, "run_tasks", lambda task, parts: map(task, parts))  # here, where the patch is
+        patch.setattr(pipeline.carry, "read_batches", lambda path, size, *more: whole(path, *more))
+        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
+            run(path, output={"columns": ["doc"]})
+    file.write_bytes(kept)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    run(path, output={"columns": ["doc"]})
+    in_order = [("query_id", "ascending"), ("rank", "ascending")]
+    assert ranked(str(tmp_path / "out")).sort_by(in_order).equals(calm.sort_by(in_order))
+
+
+def whole(path: str, ranges: Any, row_groups: range, columns: list[str], batch_rows: int) -> Any:
+    """Batches of a file as it is now."""
+    return pq.ParquetFile(path).iter_batches(batch_rows, row_groups=list(row_groups), columns=columns)
 
 
 def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(

@@ -188,6 +188,8 @@ def test_what_the_model_wrote_is_kept_where_it_is_asked_for() -> None:
 
 def test_explained_results_have_smaller_parts() -> None:
     assert [bucket_count(rows, explain=True) for rows in (1, 50_000, 50_001, 500_000)] == [1, 1, 2, 10]
+    carried = {1: 1, 100_001: 2, 2 * 10**8: 2000, 6 * 10**8: 2000, 10**9: 2000, 2 * 10**9: 4000}
+    assert {rows: bucket_count(rows, carried=True) for rows in carried} == carried
 
 
 def test_a_mark_whose_file_has_nothing_to_try_is_followed_by_a_round_all_the_same(tmp_path: Path) -> None:
