@@ -50,6 +50,7 @@ bench: setup
 	@$(BIN)/python benchmarks/scaling.py --json build/bench/scaling.json
 	@$(BIN)/python benchmarks/prefix.py --json build/bench/prefix.json
 	@$(BIN)/python benchmarks/dataflow.py --json build/bench/dataflow.json
+	@$(BIN)/python benchmarks/carry.py --json build/bench/carry.json
 	@$(BIN)/python benchmarks/many_files.py --json build/bench/many_files.json
 	@$(BIN)/python benchmarks/startup.py --json build/bench/startup.json
 

@@ -59,6 +59,12 @@ def job(options: argparse.Namespace) -> Figures:
 
 
 def free(options: argparse.Namespace) -> Figures:
+    start_without_tokenizer()
+    return job(options)
+
+
+def start_without_tokenizer() -> None:
+    """A local Ray whose tokenising tasks make prompts in no time."""
     import ray
 
     ray.init(
@@ -70,7 +76,6 @@ def free(options: argparse.Namespace) -> Figures:
             "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
         },
     )
-    return job(options)
 
 
 def without_tokenizer() -> None:

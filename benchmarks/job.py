@@ -20,14 +20,16 @@ class Unit(NamedTuple):
     resident: int
 
 
-def run_job(folder: Path, config: dict[str, Any], scorer: type = Scorer) -> tuple[list[Unit], dict[str, Any]]:
+def run_job(
+    folder: Path, config: dict[str, Any], scorer: type = Scorer, output: dict[str, Any] = {}
+) -> tuple[list[Unit], dict[str, Any]]:
     """Runs a config to a result of its own in `folder`. Returns its units, in the order of their ends, and the run's
-    figures."""
+    figures. output: keys of that section beside the path."""
     from pipeline.config import parse
     from pipeline.run import rerank
 
     run = Path(tempfile.mkdtemp(dir=folder))
-    figures = rerank(parse(config | {"output": {"path": str(run / "out")}}), timed(scorer, run / "times"))
+    figures = rerank(parse(config | {"output": output | {"path": str(run / "out")}}), timed(scorer, run / "times"))
     assert figures["unscored"] == 0, figures
     lines = (line.split() for line in (run / "times").read_text().splitlines())
     units = [Unit(float(came), float(put), int(rows), int(resident)) for came, put, rows, resident in lines]
