@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commit import begin, commit
+from pipeline.commit import begin, commit, sweep
 from pipeline.config import parse
 from pipeline.storage import Folder
 from tests.formulas import ranked_in_plain_python
@@ -118,4 +118,5 @@ def write_result(
         "config": parse(values).model_dump(mode="json"),
     }
     commit(output, manifest)
+    sweep(output, manifest)
     return str(folder)
