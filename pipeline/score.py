@@ -96,7 +96,7 @@ def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[st
     smallest, largest = config.workers.count
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
     # Beside the driver: a node that goes away must not take the record along.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
     attempts = ray.remote(Attempts).options(**options).remote(largest)
     dataset = ray.data.range(work.tasks, override_num_blocks=work.tasks).map_batches(
