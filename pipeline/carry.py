@@ -91,12 +91,12 @@ def carry(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Tabl
 
     texts: as Fetch gives them, of these very rows.
     """
-    if not in_input_order(ranked).equals(texts.select(PLACE.names)):
+    order = np.lexsort((ranked["row"].to_numpy(), ranked["file"].to_numpy()))
+    if not ranked.select(PLACE.names).take(order).equals(texts.select(PLACE.names)):
         raise RunError(
             f"the carried columns that were read for a part are not those of its {len(ranked):,} rows; was a file of "
             "the input, or of this output, replaced meanwhile? The same command goes on from here"
         )
-    order = np.lexsort((ranked["row"].to_numpy(), ranked["file"].to_numpy()))
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     table = texts.take(back)
