@@ -1,14 +1,11 @@
 """Whole runs on a real Ray, with the real MiniLM tokenizer and a scorer of known scores in place of the engine."""
 
 import json
-import os
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +13,6 @@ import pipeline.carry
 import pipeline.run
 from pipeline.commit import committed
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
-from pipeline.parquet import read_footer
 from pipeline.storage import Folder
 from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, write
 
@@ -139,25 +135,6 @@ def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Pa
     assert len(list((tmp_path / "out" / "scores").glob("*/plan.parquet"))) == 1
 
 
-def test_of_a_changed_input_only_the_changed_file_is_scored_again(
-    tmp_path: Path, run: Callable[..., dict], capfd: pytest.CaptureFixture[str]
-) -> None:
-    path = write(pairs(), tmp_path / "in", 7)
-    run(path)
-    changed = tmp_path / "in" / "003.parquet"
-    pq.write_table(pairs(410).slice(290), changed)  # 20 rows more than it had
-    assert run(path)["scored_now"] == 120 - 2  # two documents of them are empty
-    assert f"1 input files have changed, {changed} first" in capfd.readouterr().err
-    run(path, "fresh")
-    assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "fresh")))
-    names = [name.name for name in (tmp_path / "out").rglob("00*.parquet")]
-    assert len(names) == 7 and "000003-0000.parquet" not in names, "scores of what is gone are swept"
-    assert run(path)["scored_now"] == 0
-    changed.unlink()
-    with pytest.raises(UsageError, match=r"003.parquet: is gone"):
-        run(path)
-
-
 def test_scores_made_anew_come_to_parts_made_anew(tmp_path: Path, run: Callable[..., dict]) -> None:
     """A score file that is gone, or was deleted to be scored again: what it came to before must not stand."""
     path = write(pairs(), tmp_path / "in", 1)
@@ -183,112 +160,6 @@ def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Calla
     unit.write_bytes(late)  # of a driver that was thought dead
     with pytest.raises(RunError, match="was written for another plan"):
         run(path, fusion={"alpha": 0.3})
-
-
-def test_an_input_that_changes_while_it_is_read_is_noticed(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(pairs(), tmp_path / "in", 1)
-    real = pipeline.run._fuse
-
-    def fuse_and_touch(*arguments: Any, **named: Any) -> Any:
-        os.utime(tmp_path / "in" / "000.parquet", ns=(0, 0))
-        return real(*arguments, **named)
-
-    monkeypatch.setattr(pipeline.run, "_fuse", fuse_and_touch)
-    with pytest.raises(RunError, match=r"000.parquet: has changed while the run read it"):
-        run(path)
-    assert committed(Folder(str(tmp_path / "out"))) is None
-
-
-def test_a_file_that_comes_while_a_run_goes_on_is_none_of_it_and_told_of(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run._fuse
-
-    def fuse_and_add(*arguments: Any, **named: Any) -> Any:
-        shutil.copy(tmp_path / "in" / "000.parquet", tmp_path / "in" / "new.parquet")
-        return real(*arguments, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fuse", fuse_and_add)
-        figures = run(path)
-    assert figures["rows"] == ROWS
-    assert "1 files came to the input while the run went on, and are not in its result: " in capsys.readouterr().err
-    with pytest.raises(UsageError, match=r"new.parquet: is new since .* name the other files alone in input.path"):
-        run(path, fusion={"alpha": 0.3})
-    assert run(f"{path}/00*.parquet", fusion={"alpha": 0.3})["scored_now"] == 0
-
-
-def test_a_file_that_was_replaced_while_it_was_read_is_not_called_damaged(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run.score_units
-
-    def score_what_changed(*arguments: Any) -> Any:
-        file = tmp_path / "in" / "001.parquet"
-        file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
-        yield from real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "score_units", score_what_changed)
-        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it") as raised:
-            run(path)
-    assert raised.value.exit_code == 1
-
-
-def test_a_file_that_is_put_back_brings_nothing_of_the_other_one_back(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run that read other bytes has put scores and parts under the names of a run that had not."""
-    path, file = write(pairs(), tmp_path / "in", 2), tmp_path / "in" / "001.parquet"
-    run(path, "calm", output={"columns": ["doc"]})
-    calm = ranked(str(tmp_path / "calm"))
-    before, kept = file.stat(), file.read_bytes()
-    other = pq.read_table(file)
-    docs = pa.array([f"other {i}" for i in range(len(other))])
-    real = pipeline.run._fuse
-
-    def replaced(*given: Any, **named: Any) -> Any:
-        pq.write_table(other.set_column(other.column_names.index("doc"), "doc", docs), file, row_group_size=13)
-        return real(*given, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fuse", replaced)
-        patch.setattr(pipeline.carry, "_footer", lambda path, size: read_footer(path, Path(path).stat().st_size))
-        patch.setattr(pipeline.run, "run_tasks", lambda task, parts: map(task, parts))  # here, where the patch is
-        patch.setattr(pipeline.carry, "read_batches", lambda path, size, *more: whole(path, *more))
-        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
-            run(path, output={"columns": ["doc"]})
-    file.write_bytes(kept)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    run(path, output={"columns": ["doc"]})
-    in_order = [("query_id", "ascending"), ("rank", "ascending")]
-    assert ranked(str(tmp_path / "out")).sort_by(in_order).equals(calm.sort_by(in_order))
-
-
-def whole(path: str, ranges: Any, row_groups: range, columns: list[str], batch_rows: int) -> Any:
-    """Batches of a file as it is now."""
-    return pq.ParquetFile(path).iter_batches(batch_rows, row_groups=list(row_groups), columns=columns)
-
-
-def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run._fuse
-
-    def replaced(*given: Any, **named: Any) -> Any:
-        file = tmp_path / "in" / "001.parquet"
-        file.write_bytes(bytes(file.stat().st_size))
-        return real(*given, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fuse", replaced)
-        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
-            run(path, output={"columns": ["doc"]})
 
 
 def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
