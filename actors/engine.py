@@ -30,7 +30,6 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
-BUILD_SECONDS = 3600  # at least, for weights may have to be fetched
 FIRST, FOLLOW_UP = 1, 0  # priorities: the lower comes first, and finds its prompt still in the prefix cache
 GATHERING_STEPS = 32  # after which one-token follow-ups are given to vLLM, be they ever so few (see READINGS)
 
@@ -81,7 +80,6 @@ class Engine:
         if deterministic and not one_by_one:
             os.environ["VLLM_BATCH_INVARIANT"] = "1"
         self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
-        self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         self._request, self._label_ids = request, label_ids
         self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
         self._names = map(str, itertools.count())
@@ -92,13 +90,10 @@ class Engine:
         self._reading = 0  # of those in vLLM
         self._waiting: dict[str, tuple[Ask, Deliver]] = {}
         self._busy = Busy()
-        try:
-            built: Future[None] = Future()
-            given = engine_arguments(settings, arguments, request, label_ids, one_by_one)
-            threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
-            built.result()
-        finally:
-            self._watchdog.rest()
+        built: Future[None] = Future()
+        given = engine_arguments(settings, arguments, request, label_ids, one_by_one)
+        threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
+        built.result()
 
     def ask(self, asks: list[Ask], deliver: Deliver) -> None:
         """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the

@@ -25,6 +25,8 @@ from actors.rerankers import RERANKERS
 from actors.tokens import encoder
 from actors.watchdog import Watchdog, leave
 
+BUILD_SECONDS = 3600  # at least, for weights may have to be fetched
+PUT_SECONDS = 3600  # far above what a store's own bound comes to: what takes longer hangs in the system
 GARBAGE = 100_000  # new objects between two looks for cycles; Python's own is 700
 # What no further start would mend: of an engine argument, or of what is installed. vLLM has other errors, ValueErrors
 # among them, for a GPU whose last process has not let go of its memory yet.
@@ -58,8 +60,9 @@ class Scorer:
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
         self._unpack, self._put, self._record = unpack, put, record
-        self._watched_by, self._gate = watch, Gate()
+        self._watched_by, self._gate, self._watchdog = watch, Gate(), Watchdog()
         self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
+        self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         record(Attempts.starting)
         try:
             self._build(settings, engine, stall_seconds, deterministic)
@@ -69,6 +72,8 @@ class Scorer:
             said = _line(f"{type(error).__name__}: {error}")
             record(Attempts.start_failed, said)
             leave(f"the engine could not be built: {said}")
+        finally:
+            self._watchdog.rest()
         gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
         record(Attempts.started)
 
@@ -86,7 +91,7 @@ class Scorer:
         started = time.perf_counter()
         unit = self._unpack(batch)
         if not unit.prompts:
-            return await asyncio.to_thread(self._put, unit, [], [], FIGURES | {"seconds": 0.0})
+            return await self._put_in_time(unit, [], [], FIGURES | {"seconds": 0.0})
         turn = await self._tell(Attempts.enter, unit.name, len(unit.prompts), unit.again)
         if turn.line is not None:
             return turn.line
@@ -100,7 +105,7 @@ class Scorer:
         figures = {name: sum(part.figures.get(name, 0) for part in parts) for name in FIGURES}
         figures["seconds"] = time.perf_counter() - started
         scores, texts = [s for part in parts for s in part.scores], [t for part in parts for t in part.texts]
-        line = await asyncio.to_thread(self._put, unit, scores, texts, figures)
+        line = await self._put_in_time(unit, scores, texts, figures)
         await self._tell(Attempts.end, unit.name, line)
         return line
 
@@ -109,7 +114,7 @@ class Scorer:
         try:
             return await self._scored(prompts)
         except EngineDied as error:
-            Watchdog().expect(60)  # of what follows, too: the GPU must not stay held
+            self._watchdog.expect(60)  # of what follows, too: the GPU must not stay held
             try:
                 self._record(Attempts.broke, _line(str(error)))  # and meanwhile no other unit's turn comes
             finally:
@@ -124,6 +129,14 @@ class Scorer:
             if asks:
                 self._engine.ask(asks, inbox.put)
         return Result(pending.scores(), pending.texts(), pending.figures)
+
+    async def _put_in_time(self, unit: Any, *what: Any) -> Any:
+        """What `put` returns. Ends the process where a disk or mount never answers: elsewhere it may."""
+        put = asyncio.create_task(asyncio.to_thread(self._put, unit, *what))
+        await asyncio.wait({put}, timeout=PUT_SECONDS)
+        if not put.done():
+            leave(f"the scores of unit {unit.name} were not put within {PUT_SECONDS} s")
+        return put.result()
 
     async def _tell(self, method: Callable[..., Any], *what: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._clerks, self._record, method, *what)

@@ -1,5 +1,6 @@
 """Ends a process that is stuck, since nothing inside it can mend that. Whoever started it starts it again."""
 
+import faulthandler
 import math
 import os
 import sys
@@ -10,20 +11,29 @@ from typing import NoReturn
 
 import psutil
 
-EXIT = 70
+EXIT, STDERR = 70, 2
+LATER = 10.0  # seconds after the deadline, by which the thread below would have ended the process if it could run
 
 
 class Watchdog:
-    """At rest until told to expect something."""
+    """At rest until told to expect something.
+
+    Its thread can do nothing while somebody holds the interpreter and does not let go, as native code may. So a timer
+    that needs no interpreter (faulthandler's, of which a process has one) is set anew by every round of the thread, and
+    goes off after the last: it writes what each thread was doing and ends the process, with exit code 1.
+    """
 
     def __init__(self) -> None:
         self._deadline, self._seconds = math.inf, math.inf
+        self._timed, self._timing = False, threading.Lock()
         threading.Thread(target=self._watch, daemon=True, name="watchdog").start()
 
     def expect(self, seconds: float) -> None:
         """From now on the process ends, unless this or `rest` is called within so many seconds."""
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
+        if not self._timed:  # else the thread does it, soon enough
+            self._set_timer()
 
     def rest(self) -> None:
         """Nothing is expected until further notice."""
@@ -34,6 +44,16 @@ class Watchdog:
             time.sleep(min(self._seconds / 4, 1))
             if time.monotonic() > self._deadline:
                 leave(f"the engine made no progress for {self._seconds:.0f} s")
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        with self._timing:
+            left = self._deadline - time.monotonic()
+            if left < math.inf:
+                faulthandler.dump_traceback_later(max(left, 0) + LATER, file=STDERR, exit=True)
+            elif self._timed:  # by this one; another, of the same process, sets it anew at its next round
+                faulthandler.cancel_dump_traceback_later()
+            self._timed = left < math.inf
 
 
 def leave(reason: str) -> NoReturn:

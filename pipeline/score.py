@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.attempts import Attempts, Worker
@@ -23,7 +23,7 @@ from pipeline.check import Checked
 from pipeline.cluster import actor_cpus, actor_gpus
 from pipeline.config import Config
 from pipeline.draft import Work
-from pipeline.errors import of_worker
+from pipeline.errors import RunError, of_worker
 from pipeline.hub import patient_encoder
 from pipeline.metrics import watch
 from pipeline.order import by_shared_side
@@ -40,6 +40,10 @@ ROWS_IN_FLIGHT, UNITS_IN_FLIGHT = 8192, (4, 32)
 UNITS_QUEUED = 2  # behind those, so that the engine never waits for Ray
 TASK_RETRIES = 10  # of a slab whose process died; Ray Data would try for ever
 ENDING = 30.0  # seconds that a thread of Ray Data's may take to end
+GONE = (
+    "the actor that keeps the record of what was tried died, on the driver's node (out of memory? Ray's logs there say "
+    "more); what was scored is kept, and the same command goes on from there"
+)
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
 
 
@@ -76,14 +80,24 @@ def _prompted(slab: Slab, work: Work, config: Config, limit: int, scores: Folder
 
 
 class Record:
-    """The run's Attempts, which live in a Ray actor, as this process calls them."""
+    """The run's Attempts, which live in a Ray actor, as this process calls them. actors: the most there may be.
 
-    def __init__(self, attempts: Any):
-        self._attempts = attempts
+    It is beside the driver, who makes it, and nowhere else: a node that goes away must not take the record along. (A
+    soft affinity is a wish: Ray was seen to place the actor on another node.)
+    """
+
+    def __init__(self, actors: int):
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
+        self.attempts = ray.remote(Attempts).options(**options).remote(actors)
 
     def __call__(self, method: Callable[..., Any], *what: Any) -> Any:
+        """What a method of Attempts returns, or raises. Raises RunError where they are gone."""
         worker = Worker(ray.get_runtime_context().get_actor_id() or "", PROCESS)
-        return ray.get(getattr(self._attempts, method.__name__).remote(worker, *what))
+        try:
+            return ray.get(getattr(self.attempts, method.__name__).remote(worker, *what))
+        except RayActorError as error:
+            raise RunError(GONE) from error
 
 
 def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[str, Any], None, None]:
@@ -95,10 +109,6 @@ def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[st
     handed = ray.put(work)  # its tables are Arrow's: a task maps them and copies nothing
     smallest, largest = config.workers.count
     in_flight = min(max(ROWS_IN_FLIGHT // unit_rows(config), UNITS_IN_FLIGHT[0]), UNITS_IN_FLIGHT[1])
-    # Beside the driver: a node that goes away must not take the record along.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"num_cpus": 0, "scheduling_strategy": here, "max_task_retries": -1}
-    attempts = ray.remote(Attempts).options(**options).remote(largest)
     dataset = ray.data.range(work.tasks, override_num_blocks=work.tasks).map_batches(
         partial(prompted_units, handed=handed, config=config, limit=checked.encoder.limit, scores=checked.scores),
         batch_size=1,
@@ -117,7 +127,7 @@ def score_units(checked: Checked, work: Work, scorer: type) -> Generator[dict[st
             "unpack": unpacked,
             "put": Told(work.id, partial(put_scores, checked.scores, work.id, config.output.explain)),
             "watch": partial(watch, work.id),
-            "record": Record(attempts),
+            "record": Record(largest),
             "deterministic": config.run.deterministic,
         },
         compute=ActorPoolStrategy(

@@ -1,6 +1,7 @@
 """The actor around an engine that gives what the tests tell it to."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from unittest.mock import MagicMock
@@ -186,6 +187,25 @@ def test_an_error_that_no_other_start_would_mend_is_raised_at_once(
     monkeypatch.setattr(FakeEngine, "__init__", raising(TypeError("an unexpected argument")))
     with pytest.raises(TypeError, match="an unexpected argument"):
         make_scorer()
+
+
+def test_the_whole_start_is_watched(make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch) -> None:
+    watchdog = MagicMock()
+    monkeypatch.setattr(scorer, "Watchdog", lambda: watchdog)
+    monkeypatch.setattr(scorer, "encoder", watchdog.encoder)  # a tokenizer on a mount that is dead never comes
+    make_scorer()
+    assert [call[0] for call in watchdog.mock_calls if "()" not in call[0]] == ["expect", "encoder", "rest"]
+    watchdog.expect.assert_called_once_with(3600)
+
+
+def test_a_worker_whose_disk_never_answers_ends(
+    make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch, leaving: None
+) -> None:
+    monkeypatch.setattr(scorer, "PUT_SECONDS", 0.1)
+    actor: Any = make_scorer()
+    actor._put = lambda *given: time.sleep(1)
+    with pytest.raises(Left, match=r"the scores of unit u were not put within 0\.1 s"):
+        asyncio.run(actor(unit(3)))
 
 
 def raising(error: Exception) -> Callable[..., None]:

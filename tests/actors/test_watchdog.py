@@ -6,7 +6,7 @@ import sys
 from actors.watchdog import EXIT
 from tests.conftest import ROOT
 
-BEGIN = "import time\nfrom actors.watchdog import Watchdog\nwatchdog = Watchdog()\n"
+BEGIN = "import ctypes, time\nfrom actors import watchdog as module\nwatchdog = module.Watchdog()\n"
 
 
 def after(program: str) -> subprocess.CompletedProcess[str]:
@@ -19,9 +19,20 @@ def test_what_does_not_come_ends_the_process() -> None:
     assert done.stderr == "rayrank: the engine made no progress for 1 s; ending its process\n"
 
 
+def test_nor_need_the_thread_run_that_looks_for_it() -> None:
+    done = after("module.LATER = 1\nwatchdog.expect(2)\nctypes.PyDLL(None).sleep(50)  # keeps the GIL")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Timeout (0:00:0") and 'File "<string>", line 6 in <module>' in done.stderr
+
+
 def test_what_comes_in_time_does_not() -> None:
     assert after("for _ in range(10):\n    watchdog.expect(2)\n    time.sleep(0.3)").returncode == 0
 
 
 def test_at_rest_nothing_is_expected() -> None:
     assert after("watchdog.expect(1)\nwatchdog.rest()\ntime.sleep(3)").returncode == 0
+
+
+def test_at_rest_the_interpreter_may_be_held() -> None:
+    waits = "watchdog.expect(2)\nwatchdog.rest()\ntime.sleep(2)\nctypes.PyDLL(None).sleep(4)"
+    assert after(f"module.LATER = 1\n{waits}").returncode == 0

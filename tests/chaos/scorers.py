@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from actors.attempts import Result
 from actors.contract import Prompt
 from actors.scorer import Scorer
-from actors.watchdog import Watchdog
 from tests.fakes import KnownScorer
 
 PAUSE = 0.4  # seconds a unit takes; several are in an actor at once
@@ -91,12 +90,12 @@ class NeverStarts(Calm):
 
 
 class Hangs(Calm):
-    """Three times its whole process stands still, with its watchdog set as an engine sets it."""
+    """Three times its whole process stands still, with a watchdog set as an engine sets its own."""
 
     async def _scored(self, prompts: Sequence[Prompt]) -> Result:
         if self.count("scored") in (0, 20, 40):
             self.count("hung")
-            Watchdog().expect(STALL)
+            self._watchdog.expect(STALL)
             time.sleep(3600)  # the event loop of the actor with it
         return await super()._scored(prompts)
 

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import ray
 
 from actors.attempts import KILLED, STARTS, Result
 from actors.contract import EngineDied, Prompt
-from pipeline.errors import root_cause
+from pipeline.errors import RunError, root_cause
 from tests.fakes import KnownScorer
 from tests.pipeline.conftest import pairs, ranked, write
 
@@ -101,6 +102,12 @@ class DiesOfEverything(KnownScorer):
         raise EngineDied("no kernel image is available for execution on the device")
 
 
+class KillsTheRecord(KnownScorer):
+    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+        ray.kill(self._record.attempts)  # type: ignore[attr-defined]
+        return await super()._scored(prompts)
+
+
 @pytest.fixture
 def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the actors know; see `first`."""
@@ -167,6 +174,15 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(run: Calla
     assert (again["scored_now"], again["unscored"]) == (1, calm["unscored"])
     assert ranked(str(tmp_path / "stormy")).equals(expected)
     assert run(path, "stormy", run=RUN)["scored_now"] == 0
+
+
+def test_without_the_record_of_deaths_a_run_ends_and_the_next_goes_on(run: Callable[..., dict], tmp_path: Path) -> None:
+    path = write(pairs(), tmp_path / "in", 7)
+    with pytest.raises(RunError, match="the record of what was tried died, on the driver's node"):
+        run(path, "out", KillsTheRecord, run=RUN)
+    run(path, "calm", run=RUN)
+    run(path, "out", run=RUN)
+    assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "calm")))
 
 
 @pytest.mark.parametrize(

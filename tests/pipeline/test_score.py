@@ -1,0 +1,30 @@
+"""Where the record of attempts lives, on a real cluster of several nodes. What the stream yields: test_run.py."""
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+PROGRAM = """
+import ray
+from ray.cluster_utils import Cluster
+from pipeline.score import Record
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+try:
+    for _ in range(2):
+        cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    ray.init(cluster.address, log_to_driver=False)
+    node = lambda self: ray.get_runtime_context().get_node_id()
+    records = [Record(1) for _ in range(6)]
+    print({ray.get(record.attempts.__ray_call__.remote(node)) for record in records} == {node(None)})
+    ray.shutdown()
+finally:
+    cluster.shutdown()
+"""
+
+
+def test_the_record_of_attempts_is_on_the_drivers_node_and_no_other() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.stdout == "True\n", done.stdout + done.stderr
