@@ -123,6 +123,7 @@ def job(folder: Path, options: argparse.Namespace) -> dict[str, float]:
         texts=None,
         explain=False,
         tag="0" * 12,
+        buckets=buckets,
     )
     merged = time.perf_counter()
     lines = list(run_tasks(task, range(buckets)))

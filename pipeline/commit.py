@@ -27,6 +27,15 @@ def committed(output: Folder) -> dict[str, Any] | None:
     return json.loads(manifest) if success.strip() == _hash(manifest) else None
 
 
+def complete(output: Folder, manifest: dict[str, Any]) -> bool:
+    """Whether all parts that a manifest names are there."""
+    try:
+        output.sizes([*manifest["parts"], *manifest["rejects"]], _parts(output))
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def begin(output: Folder) -> None:
     """Takes the standing result back, before any part of a new one is written."""
     output.delete([SUCCESS])

@@ -51,7 +51,7 @@ class FuseBucket:
 
     files: number -> path and size of the input files. columns: the carried ones, as pipeline.carry.carried gives them.
     texts: gives the carried columns of a bucket's rows (pipeline.carry.Fetch, pipeline.gather.Gathered). tag: the
-    fusion's hash, part of the names of what is written.
+    fusion's hash, part of the names of what is written. buckets: how many there are.
     """
 
     rank: RankBucket
@@ -61,6 +61,7 @@ class FuseBucket:
     texts: Callable[[int, pa.Table], pa.Table] | None
     explain: bool
     tag: str
+    buckets: int
 
     def __call__(self, bucket: int) -> dict:
         rows, ranked, unscored, rejects = self.rank(bucket)

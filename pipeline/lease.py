@@ -27,6 +27,7 @@ from pipeline.errors import RunError, one_line
 from pipeline.storage import Folder
 
 BEAT, STALE = 10.0, 60.0
+LET_GO = 20.0  # seconds; a store that has failed is asked for minutes, and the error waits for the lease to be let go
 NAME = re.compile(r"lease/\d{6}\.json")
 
 
@@ -71,6 +72,13 @@ class Lease:
     def release(self) -> None:
         """Gives the output free, unless it is another's by now. If it cannot, the next run waits a minute."""
         self._over.set()
+        letting_go = threading.Thread(target=self._let_go, daemon=True, name="lease-end")
+        letting_go.start()
+        letting_go.join(LET_GO)
+        if letting_go.is_alive():
+            _say(f"{self._output.path(_name(self._number))}: could not be deleted within {LET_GO:.0f} s")
+
+    def _let_go(self) -> None:
         self._thread.join()
         try:
             found = self._look()

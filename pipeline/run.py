@@ -17,14 +17,14 @@ from pipeline import manifest
 from pipeline.carry import carried
 from pipeline.check import Checked, check
 from pipeline.cluster import cluster, spilled_bytes
-from pipeline.commit import begin, commit, committed, discard, sweep
+from pipeline.commit import begin, commit, committed, complete, discard, sweep
 from pipeline.config import Config
 from pipeline.draft import Draft, Planning, Work
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
 from pipeline.fuse import FuseBucket, RankBucket
 from pipeline.gather import texts_of
 from pipeline.inputs import list_inputs
-from pipeline.lease import Lease, hold
+from pipeline.lease import Held, Lease, hold
 from pipeline.merge import score_rows, sweep_merged
 from pipeline.plan import Plan
 from pipeline.progress import Progress
@@ -58,11 +58,13 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
     units = newest(stored)
     work = plan if isinstance(plan, Draft) else planned_work(plan, next_rounds(plan.unit_names(), units))
     standing = committed(checked.output)
-    if isinstance(plan, Plan) and standing and not work.tasks and standing["tag"] == _tag(checked, plan, units):
-        _check_failed(checked, plan, [standing["figures"] | {"reasons": standing["reasons"]}])
-        _tidy(checked, plan, standing)
-        return standing["figures"] | manifest.scored(Counter(), {"plan": time.perf_counter() - began}, 0)
     seconds = {"plan": time.perf_counter() - began}
+    if isinstance(plan, Plan) and standing and not work.tasks and standing["tag"] == _tag(checked, plan, units):
+        if complete(checked.output, standing):
+            _check_standing(checked, plan, standing)
+            _tidy(checked, plan, standing, lease)
+            return standing["figures"] | manifest.scored(Counter(), seconds, 0)
+        _say("parts of the result that stands are gone; it is made anew from its scores")
     with cluster(checked.config), _blaming_changes(checked, plan):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
@@ -71,14 +73,25 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         spilled = None if before is None or after is None else after - before
         seconds["score"] = time.perf_counter() - began - sum(seconds.values())
         lease.confirm()
-        tag, buckets = _fuse(checked, plan, scored=bool(work.tasks))
+        fusing = _fusing(checked, plan)
+        lease.confirm()  # merging takes its time
+        others = committed(checked.output)
+        if others and others != standing and others["tag"] == fusing.tag and complete(checked.output, others):
+            _check_standing(checked, plan, others)
+            _say("another run has put the same result meanwhile; it stands")
+            _tidy(checked, plan, others, lease)
+            return others["figures"] | manifest.scored(scoring, seconds, spilled)
+        begin(checked.output)
+        if work.tasks:
+            discard(checked.output, fusing.tag)
+        buckets = sorted(run_tasks(fusing, range(fusing.buckets)), key=lambda line: line["part"])
         seconds["fuse"] = time.perf_counter() - began - sum(seconds.values())
     _check_failed(checked, plan, buckets)
     _check_unchanged(checked, plan)  # while it was read, too
     lease.confirm()
-    result = manifest.build(checked, plan, tag, buckets, manifest.scored(scoring, seconds, spilled))
+    result = manifest.build(checked, plan, fusing.tag, buckets, manifest.scored(scoring, seconds, spilled))
     commit(checked.output, result)
-    _tidy(checked, plan, result)
+    _tidy(checked, plan, result, lease)
     return result["figures"]
 
 
@@ -108,14 +121,15 @@ def _check_unchanged(checked: Checked, plan: Plan | Draft) -> None:
     )
 
 
-def _tidy(checked: Checked, plan: Plan, result: dict[str, Any]) -> None:
+def _tidy(checked: Checked, plan: Plan, result: dict[str, Any], lease: Lease) -> None:
     """Deletes what a result that stands has no use for. It stands whatever becomes of that."""
     try:
+        lease.confirm()  # what is left over from this result may be another's by now
         sweep(checked.output, result)
         sweep_merged(checked.scores)
         sweep_scores(checked.scores, plan)
-    except StoreError as error:
-        print(f"rayrank: the result stands; what is left over goes with the next run: {error}", file=sys.stderr)
+    except (StoreError, Held) as error:
+        _say(f"the result stands; what is left over goes with the next run: {error}")
 
 
 def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
@@ -165,9 +179,8 @@ def _planned(planning: Planning, checked: Checked, lease: Lease) -> Plan:
     return drafted(plan, checked.scores)
 
 
-def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[str, Any]]]:
-    """Fuses and ranks every bucket; the standing result is taken back before the first part is put. Returns the
-    result's tag, and a line for each bucket. scored: whether this run put any scores."""
+def _fusing(checked: Checked, plan: Plan) -> FuseBucket:
+    """The task that fuses, ranks and puts a bucket: the scores are merged, and the carried columns read, before."""
     config = checked.config
     stored = checked.scores.files()
     there, units = newest(stored), plan.unit_names()
@@ -186,7 +199,7 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
         fusion=config.fusion,
         top_k=config.output.top_k,
     )
-    task = FuseBucket(
+    return FuseBucket(
         rank=rank,
         output=checked.output,
         files=plan.places(),
@@ -194,11 +207,12 @@ def _fuse(checked: Checked, plan: Plan, scored: bool) -> tuple[str, list[dict[st
         texts=texts_of(rank, columns, plan, checked.scores, buckets, tag) if columns else None,
         explain=explain,
         tag=tag,
+        buckets=buckets,
     )
-    begin(checked.output)
-    if scored:
-        discard(checked.output, tag)
-    return tag, sorted(run_tasks(task, range(buckets)), key=lambda line: line["part"])
+
+
+def _say(line: str) -> None:
+    print(f"rayrank: {line}", file=sys.stderr, flush=True)
 
 
 def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:
@@ -209,6 +223,11 @@ def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -
         )
     reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
     _check_share(checked, plan, sum(line["unscored"] + line["rejected"] for line in buckets), reasons)
+
+
+def _check_standing(checked: Checked, plan: Plan, result: dict[str, Any]) -> None:
+    """The same of a result that is committed, maybe under another run.max_failed."""
+    _check_failed(checked, plan, [result["figures"] | {"reasons": result["reasons"]}])
 
 
 def _check_share(checked: Checked, plan: Plan, failed: int, reasons: Counter[str]) -> None:

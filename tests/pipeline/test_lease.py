@@ -179,6 +179,19 @@ def test_a_put_that_was_repeated_finds_itself(output: Folder, monkeypatch: pytes
         held.confirm()
 
 
+def test_a_store_that_never_answers_does_not_hold_up_what_the_run_has_to_say(
+    output: Folder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(lease, "LET_GO", 0.5)
+    answers = threading.Event()
+    with hold(output):
+        monkeypatch.setattr(Folder, "files", lambda *unused: answers.wait(60) and {})
+        ended = time.monotonic()
+    assert time.monotonic() - ended < 20
+    assert "lease/000001.json: could not be deleted within 0 s" in capfd.readouterr().err
+    answers.set()
+
+
 def test_a_lease_that_cannot_be_deleted_does_not_change_what_the_run_came_to(
     output: Folder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:

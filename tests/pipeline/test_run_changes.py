@@ -42,13 +42,13 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(
     tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(pairs(), tmp_path / "in", 1)
-    real = pipeline.run._fuse
+    real = pipeline.run._fusing
 
     def fuse_and_touch(*arguments: Any, **named: Any) -> Any:
         os.utime(tmp_path / "in" / "000.parquet", ns=(0, 0))
         return real(*arguments, **named)
 
-    monkeypatch.setattr(pipeline.run, "_fuse", fuse_and_touch)
+    monkeypatch.setattr(pipeline.run, "_fusing", fuse_and_touch)
     with pytest.raises(RunError, match=r"000.parquet: has changed while the run read it"):
         run(path)
     assert committed(Folder(str(tmp_path / "out"))) is None
@@ -58,14 +58,14 @@ def test_a_file_that_comes_while_a_run_goes_on_is_none_of_it_and_told_of(
     tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run._fuse
+    real = pipeline.run._fusing
 
     def fuse_and_add(*arguments: Any, **named: Any) -> Any:
         shutil.copy(tmp_path / "in" / "000.parquet", tmp_path / "in" / "new.parquet")
         return real(*arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fuse", fuse_and_add)
+        patch.setattr(pipeline.run, "_fusing", fuse_and_add)
         figures = run(path)
     assert figures["rows"] == ROWS
     assert "1 files came to the input while the run went on, and are not in its result: " in capsys.readouterr().err
@@ -102,14 +102,14 @@ def test_a_file_that_is_put_back_brings_nothing_of_the_other_one_back(
     before, kept = file.stat(), file.read_bytes()
     other = pq.read_table(file)
     docs = pa.array([f"other {i}" for i in range(len(other))])
-    real = pipeline.run._fuse
+    real = pipeline.run._fusing
 
     def replaced(*given: Any, **named: Any) -> Any:
         pq.write_table(other.set_column(other.column_names.index("doc"), "doc", docs), file, row_group_size=13)
         return real(*given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fuse", replaced)
+        patch.setattr(pipeline.run, "_fusing", replaced)
         patch.setattr(pipeline.carry, "_footer", lambda path, size: read_footer(path, Path(path).stat().st_size))
         patch.setattr(pipeline.run, "run_tasks", lambda task, parts: map(task, parts))  # here, where the patch is
         patch.setattr(pipeline.carry, "read_batches", lambda path, size, *more: whole(path, *more))
@@ -131,7 +131,7 @@ def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(
     tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run._fuse
+    real = pipeline.run._fusing
 
     def replaced(*given: Any, **named: Any) -> Any:
         file = tmp_path / "in" / "001.parquet"
@@ -139,6 +139,6 @@ def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(
         return real(*given, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fuse", replaced)
+        patch.setattr(pipeline.run, "_fusing", replaced)
         with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
             run(path, output={"columns": ["doc"]})

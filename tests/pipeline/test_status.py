@@ -21,7 +21,7 @@ def test_a_run_from_its_first_unit_to_its_result(
 ) -> None:
     path, output = write(pairs(), tmp_path / "in", 7), tmp_path / "out"
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(pipeline.run, "_fuse", lambda *unused, **named: 1 / 0)
+        patch.setattr(pipeline.run, "_fusing", lambda *unused, **named: 1 / 0)
         run(path, run={"unit_rows": 100})
     first, *others = sorted((output / "scores").glob("*/0*.parquet"))
     for unit in others:
