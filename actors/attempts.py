@@ -19,13 +19,14 @@ CUT = 16  # parts: a death costs the start of an engine, and each level of parts
 STARTS = 5  # that fail in a row end the run; one more for each ten actors
 DEATHS = 8  # in a row, and two for each actor, are allowed
 ROWS_DEATHS = 64  # and so many more over units of which other parts were scored: it may well be their rows
+PUTS = 3  # that were never answered, by three workers of the run
 KILLED = "its process was killed (out of memory? the node's and Ray's logs say more)"
 
 Part = tuple[int, int]  # the first of a unit's prompts, and the one after the last
 
 
 class EngineError(Exception):
-    """Engines that die, or do not start, again and again. The run cannot go on."""
+    """Workers that die, or do not start, again and again. The run cannot go on."""
 
 
 class Worker(NamedTuple):
@@ -69,6 +70,7 @@ class Attempts:
         self._fresh: dict[str, Worker] = {}  # actor -> its worker, that has its engine and has begun nothing
         self._units: dict[str, _Unit] = {}
         self._errors: dict[Worker, str] = {}  # of those dead that could say
+        self._hung: set[Worker] = set()
         self._dead: dict[Worker, bool] = {}  # since a part was scored last -> whether it may well be the rows' fault
 
     def starting(self, worker: Worker) -> None:
@@ -93,6 +95,14 @@ class Attempts:
     def broke(self, worker: Worker, error: str) -> None:
         """Its engine broke, and it is about to end itself."""
         self._errors[worker] = error
+
+    def put_hung(self, worker: Worker, error: str) -> None:
+        """A put of its was never answered, and it is about to end itself. Raises EngineError at the third of the run,
+        whatever was scored between: a disk or mount that is dead stays dead, and each costs an hour."""
+        self.broke(worker, error)
+        self._hung.add(worker)
+        if len(self._hung) >= PUTS:
+            raise EngineError(f"{len(self._hung)} workers waited for a put in vain, the last one thus: {error}")
 
     def enter(self, worker: Worker, name: str, prompts: int, again: bool = False) -> Turn:
         """It was given a unit. Raises EngineError where workers die and nothing is scored any more.

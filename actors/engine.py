@@ -60,7 +60,8 @@ class Engine:
     """A vLLM engine for one kind of request.
 
     label_ids: the tokens of request.labels in this model's vocabulary.
-    stall_seconds: with work in hand and no sequence taken or finished for so long, the process ends (see Watchdog).
+    stall_seconds: with work in hand and no sequence taken or finished for so long, the process ends: by `watchdog`, or
+    one of its own.
     deterministic: a sequence's numbers do not depend on what runs beside it: with vLLM's batch-invariant kernels on
     CUDA, where it has them, and on CPU one sequence at a time, nothing of which comes from the prefix cache.
     """
@@ -73,13 +74,14 @@ class Engine:
         label_ids: list[int],
         stall_seconds: float,
         deterministic: bool = False,
+        watchdog: Watchdog | None = None,
     ):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         one_by_one = deterministic and installed()[1]
         if deterministic and not one_by_one:
             os.environ["VLLM_BATCH_INVARIANT"] = "1"
-        self._stall_seconds, self._watchdog = stall_seconds, Watchdog()
+        self._stall_seconds, self._watchdog = stall_seconds, watchdog or Watchdog()
         self._request, self._label_ids = request, label_ids
         self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
         self._names = map(str, itertools.count())
@@ -158,12 +160,12 @@ class Engine:
             if not (self._held or self._readings or self._waiting):
                 self._watchdog.rest()
             asks, deliver = self._asked.get()
-            self._watchdog.expect(self._stall_seconds)
             for ask in asks:
                 if ask.reads:
                     self._readings.append((ask, deliver))
                 else:
                     (self._held.appendleft if ask.follows else self._held.append)((ask, deliver))
+            self._watchdog.expect(self._stall_seconds)
         enough = len(self._readings) >= max(1, self._at_once * READINGS) or self._steps_left <= 0
         if enough or not (self._held or self._waiting):
             for ask, deliver in self._readings:

@@ -60,7 +60,8 @@ class Scorer:
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
         self._unpack, self._put, self._record = unpack, put, record
-        self._watched_by, self._gate, self._watchdog = watch, Gate(), Watchdog()
+        self._watched_by, self._gate = watch, Gate()
+        self._watchdog = Watchdog(last_words=partial(record, Attempts.broke))
         self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
         self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         record(Attempts.starting)
@@ -84,7 +85,9 @@ class Scorer:
         self._max_tokens = request.max_tokens
         self._score = partial(reranker.score, tokens, settings)
         label_ids = tokens.label_ids(request.labels)
-        self._engine = Engine(settings, engine, request, label_ids, stall_seconds, deterministic)
+        self._engine = Engine(
+            settings, engine, request, label_ids, stall_seconds, deterministic, watchdog=self._watchdog
+        )
         self._watched_by(lambda: self._engine.load())
 
     async def __call__(self, batch: Any) -> Any:
@@ -114,11 +117,9 @@ class Scorer:
         try:
             return await self._scored(prompts)
         except EngineDied as error:
-            self._watchdog.expect(60)  # of what follows, too: the GPU must not stay held
-            try:
-                self._record(Attempts.broke, _line(str(error)))  # and meanwhile no other unit's turn comes
-            finally:
-                leave(f"the engine broke: {_line(str(error))}")
+            said = _line(str(error))
+            self._end(Attempts.broke, said, f"the engine broke: {said}")
+            raise
 
     async def _scored(self, prompts: Sequence[Prompt]) -> Result:
         pending = Pending(prompts, self._max_tokens, self._score)
@@ -135,8 +136,15 @@ class Scorer:
         put = asyncio.create_task(asyncio.to_thread(self._put, unit, *what))
         await asyncio.wait({put}, timeout=PUT_SECONDS)
         if not put.done():
-            leave(f"the scores of unit {unit.name} were not put within {PUT_SECONDS} s")
+            said = f"the scores of unit {unit.name} were not put within {PUT_SECONDS} s"
+            self._end(Attempts.put_hung, said, said)
         return put.result()
+
+    def _end(self, method: Callable[..., Any], said: str, log: str) -> None:
+        """Tells the record why, and ends the process. Raises what the record raises where it was once too often."""
+        self._watchdog.expect(60)  # of what follows, too: the GPU must not stay held
+        self._record(method, said)  # and meanwhile no other unit's turn comes
+        leave(log)
 
     async def _tell(self, method: Callable[..., Any], *what: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._clerks, self._record, method, *what)

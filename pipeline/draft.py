@@ -11,7 +11,7 @@ an older one's draft makes the missing pages first.
 import json
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from itertools import pairwise
@@ -27,7 +27,7 @@ from pipeline.inputs import InputFile
 from pipeline.plan import First, Plan, Slab, first_file, plan_files, slabs_of, unit_rows
 from pipeline.replan import check_same_files
 from pipeline.storage import Folder
-from pipeline.tasks import RETRIES, own_errors
+from pipeline.tasks import RETRIES, own_errors, watched_steps
 from pipeline.work import PlannedWork, together
 
 FILES = 10_000  # up to so many are planned before a run begins, and files that take longer to score than to plan
@@ -127,11 +127,11 @@ def read_draft(config: Config, files: list[InputFile], scores: Folder, rows: int
     return Draft(first.columns, about["id"], rows, listed, about["slabs_a_page"], first, config, scores)
 
 
-def finished(draft: Draft) -> Plan:
-    """The plan of a draft: of the pages that are there, and of those that are made now."""
+def finished(draft: Draft, each: Callable[[Iterator[pa.Table]], Iterator[pa.Table]] = iter) -> Plan:
+    """The plan of a draft: of the pages that are there, and of those that are made now. each: goes through them."""
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        pages = list(pool.map(draft.page, range(draft.tasks)))
+        pages = list(each(pool.map(draft.page, range(draft.tasks))))
     finally:
         pool.shutdown(cancel_futures=True)
     table = pa.concat_tables(pages).combine_chunks()
@@ -142,7 +142,7 @@ class Planning:
     """Finishes a draft on the cluster, beside the scoring; it takes none of the CPUs that are Ray's to give."""
 
     def __init__(self, draft: Draft):
-        self._task = ray.remote(num_cpus=0, max_retries=RETRIES)(finished).remote(draft)
+        self._task = ray.remote(num_cpus=0, max_retries=RETRIES)(finished).remote(draft, watched_steps)
 
     def ready(self) -> bool:
         return bool(ray.wait([self._task], timeout=0)[0])

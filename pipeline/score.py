@@ -33,6 +33,7 @@ from pipeline.read import read_units
 from pipeline.rounds import stem
 from pipeline.scores import put_scores, worth_another_try
 from pipeline.storage import Folder
+from pipeline.tasks import watched_steps
 from pipeline.told import Told
 
 # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is long.
@@ -54,8 +55,8 @@ def prompted_units(batch: pa.Table, handed: Any, config: Config, limit: int, sco
     the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
     """
     work: Work = ray.get(handed)
-    for slab in work.slabs(batch["id"][0].as_py()):
-        yield from _prompted(slab, work, config, limit, scores)
+    slabs = work.slabs(batch["id"][0].as_py())
+    yield from watched_steps(unit for slab in slabs for unit in _prompted(slab, work, config, limit, scores))
 
 
 def _prompted(slab: Slab, work: Work, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:

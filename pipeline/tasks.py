@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
 from ray.exceptions import RayTaskError
 
+from actors.watchdog import Watchdog
 from pipeline.errors import RunError
 
 RETRIES = 10  # of a task whose worker died: nodes may be taken away, but what kills every worker ends the run
+STUCK_SECONDS = 3 * 3600.0  # far above what any step takes: a read of a disk or mount that never answers
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+Step = TypeVar("Step")
 
 
 def run_tasks(task: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
@@ -42,4 +46,31 @@ def own_errors() -> Iterator[None]:
 def _run(task: Callable[[Part], Result], part: Part) -> Result:
     # Arrow's own allocators give memory back at once, and to get it anew is a quarter of the time on virtual machines.
     pa.set_memory_pool(pa.system_memory_pool())
-    return task(part)
+    with watched():
+        return task(part)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Ends the process of a task that is stuck, for Ray to run it again elsewhere."""
+    _watchdog().expect(STUCK_SECONDS)
+    try:
+        yield
+    finally:
+        _watchdog().rest()
+
+
+def watched_steps(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same of each step of a task; whoever takes them may take his time."""
+    over = object()
+    while True:
+        with watched():
+            step: Any = next(steps, over)
+        if step is over:
+            return
+        yield step
+
+
+@cache
+def _watchdog() -> Watchdog:
+    return Watchdog("a task")  # one a process: Ray runs task after task in it

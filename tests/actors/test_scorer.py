@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actors import scorer
-from actors.attempts import STARTS, Attempts, EngineError, Worker
+from actors.attempts import PUTS, STARTS, Attempts, EngineError, Worker
 from actors.contract import EngineDied, Prompt, Reply, Unscored
 from actors.engine import Ask
 from actors.rerankers.lb import LB
@@ -30,7 +30,7 @@ class Left(BaseException):
 class FakeEngine:
     """Answers a sequence of one token with the grade that the token says; 0 is refused."""
 
-    def __init__(self, *unused: Any):
+    def __init__(self, *unused: Any, **named: Any):
         self.seen: list[list[int]] = []
 
     def ask(self, asks: list[Ask], deliver: Any) -> None:
@@ -117,7 +117,7 @@ def test_threads_are_set_before_the_engine_is_made(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     seen: list[str | None] = []
-    monkeypatch.setattr(scorer, "Engine", lambda *given: seen.append(scorer.os.environ.get("OMP_NUM_THREADS")))
+    monkeypatch.setattr(scorer, "Engine", lambda *given, **named: seen.append(scorer.os.environ.get("OMP_NUM_THREADS")))
     settings = LB(type="lb", model=tiny_qwen2)
     Scorer(settings, {}, 1800, 3, unpack=None, put=None, record=told(Attempts(1)))  # type: ignore[arg-type]
     assert seen == ["3"]
@@ -191,7 +191,7 @@ def test_an_error_that_no_other_start_would_mend_is_raised_at_once(
 
 def test_the_whole_start_is_watched(make_scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch) -> None:
     watchdog = MagicMock()
-    monkeypatch.setattr(scorer, "Watchdog", lambda: watchdog)
+    monkeypatch.setattr(scorer, "Watchdog", lambda **named: watchdog)
     monkeypatch.setattr(scorer, "encoder", watchdog.encoder)  # a tokenizer on a mount that is dead never comes
     make_scorer()
     assert [call[0] for call in watchdog.mock_calls if "()" not in call[0]] == ["expect", "encoder", "rest"]
@@ -204,12 +204,15 @@ def test_a_worker_whose_disk_never_answers_ends(
     monkeypatch.setattr(scorer, "PUT_SECONDS", 0.1)
     actor: Any = make_scorer()
     actor._put = lambda *given: time.sleep(1)
-    with pytest.raises(Left, match=r"the scores of unit u were not put within 0\.1 s"):
-        asyncio.run(actor(unit(3)))
+    for number in range(1, PUTS):
+        with pytest.raises(Left, match=rf"the scores of unit u{number} were not put within 0\.1 s"):
+            asyncio.run(actor(unit(3)._replace(name=f"u{number}")))
+    with pytest.raises(EngineError, match=r"3 workers waited for a put in vain, .* the scores of unit u3 were not put"):
+        asyncio.run(actor(unit(3)._replace(name="u3")))
 
 
 def raising(error: Exception) -> Callable[..., None]:
-    def fail(*unused: Any) -> None:
+    def fail(*unused: Any, **named: Any) -> None:
         raise error
 
     return fail

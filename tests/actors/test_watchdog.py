@@ -19,6 +19,23 @@ def test_what_does_not_come_ends_the_process() -> None:
     assert done.stderr == "rayrank: the engine made no progress for 1 s; ending its process\n"
 
 
+def test_its_last_words_are_heard_but_not_waited_for() -> None:
+    told = "module.LATER = 1\nw = module.Watchdog('a task', lambda said: (print(said, flush=True), time.sleep(50)))"
+    done = after(f"{told}\nw.expect(1)\ntime.sleep(50)")
+    assert (done.returncode, done.stdout) == (EXIT, "a task made no progress for 1 s\n")
+
+
+def test_a_log_on_a_full_disk_keeps_no_process_alive() -> None:
+    program = "import os, sys\nos.dup2(os.open('/dev/full', os.O_WRONLY), 2)\nmodule.leave('why')"
+    assert after(program).returncode == EXIT
+
+
+def test_where_no_thread_is_to_be_had_its_own_still_ends_the_process() -> None:
+    fails = "def fails(*given, **named): raise RuntimeError('unable to start watchdog thread')"
+    program = f"{fails}\nmodule.faulthandler.dump_traceback_later = fails\nwatchdog.expect(2)\ntime.sleep(50)"
+    assert after(program).returncode == EXIT
+
+
 def test_nor_need_the_thread_run_that_looks_for_it() -> None:
     done = after("module.LATER = 1\nwatchdog.expect(2)\nctypes.PyDLL(None).sleep(50)  # keeps the GIL")
     assert done.returncode == 1
