@@ -124,11 +124,11 @@ def assert_same(got: np.ndarray, expected: np.ndarray, atol: float = 0) -> None:
 
 
 class Reference:
-    """A causal language model by transformers in float32, and its tokenizer."""
+    """A causal language model by transformers, and its tokenizer. What is made of its logits is float32's."""
 
-    def __init__(self, model: str):
+    def __init__(self, model: str, dtype: torch.dtype = torch.float32):
         self.tokenizer = AutoTokenizer.from_pretrained(model)
-        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
 
     def ids(self, text: str, **options: Any) -> list[int]:
         return self.tokenizer(text, **options)["input_ids"]
@@ -136,7 +136,7 @@ class Reference:
     @torch.no_grad()
     def logits(self, ids: list[int]) -> torch.Tensor:
         """At every position. Shape (tokens, vocabulary)."""
-        return self.model(input_ids=torch.tensor([ids])).logits[0]
+        return self.model(input_ids=torch.tensor([ids])).logits[0].float()
 
     def logprobs(self, ids: list[int]) -> torch.Tensor:
         """Of the token that comes next. Shape (vocabulary,)."""

@@ -20,9 +20,9 @@ unused: Any = None  # an encoder
 
 
 @torch.no_grad()
-def expected(folder: str, templates: dict[str, str]) -> np.ndarray:
+def expected(folder: str, templates: dict[str, str], dtype: torch.dtype = torch.float32) -> np.ndarray:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
     logits = []
     for query, doc in PAIRS:
         first = templates.get("query_template", "{query}").replace("{query}", query)

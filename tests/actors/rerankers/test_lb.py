@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from actors.contract import Pair, Prompt, Reply, Unscored
 from actors.engine import Engine
@@ -37,9 +38,9 @@ ORDERS = {
 }
 
 
-def label_probabilities(model: str, order: str) -> np.ndarray:
-    """p1 to p7 of each pair by transformers in float32. Shape (pairs, 7)."""
-    reference = Reference(model)
+def label_probabilities(model: str, order: str, dtype: torch.dtype = torch.float32) -> np.ndarray:
+    """p1 to p7 of each pair by transformers. Shape (pairs, 7)."""
+    reference = Reference(model, dtype)
     system, user = ORDERS[order]
     rows = []
     for query, text in PAIRS:
