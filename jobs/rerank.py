@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
     except RunError as error:
         print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ray makes the second of SIGTERM
         print(f"rayrank: interrupted; {kept}", file=sys.stderr)
         return 1
     except Exception as error:

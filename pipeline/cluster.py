@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,12 +136,18 @@ def _check_paths(paths: Paths, shared: bool, allow: str) -> None:
 
 
 def _check_resources(config: Config) -> None:
-    """Raises UsageError where no node has what one actor takes. Ray would wait for ever."""
+    """Raises UsageError where this machine has not what one actor takes, for Ray would wait for ever. A cluster may yet
+    grow a node that has it: there it is told."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for key, resource, wanted in (("num_gpus", "GPU", actor_gpus(config)), ("num_cpus", "CPU", actor_cpus(config))):
         most = max(node.get(resource, 0) for node in nodes)
-        if wanted > most and not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow a node that has it
+        if wanted > most and not os.environ.get("RAY_ADDRESS"):
             raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
+        if wanted > most:
+            line = (
+                f"workers.{key} = {wanted:g}: no node of the cluster has that now ({most:g} at most); waiting for one"
+            )
+            print(f"rayrank: {line}", file=sys.stderr, flush=True)
 
 
 def check_absolute(paths: Paths) -> None:

@@ -1,5 +1,6 @@
 """The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
 
+import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,14 +65,18 @@ class Input(Section):
 
 
 def _count(value: Any) -> Any:
-    return [value, value] if type(value) is int else value
+    count = [value, value] if type(value) is int else value
+    if (
+        not isinstance(count, list)
+        or len(count) != 2
+        or not all(type(number) is int and number > 0 for number in count)
+    ):
+        raise ValueError("should be a whole number above 0, or two as [min, max]")
+    return count
 
 
 class Workers(Section):
-    count: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_count), Field(min_length=2, max_length=2)] = [
-        1,
-        1,
-    ]
+    count: Annotated[list[int], BeforeValidator(_count)] = [1, 1]
     num_gpus: Annotated[float, Field(ge=0)] | None = None
     num_cpus: Annotated[float, Field(ge=0)] | None = None
 
@@ -224,7 +229,7 @@ def parse(values: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_one_line(error)) from None
+        raise UsageError(_one_line(error, values)) from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -246,7 +251,20 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[names[-1]] = value
 
 
-def _one_line(error: ValidationError) -> str:
+def _meant(place: tuple[int | str, ...], values: dict[str, Any]) -> str:
+    """The known key that an unknown one looks like, if any does."""
+    *section, name = map(str, place)
+    model: Any = Config
+    if section == ["reranker"]:
+        model = RERANKERS[values["reranker"]["type"]].settings
+    elif section:
+        model = Config.model_fields[section[0]].annotation
+    known = [*getattr(model, "model_fields", {})]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; is {'.'.join([*section, close[0]])} meant?" if close else ""
+
+
+def _one_line(error: ValidationError, values: dict[str, Any]) -> str:
     """The first problem as `key = value: what is wrong`, and how many more there are.
 
     A validator of a section whose message begins with a key of it has said so itself.
@@ -257,7 +275,7 @@ def _one_line(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "extra_forbidden":
-            line = f"{key} = {first['input']!r}: unknown key"
+            line = f"{key} = {first['input']!r}: unknown key{_meant(first['loc'], values)}"
         case "missing":
             line = f"{key}: missing"
         case _:

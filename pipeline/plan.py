@@ -116,8 +116,12 @@ class Plan:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Plan":
+        """Raises RunError for what another version of this software has written."""
         table = pq.read_table(pa.BufferReader(data))
-        return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
+        try:
+            return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
+        except (KeyError, TypeError, ValueError):  # ArrowInvalid is one
+            raise RunError("the plan of this output was written by another version; take another output.path") from None
 
 
 def slab_cuts(units: pa.Table) -> np.ndarray:

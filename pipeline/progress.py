@@ -65,7 +65,8 @@ class Progress:
         now = time.monotonic()
         line = f"{self._done:,} {self._of} {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
         if self._scoring_since is None:
-            return f"{line} | {clock(now - self._entered)} gone: the engines start, then score the first unit"
+            gone = clock(now - self._entered)
+            return f"{line} | {gone} gone: engines get a place (see ray status), start, and score the first unit"
         seconds = max(now - self._scoring_since, 1e-3)
         rate = (self._done - self._before) / seconds
         return (

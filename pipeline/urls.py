@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 from s3fs import S3FileSystem
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, one_line
 from pipeline.retry import patiently
 
 S3_TRIES = 6  # botocore's, with 0 to 1, 2, 4, 8 and 16 seconds between them
@@ -28,6 +28,8 @@ def open_url(url: str) -> tuple[Any, str]:
         return fs, path
     try:
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except ImportError as error:
+        raise ImportError(f"{one_line(error)} (in the checkout: pip install '.[clouds]')") from None
     except TypeError:  # a file system that has no listings to cache
         return fsspec.core.url_to_fs(url)
 

@@ -13,7 +13,7 @@ Its hybrid is fusion: {method: zscore, alpha: 0.2}.
 import re
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
 from actors.prompts import Template, filled, room_to_write
@@ -64,6 +64,13 @@ class ERank(TextSettings):
     max_query_tokens: int | None = Field(default=2048, ge=1)
     max_doc_tokens: int | None = Field(default=2048, ge=1)
     max_new_tokens: int = Field(default=4096, ge=2)
+
+    @field_validator("instruction")
+    @classmethod
+    def _text(cls, instruction: str) -> str:
+        if instruction not in PRESETS and re.fullmatch(r"[\w-]*", instruction, re.ASCII):
+            raise ValueError(f"is one word, and none of the presets {', '.join(PRESETS)}")
+        return instruction
 
 
 def request(settings: ERank) -> Request:

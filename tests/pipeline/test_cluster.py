@@ -1,9 +1,12 @@
 """pipeline/cluster.py: paths that the nodes would not find. tests/jobs/test_rerank_submit.py has a real cluster."""
 
+from collections.abc import Callable
+
 import pytest
 import ray
 
-from pipeline.cluster import check_absolute, connected
+from pipeline.cluster import check_absolute, cluster, connected
+from pipeline.config import Config
 from pipeline.errors import UsageError
 
 
@@ -26,6 +29,24 @@ def test_a_local_path_on_several_nodes_is_refused(nodes: list[dict]) -> None:
     nodes.pop(0)
     with connected(paths, False, "--shared"):
         pass
+
+
+def test_what_no_node_has_is_refused_on_one_machine_and_told_of_on_a_cluster(
+    nodes: list[dict],
+    make_config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    nodes[:] = [{"Alive": True, "Resources": {"CPU": 4, "GPU": 1}}]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = make_config("s3://bucket/in", workers={"num_gpus": 2})
+    with pytest.raises(UsageError, match=r"workers\.num_gpus = 2: this machine has 1"):
+        cluster(config).__enter__()
+    monkeypatch.setenv("RAY_ADDRESS", "ray-head:6379")  # it may grow
+    with cluster(config):
+        pass
+    told = "workers.num_gpus = 2: no node of the cluster has that now (1 at most); waiting for one"
+    assert told in capsys.readouterr().err
 
 
 def test_a_relative_path_in_a_submitted_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,13 @@ def test_a_plan_comes_back_from_its_bytes(write_pairs: Any, make_config: Make) -
     assert back.places() == made.places()
 
 
+def test_a_plan_of_another_version_is_called_so() -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"unit": [1]}), sink)
+    with pytest.raises(RunError, match="was written by another version"):
+        Plan.from_bytes(sink.getvalue().to_pybytes())
+
+
 def test_two_plans_of_one_input_are_told_apart(write_pairs: Any, make_config: Make) -> None:
     config = make_config(write_pairs(**pairs(5)))
     assert planned(config).id != planned(config).id

@@ -39,7 +39,9 @@ def test_rates_and_time_left(clock: SimpleNamespace) -> None:
 def test_starting_an_engine_does_not_count(clock: SimpleNamespace) -> None:
     progress = Progress(1000)
     clock.now += 60
-    assert progress.line() == ("0 of 1,000 pairs (0.0%) | 0:01:00 gone: the engines start, then score the first unit")
+    assert progress.line() == (
+        "0 of 1,000 pairs (0.0%) | 0:01:00 gone: engines get a place (see ray status), start, and score the first unit"
+    )
     clock.now += 5
     progress.add(pairs=100, tokens=0, failed=0, seconds=5)  # 65 s after the start, and 5 s after it was begun
     assert "| 20 pairs/s |" in progress.line()
