@@ -75,10 +75,11 @@ class Attempts:
 
     def starting(self, worker: Worker) -> None:
         """It begins to build its engine. Raises EngineError where too many before it could not, or died at once."""
-        if self._starting.get(worker.actor, worker) != worker:  # the process before it died and could not say why
-            self._count_start(KILLED)
-        elif before := self._fresh.pop(worker.actor, None):
-            self._count_death(before, explained=False)
+        before = self._starting.get(worker.actor, worker)
+        if before != worker:  # the process before it died; its watchdog may have said why
+            self._count_start(self._words(before))
+        elif fresh := self._fresh.pop(worker.actor, None):
+            self._count_death(fresh, explained=False)
         self._starting[worker.actor] = worker
 
     def start_failed(self, worker: Worker, error: str) -> None:

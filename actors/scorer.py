@@ -64,19 +64,24 @@ class Scorer:
         self._watchdog = Watchdog(last_words=partial(record, Attempts.broke))
         self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
         self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
-        record(Attempts.starting)
         try:
-            self._build(settings, engine, stall_seconds, deterministic)
-        except HOPELESS:
-            raise
-        except Exception as error:
-            said = _line(f"{type(error).__name__}: {error}")
-            record(Attempts.start_failed, said)
-            leave(f"the engine could not be built: {said}")
+            record(Attempts.starting)
+            self._try(settings, engine, stall_seconds, deterministic)
         finally:
             self._watchdog.rest()
         gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
         record(Attempts.started)
+
+    def _try(self, *how: Any) -> None:
+        """Builds the engine. Ends the process where it cannot be built, but might be by another."""
+        try:
+            self._build(*how)
+        except HOPELESS:
+            raise
+        except Exception as error:
+            said = _line(f"{type(error).__name__}: {error}")
+            self._record(Attempts.start_failed, said)
+            leave(f"the engine could not be built: {said}")
 
     def _build(self, settings: Settings, engine: dict[str, Any], stall_seconds: float, deterministic: bool) -> None:
         reranker = RERANKERS[settings.type]
@@ -142,7 +147,7 @@ class Scorer:
 
     def _end(self, method: Callable[..., Any], said: str, log: str) -> None:
         """Tells the record why, and ends the process. Raises what the record raises where it was once too often."""
-        self._watchdog.expect(60)  # of what follows, too: the GPU must not stay held
+        Watchdog("its end").expect(60)  # one that the engine's thread does not know: the GPU must not stay held
         self._record(method, said)  # and meanwhile no other unit's turn comes
         leave(log)
 

@@ -7,6 +7,7 @@ run's figures.
 
 import argparse
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -90,4 +91,5 @@ def _dry_run(config: Config, options: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as ray.init does later, and from the beginning
     sys.exit(main(sys.argv[1:]))

@@ -67,12 +67,12 @@ class Input(Section):
 def _count(value: Any) -> Any:
     count = [value, value] if type(value) is int else value
     if (
-        not isinstance(count, list)
+        not isinstance(count, list | tuple)
         or len(count) != 2
         or not all(type(number) is int and number > 0 for number in count)
     ):
         raise ValueError("should be a whole number above 0, or two as [min, max]")
-    return count
+    return list(count)
 
 
 class Workers(Section):

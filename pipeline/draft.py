@@ -133,7 +133,7 @@ def finished(draft: Draft, each: Callable[[Iterator[pa.Table]], Iterator[pa.Tabl
     try:
         pages = list(each(pool.map(draft.page, range(draft.tasks))))
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # one that hangs must not hold up what another one raised
     table = pa.concat_tables(pages).combine_chunks()
     return Plan(table, draft.columns, draft.id, 0, draft.tasks * draft.slabs_a_page)
 

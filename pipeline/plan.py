@@ -116,12 +116,15 @@ class Plan:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Plan":
-        """Raises RunError for what another version of this software has written."""
+        """Raises UsageError for what another version of this software has written."""
         table = pq.read_table(pa.BufferReader(data))
         try:
             return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
-        except (KeyError, TypeError, ValueError):  # ArrowInvalid is one
-            raise RunError("the plan of this output was written by another version; take another output.path") from None
+        except (KeyError, TypeError, ValueError, pa.ArrowException):
+            raise UsageError(
+                "the scores under this output were written by another version of rayrank: another output.path, or "
+                "run.on_existing=restart, which throws them away"
+            ) from None
 
 
 def slab_cuts(units: pa.Table) -> np.ndarray:

@@ -55,8 +55,12 @@ def prompted_units(batch: pa.Table, handed: Any, config: Config, limit: int, sco
     the same places as the first time, which is what Ray takes for granted when it makes a lost block anew.
     """
     work: Work = ray.get(handed)
-    slabs = work.slabs(batch["id"][0].as_py())
-    yield from watched_steps(unit for slab in slabs for unit in _prompted(slab, work, config, limit, scores))
+    yield from watched_steps(_units(batch["id"][0].as_py(), work, config, limit, scores))
+
+
+def _units(task: int, work: Work, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:
+    for slab in work.slabs(task):  # of a draft, files' footers are read for it
+        yield from _prompted(slab, work, config, limit, scores)
 
 
 def _prompted(slab: Slab, work: Work, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:

@@ -26,7 +26,7 @@ from pipeline.retry import code, patiently
 from pipeline.urls import fetch, is_local, open_url
 
 UNFINISHED = re.compile(r"\.put-[0-9a-f]{16}")  # a put on a local disk that is under way, or was killed
-DELETE_THREADS = 32
+DELETE_THREADS, FEW = 32, 4
 UNFINISHED_SECONDS = 3600.0  # no put takes so long
 
 Range = tuple[str, int, int]  # of a file: its name, first byte and last + 1
@@ -162,7 +162,11 @@ class Folder:
             with suppress(FileNotFoundError):
                 patiently(f"{self.path(name)}: cannot be deleted", partial(fs.rm_file, f"{root}/{name}"))
 
-        with ThreadPoolExecutor(1 if isinstance(fs, LocalFileSystem) else DELETE_THREADS) as pool:
+        if isinstance(fs, LocalFileSystem) or len(names) < FEW:  # the end of a process waits for threads of a pool
+            for name in names:
+                remove(name)
+            return
+        with ThreadPoolExecutor(DELETE_THREADS) as pool:
             for _ in pool.map(remove, names):
                 pass
 

@@ -68,7 +68,7 @@ class ERank(TextSettings):
     @field_validator("instruction")
     @classmethod
     def _text(cls, instruction: str) -> str:
-        if instruction not in PRESETS and re.fullmatch(r"[\w-]*", instruction, re.ASCII):
+        if instruction not in PRESETS and re.fullmatch(r"[\w-]+", instruction, re.ASCII):
             raise ValueError(f"is one word, and none of the presets {', '.join(PRESETS)}")
         return instruction
 

@@ -37,6 +37,27 @@ def scored_with(poison: set[int], size: int) -> tuple[list[float | Unscored], in
             return [score for _, result in sorted(known.items()) for score in result.scores], deaths, scored
 
 
+def test_a_start_that_hung_is_counted_with_its_watchdogs_words() -> None:
+    attempts = Attempts(1)
+    workers = [Worker("a", str(process)) for process in range(STARTS + 1)]
+    for worker in workers[:STARTS]:
+        attempts.starting(worker)
+        attempts.broke(worker, "the engine made no progress for 3600 s")
+    with pytest.raises(EngineError, match=rf"{STARTS} starts .* thus: the engine made no progress for 3600 s"):
+        attempts.starting(workers[STARTS])
+
+
+def test_puts_that_hang_end_the_run_at_the_third_worker() -> None:
+    attempts = Attempts(1)
+    for _ in range(2):  # an answer may be lost, and the call come twice
+        attempts.put_hung(A1, "the scores of unit u were not put")
+    attempts.put_hung(A2, "the scores of unit u were not put")
+    with pytest.raises(
+        EngineError, match="3 workers waited for a put in vain, the last one thus: the scores of unit v"
+    ):
+        attempts.put_hung(B1, "the scores of unit v were not put")
+
+
 def test_a_unit_is_whole_and_in_company_the_first_time() -> None:
     assert Attempts(1).enter(A1, "u", 10) == Turn(False, [(0, 10)], {})
 

@@ -207,6 +207,8 @@ def test_a_worker_whose_disk_never_answers_ends(
     for number in range(1, PUTS):
         with pytest.raises(Left, match=rf"the scores of unit u{number} were not put within 0\.1 s"):
             asyncio.run(actor(unit(3)._replace(name=f"u{number}")))
+    own: Any = scorer.Watchdog
+    own.return_value.expect.assert_called_with(60)  # what it tells the record may never be answered
     with pytest.raises(EngineError, match=r"3 workers waited for a put in vain, .* the scores of unit u3 were not put"):
         asyncio.run(actor(unit(3)._replace(name="u3")))
 

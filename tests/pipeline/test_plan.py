@@ -192,10 +192,11 @@ def test_a_plan_comes_back_from_its_bytes(write_pairs: Any, make_config: Make) -
 
 
 def test_a_plan_of_another_version_is_called_so() -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"unit": [1]}), sink)
-    with pytest.raises(RunError, match="was written by another version"):
-        Plan.from_bytes(sink.getvalue().to_pybytes())
+    for other in ({"unit": [1]}, {name: [{"a": 1}] for name in ("unit", "slab", "path")}):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(other), sink)
+        with pytest.raises(UsageError, match="were written by another version of rayrank"):
+            Plan.from_bytes(sink.getvalue().to_pybytes())
 
 
 def test_two_plans_of_one_input_are_told_apart(write_pairs: Any, make_config: Make) -> None:
