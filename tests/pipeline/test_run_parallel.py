@@ -38,6 +38,7 @@ class TwoRanks(Scorer):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_ranks_score_as_one_does_and_die_with_their_actor(run: Callable[..., dict], tmp_path: Path) -> None:
     reranker = {"type": "lb", "model": tiny.qwen2(tmp_path / "model")}

@@ -13,7 +13,9 @@ import torch
 
 from tests.actors.rerankers import test_bge_gemma, test_cross_encoder, test_mxbai, test_qwen3, test_rankinggpt
 from tests.actors.rerankers.test_lb import FORMULAS, label_probabilities
-from tests.parity import PAIRS, Reference, job, scores
+from tests.parity import PAIRS, SLOW, Reference, job, scores
+
+LONG = ("qwen3", "mxbai", "bge_gemma", "rankinggpt")  # beside the two others they show nothing that CI has to see daily
 
 Theirs = Callable[[str, torch.dtype], list[float]]
 
@@ -51,7 +53,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], Theirs]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[SLOW] if name in LONG else []) for name in CASES])
 def test_rounding_moves_scores_no_further_than_it_moves_the_authors(
     name: str, tiny_model: Callable, local_ray: None, tmp_path: Path
 ) -> None:
