@@ -41,12 +41,14 @@ def main(arguments: list[str]) -> int:
     print(f"seed {options.seed}, journal {options.journal}", flush=True)
     options.journal.parent.mkdir(parents=True, exist_ok=True)
     os.environ["PYTHONPATH"] = str(ROOT)  # for the workers of the clusters that start here
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, options.journal.open("a") as journal:
+    own = tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)
+    with own as folder, options.journal.open("a") as journal:
+        os.environ["RAY_TMPDIR"] = folder  # a cluster of several nodes writes its address there, for all to find
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         lab = Lab(Path(folder), ray.get_runtime_context().gcs_address, options.seed)
         sizes = SHORT if options.short else LONG
         lines = [tried(lab, kind, sizes.get(kind, 1), journal) for kind in options.kinds or sizes]
-    ray.shutdown()
+        ray.shutdown()
     print(table(lines))
     return int(any(line["wrong"] for line in lines))
 

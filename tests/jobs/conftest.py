@@ -1,9 +1,11 @@
 """A Ray cluster with a job server, as people have one, for the tests of what is submitted to it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """The environment in which `ray job submit` finds a started cluster."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     plain["PATH"] = f"{Path(RAY).parent}:{plain['PATH']}"  # where a job finds `python`
+    # A job is told the address that stands in Ray's folder, where any other cluster of the machine writes its own.
+    plain["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="jobs-")  # pytest's folders have names too long for a socket's
     log = tmp_path_factory.mktemp("ray") / "head.log"
     start = [RAY, "start", "--head", "--block", f"--port={PORT}", "--num-cpus=2", "--disable-usage-stats"]
     start += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
@@ -38,3 +42,4 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     finally:
         os.killpg(head.pid, signal.SIGTERM)  # with --block the head ends its own processes, and no others
         head.wait(60)
+        shutil.rmtree(plain["RAY_TMPDIR"], ignore_errors=True)

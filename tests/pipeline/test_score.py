@@ -1,7 +1,9 @@
 """Where the record of attempts lives, on a real cluster of several nodes. What the stream yields: test_run.py."""
 
+import os
 import subprocess
 import sys
+import tempfile
 
 from tests.conftest import ROOT
 
@@ -26,5 +28,8 @@ finally:
 
 
 def test_the_record_of_attempts_is_on_the_drivers_node_and_no_other() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    with tempfile.TemporaryDirectory(prefix="score-", ignore_cleanup_errors=True) as folder:
+        own = os.environ | {"RAY_TMPDIR": folder}  # else a job of another test's cluster would go to this one
+        command = [sys.executable, "-c", PROGRAM]
+        done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=200)
     assert done.stdout == "True\n", done.stdout + done.stderr
