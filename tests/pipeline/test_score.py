@@ -1,10 +1,19 @@
-"""Where the record of attempts lives, on a real cluster of several nodes. What the stream yields: test_run.py."""
+"""Where the record of attempts lives, on a real cluster of several nodes, and what of a task is under watch.
 
+What the stream yields: test_run.py.
+"""
+
+import math
 import os
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
+import pyarrow as pa
+import pytest
+
+from pipeline import score, tasks
 from tests.conftest import ROOT
 
 PROGRAM = """
@@ -33,3 +42,17 @@ def test_the_record_of_attempts_is_on_the_drivers_node_and_no_other() -> None:
         command = [sys.executable, "-c", PROGRAM]
         done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=200)
     assert done.stdout == "True\n", done.stdout + done.stderr
+
+
+def test_what_a_task_reads_to_know_its_slabs_is_under_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Work:
+        watched = False
+
+        def slabs(self, task: int) -> list[Any]:
+            Work.watched = math.isfinite(tasks._watchdog()._deadline)
+            return []
+
+    handed: Any = Work()
+    monkeypatch.setattr(score.ray, "get", lambda handed: handed)
+    assert not [*score.prompted_units(pa.table({"id": [0]}), handed, handed, 0, handed)]
+    assert Work.watched and math.isinf(tasks._watchdog()._deadline)
