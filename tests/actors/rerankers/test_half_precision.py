@@ -15,7 +15,7 @@ from tests.actors.rerankers import test_bge_gemma, test_cross_encoder, test_mxba
 from tests.actors.rerankers.test_lb import FORMULAS, label_probabilities
 from tests.parity import PAIRS, SLOW, Reference, job, scores
 
-LONG = ("qwen3", "mxbai", "bge_gemma", "rankinggpt")  # beside the two others they show nothing that CI has to see daily
+LONG = ("lb", "qwen3", "mxbai", "bge_gemma", "rankinggpt")  # beside the other they show nothing that CI must see
 
 Theirs = Callable[[str, torch.dtype], list[float]]
 
