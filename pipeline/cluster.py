@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ray.util.annotations import RayDeprecationWarning
 from actors.installed import installed
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
+from pipeline.say import say
 from pipeline.urls import is_local
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,10 +144,7 @@ def _check_resources(config: Config) -> None:
         if wanted > most and not os.environ.get("RAY_ADDRESS"):
             raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
         if wanted > most:
-            line = (
-                f"workers.{key} = {wanted:g}: no node of the cluster has that now ({most:g} at most); waiting for one"
-            )
-            print(f"rayrank: {line}", file=sys.stderr, flush=True)
+            say(f"workers.{key} = {wanted:g}: no node of the cluster has that now ({most:g} at most); waiting for one")
 
 
 def check_absolute(paths: Paths) -> None:

@@ -30,7 +30,7 @@ def committed(output: Folder) -> dict[str, Any] | None:
 def complete(output: Folder, manifest: dict[str, Any]) -> bool:
     """Whether all parts that a manifest names are there."""
     try:
-        output.sizes([*manifest["parts"], *manifest["rejects"]], _parts(output))
+        _find(output, manifest)
     except FileNotFoundError:
         return False
     return True
@@ -44,7 +44,7 @@ def begin(output: Folder) -> None:
 def commit(output: Folder, manifest: dict[str, Any]) -> None:
     """Makes the parts that `manifest` names, all of which have been put, the result. Raises RunError if one is gone."""
     try:
-        output.sizes([*manifest["parts"], *manifest["rejects"]], _parts(output))
+        _find(output, manifest)
     except FileNotFoundError as error:
         raise RunError(
             f"{error}: is gone before it was committed; does another run write to this output? "
@@ -65,6 +65,11 @@ def sweep(output: Folder, manifest: dict[str, Any]) -> None:
 def discard(output: Folder, tag: str) -> None:
     """Deletes the parts of a result that was begun, whose scores may be gone since."""
     output.delete([name for name in _parts(output) if name.endswith(f"-{tag}.parquet")])
+
+
+def _find(output: Folder, manifest: dict[str, Any]) -> None:
+    """Raises FileNotFoundError, with its name, where a part that a manifest names is gone."""
+    output.sizes([*manifest["parts"], *manifest["rejects"]], _parts(output))
 
 
 def _parts(output: Folder) -> dict[str, int]:

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import RunError, one_line
+from pipeline.say import say
 from pipeline.storage import Folder
 
 BEAT, STALE = 10.0, 60.0
@@ -76,7 +76,7 @@ class Lease:
         letting_go.start()
         letting_go.join(LET_GO)
         if letting_go.is_alive():
-            _say(f"{self._output.path(_name(self._number))}: could not be deleted within {LET_GO:.0f} s")
+            say(f"{self._output.path(_name(self._number))}: could not be deleted within {LET_GO:.0f} s")
 
     def _let_go(self) -> None:
         self._thread.join()
@@ -85,7 +85,7 @@ class Lease:
             if self._taken_by is None:
                 self._output.delete(sorted({*found, _name(self._number)}))  # no listing may show it yet
         except Exception as error:
-            _say(f"{self._output.path(_name(self._number))}: could not be deleted: {one_line(error)}")
+            say(f"{self._output.path(_name(self._number))}: could not be deleted: {one_line(error)}")
 
     def _look(self) -> list[str]:
         """Finds out whether another has taken the output: this lease is gone, or there is a higher one. Returns all."""
@@ -108,7 +108,7 @@ class Lease:
                 failed = False
             except Exception as error:  # of the store's; the next beat may come through, and the run can do without
                 if not failed:
-                    _say(f"{self._output.path(_name(self._number))}: no sign of life could be put: {one_line(error)}")
+                    say(f"{self._output.path(_name(self._number))}: no sign of life could be put: {one_line(error)}")
                 failed = True
 
 
@@ -143,7 +143,7 @@ def _wait_for_death(output: Folder, name: str) -> None:
     first = _read(output, name)
     if first is None or _is_dead(first):
         return
-    _say(f"{output.url}: held by {_named(first)}; waiting up to {STALE:.0f} s for a sign of life of it")
+    say(f"{output.url}: held by {_named(first)}; waiting up to {STALE:.0f} s for a sign of life of it")
     until = time.monotonic() + STALE
     while True:
         late = time.monotonic() > until  # before it is read: who was asleep reads once more
@@ -216,7 +216,3 @@ def _started(pid: int) -> str | None:
             return file.read().rpartition(")")[2].split()[19]
     except OSError:
         return None
-
-
-def _say(line: str) -> None:
-    print(f"rayrank: {line}", file=sys.stderr, flush=True)

@@ -1,6 +1,5 @@
 """A plan whose input is not what it was: files that changed get new units, and nothing else is scored again."""
 
-import sys
 from collections.abc import Mapping, Set
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.inputs import InputFile
 from pipeline.plan import Plan, first_file, plan_files, unit_rows
+from pipeline.say import say
 
 Versions = Mapping[str, tuple[int, str]]  # path of a planned file -> its size and version
 
@@ -35,10 +35,9 @@ def changed_while_read(planned: Versions, files: list[InputFile]) -> list[str]:
     """Paths of the files that changed while they were read. Raises UsageError where one has gone. Files that came are
     none of this run's, and are told of."""
     if come := [file.path for file in files if file.path not in planned]:
-        print(
-            f"rayrank: {len(come)} files came to the input while the run went on, and are not in its result: "
-            f"{come[0]}{', ...' if len(come) > 1 else ''}",
-            file=sys.stderr,
+        say(
+            f"{len(come)} files came to the input while the run went on, and are not in its result: "
+            f"{come[0]}{', ...' if len(come) > 1 else ''}"
         )
     return changed_files(planned, [file for file in files if file.path in planned])
 

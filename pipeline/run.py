@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from pipeline.plan import Plan
 from pipeline.progress import Progress
 from pipeline.replan import changed_while_read
 from pipeline.rounds import Newest, newest, next_rounds
+from pipeline.say import say
 from pipeline.score import score_units
 from pipeline.scores import bucket_count
 from pipeline.stored import drafted, standing_plan, stored_scores, sweep_scores
@@ -64,7 +64,7 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
             _check_standing(checked, plan, standing)
             _tidy(checked, plan, standing, lease)
             return standing["figures"] | manifest.scored(Counter(), seconds, 0)
-        _say("parts of the result that stands are gone; it is made anew from its scores")
+        say("parts of the result that stands are gone; it is made anew from its scores")
     with cluster(checked.config), _blaming_changes(checked, plan):
         seconds["start"] = time.perf_counter() - began - sum(seconds.values())
         before = spilled_bytes()
@@ -78,7 +78,7 @@ def _rerank(checked: Checked, scorer: type, lease: Lease, began: float) -> dict[
         others = committed(checked.output)
         if others and others != standing and others["tag"] == fusing.tag and complete(checked.output, others):
             _check_standing(checked, plan, others)
-            _say("another run has put the same result meanwhile; it stands")
+            say("another run has put the same result meanwhile; it stands")
             _tidy(checked, plan, others, lease)
             return others["figures"] | manifest.scored(scoring, seconds, spilled)
         begin(checked.output)
@@ -129,7 +129,7 @@ def _tidy(checked: Checked, plan: Plan, result: dict[str, Any], lease: Lease) ->
         sweep_merged(checked.scores)
         sweep_scores(checked.scores, plan)
     except (StoreError, Held) as error:
-        _say(f"the result stands; what is left over goes with the next run: {error}")
+        say(f"the result stands; what is left over goes with the next run: {error}")
 
 
 def _tag(checked: Checked, plan: Plan, units: dict[str, Newest]) -> str:
@@ -209,10 +209,6 @@ def _fusing(checked: Checked, plan: Plan) -> FuseBucket:
         tag=tag,
         buckets=buckets,
     )
-
-
-def _say(line: str) -> None:
-    print(f"rayrank: {line}", file=sys.stderr, flush=True)
 
 
 def _check_failed(checked: Checked, plan: Plan, buckets: list[dict[str, Any]]) -> None:

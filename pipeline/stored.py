@@ -1,7 +1,6 @@
 """What earlier runs left of the scores under an output, and the plan by which it can be read."""
 
 import re
-import sys
 
 from pipeline.check import Checked
 from pipeline.commit import begin
@@ -10,6 +9,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.plan import Plan, make_plan, unit_rows
 from pipeline.replan import changed_files, revised
 from pipeline.rounds import base, newest, stem
+from pipeline.say import say
 from pipeline.storage import Folder
 
 PLAN = "plan"
@@ -69,8 +69,7 @@ def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:
     if plan is None:
         plan = _put(scores, make_plan(config, checked.files, unit_rows(config)))
     while changed := changed_files(plan.versions(), checked.files):
-        print(f"rayrank: {len(changed)} input files have changed, {changed[0]} first: their rows are scored anew",
-              file=sys.stderr)  # fmt: skip
+        say(f"{len(changed)} input files have changed, {changed[0]} first: their rows are scored anew")
         plan = _put(scores, revised(plan, config, checked.files, changed))
     return plan
 
