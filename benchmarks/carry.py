@@ -22,7 +22,7 @@ from benchmarks.dataflow import start_without_tokenizer
 from benchmarks.job import run_job
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import RERANKER, save_tokenizer
-from pipeline import gather
+from pipeline.rank import gather
 from tests.fakes import FreeScorer
 
 FILES, GROUP_ROWS, A_QUERY = 8, 25_000, 100

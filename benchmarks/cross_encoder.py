@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pyarrow.parquet as pq
 
-from actors.contract import Pair
 from actors.rerankers import RERANKERS
+from actors.rerankers.contract import Pair
 from actors.rerankers.cross_encoder import CrossEncoder
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from benchmarks.job import run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import pairs, save_pairs
@@ -72,9 +72,11 @@ def raw(options: argparse.Namespace) -> Figures:
     from vllm import LLM, PoolingParams
 
     model = CrossEncoder(**settings(options))
-    made: list[Any] = RERANKERS["cross_encoder"].prompt(Encoder(model), model, [Pair(*pair) for pair in texts(options)])
+    made: list[Any] = RERANKERS["cross_encoder"].prompt(
+        Tokenizer(model), model, [Pair(*pair) for pair in texts(options)]
+    )
     given: list[Any] = [{"prompt_token_ids": prompt.sequences[0]} for prompt in made]
-    params = [PoolingParams(extra_kwargs={"compressed_token_type_ids": prompt.split}) for prompt in made]
+    params = [PoolingParams(extra_kwargs={"compressed_token_type_ids": prompt.boundary}) for prompt in made]
     llm = LLM(model=model.model, runner="pooling", disable_log_stats=True, **ENGINE)
     llm.encode(given[:8], params[:8], pooling_task="classify", use_tqdm=False)
     began = time.perf_counter()

@@ -80,19 +80,19 @@ def start_without_tokenizer() -> None:
 
 def without_tokenizer() -> None:
     """What a process of Ray's begins with: no tokenizer is loaded, and prompts are those of `constant`."""
-    import pipeline.score as score
+    import pipeline.score.stream as score
 
-    score.patient_encoder = nothing  # type: ignore[assignment]
+    score.load_tokenizer_patiently = nothing  # type: ignore[assignment]
     score.prompt_unit = constant
 
 
 def nothing(settings: Any, limit: Any) -> None:
-    """In the place of pipeline.hub.patient_encoder."""
+    """In the place of pipeline.check.hub.load_tokenizer_patiently."""
 
 
-def constant(name: str, unit: pa.Table, encoder: Any, settings: Any) -> pa.Table:
-    """In the place of pipeline.prompt.prompt_unit."""
-    from pipeline.prompt import TRAVELS, packed
+def constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
+    """In the place of pipeline.score.prompt.prompt_unit."""
+    from pipeline.score.prompt import TRAVELS, packed
 
     rows = len(unit)
     tokens = pa.ListArray.from_arrays(
@@ -100,7 +100,7 @@ def constant(name: str, unit: pa.Table, encoder: Any, settings: Any) -> pa.Table
     )
     sequences = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), tokens)
     made = unit.select(TRAVELS[:-1]).append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
-    return packed(name, made.append_column("prompts", sequences).append_column("split", pa.nulls(rows, pa.int32())))
+    return packed(name, made.append_column("prompts", sequences).append_column("boundary", pa.nulls(rows, pa.int32())))
 
 
 KINDS: Kinds = {"free": free, "job": job}

@@ -29,12 +29,12 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
+from pipeline.cluster.tasks import run_tasks
 from pipeline.config import Fusion
-from pipeline.fuse import FuseBucket, RankBucket
-from pipeline.merge import score_rows, sweep_merged
-from pipeline.scores import SCHEMA, bucket_count, encoded
-from pipeline.storage import Folder
-from pipeline.tasks import run_tasks
+from pipeline.rank.merge import score_rows, sweep_merged
+from pipeline.rank.part import FuseBucket, RankBucket
+from pipeline.score.files import SCHEMA, bucket_count, encoded
+from pipeline.storage.folder import Folder
 
 PLAN, ALPHA, CORES, FAILED = "plan", 0.2, 2, 0.003
 STEP, DOCS = 89_989, 9_000_000  # without a common factor, so a query's documents differ
@@ -102,7 +102,7 @@ def ids(letter: str, numbers: np.ndarray) -> pa.Array:
 def job(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     import ray
 
-    from pipeline.cluster import ROOT
+    from pipeline.cluster.connect import ROOT
 
     environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
     ray.init("local", num_cpus=CORES, include_dashboard=False, log_to_driver=False, runtime_env=environment)

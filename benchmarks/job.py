@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from actors.scorer import Scorer
+from actors.worker.actor import Scorer
 
 
 class Unit(NamedTuple):

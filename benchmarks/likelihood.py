@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from actors.contract import Request
-from actors.engine import Ask, Engine
+from actors.engines.vllm.engine import Engine, EngineRequest
+from actors.rerankers.contract import Request
 from actors.rerankers.rankinggpt import RankingGPT
+from actors.worker.watchdog import Watchdog
 from benchmarks.rounds import Figures, Kinds, benchmark
 from tests import tiny
 
@@ -55,11 +56,11 @@ def prompts(options: argparse.Namespace) -> list[list[int]]:
 
 def ours(options: argparse.Namespace) -> Figures:
     settings = RankingGPT(type="rankinggpt", model=str(options.folder))
-    engine = Engine(settings, ENGINE, Request("likelihood"), [], 1800)
+    engine = Engine(settings, ENGINE, Request("likelihood"), [], 1800, watchdog=Watchdog())
     replies: queue.SimpleQueue = queue.SimpleQueue()
 
     def score(sequences: list[list[int]]) -> None:
-        engine.ask([Ask(i, tokens, options.doc, 1) for i, tokens in enumerate(sequences)], replies.put)
+        engine.ask([EngineRequest(i, tokens, options.doc, 1) for i, tokens in enumerate(sequences)], replies.put)
         left = len(sequences)
         while left:
             left -= len(replies.get())

@@ -21,10 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actors.contract import Pair, Prompt
+from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.rank1 import LABELS, RERANKER, STOP, Rank1
-from actors.scorer import Scorer
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
+from actors.worker.actor import Scorer
 from benchmarks.job import run_job
 from benchmarks.lengths import build
 from benchmarks.rounds import Figures, Kinds, benchmark
@@ -96,11 +96,11 @@ def generate(options: argparse.Namespace) -> Figures:
     from vllm import LLM, SamplingParams
 
     model = Rank1(type="rank1", model=str(options.folder / "model"), max_new_tokens=NEW_TOKENS)
-    encoder = Encoder(model, ENGINE["max_model_len"])
-    made = RERANKER.prompt(encoder, model, [Pair(*pair) for pair in texts(options)])
+    tokenizer = Tokenizer(model, ENGINE["max_model_len"])
+    made = RERANKER.prompt(tokenizer, model, [Pair(*pair) for pair in texts(options)])
     prompts: list[Any] = [{"prompt_token_ids": prompt.sequences[0]} for prompt in made if isinstance(prompt, Prompt)]
     llm = LLM(model=model.model, max_num_seqs=options.seqs, disable_log_stats=True, **ENGINE)
-    ids = encoder.label_ids(LABELS)
+    ids = tokenizer.label_ids(LABELS)
     usual: dict[str, Any] = {
         "temperature": 0,
         "max_tokens": NEW_TOKENS,
@@ -117,7 +117,7 @@ def generate(options: argparse.Namespace) -> Figures:
             answer = output.outputs[0]
             if not answer.logprobs or not all(i in answer.logprobs[-1] for i in ids):
                 second.append(
-                    {"prompt_token_ids": encoder.after(prompt["prompt_token_ids"], f"\n{answer.text}\n</think>")}
+                    {"prompt_token_ids": tokenizer.after(prompt["prompt_token_ids"], f"\n{answer.text}\n</think>")}
                 )
         forced = SamplingParams(
             temperature=0, max_tokens=1, logprobs=20, allowed_token_ids=ids, skip_special_tokens=False

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.engine import ENVIRONMENT
+from actors.engines.vllm.engine import ENVIRONMENT
 
 # A kind of run returns its figures: `seconds` for all rows, and whatever else it wants in the table.
 Figures = dict[str, float]

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import psutil
 
-from actors.scorer import Scorer
+from actors.worker.actor import Scorer
 from benchmarks.job import run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import ENGINE, ON_CPU, RERANKER, SIZES, pairs, save_model, save_pairs

@@ -13,7 +13,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actors.scorer import Scorer
+from actors.worker.actor import Scorer
 from benchmarks.job import run_job
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import ENGINE, ON_CPU, RERANKER, SIZES, pairs, save_model, save_pairs

@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pyarrow.parquet as pq
 
-from actors.contract import Pair
 from actors.rerankers import RERANKERS
+from actors.rerankers.contract import Pair
 from actors.rerankers.label import Label
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from benchmarks.job import paced, run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import ENGINE, ON_CPU, ON_GPU, RERANKER, SIZES, flops, pairs, save_model, save_pairs
@@ -60,7 +60,7 @@ def prompts(options: argparse.Namespace) -> list[list[int]]:
     """The token ids of the pairs."""
     model = Label(**settings(options))
     rows = [Pair(row["query"], row["doc"]) for row in pq.read_table(options.folder / "pairs.parquet").to_pylist()]
-    made: list[Any] = RERANKERS["label"].prompt(Encoder(model, ENGINE["max_model_len"]), model, rows)
+    made: list[Any] = RERANKERS["label"].prompt(Tokenizer(model, ENGINE["max_model_len"]), model, rows)
     return [prompt.sequences[0] for prompt in made]
 
 
@@ -179,7 +179,7 @@ def _params(ids: list[int]) -> Any:
 
 def _label_ids(options: argparse.Namespace) -> list[int]:
     model = Label(**settings(options))
-    return Encoder(model).label_ids(RERANKERS["label"].request(model).labels)
+    return Tokenizer(model).label_ids(RERANKERS["label"].request(model).labels)
 
 
 def _arrivals(dataset: Any, batch: int) -> list[tuple[float, int]]:

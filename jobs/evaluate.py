@@ -22,8 +22,8 @@ from pipeline.evaluate.report.page import page
 from pipeline.evaluate.result import read_result, short_names
 from pipeline.evaluate.summary import everything, main_figures
 from pipeline.evaluate.table import tables
-from pipeline.storage import Folder
-from pipeline.urls import absolute
+from pipeline.storage.folder import Folder
+from pipeline.storage.urls import absolute
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
-from pipeline.check import survey
+from pipeline.check.preflight import survey
 from pipeline.config import Config, load
 from pipeline.errors import RunError, StoreError, root_cause
 from pipeline.estimate.dry_run import dry_run

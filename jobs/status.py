@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import StoreError, UsageError, root_cause
-from pipeline.status import status
-from pipeline.storage import Folder
-from pipeline.urls import absolute
+from pipeline.output.status import status
+from pipeline.storage.folder import Folder
+from pipeline.storage.urls import absolute
 
 
 def main(arguments: list[str]) -> int:

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import RunError, UsageError, root_cause
-from pipeline.trec import write_trec
-from pipeline.urls import absolute
+from pipeline.output.trec import write_trec
+from pipeline.storage.urls import absolute
 
 
 def main(arguments: list[str]) -> int:

@@ -1,7 +1,6 @@
 """The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
 
 import difflib
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, one_line
@@ -25,11 +25,6 @@ from pipeline.fusion import METHODS
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
 RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
 INTERNAL = ("file", "row")  # what ranked rows are called by until they are written
-PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
-RESERVED = (  # engine arguments that the reranker decides
-    "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
-    "logprobs_mode", "skip_tokenizer_init",
-)  # fmt: skip
 
 
 class Section(BaseModel):
@@ -151,7 +146,7 @@ class Config(Section):
     @field_validator("engine")
     @classmethod
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
-        for name in RESERVED:
+        for name in ENGINE.RESERVED:
             if name in engine:
                 raise ValueError(f"engine.{name} = {engine[name]!r}: is set by the reranker section, not here")
         return engine
@@ -167,21 +162,9 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _parallel(self) -> "Config":
-        for name in PARALLEL:
-            if type(value := self.engine.get(name, 1)) is not int or value < 1:
-                raise ValueError(f"engine.{name} = {value!r}: should be a whole number above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _whole_model(self) -> "Config":
-        if RERANKERS[self.reranker.type].request(self.reranker).task == "likelihood":
-            for name in PARALLEL:
-                if self.engine.get(name, 1) != 1:
-                    raise ValueError(
-                        f"engine.{name} = {self.engine[name]!r}: reranker.type = {self.reranker.type!r} needs its "
-                        "model on one GPU, to read likelihoods from it"
-                    )
+    def _arguments(self) -> "Config":
+        task = RERANKERS[self.reranker.type].request(self.reranker).task
+        ENGINE.check_arguments(self.engine, task, self.reranker.type)
         return self
 
     @model_validator(mode="after")
@@ -193,8 +176,8 @@ class Config(Section):
 
     @property
     def ranks(self) -> int:
-        """Processes of one engine, each with a GPU: by tensor and pipeline parallelism."""
-        return math.prod(self.engine.get(name, 1) for name in PARALLEL)
+        """Processes of one engine, each with a GPU."""
+        return ENGINE.count_ranks(self.engine)
 
 
 def load(path: str, overrides: list[str] = []) -> Config:

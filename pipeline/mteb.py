@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.check.fingerprint import of_engine
 from pipeline.config import load
-from pipeline.fingerprint import of_engine
 from pipeline.table import rerank
 
 Batches = Iterable[Mapping[str, Any]]  # what MTEB's loaders yield: column -> list of values

@@ -11,30 +11,30 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.scorer import Scorer
-from pipeline import manifest
-from pipeline.carry import carried
-from pipeline.check import Checked, check
-from pipeline.cluster import cluster, spilled_bytes
-from pipeline.commit import begin, commit, committed, complete, discard, sweep
+from actors.worker.actor import Scorer
+from pipeline.check.preflight import Checked, check
+from pipeline.cluster.connect import cluster, spilled_bytes
+from pipeline.cluster.tasks import run_tasks
 from pipeline.config import Config
-from pipeline.draft import Draft, Planning, Work
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
-from pipeline.fuse import FuseBucket, RankBucket
-from pipeline.gather import texts_of
-from pipeline.inputs import list_inputs
-from pipeline.lease import Held, Lease, hold
-from pipeline.merge import score_rows, sweep_merged
-from pipeline.plan import Plan
-from pipeline.progress import Progress
-from pipeline.replan import changed_while_read
-from pipeline.rounds import Newest, newest, next_rounds
+from pipeline.input.columns import carried
+from pipeline.input.listing import list_inputs
+from pipeline.output import manifest
+from pipeline.output.commit import begin, commit, committed, complete, discard, sweep
+from pipeline.output.lease import Held, Lease, hold
+from pipeline.plan.draft import Draft, Planning, Work
+from pipeline.plan.existing import drafted, standing_plan, stored_scores, sweep_scores
+from pipeline.plan.plan import Plan
+from pipeline.plan.replan import changed_while_read
+from pipeline.plan.rounds import Newest, newest, next_rounds
+from pipeline.plan.work import planned_work
+from pipeline.rank.gather import texts_of
+from pipeline.rank.merge import score_rows, sweep_merged
+from pipeline.rank.part import FuseBucket, RankBucket
 from pipeline.say import say
-from pipeline.score import score_units
-from pipeline.scores import bucket_count
-from pipeline.stored import drafted, standing_plan, stored_scores, sweep_scores
-from pipeline.tasks import run_tasks
-from pipeline.work import planned_work
+from pipeline.score.files import bucket_count
+from pipeline.score.progress import Progress
+from pipeline.score.stream import score_units
 
 FORMAT = 1  # of the result: raised when the same scores come to another result, so that no older one stands for it
 

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.scorer import Scorer
-from pipeline.commit import committed
+from actors.worker.actor import Scorer
 from pipeline.config import Config, load, parse
+from pipeline.output.commit import committed
 from pipeline.run import rerank as run
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 
 def rerank(table: Any, config: Any, *overrides: str, scorer: type = Scorer) -> Any:

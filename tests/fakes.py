@@ -4,10 +4,10 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from actors.attempts import Result
-from actors.contract import Prompt
-from actors.pending import FIGURES
-from actors.scorer import Scorer
+from actors.rerankers.contract import Prompt
+from actors.worker.actor import Scorer
+from actors.worker.failures import Result
+from actors.worker.pending import FIGURES
 
 
 class KnownScorer(Scorer):

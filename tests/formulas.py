@@ -4,7 +4,7 @@ from collections.abc import Callable
 from statistics import fmean, pstdev
 from typing import Any
 
-from pipeline.rank import DUPLICATE
+from pipeline.rank.rank import DUPLICATE
 
 Row = dict[str, Any]
 Formula = Callable[[list[float], list[float], float, int], list[float]]
@@ -41,7 +41,7 @@ def _m(x: list[float]) -> list[float]:
 
 
 def ranked_in_plain_python(rows: list[Row], method: str, alpha: float, k: int) -> tuple[list[Row], list[Row]]:
-    """What pipeline.rank.rank gives, with dictionaries and loops."""
+    """What pipeline.rank.rank.rank gives, with dictionaries and loops."""
     rejects = [row for row in rows if row["kind"] == "reject"]
     queries: dict[str, dict[str, Row]] = {}
     for row in sorted((row for row in rows if row["kind"] != "reject"), key=lambda row: (row["file"], row["row"])):

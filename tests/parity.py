@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.contract import Reply
-from actors.scorer import Scorer
+from actors.rerankers.contract import Reply
+from actors.worker.actor import Scorer
 from pipeline.config import parse
 from pipeline.run import rerank
 

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.commit import begin, commit, sweep
 from pipeline.config import parse
-from pipeline.storage import Folder
+from pipeline.output.commit import begin, commit, sweep
+from pipeline.storage.folder import Folder
 from tests.formulas import ranked_in_plain_python
 
 Row = dict[str, Any]

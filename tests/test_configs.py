@@ -10,7 +10,7 @@ import s3fs
 from actors.rerankers import RERANKERS
 from jobs.rerank import main
 from pipeline.config import load
-from pipeline.plan import unit_rows
+from pipeline.plan.plan import unit_rows
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

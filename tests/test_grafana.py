@@ -1,4 +1,4 @@
-"""The Grafana dashboard: whole, and of metrics that there are. tests/pipeline/test_scrape.py scrapes them."""
+"""The Grafana dashboard: whole, and of metrics that there are. tests/pipeline/score/test_scrape.py scrapes them."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from pipeline.score.metrics import COUNTERS, GAUGES, HISTOGRAMS
 from tests.conftest import ROOT
 
 SCRAPED = {

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.check_model import load_encoder
+from pipeline.check.model import load_checked_tokenizer
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
 from tests.conftest import ROOT
@@ -179,11 +179,11 @@ def test_code_that_comes_with_a_model_runs_only_where_the_config_says_so(minilm:
         return parse({"input": {"path": "p"}, "reranker": reranker, "output": {"path": "o"}})
 
     with pytest.raises(UsageError, match=r"reranker\.model = .*comes with Python code of its own") as error:
-        load_encoder(config())
+        load_checked_tokenizer(config())
     assert "\n" not in str(error.value)
     assert not mark.exists()
     with pytest.raises(UsageError, match="cannot load its tokenizer"):  # for its classes are empty
-        load_encoder(config(trust_remote_code=True))
+        load_checked_tokenizer(config(trust_remote_code=True))
     assert mark.exists()
 
 
@@ -199,8 +199,8 @@ torch.save({"embeddings.word_embeddings.weight": Bomb()}, model / "pytorch_model
 if sys.argv[3] == "plain":
     torch.load(model / "pytorch_model.bin", weights_only=False)
     sys.exit()
-from actors.contract import Request
-from actors.engine import Engine
+from actors.rerankers.contract import Request
+from actors.engines.vllm.engine import Engine
 from actors.rerankers.bi_encoder import BiEncoder
 Engine(BiEncoder(type="bi_encoder", model=str(model)), {"max_model_len": 256}, Request("embed"), [], 60)
 """

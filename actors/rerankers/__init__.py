@@ -1,7 +1,8 @@
 """The table of rerankers: the name a config uses -> how that family is prompted and read."""
 
-from actors.contract import Reranker, Settings
 from actors.rerankers import bge_gemma, bi_encoder, cross_encoder, erank, label, lb, mxbai, qwen3, rank1, rankinggpt
+from actors.rerankers.contract import Reranker
+from actors.rerankers.settings import Settings
 
 RERANKERS: dict[str, Reranker] = {
     "erank": erank.RERANKER,

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from actors.labelled import LabelledSettings, labelled
-from actors.prompts import Capped, Template
-from actors.tokens import DOC, QUERY, Encoder
+from actors.rerankers.labelled import LabelledSettings, labelled
+from actors.rerankers.templates import Capped, Template
+from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 TASK = (
     "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
@@ -25,13 +25,13 @@ class BgeGemma(LabelledSettings):
     max_length: int = Field(default=512, ge=4)
 
 
-def template(encoder: Encoder, settings: BgeGemma) -> Template:
+def template(tokenizer: Tokenizer, settings: BgeGemma) -> Template:
     query, doc = Capped(f"A: {QUERY}", settings.max_length * 3 // 4), Capped(f"B: {DOC}", settings.max_length)
-    return [*encoder.around[0], query, "\n", doc, "\n", TASK]
+    return [*tokenizer.around[0], query, "\n", doc, "\n", TASK]
 
 
-def max_length(encoder: Encoder, settings: BgeGemma) -> int:
-    return settings.max_length + 2 * sum(map(len, encoder.encode(["\n", TASK])))
+def max_length(tokenizer: Tokenizer, settings: BgeGemma) -> int:
+    return settings.max_length + 2 * sum(map(len, tokenizer.encode(["\n", TASK])))
 
 
 def logit(values: np.ndarray, logits: np.ndarray) -> float:

@@ -8,8 +8,9 @@ engine's max_model_len. The score is in [-1, 1].
 import numpy as np
 from pydantic import Field
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TemplateSettings, Unscored
-from actors.tokens import Encoder
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.settings import TemplateSettings
+from actors.rerankers.tokenizer import Tokenizer
 
 
 class BiEncoder(TemplateSettings):
@@ -17,17 +18,17 @@ class BiEncoder(TemplateSettings):
     max_doc_tokens: int | None = Field(default=None, ge=3)
 
 
-def prompt(encoder: Encoder, settings: BiEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
+def prompt(tokenizer: Tokenizer, settings: BiEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
     texts = [settings.in_template(pair.query, pair.doc) for pair in pairs]
-    queries = encoder.encode_alone([query for query, _ in texts], settings.max_query_tokens)
-    docs = encoder.encode_alone([doc for _, doc in texts], settings.max_doc_tokens)
+    queries = tokenizer.encode_alone([query for query, _ in texts], settings.max_query_tokens)
+    docs = tokenizer.encode_alone([doc for _, doc in texts], settings.max_doc_tokens)
     return [
         Prompt([query, doc], p.truncated or cut_q or cut_d)
         for p, (query, cut_q), (doc, cut_d) in zip(pairs, queries, docs, strict=True)
     ]
 
 
-def score(encoder: Encoder, settings: BiEncoder, replies: list[Reply]) -> float | Unscored | Again:
+def score(tokenizer: Tokenizer, settings: BiEncoder, replies: list[Reply]) -> float | Unscored | FollowUp:
     query, doc = (np.asarray(reply.vector, dtype=np.float64) for reply in replies)
     return float(query @ doc / (np.linalg.norm(query) * np.linalg.norm(doc)))
 

@@ -10,31 +10,32 @@ from typing import Literal
 
 import numpy as np
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TemplateSettings, TextSettings, Unscored
-from actors.prompts import shortened
-from actors.tokens import Encoder
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.settings import TemplateSettings, TextSettings
+from actors.rerankers.templates import shortened
+from actors.rerankers.tokenizer import Tokenizer
 
 
 class CrossEncoder(TextSettings, TemplateSettings):
     score: Literal["logit", "probability"] = "logit"
 
 
-def prompt(encoder: Encoder, settings: CrossEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+def prompt(tokenizer: Tokenizer, settings: CrossEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
+    short = shortened(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
     texts = [settings.in_template(pair.query, pair.doc) for pair in short]
     prompts: list[Prompt | Unscored] = []
-    for pair, (ids, types, needed) in zip(short, encoder.encode_pairs(texts), strict=True):
+    for pair, (ids, types, needed) in zip(short, tokenizer.encode_pairs(texts), strict=True):
         if ids is None:
             prompts.append(
-                Unscored(f"prompt does not fit: {needed} tokens without the document, room for {encoder.limit}")
+                Unscored(f"prompt does not fit: {needed} tokens without the document, room for {tokenizer.limit}")
             )
         else:
-            split = types.index(1) if 1 in types else None
-            prompts.append(Prompt([ids], pair.truncated or needed > encoder.limit, split))
+            boundary = types.index(1) if 1 in types else None
+            prompts.append(Prompt([ids], pair.truncated or needed > tokenizer.limit, boundary))
     return prompts
 
 
-def score(encoder: Encoder, settings: CrossEncoder, replies: list[Reply]) -> float | Unscored | Again:
+def score(tokenizer: Tokenizer, settings: CrossEncoder, replies: list[Reply]) -> float | Unscored | FollowUp:
     logits = np.asarray(replies[0].vector, dtype=np.float64)
     if len(logits) > 2:
         return Unscored(f"the model has {len(logits)} labels; cross_encoder reads one or two")

@@ -15,9 +15,10 @@ import re
 import numpy as np
 from pydantic import Field, field_validator
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
-from actors.prompts import Template, filled, room_to_write
-from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.settings import TextSettings
+from actors.rerankers.templates import Template, filled, room_to_write
+from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 PROMPT = f"""\
 Given a query and a document, please give a relevance score of 0~10.
@@ -77,21 +78,21 @@ def request(settings: ERank) -> Request:
     return Request("generate", max_tokens=settings.max_new_tokens, labels=DIGITS, stop=("</answer>",))
 
 
-def prompt(encoder: Encoder, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    template: Template = [*encoder.chat([{"role": "user", "content": PROMPT}])]
+def prompt(tokenizer: Tokenizer, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
+    template: Template = [*tokenizer.chat([{"role": "user", "content": PROMPT}])]
     pairs = [pair._replace(instruction=PRESETS.get(pair.instruction or "", pair.instruction)) for pair in pairs]
-    short = [_cut(encoder, settings, pair) for pair in pairs]
-    return filled(encoder, template, short, room_to_write(encoder, settings.max_new_tokens))
+    short = [_cut(tokenizer, settings, pair) for pair in pairs]
+    return filled(tokenizer, template, short, room_to_write(tokenizer, settings.max_new_tokens))
 
 
-def _cut(encoder: Encoder, settings: ERank, pair: Pair) -> Pair:
+def _cut(tokenizer: Tokenizer, settings: ERank, pair: Pair) -> Pair:
     """The pair with its texts cut as the reference cuts them: a character cut in half stays as U+FFFD."""
-    query, cut_query = encoder.cut_ids(pair.query, settings.max_query_tokens)
-    doc, cut_doc = encoder.cut_ids(pair.doc, settings.max_doc_tokens)
+    query, cut_query = tokenizer.cut_ids(pair.query, settings.max_query_tokens)
+    doc, cut_doc = tokenizer.cut_ids(pair.doc, settings.max_doc_tokens)
     return pair._replace(query=query, doc=doc, truncated=pair.truncated or cut_query or cut_doc)
 
 
-def score(encoder: Encoder, settings: ERank, replies: list[Reply]) -> float | Unscored | Again:
+def score(tokenizer: Tokenizer, settings: ERank, replies: list[Reply]) -> float | Unscored | FollowUp:
     written, *read = replies
     answer = _answer(settings, written)
     if isinstance(answer, Unscored) or answer == "0":
@@ -100,10 +101,10 @@ def score(encoder: Encoder, settings: ERank, replies: list[Reply]) -> float | Un
         at = [DIGITS.index(digit) for digit in answer]
         logprobs = [np.asarray(reply.label_logprobs)[place] for reply, place in zip(read, at, strict=True)]
         return int(answer) * float(np.exp(sum(logprobs)))
-    places = _places(encoder, written.tokens, answer)
+    places = _places(tokenizer, written.tokens, answer)
     if places is None:
         return Unscored(f"the digits of the answer {answer} are not tokens of their own")
-    return Again([written.prompt + list(written.tokens[:place]) for place in places])
+    return FollowUp([written.prompt + list(written.tokens[:place]) for place in places])
 
 
 def _answer(settings: ERank, written: Reply) -> str | Unscored:
@@ -118,13 +119,13 @@ def _answer(settings: ERank, written: Reply) -> str | Unscored:
     return answer.strip()
 
 
-def _places(encoder: Encoder, tokens: tuple[int, ...], answer: str) -> list[int] | None:
+def _places(tokenizer: Tokenizer, tokens: tuple[int, ...], answer: str) -> list[int] | None:
     """Where the digits of the answer stand in the generated tokens; None where they are no tokens of their own."""
-    digits = encoder.label_ids(answer)
+    digits = tokenizer.label_ids(answer)
     size = len(digits)
     for start in range(len(tokens) - size, -1, -1):
         if list(tokens[start : start + size]) == digits:
-            tail = encoder.decode(tokens[start + size :])
+            tail = tokenizer.decode(tokens[start + size :])
             return list(range(start, start + size)) if tail.lstrip().startswith("</answer>") else None
     return None
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from actors.contract import Side
-from actors.labelled import LabelledSettings, expectation, labelled, log_odds, probability
-from actors.prompts import Template
-from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
+from actors.rerankers.contract import Side
+from actors.rerankers.labelled import LabelledSettings, expectation, labelled, log_odds, probability
+from actors.rerankers.templates import Template
+from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 SCORES = {"expectation": expectation, "probability": probability, "log_odds": log_odds}
 STAND_INS = {"{query}": QUERY, "{doc}": DOC, "{instruction}": INSTRUCTION}
@@ -72,12 +72,12 @@ class Label(LabelledSettings):
         return self.prompt or "\n".join(message.content for message in self.messages or ())
 
 
-def template(encoder: Encoder, settings: Label) -> Template:
+def template(tokenizer: Tokenizer, settings: Label) -> Template:
     if settings.messages is None:
-        before, after = encoder.around
-        return [*before, *encoder.pieces(_stood_in(settings.text)), *after]
+        before, after = tokenizer.around
+        return [*before, *tokenizer.pieces(_stood_in(settings.text)), *after]
     messages = [{"role": message.role, "content": _stood_in(message.content)} for message in settings.messages]
-    return [*encoder.chat(messages)]
+    return [*tokenizer.chat(messages)]
 
 
 def _stood_in(text: str) -> str:

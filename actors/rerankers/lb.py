@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from actors.contract import Side
-from actors.labelled import LabelledSettings, expectation, labelled, probability
-from actors.prompts import Template
-from actors.tokens import DOC, QUERY, Encoder
+from actors.rerankers.contract import Side
+from actors.rerankers.labelled import LabelledSettings, expectation, labelled, probability
+from actors.rerankers.templates import Template
+from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 MESSAGES = {
     "query_first": (
@@ -36,9 +36,9 @@ class LB(LabelledSettings):
     order: Literal["query_first", "context_first"] = "query_first"
 
 
-def template(encoder: Encoder, settings: LB) -> Template:
+def template(tokenizer: Tokenizer, settings: LB) -> Template:
     system, user = MESSAGES[settings.order]
-    return [*encoder.chat([{"role": "system", "content": system}, {"role": "user", "content": user}])]
+    return [*tokenizer.chat([{"role": "system", "content": system}, {"role": "user", "content": user}])]
 
 
 def shared(settings: LB) -> Side:

@@ -6,10 +6,10 @@ instruction) cut to three quarters of max_length, the document to one quarter.
 
 from pydantic import Field
 
-from actors.contract import Pair
-from actors.labelled import LabelledSettings, labelled, log_odds
-from actors.prompts import Capped, Template
-from actors.tokens import DOC, QUERY, Encoder
+from actors.rerankers.contract import Pair
+from actors.rerankers.labelled import LabelledSettings, labelled, log_odds
+from actors.rerankers.templates import Capped, Template
+from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 BEFORE = (
     "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
@@ -28,10 +28,10 @@ class Mxbai(LabelledSettings):
     max_length: int = Field(default=8192, ge=4)
 
 
-def template(encoder: Encoder, settings: Mxbai) -> Template:
+def template(tokenizer: Tokenizer, settings: Mxbai) -> Template:
     query = Capped(QUERY, settings.max_length * 3 // 4)
     doc = Capped(f"document: {DOC}", settings.max_length // 4)
-    return [*encoder.pieces(BEFORE), query, "\n", doc, "\n", TASK, *encoder.pieces(AFTER)]
+    return [*tokenizer.pieces(BEFORE), query, "\n", doc, "\n", TASK, *tokenizer.pieces(AFTER)]
 
 
 def pair(settings: Mxbai, pair: Pair) -> Pair:

@@ -7,9 +7,9 @@ the fields by empty lines and its Jinja file loses the last line break; neither 
 
 from pydantic import Field
 
-from actors.labelled import LabelledSettings, labelled, probability
-from actors.prompts import Capped, Template
-from actors.tokens import DOC, INSTRUCTION, QUERY, Encoder
+from actors.rerankers.labelled import LabelledSettings, labelled, probability
+from actors.rerankers.templates import Capped, Template
+from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 BEFORE = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
@@ -24,8 +24,8 @@ class Qwen3(LabelledSettings):
     max_length: int = Field(default=8192, ge=1)
 
 
-def template(encoder: Encoder, settings: Qwen3) -> Template:
-    return [*encoder.pieces(BEFORE), Capped(BODY, settings.max_length), *encoder.pieces(AFTER)]
+def template(tokenizer: Tokenizer, settings: Qwen3) -> Template:
+    return [*tokenizer.pieces(BEFORE), Capped(BODY, settings.max_length), *tokenizer.pieces(AFTER)]
 
 
 RERANKER = labelled(
@@ -33,5 +33,5 @@ RERANKER = labelled(
     template,
     labels=lambda settings: {"no": 0, "yes": 1},
     score=lambda settings: probability,
-    max_length=lambda encoder, settings: settings.max_length,
+    max_length=lambda tokenizer, settings: settings.max_length,
 )

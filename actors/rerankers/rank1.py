@@ -15,9 +15,10 @@ import re
 import numpy as np
 from pydantic import Field, field_validator
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
-from actors.prompts import Template, filled, room_to_write, shortened
-from actors.tokens import DOC, QUERY, Encoder
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.settings import TextSettings
+from actors.rerankers.templates import Template, filled, room_to_write, shortened
+from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 PROMPT = (
     "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
@@ -50,12 +51,12 @@ def request(settings: Rank1) -> Request:
     return Request("generate", settings.max_new_tokens, LABELS, stop=STOP, spare=SPARE, rounds=rounds)
 
 
-def prompt(encoder: Encoder, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    before, _ = encoder.around
-    template: Template = [*before, *encoder.pieces(PROMPT)]
-    short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
-    room = room_to_write(encoder, settings.max_new_tokens, SPARE)
-    return filled(encoder, template, [_with_query(settings, pair) for pair in short], room)
+def prompt(tokenizer: Tokenizer, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:
+    before, _ = tokenizer.around
+    template: Template = [*before, *tokenizer.pieces(PROMPT)]
+    short = shortened(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+    room = room_to_write(tokenizer, settings.max_new_tokens, SPARE)
+    return filled(tokenizer, template, [_with_query(settings, pair) for pair in short], room)
 
 
 def _with_query(settings: Rank1, pair: Pair) -> Pair:
@@ -67,7 +68,7 @@ def _with_query(settings: Rank1, pair: Pair) -> Pair:
     return pair._replace(query=re.sub("|".join(map(re.escape, HOLES)), lambda _: query, settings.query_template))
 
 
-def score(encoder: Encoder, settings: Rank1, replies: list[Reply]) -> float | Unscored | Again:
+def score(tokenizer: Tokenizer, settings: Rank1, replies: list[Reply]) -> float | Unscored | FollowUp:
     last = replies[-1]
     if last.label_logprobs is not None:
         true, false = np.asarray(last.label_logprobs, dtype=np.float64)
@@ -75,12 +76,12 @@ def score(encoder: Encoder, settings: Rank1, replies: list[Reply]) -> float | Un
     prompt = replies[0].prompt
     if len(replies) <= settings.rethink:
         reasoning = _reasoning(replies).split("</think>")[0]
-        sequence = encoder.after(prompt, reasoning + WAIT)
-        if len(sequence) < encoder.limit - SPARE:
-            return Again([sequence], max_tokens=settings.max_new_tokens)
-    if last.stopped in STOP and last.tokens[-1] in encoder.label_ids(LABELS):
-        return Again([last.prompt + list(last.tokens[:-1])])
-    return Again([_forced(encoder, prompt, _reasoning(replies).removesuffix(last.stopped or ""))])
+        sequence = tokenizer.after(prompt, reasoning + WAIT)
+        if len(sequence) < tokenizer.limit - SPARE:
+            return FollowUp([sequence], max_tokens=settings.max_new_tokens)
+    if last.stopped in STOP and last.tokens[-1] in tokenizer.label_ids(LABELS):
+        return FollowUp([last.prompt + list(last.tokens[:-1])])
+    return FollowUp([_forced(tokenizer, prompt, _reasoning(replies).removesuffix(last.stopped or ""))])
 
 
 def _reasoning(replies: list[Reply]) -> str:
@@ -92,14 +93,14 @@ def _reasoning(replies: list[Reply]) -> str:
     return text
 
 
-def _forced(encoder: Encoder, prompt: list[int], text: str) -> list[int]:
+def _forced(tokenizer: Tokenizer, prompt: list[int], text: str) -> list[int]:
     """The prompt with the reasoning up to its last full sentence, closed."""
     text = text.rstrip()
     if not text.endswith((".", "!", "?")) and (end := max(map(text.rfind, ".!?"))) >= 0:
         text = text[: end + 1]
-    sequence = encoder.after(prompt, f"\n{text.strip()}{FORCED}")
-    if (over := len(sequence) + 1 - encoder.limit) > 0:  # it grew when it was tokenised anew
-        close = encoder.after(prompt, FORCED)[len(prompt) :]
+    sequence = tokenizer.after(prompt, f"\n{text.strip()}{FORCED}")
+    if (over := len(sequence) + 1 - tokenizer.limit) > 0:  # it grew when it was tokenised anew
+        close = tokenizer.after(prompt, FORCED)[len(prompt) :]
         sequence = sequence[: -len(close) - over] + close
     return sequence
 

@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 from pydantic import field_validator
 
-from actors.contract import Again, Pair, Prompt, Reply, Request, Reranker, TextSettings, Unscored
-from actors.prompts import filled, shortened
-from actors.tokens import DOC, QUERY, Encoder
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.settings import TextSettings
+from actors.rerankers.templates import filled, shortened
+from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 SOURCE = "Document: {doc} Query:"
 EVAL_LENGTH, EVAL_MARGIN, ARGUANA_LENGTH = 512, 10, 256
@@ -38,48 +39,48 @@ class RankingGPT(TextSettings):
         return model
 
 
-def prompt(encoder: Encoder, settings: RankingGPT, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    short = shortened(encoder, pairs, settings.max_query_tokens, settings.max_doc_tokens)
-    room = encoder.limit
+def prompt(tokenizer: Tokenizer, settings: RankingGPT, pairs: list[Pair]) -> list[Prompt | Unscored]:
+    short = shortened(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+    room = tokenizer.limit
     if settings.mode == "card":
-        return [_card(encoder, pair, room) for pair in short]
-    return [_eval(encoder, settings, pair, room) for pair in short]
+        return [_card(tokenizer, pair, room) for pair in short]
+    return [_eval(tokenizer, settings, pair, room) for pair in short]
 
 
-def _card(encoder: Encoder, pair: Pair, room: int) -> Prompt | Unscored:
-    (made,) = filled(encoder, [SOURCE.format(doc=DOC), QUERY], [pair], room)
+def _card(tokenizer: Tokenizer, pair: Pair, room: int) -> Prompt | Unscored:
+    (made,) = filled(tokenizer, [SOURCE.format(doc=DOC), QUERY], [pair], room)
     if isinstance(made, Prompt):
-        return made._replace(split=len(made.sequences[0]) - len(encoder.encode([pair.query])[0]))
+        return made._replace(boundary=len(made.sequences[0]) - len(tokenizer.encode([pair.query])[0]))
     return made
 
 
-def _eval(encoder: Encoder, settings: RankingGPT, pair: Pair, room: int) -> Prompt | Unscored:
+def _eval(tokenizer: Tokenizer, settings: RankingGPT, pair: Pair, room: int) -> Prompt | Unscored:
     query, doc, cut = pair.query, pair.doc, pair.truncated
     if settings.arguana:
-        doc, cut_doc = encoder.cut_ids(doc, ARGUANA_LENGTH)
-        query, cut_query = encoder.cut_ids(query, ARGUANA_LENGTH)
+        doc, cut_doc = tokenizer.cut_ids(doc, ARGUANA_LENGTH)
+        query, cut_query = tokenizer.cut_ids(query, ARGUANA_LENGTH)
         cut |= cut_doc or cut_query
     else:
         query = query.replace("[PAD]", "PAD")
-        left = min(EVAL_LENGTH, room) - encoder.count(SOURCE) - encoder.count(query) - EVAL_MARGIN
+        left = min(EVAL_LENGTH, room) - tokenizer.count(SOURCE) - tokenizer.count(query) - EVAL_MARGIN
         if left < 1:
             return Unscored(
                 f"prompt does not fit: the query leaves no token of {min(EVAL_LENGTH, room)} for the document"
             )
-        doc, cut_doc = encoder.cut_ids(doc, left)
+        doc, cut_doc = tokenizer.cut_ids(doc, left)
         cut |= cut_doc
     source = SOURCE.replace("{doc}", doc).replace("[PAD]", "PAD")
-    before, after = encoder.around
-    split = len(before) + len(encoder.encode([source])[0])
-    ids = [*before, *encoder.encode([source + query])[0], *after]
+    before, after = tokenizer.around
+    boundary = len(before) + len(tokenizer.encode([source])[0])
+    ids = [*before, *tokenizer.encode([source + query])[0], *after]
     if len(ids) > room:
         return Unscored(f"prompt does not fit: {len(ids)} tokens, room for {room}")
-    if len(ids) <= split:
+    if len(ids) <= boundary:
         return Unscored("the query has no token of its own")
-    return Prompt([ids], cut, split)
+    return Prompt([ids], cut, boundary)
 
 
-def score(encoder: Encoder, settings: RankingGPT, replies: list[Reply]) -> float | Unscored | Again:
+def score(tokenizer: Tokenizer, settings: RankingGPT, replies: list[Reply]) -> float | Unscored | FollowUp:
     return float(np.mean(np.asarray(replies[0].token_logprobs, dtype=np.float64)))
 
 

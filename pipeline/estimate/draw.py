@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.estimate.left import Left
-from pipeline.inputs import InputFile
-from pipeline.parquet import chunk_ranges, decoded_bytes, plan_ranges
-from pipeline.plan import Slab, Unit, file_footer
-from pipeline.read import OK, REJECT, read_units
+from pipeline.input.footers import file_footer
+from pipeline.input.listing import InputFile
+from pipeline.input.parquet import chunk_ranges, decoded_bytes, plan_ranges
+from pipeline.plan.plan import Split, Unit
+from pipeline.rows import OK, REJECT
+from pipeline.score.read import read_units
 
 UNITS, ROWS = 32, 4096
 READERS = 4  # units in memory at once; most of the time a store is waited for
@@ -66,7 +68,7 @@ def draw(left: Left, seed: int = 0) -> Iterator[DrawnUnit]:
 
 
 def _drawn(columns: dict[str, str], unit: dict[str, Any], wanted: int, seed: int) -> DrawnUnit:
-    pairs = next(pairs for found, pairs in read_units(_slab_of(unit, columns), columns) if found.name == unit["unit"])
+    pairs = next(pairs for found, pairs in read_units(_split_of(unit, columns), columns) if found.name == unit["unit"])
     ok = pairs.filter(pc.equal(pairs["kind"], OK))
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(ok), min(wanted, len(ok)), replace=False))
@@ -94,8 +96,8 @@ def _repeated(pairs: pa.Table) -> int:
     return int((again & pc.equal(pairs["kind"], OK).to_numpy(zero_copy_only=False)).sum())
 
 
-def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:
-    """A slab of the row groups that the unit lies in, and no others: the rows before it, and the unit."""
+def _split_of(unit: dict[str, Any], columns: dict[str, str]) -> Split:
+    """A split of the row groups that the unit lies in, and no others: the rows before it, and the unit."""
     footer, begin = file_footer(InputFile(unit["path"], unit["size"], unit["version"]))
     ends = np.cumsum([footer.row_group(group).num_rows for group in range(footer.num_row_groups)])
     first, last = (int(np.searchsorted(ends, row, side="right")) for row in (unit["start"], unit["stop"] - 1))
@@ -103,7 +105,7 @@ def _slab_of(unit: dict[str, Any], columns: dict[str, str]) -> Slab:
     used = set(columns.values())
     start, step = unit["start"], max(1, unit["stop"] - unit["start"])
     before = [Unit("", row, min(row + step, start)) for row in range(first_row, start, step)]
-    return Slab(
+    return Split(
         file=unit["file"],
         path=unit["path"],
         size=unit["size"],

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from actors.rerankers import RERANKERS
-from pipeline.check import check, leaving_nothing
-from pipeline.cluster import actor_gpus
+from pipeline.check.preflight import check, leaving_nothing
+from pipeline.cluster.connect import actor_gpus
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.draw import UNITS, draw
@@ -26,7 +26,7 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     _check_price(gpu_hour_price, rate)
     with leaving_nothing(config):
         checked = check(config)
-    config, encoder = checked.config, checked.encoder
+    config, tokenizer = checked.config, checked.tokenizer
     gpus = actor_gpus(config)
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
@@ -34,7 +34,7 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     about = _work(todo)
     if not len(todo.at):
         return about
-    seen = sample(draw(todo), encoder, config.reranker, whole=len(todo.at) <= UNITS)
+    seen = sample(draw(todo), tokenizer, config.reranker, whole=len(todo.at) <= UNITS)
     request = RERANKERS[config.reranker.type].request(config.reranker)
     pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
     about |= _tokens(seen, todo)
@@ -48,9 +48,9 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     return about | {
         "workers": config.workers.count,
         "gpus_per_worker": gpus,
-        "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": encoder.limit,
+        "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": tokenizer.limit,
                    "longest_sequence": seen.longest},
-        "warnings": warnings(Found(config, todo, seen, encoder.limit, request.max_tokens, gpus, rate)),
+        "warnings": warnings(Found(config, todo, seen, tokenizer.limit, request.max_tokens, gpus, rate)),
     }  # fmt: skip
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.check import Checked
-from pipeline.plan import Plan, make_plan, unit_rows
-from pipeline.replan import changed_files, revised
-from pipeline.rounds import newest, next_rounds
-from pipeline.stored import UNIT, listed_scores, own_scores, read_plan
+from pipeline.check.preflight import Checked
+from pipeline.plan.existing import UNIT, listed_scores, own_scores, read_plan
+from pipeline.plan.plan import Plan, make_plan, unit_rows
+from pipeline.plan.replan import changed_files, revised
+from pipeline.plan.rounds import newest, next_rounds
 
 FOOTERS = 1000  # files, at most, whose footers are read; of more, that many are drawn at random
 
@@ -21,7 +21,7 @@ class Left:
 
     plan: of all files, or of those whose footers were read. at: which rows of plan.units are left.
     again: units that have scores, some of which are worth another try; they are not estimated. drafted: units that
-    have scores, by a draft of a plan (pipeline.draft), which does not tell how many rows they have: they are estimated
+    have scores, by a draft of a plan (pipeline.plan.draft), which does not tell how many rows they have: they are estimated
     as if they were to be scored.
     scale: bytes of all files / bytes of those in the plan; above 1, the numbers of rows and units are estimates.
     """

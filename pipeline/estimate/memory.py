@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.engines import ENGINE
 from pipeline.config import Config
 
 BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
@@ -38,16 +39,14 @@ def memory(config: Config) -> Memory:
     source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
     declared: Any = AutoConfig.from_pretrained(settings.model, **source)
     stored = str(getattr(declared, "dtype", None) or "float32").removeprefix("torch.")
-    dtype = str(engine.get("dtype", "auto"))
-    if dtype == "auto":  # vLLM loads float32 in half precision, and others as they are
-        dtype = "half" if stored == "float32" else stored
-    quantised = engine.get("quantization") or getattr(declared, "quantization_config", None)
+    dtype = ENGINE.loaded_dtype(engine, stored)
+    quantised = ENGINE.is_quantised(engine) or getattr(declared, "quantization_config", None)
     size = _files(settings.model, settings.revision)
     if size is not None and not quantised:
         size = size * BYTES.get(dtype, 2) // BYTES.get(stored, 4)
-    cached = 1 if str(engine.get("kv_cache_dtype", "auto")).startswith("fp8") else BYTES.get(dtype, 2)
-    encoder = declared.model_type in ENCODERS
-    token = 0 if encoder else _numbers_a_token(declared.get_text_config()) * cached
+    cached = ENGINE.cached_bytes(engine, BYTES.get(dtype, 2))
+    tokenizer = declared.model_type in ENCODERS
+    token = 0 if tokenizer else _numbers_a_token(declared.get_text_config()) * cached
     return Memory(size, "quantised, as stored" if quantised else dtype, token)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.commit import committed
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.storage import Folder
-from pipeline.urls import absolute
+from pipeline.output.commit import committed
+from pipeline.storage.folder import Folder
+from pipeline.storage.urls import absolute
 
 SHORT = 60  # seconds of scoring
 FEW = 4  # units for each worker

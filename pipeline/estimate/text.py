@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from pipeline.progress import clock
+from pipeline.score.progress import clock
 
 NO_START = "the engines' start is not known, and not included"
 

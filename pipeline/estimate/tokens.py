@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.contract import Pair, Prompt, Unscored
 from actors.rerankers import RERANKERS, Settings
-from actors.tokens import Encoder
+from actors.rerankers.contract import Pair, Prompt, Unscored
+from actors.rerankers.tokenizer import Tokenizer
 from pipeline.estimate.draw import DrawnUnit
-from pipeline.prompt import pairs_of
+from pipeline.input.pairs import pairs_of
 
 Z = 1.96  # of a confidence of 95%
 BOTH = ("query", "doc")
@@ -43,20 +43,20 @@ class Sample:
     repeated: float
 
 
-def sample(units: Iterable[DrawnUnit], encoder: Encoder, settings: Settings, whole: bool) -> Sample:
+def sample(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings, whole: bool) -> Sample:
     """Makes the prompts of drawn rows. whole: the units are all that there are, and not drawn from more.
 
     The mean of a stratified sample where they are all, of a cluster sample else (Cochran, Sampling Techniques, 5.3
     and 9A.1): then the units' own means, of which each holds many rows, give the interval.
     """
-    seen = _sides(encoder, settings)
+    seen = _sides(tokenizer, settings)
     means, errors, totals = [], [], []
     lengths: list[int] = []
     reasons: dict[str, float] = defaultdict(float)
     longest = queries = single = tied = 0
     rows = made = truncated = repeated = 0.0
     for unit in units:
-        prompts = RERANKERS[settings.type].prompt(encoder, settings, pairs_of(unit.rows, settings))
+        prompts = RERANKERS[settings.type].prompt(tokenizer, settings, pairs_of(unit.rows, settings))
         asked = np.zeros(len(prompts))
         row = 1.0 if whole else 1 / unit.total  # the weight of one; the draw has weighed the unit by its rows already
         drawn = row * unit.ok / max(1, len(prompts))
@@ -105,10 +105,10 @@ def _asked(prompt: Prompt, seen: list[tuple[str, ...]], same: dict[tuple[str, ..
     return sum(len(tokens) / same[side] for tokens, side in zip(prompt.sequences, sides, strict=True))
 
 
-def _sides(encoder: Encoder, settings: Settings) -> list[tuple[str, ...]]:
+def _sides(tokenizer: Tokenizer, settings: Settings) -> list[tuple[str, ...]]:
     """Which sides of a pair each sequence of its prompt hangs on: a bi-encoder's two have one side each."""
     pairs = [Pair("one", "one", "one"), Pair("two", "one", "one"), Pair("one", "two", "one")]
-    made = RERANKERS[settings.type].prompt(encoder, settings, pairs)
+    made = RERANKERS[settings.type].prompt(tokenizer, settings, pairs)
     one, *others = ([list(tokens) for tokens in prompt.sequences] for prompt in made if isinstance(prompt, Prompt))
     differs = [[before != after for before, after in zip(one, other, strict=True)] for other in others]
     hangs = [

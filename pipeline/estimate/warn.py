@@ -10,11 +10,11 @@ from pipeline.config import Config
 from pipeline.estimate.left import Left
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
-from pipeline.plan import bytes_of
-from pipeline.urls import is_local
+from pipeline.plan.plan import bytes_of
+from pipeline.storage.urls import is_local
 
 TRUNCATED = 0.05  # share of prompts that may lose text without a word
-FAR = 8  # times the median makes a unit or slab far larger than the rest
+FAR = 8  # times the median makes a unit or split far larger than the rest
 FEW = 0.5  # share of queries with one candidate
 REPEATED = "the ids of a row before it in its unit"
 NO_GPUS = (
@@ -106,20 +106,20 @@ def _candidates(found: Found) -> Iterator[str]:
 
 def _workers(found: Found) -> Iterator[str]:
     workers, left = found.config.workers.count[1], found.left
-    slabs = len(np.unique(left.table()["slab"].to_numpy())) * left.scale
+    splits = len(np.unique(left.table()["split"].to_numpy())) * left.scale
     if left.units and left.units < workers:
         yield f"{left.units} units for {workers} workers: {workers - left.units} would be idle; lower run.unit_rows"
-    elif left.units and slabs < workers:
+    elif left.units and splits < workers:
         yield (
-            f"{slabs:.0f} read tasks for {workers} workers: one task reads up to 256 MiB of whole row groups, and may "
+            f"{splits:.0f} read tasks for {workers} workers: one task reads up to 256 MiB of whole row groups, and may "
             "not feed them all; write smaller files or row groups"
         )
 
 
 def _sizes(found: Found) -> Iterator[str]:
-    """Compressed bytes of each slab, as they will be fetched: what one task reads, and what its units hold."""
+    """Compressed bytes of each split, as they will be fetched: what one task reads, and what its units hold."""
     units = found.left.table()
-    first = np.unique(units["slab"].to_numpy(), return_index=True)[1]
+    first = np.unique(units["split"].to_numpy(), return_index=True)[1]
     if len(first) < 3:
         return
     rows = units.take(pa.array(first)).select(["path", "start", "ranges"]).to_pylist()

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from pipeline.commit import MANIFEST, SUCCESS, committed
 from pipeline.config import Fusion
 from pipeline.errors import UsageError, one_line
-from pipeline.storage import Folder
-from pipeline.urls import absolute, open_url
+from pipeline.output.commit import MANIFEST, SUCCESS, committed
+from pipeline.storage.folder import Folder
+from pipeline.storage.urls import absolute, open_url
 
 COLUMNS = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score"]
 

@@ -1,7 +1,7 @@
 """The rankings that a result holds: first stage, reranker alone, fusion, and the fusion with another alpha.
 
 An order is an array of pair numbers: query after query, the best pair of each query first. Ties go as in the project's
-own ranking (pipeline.rank): first-stage score down, then doc_id up by bytes; pairs without a reranker score come last,
+own ranking (pipeline.rank.rank): first-stage score down, then doc_id up by bytes; pairs without a reranker score come last,
 in first-stage order, but for the first stage itself.
 """
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.config import Fusion
 from pipeline.evaluate.result import Result
-from pipeline.rank import fused_order, places
+from pipeline.rank.rank import fused_order, places
 
 Run = dict[str, list[str]]  # query_id -> doc_ids, best first
 

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from pipeline.rank import codes, places
+from pipeline.rank.rank import codes, places
 
 K = 60
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.buckets import Bucketed, bucketed, hashes
 from pipeline.prepare.candidates import candidates
 from pipeline.prepare.unknown import put_unknown
-from pipeline.storage import Folder
+from pipeline.rank.buckets import Bucketed, bucketed, hashes
+from pipeline.storage.folder import Folder
 
 BLOCK_ROWS = 16_384  # of candidates that are read together
 CANDIDATES = pa.schema([("query_id", pa.string()), ("doc_id", pa.string()), ("score", pa.float64())])

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.buckets import Bucketed, bucketed
 from pipeline.prepare.choose import first_of
 from pipeline.prepare.unknown import put_unknown
-from pipeline.storage import Folder
+from pipeline.rank.buckets import Bucketed, bucketed
+from pipeline.storage.folder import Folder
 
 FILE_BYTES = 64 * 2**20  # of texts in one file: a document that many queries share is written for each of them
 TEXTS = pa.schema([("row", pa.int64()), ("title", pa.large_string()), ("doc", pa.large_string())])

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.errors import UsageError, one_line
 from pipeline.prepare.sources import Source
-from pipeline.urls import fetch_known
+from pipeline.storage.urls import fetch_known
 
 WINDOW = 8 * 2**20  # bytes read at once
 BEYOND = 2**16  # bytes read at once behind the range, for the end of its last line

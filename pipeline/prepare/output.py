@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.inputs import UNFINISHED
-from pipeline.storage import Folder
-from pipeline.urls import open_url
+from pipeline.input.listing import UNFINISHED
+from pipeline.storage.folder import Folder
+from pipeline.storage.urls import open_url
 
 SUMMARY, WORK = "_prepare.json", "_work"
 OURS = re.compile(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from pipeline.columns import check_schema
 from pipeline.errors import UsageError
-from pipeline.inputs import InputFile
-from pipeline.parquet import Range, chunk_ranges, plan_ranges
-from pipeline.plan import FOOTER_THREADS, file_footer, slabs
+from pipeline.input.columns import check_schema
+from pipeline.input.footers import FOOTER_THREADS, file_footer, splits
+from pipeline.input.listing import InputFile
+from pipeline.input.parquet import Range, chunk_ranges, plan_ranges
 from pipeline.prepare.formats import FORMATS, KINDS, TABS, keys_of, named
 from pipeline.prepare.lines import BOM, first_line
 from pipeline.prepare.sources import Source
@@ -97,7 +97,7 @@ def _row_groups(source: Source, given: dict[str, str]) -> Iterator[Piece]:
     schema = footer.schema.to_arrow_schema()
     columns = named(source.kind, source.path, schema.names, given)
     check_schema(source.path, schema, columns, "--column ")
-    for _, groups, decoded in slabs(footer, columns):
+    for _, groups, decoded in splits(footer, columns):
         ranges = plan_ranges(chunk_ranges(footer, groups, list(columns.values())), (begin, source.size), decoded)
         rows = sum(footer.row_group(group).num_rows for group in groups)
         yield Piece(source, columns, groups[0], groups[-1] + 1, max(decoded, rows * ROW_BYTES), tuple(ranges))

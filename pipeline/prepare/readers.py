@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.columns import as_bytes, as_ids, as_scores
 from pipeline.errors import UsageError
-from pipeline.parquet import read_batches
+from pipeline.input.columns import as_bytes, as_ids, as_scores
+from pipeline.input.parquet import read_batches
 from pipeline.prepare.formats import FORMATS, KINDS, BadRow, Cells
 from pipeline.prepare.lines import blocks, line_number
 from pipeline.prepare.pieces import Piece

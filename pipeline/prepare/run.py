@@ -2,7 +2,7 @@
 
 Both sides of each join are first spread by the same hash of an id, so that a bucket of one needs the same bucket of
 the other and no more. Only the documents that a candidate names are spread. What lies between the steps lies in
-`_work/` below the output, as bucketed files (pipeline/buckets.py); no task holds more than one bucket or shard.
+`_work/` below the output, as bucketed files (pipeline/rank/buckets.py); no task holds more than one bucket or shard.
 """
 
 import sys
@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.buckets import Bucketed
-from pipeline.cluster import check_absolute, connected
+from pipeline.cluster.connect import check_absolute, connected
+from pipeline.cluster.tasks import run_tasks
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
-from pipeline.lease import Lease, hold
+from pipeline.output.lease import Lease, hold
 from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, Chosen
 from pipeline.prepare.formats import KINDS
 from pipeline.prepare.join import TEXTS, Join, Joined
@@ -28,9 +28,9 @@ from pipeline.prepare.pieces import Piece, cut
 from pipeline.prepare.shards import WriteShard, Written, even_bounds
 from pipeline.prepare.sources import Source, sources
 from pipeline.prepare.spread import STORED, Spread
-from pipeline.storage import Folder, check_writable
-from pipeline.tasks import run_tasks
-from pipeline.urls import absolute
+from pipeline.rank.buckets import Bucketed
+from pipeline.storage.folder import Folder, check_writable
+from pipeline.storage.urls import absolute
 
 QUERY_BUCKET_BYTES = 64 * 2**20  # of runs, or of queries, as they are read
 DOC_BUCKET_BYTES = 128 * 2**20  # of the corpus as it is read, were all of it kept

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.buckets import Bucketed
 from pipeline.prepare.choose import BLOCK_ROWS, first_of
-from pipeline.storage import Folder
+from pipeline.rank.buckets import Bucketed
+from pipeline.storage.folder import Folder
 
 ROW_GROUP = 10_000
 REPEATED = ["query_id", "query"]  # columns that a dictionary makes smaller

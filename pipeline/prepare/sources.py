@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.errors import UsageError
-from pipeline.inputs import list_inputs
+from pipeline.input.listing import list_inputs
 from pipeline.prepare.formats import endings, told
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.buckets import bucket_of, bucketed, hashes
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.readers import SCHEMAS, read
-from pipeline.storage import Folder
+from pipeline.rank.buckets import bucket_of, bucketed, hashes
+from pipeline.storage.folder import Folder
 
 FILE_BYTES = 64 * 2**20  # of rows in memory, held three times
 ROWS = {"run": "run_rows", "queries": "query_rows", "corpus": "corpus_docs"}

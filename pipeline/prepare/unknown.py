@@ -6,7 +6,7 @@ import io
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 UNKNOWN = "_unknown/"
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from actors.contract import Reply, Unscored
-from actors.engine import Ask, Engine
+from actors.engines.vllm.engine import Engine, EngineRequest
 from actors.rerankers import RERANKERS, bi_encoder, lb
-from actors.tokens import Encoder
+from actors.rerankers.contract import Reply, Unscored
+from actors.rerankers.tokenizer import Tokenizer
+from actors.worker.watchdog import Watchdog
 from tests import tiny
 
 
 def run(
-    engine: Engine, sequences: list[list[int]], split: int | None = None, max_tokens: int = 1
+    engine: Engine, sequences: list[list[int]], boundary: int | None = None, max_tokens: int = 1
 ) -> "Future[list[Reply | Unscored]]":
     """The replies to sequences, in their order."""
     future: Future[list[Reply | Unscored]] = Future()
@@ -29,7 +30,7 @@ def run(
         if len(replies) == len(sequences):
             future.set_result([replies[i] for i in range(len(sequences))])
 
-    engine.ask([Ask(i, tokens, split, max_tokens) for i, tokens in enumerate(sequences)], deliver)
+    engine.ask([EngineRequest(i, tokens, boundary, max_tokens) for i, tokens in enumerate(sequences)], deliver)
     return future
 
 
@@ -61,17 +62,24 @@ def lb_settings(tiny_qwen2: str) -> lb.LB:
 
 
 @pytest.fixture(scope="session")
-def lb_encoder(lb_settings: lb.LB) -> Encoder:
-    return Encoder(lb_settings)
+def lb_tokenizer(lb_settings: lb.LB) -> Tokenizer:
+    return Tokenizer(lb_settings)
 
 
 @pytest.fixture(scope="session")
-def new_lb_engine(lb_settings: lb.LB, lb_encoder: Encoder) -> Callable[..., Engine]:
+def new_lb_engine(lb_settings: lb.LB, lb_tokenizer: Tokenizer) -> Callable[..., Engine]:
     """Makes an engine of the tiny Qwen2, for tests that break theirs."""
 
     def make(stall_seconds: float = 1800, **arguments: Any) -> Engine:
         request = RERANKERS["lb"].request(lb_settings)
-        return Engine(lb_settings, ENGINE | arguments, request, lb_encoder.label_ids(request.labels), stall_seconds)
+        return Engine(
+            lb_settings,
+            ENGINE | arguments,
+            request,
+            lb_tokenizer.label_ids(request.labels),
+            stall_seconds,
+            watchdog=Watchdog(),
+        )
 
     return make
 
@@ -84,7 +92,7 @@ def lb_engine(new_lb_engine: Callable[..., Engine]) -> Engine:
 @pytest.fixture(scope="session")
 def minilm_engine(minilm: str) -> Engine:
     settings = bi_encoder.BiEncoder(type="bi_encoder", model=minilm)
-    return Engine(settings, ENGINE, RERANKERS["bi_encoder"].request(settings), [], 1800)
+    return Engine(settings, ENGINE, RERANKERS["bi_encoder"].request(settings), [], 1800, watchdog=Watchdog())
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,13 @@ from typing import Any
 import ray
 from pydantic import BaseModel
 
-from pipeline import merge, run, score, scores
+from pipeline import run
 from pipeline.config import parse
 from pipeline.errors import RunError
-from pipeline.storage import Folder
+from pipeline.rank import merge
+from pipeline.score import files as scores
+from pipeline.score import stream as score
+from pipeline.storage.folder import Folder
 from tests.chaos.scorers import SCORERS, known_in
 
 IN_FLIGHT = 4  # units in an actor at once
@@ -39,7 +42,7 @@ class Order(BaseModel):
 
 
 class NoLease:
-    """In the place of pipeline.lease.hold: everybody holds the output."""
+    """In the place of pipeline.output.lease.hold: everybody holds the output."""
 
     def __init__(self, output: Folder):
         pass

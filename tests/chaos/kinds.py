@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.lease import Held
+from pipeline.output.lease import Held
 from tests.chaos.driver import IN_FLIGHT
 from tests.chaos.lab import Lab, Trial, Wrong
 

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pyarrow as pa
 
-from pipeline.commit import committed
-from pipeline.storage import UNFINISHED, Folder
+from pipeline.output.commit import committed
+from pipeline.storage.folder import UNFINISHED, Folder
 from tests.chaos.driver import Order
 from tests.conftest import ROOT, minilm_folder
 from tests.pipeline.conftest import pairs, ranked, write

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from actors.attempts import Result
-from actors.contract import Prompt
-from actors.scorer import Scorer
+from actors.rerankers.contract import Prompt
+from actors.worker.actor import Scorer
+from actors.worker.failures import Result
 from tests.fakes import KnownScorer
 
 PAUSE = 0.4  # seconds a unit takes; several are in an actor at once

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sentencepiece
 import tiktoken
-from tokenizers import Tokenizer
+import tokenizers
 from transformers import AutoTokenizer
 
-from actors.contract import Settings
-from actors.tokens import Encoder
+from actors.rerankers.settings import Settings
+from actors.rerankers.tokenizer import Tokenizer
 from jobs.convert import main
 from tests.jobs.originals import KINDS, convert_all, write_spm
 
@@ -44,9 +44,9 @@ def texts() -> Iterator[str]:
         yield "".join(chance.choices(letters, k=length)).replace("\u2581", "")
 
 
-def load(folder: Path) -> tuple[Any, Tokenizer]:
+def load(folder: Path) -> tuple[Any, tokenizers.Tokenizer]:
     """The tokenizer by transformers, which builds parts of some anew, and as it is in the file."""
-    return AutoTokenizer.from_pretrained(folder), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return AutoTokenizer.from_pretrained(folder), tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def test_qwen_tokens(place: Path) -> None:
@@ -95,8 +95,8 @@ def test_baichuan_with_a_dummy_prefix_and_tokens_around(place: Path, tmp_path: P
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_project_s_encoder_reads_plain_texts_the_same(kind: str, place: Path) -> None:
     """It spells out special tokens, and must still know Baichuan2's runs of spaces."""
-    encoder = Encoder(Settings(type="lb", model=str(place / f"{kind}-new")))
+    tokenizer = Tokenizer(Settings(type="lb", model=str(place / f"{kind}-new")))
     converted = AutoTokenizer.from_pretrained(place / f"{kind}-new")
     given = ["hello    world  and", "if x:\n        return 12"]
-    assert encoder.encode(given) == [converted.encode(text) for text in given]
-    assert encoder.limit == 512
+    assert tokenizer.encode(given) == [converted.encode(text) for text in given]
+    assert tokenizer.limit == 512

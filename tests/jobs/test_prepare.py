@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.prepare import main
-from pipeline.lease import hold
-from pipeline.storage import Folder
+from pipeline.output.lease import hold
+from pipeline.storage.folder import Folder
 from tests.conftest import ROOT
 from tests.pipeline.prepare.conftest import without_ray
 
@@ -127,8 +127,8 @@ def test_shards_that_are_there_are_not_replaced_unasked(place: Path, capsys: pyt
 def test_a_second_run_of_the_same_output_ends_with_code_4(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "pairs").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.lease.BEAT", 0.2)
-        patch.setattr("pipeline.lease.STALE", 5.0)
+        patch.setattr("pipeline.output.lease.BEAT", 0.2)
+        patch.setattr("pipeline.output.lease.STALE", 5.0)
         with hold(Folder(f"{place}/pairs")):
             assert prepared(place, BEIR) == 4
 

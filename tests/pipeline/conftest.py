@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
-from pipeline import merge, scores
-from pipeline.commit import committed
 from pipeline.config import Config
+from pipeline.output.commit import committed
+from pipeline.rank import merge
 from pipeline.run import rerank
-from pipeline.storage import Folder
+from pipeline.score import files as scores
+from pipeline.storage.folder import Folder
 from tests.conftest import ROOT
 from tests.fakes import KnownScorer
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from pipeline.cluster import _connect
+from pipeline.cluster.connect import _connect
 
 
 @pytest.fixture(scope="module")

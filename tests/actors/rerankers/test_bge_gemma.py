@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.contract import Reply
 from actors.rerankers.bge_gemma import RERANKER, BgeGemma
+from actors.rerankers.contract import Reply
 from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
 
 MAX_LENGTH = 200
@@ -41,7 +41,7 @@ def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: N
 
 
 def test_a_probability_is_the_sigmoid_of_the_logit() -> None:
-    settings, encoder = BgeGemma(type="bge_gemma", model="m", score="probability"), None
-    unused: Any = encoder
+    settings, tokenizer = BgeGemma(type="bge_gemma", model="m", score="probability"), None
+    unused: Any = tokenizer
     got = RERANKER.score(unused, settings, [Reply([1], label_logprobs=np.array([0.75]))])
     assert got == pytest.approx(1 / (1 + np.exp(-0.75)))

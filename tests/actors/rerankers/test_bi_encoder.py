@@ -9,10 +9,10 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModel, AutoTokenizer
 
-from actors.contract import Pair, Prompt, Reply
-from actors.engine import Engine
+from actors.engines.vllm.engine import Engine
 from actors.rerankers.bi_encoder import BiEncoder, prompt, score
-from actors.tokens import Encoder
+from actors.rerankers.contract import Pair, Prompt, Reply
+from actors.rerankers.tokenizer import Tokenizer
 from tests.actors.conftest import run
 
 QUERIES = [
@@ -42,10 +42,10 @@ def settings(minilm: str, **more: Any) -> BiEncoder:
 
 
 def scores(engine: Engine, given: BiEncoder, pairs: list[Pair], limit: int | None = None) -> np.ndarray:
-    prompts = [made for made in prompt(Encoder(given, limit), given, pairs) if isinstance(made, Prompt)]
+    prompts = [made for made in prompt(Tokenizer(given, limit), given, pairs) if isinstance(made, Prompt)]
     replies = iter(run(engine, [tokens for made in prompts for tokens in made.sequences]).result())
     both = [[reply for reply in pair if isinstance(reply, Reply)] for pair in zip(replies, replies, strict=True)]
-    return np.array([score(Encoder(given, limit), given, replies) for replies in both])
+    return np.array([score(Tokenizer(given, limit), given, replies) for replies in both])
 
 
 def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_texts_are_cut_at_their_limits_special_tokens_counted(minilm: str, minil
     limited = settings(minilm, max_query_tokens=16, max_doc_tokens=16)
     got = scores(minilm_engine, limited, PAIRS)
     np.testing.assert_allclose(got, reference(minilm, PAIRS, max_tokens=16), atol=1e-4)
-    (made,) = prompt(Encoder(limited), limited, [Pair("q " * 300, "short")])
+    (made,) = prompt(Tokenizer(limited), limited, [Pair("q " * 300, "short")])
     assert isinstance(made, Prompt) and made.truncated
     assert [len(tokens) for tokens in made.sequences] == [16, 3]
     assert made.sequences[0][0] == 101 and made.sequences[0][-1] == 102, "[CLS] and [SEP] stay"
@@ -79,20 +79,20 @@ def test_texts_are_cut_at_their_limits_special_tokens_counted(minilm: str, minil
 
 @pytest.mark.parametrize("words", [254, 255])
 def test_only_a_text_that_lost_something_counts_as_truncated(minilm: str, words: int) -> None:
-    (made,) = prompt(Encoder(settings(minilm)), settings(minilm), [Pair("a query", "word " * words)])
+    (made,) = prompt(Tokenizer(settings(minilm)), settings(minilm), [Pair("a query", "word " * words)])
     assert isinstance(made, Prompt) and made.truncated == (words > 254)
     assert len(made.sequences[1]) == 256
 
 
 def test_no_limit_is_above_the_engines(minilm: str) -> None:
     wide = settings(minilm, max_doc_tokens=400)
-    (made,) = prompt(Encoder(wide, limit=100), wide, [Pair("a query", "word " * 500)])
+    (made,) = prompt(Tokenizer(wide, limit=100), wide, [Pair("a query", "word " * 500)])
     assert isinstance(made, Prompt) and len(made.sequences[1]) == 100
 
 
 def test_templates_go_around_the_texts(minilm: str) -> None:
     given = settings(minilm, query_template="query: {query}", doc_template="passage: {doc} [SEP]")
-    (made,) = prompt(Encoder(given), given, [Pair("{doc} a", "{query} b")])
+    (made,) = prompt(Tokenizer(given), given, [Pair("{doc} a", "{query} b")])
     assert isinstance(made, Prompt)
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     query, doc = (tokenizer.convert_ids_to_tokens(tokens) for tokens in made.sequences)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from actors.contract import Pair, Prompt, Reply, Unscored
+from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from tests.parity import ENGINES, PAIRS, SLOW, assert_same, job, scores
 
 LENGTH = 400
@@ -76,13 +76,13 @@ def test_a_model_of_more_labels_is_no_reranker() -> None:
 def test_queries_of_every_length_around_the_limit_have_a_prompt_or_a_reason(name: str, tiny_model: Callable) -> None:
     given = settings(tiny_model(name))
     pairs = [Pair("word " * words, "document") for words in range(1, 30)]
-    made = RERANKER.prompt(Encoder(given, limit=20), given, pairs)
+    made = RERANKER.prompt(Tokenizer(given, limit=20), given, pairs)
     lengths = [len(prompt.sequences[0]) for prompt in made if isinstance(prompt, Prompt)]
     assert max(lengths) == 20 and any(isinstance(prompt, Unscored) for prompt in made)
 
 
 def test_a_query_that_leaves_no_room_is_unscored(tiny_model: Callable) -> None:
     given = settings(tiny_model("bert"))
-    (made,) = RERANKER.prompt(Encoder(given, limit=20), given, [Pair("word " * 50, "document")])
+    (made,) = RERANKER.prompt(Tokenizer(given, limit=20), given, [Pair("word " * 50, "document")])
     assert isinstance(made, Unscored)
     assert made.reason.startswith("prompt does not fit: ") and made.reason.endswith("without the document, room for 20")

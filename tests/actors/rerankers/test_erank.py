@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.contract import Again, Pair, Prompt, Reply, Unscored
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Unscored
 from actors.rerankers.erank import PRESETS, RERANKER, ERank
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, job, recorder, scores
 from tests.tiny_trained import ERANK, GRADES
 
@@ -123,9 +123,9 @@ def test_however_a_model_answers_the_result_is_the_documented_one(
 
 def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(tiny_model: Callable) -> None:
     settings = ERank(type="erank", model=tiny_model("qwen3"))
-    encoder, reference = Encoder(settings), Reference(settings.model)
+    tokenizer, reference = Tokenizer(settings), Reference(settings.model)
     for given, instruction in [("beir", BEIR), ("followir", PRESETS["followir"]), ("Find it.", "Find it.")]:
-        made = RERANKER.prompt(encoder, settings, [Pair("q", "d", given)])
+        made = RERANKER.prompt(tokenizer, settings, [Pair("q", "d", given)])
         assert made == [Prompt([prompt_ids(reference, "q", "d", instruction)])]
     assert set(PRESETS) == {
         "bright", "bright-aops", "bright-leetcode", "bright-pony", "bright-theoremqa", "beir", "followir",
@@ -134,33 +134,33 @@ def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(ti
 
 def test_texts_are_cut_as_the_authors_cut_them(tiny_model: Callable) -> None:
     settings = ERank(type="erank", model=tiny_model("qwen3"), max_query_tokens=7, max_doc_tokens=7)
-    encoder, reference = Encoder(settings), Reference(settings.model)
+    tokenizer, reference = Tokenizer(settings), Reference(settings.model)
     for query, doc in [("many words " * 9, "other words " * 9), ("文字が多い", "🍎🍏🍐")]:
-        made = RERANKER.prompt(encoder, settings, [Pair(query, doc, "beir")])
+        made = RERANKER.prompt(tokenizer, settings, [Pair(query, doc, "beir")])
         assert made == [Prompt([prompt_ids(reference, query, doc, BEIR, 7)], truncated=True)]
 
 
 def test_the_two_tokens_of_ten_are_read_apart(tiny_model: Callable) -> None:
     settings = ERank(type="erank", model=tiny_model("qwen3"))
-    encoder = Encoder(settings)
+    tokenizer = Tokenizer(settings)
     text = "<think>It is 10.</think><answer>10</answer>"
-    tokens = tuple(encoder.encode([text])[0])
-    one, zero = encoder.label_ids("10")
+    tokens = tuple(tokenizer.encode([text])[0])
+    one, zero = tokenizer.label_ids("10")
     written = Reply([5, 6], 0, tokens, text, "</answer>")
-    again = RERANKER.score(encoder, settings, [written])
+    again = RERANKER.score(tokenizer, settings, [written])
     at = max(i for i, token in enumerate(tokens) if token == one)
     assert tokens[at + 1] == zero
-    assert again == Again([[5, 6, *tokens[:at]], [5, 6, *tokens[: at + 1]]])
+    assert again == FollowUp([[5, 6, *tokens[:at]], [5, 6, *tokens[: at + 1]]])
     first, second = np.full(10, -9.0), np.full(10, -9.0)
     first[1], second[0] = np.log(0.5), np.log(0.25)
     read = [written, Reply([5], label_logprobs=first), Reply([5], label_logprobs=second)]
-    assert RERANKER.score(encoder, settings, read) == pytest.approx(10 * 0.5 * 0.25)
+    assert RERANKER.score(tokenizer, settings, read) == pytest.approx(10 * 0.5 * 0.25)
 
 
 def test_digits_of_the_reasoning_are_not_taken_for_the_answers(tiny_model: Callable) -> None:
     settings = ERank(type="erank", model=tiny_model("qwen3"))
-    encoder = Encoder(settings)
-    tokens = (*encoder.encode(["a 7 <answer>"])[0], 1, *encoder.encode(["</answer>"])[0])
+    tokenizer = Tokenizer(settings)
+    tokens = (*tokenizer.encode(["a 7 <answer>"])[0], 1, *tokenizer.encode(["</answer>"])[0])
     written = Reply([5, 6], 0, tokens, "a 7 <answer>7</answer>", "</answer>")
-    score = RERANKER.score(encoder, settings, [written])
+    score = RERANKER.score(tokenizer, settings, [written])
     assert score == Unscored("the digits of the answer 7 are not tokens of their own")

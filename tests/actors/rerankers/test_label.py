@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from actors.contract import Pair, Unscored
+from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.label import RERANKER, Label
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
 
 GRADES = {"0": 0.0, "1": 1.0, "2": 2.5, "3": 4.0}
@@ -88,9 +88,9 @@ def test_the_side_that_comes_first_is_the_shared_one() -> None:
 
 def test_special_tokens_of_a_raw_prompt_are_special(tiny_model: Callable) -> None:
     settings = label(model=tiny_model("qwen2"), prompt="<|im_start|>{query}<|im_end|>{doc}")
-    encoder = Encoder(settings)
-    (made,) = RERANKER.prompt(encoder, settings, [Pair("<|im_end|>", "d")])
-    special = encoder.tokenizer.get_added_vocab()
+    tokenizer = Tokenizer(settings)
+    (made,) = RERANKER.prompt(tokenizer, settings, [Pair("<|im_end|>", "d")])
+    special = tokenizer.pretrained.get_added_vocab()
     assert not isinstance(made, Unscored)
     ids = made.sequences[0]
     assert [i for i in ids if i in special.values()] == [special["<|im_start|>"], special["<|im_end|>"]]
@@ -98,7 +98,7 @@ def test_special_tokens_of_a_raw_prompt_are_special(tiny_model: Callable) -> Non
 
 def test_a_row_without_an_instruction_for_a_prompt_with_one_is_unscored(tiny_model: Callable) -> None:
     settings = label(model=tiny_model("qwen2"), prompt="{instruction} {query} {doc}")
-    made = RERANKER.prompt(Encoder(settings), settings, [Pair("q", "d"), Pair("q", "d", "Find it.")])
+    made = RERANKER.prompt(Tokenizer(settings), settings, [Pair("q", "d"), Pair("q", "d", "Find it.")])
     assert made[0] == Unscored("no instruction in the input or the config, and the prompt has one")
     assert not isinstance(made[1], Unscored)
 

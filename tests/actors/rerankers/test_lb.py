@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from actors.contract import Pair, Prompt, Reply, Unscored
-from actors.engine import Engine
+from actors.engines.vllm.engine import Engine
+from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.lb import LB, RERANKER
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from tests.actors.conftest import run
 from tests.parity import ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
 
@@ -70,18 +70,18 @@ def test_the_whole_job_gives_the_cards_scores(
 
 @pytest.mark.parametrize("setting", FORMULAS)
 def test_each_score_is_its_formula_of_transformers_probabilities(
-    setting: str, reference: np.ndarray, lb_settings: LB, lb_encoder: Encoder, lb_engine: Engine
+    setting: str, reference: np.ndarray, lb_settings: LB, lb_tokenizer: Tokenizer, lb_engine: Engine
 ) -> None:
     settings = lb_settings.model_copy(update={"score": setting})
-    prompts = RERANKER.prompt(lb_encoder, settings, [Pair(*pair) for pair in PAIRS])
+    prompts = RERANKER.prompt(lb_tokenizer, settings, [Pair(*pair) for pair in PAIRS])
     replies = run(lb_engine, [made.sequences[0] for made in prompts if isinstance(made, Prompt)]).result()
     got = np.array([score(settings, reply) for reply in replies if isinstance(reply, Reply)])
     np.testing.assert_allclose(got, np.array([FORMULAS[setting](p) for p in reference]), rtol=1e-3)
 
 
 def score(settings: LB, reply: Reply) -> Any:
-    encoder: Any = None  # is not used
-    return RERANKER.score(encoder, settings, [reply])
+    tokenizer: Any = None  # is not used
+    return RERANKER.score(tokenizer, settings, [reply])
 
 
 def reply(*p: float) -> Reply:
@@ -103,19 +103,19 @@ def test_only_the_normalised_score_ignores_what_goes_to_other_tokens() -> None:
 
 
 def test_the_document_is_cut_where_prompt_and_answer_would_not_fit(lb_settings: LB) -> None:
-    encoder = Encoder(lb_settings, limit=200)
-    made = RERANKER.prompt(encoder, lb_settings, [Pair("query", "word " * 500)])[0]
+    tokenizer = Tokenizer(lb_settings, limit=200)
+    made = RERANKER.prompt(tokenizer, lb_settings, [Pair("query", "word " * 500)])[0]
     assert isinstance(made, Prompt) and made.truncated
     assert len(made.sequences[0]) + 1 == 200
 
 
 def test_a_query_that_leaves_no_room_is_unscored(lb_settings: LB) -> None:
-    made = RERANKER.prompt(Encoder(lb_settings, limit=200), lb_settings, [Pair("word " * 500, "document")])[0]
+    made = RERANKER.prompt(Tokenizer(lb_settings, limit=200), lb_settings, [Pair("word " * 500, "document")])[0]
     assert isinstance(made, Unscored) and "does not fit" in made.reason
 
 
-def test_query_and_document_have_limits_of_their_own(lb_settings: LB, lb_encoder: Encoder) -> None:
+def test_query_and_document_have_limits_of_their_own(lb_settings: LB, lb_tokenizer: Tokenizer) -> None:
     limited = lb_settings.model_copy(update={"max_query_tokens": 2, "max_doc_tokens": 3})
-    (short,) = RERANKER.prompt(lb_encoder, lb_settings, [Pair("12", "123")])
+    (short,) = RERANKER.prompt(lb_tokenizer, lb_settings, [Pair("12", "123")])
     assert isinstance(short, Prompt) and not short.truncated
-    assert RERANKER.prompt(lb_encoder, limited, [Pair("1234567", "1234567")]) == [short._replace(truncated=True)]
+    assert RERANKER.prompt(lb_tokenizer, limited, [Pair("1234567", "1234567")]) == [short._replace(truncated=True)]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from actors.contract import Pair, Prompt, Reply, Unscored
+from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.rank1 import RERANKER, Rank1
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, job, recorder, scores
 from tests.tiny_trained import RANK1, RANK1_WAIT
 
@@ -71,14 +71,14 @@ def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable, lo
 
 def test_title_instruction_and_dataset_prompt_are_joined_as_the_authors_join_them(tiny_model: Callable) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"), query_template="FILL_QUERY_HERE Find it.\n\n")
-    encoder, reference = Encoder(settings), Reference(settings.model)
+    tokenizer, reference = Tokenizer(settings), Reference(settings.model)
     for pair, query in [
         (Pair("a query ", "T text"), "a query  Find it.\n\n"),
         (Pair("a query ", "T text", " Only recent ones. "), "a query   Only recent ones. Find it.\n\n"),
         (Pair(" same ", "T text", "same"), "same Find it.\n\n"),
         (Pair("{query} FILL_QUERY_HERE", "T text"), "{query} FILL_QUERY_HERE Find it.\n\n"),
     ]:
-        assert RERANKER.prompt(encoder, settings, [pair]) == [Prompt([reference.ids(asked(query, "T text"))])]
+        assert RERANKER.prompt(tokenizer, settings, [pair]) == [Prompt([reference.ids(asked(query, "T text"))])]
 
 
 @pytest.fixture(scope="module")
@@ -130,27 +130,27 @@ def test_unfinished_reasoning_is_cut_after_its_last_sentence_and_closed(
     text: str, closed: str, tiny_model: Callable
 ) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"))
-    encoder = Encoder(settings)
-    prompt = [*encoder.encode(["to be asked"])[0], encoder.tokenizer.get_added_vocab()["<think>"]]
-    again: Any = RERANKER.score(encoder, settings, [Reply(prompt, 0, (5,), text)])
+    tokenizer = Tokenizer(settings)
+    prompt = [*tokenizer.encode(["to be asked"])[0], tokenizer.pretrained.get_added_vocab()["<think>"]]
+    again: Any = RERANKER.score(tokenizer, settings, [Reply(prompt, 0, (5,), text)])
     assert again.max_tokens == 1
-    assert encoder.decode(again.sequences[0][len(prompt) :]) == closed
+    assert tokenizer.decode(again.sequences[0][len(prompt) :]) == closed
 
 
 def test_a_forced_completion_never_outgrows_the_context(tiny_model: Callable) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"))
-    encoder = Encoder(settings, limit=100)
-    think, close = (encoder.tokenizer.get_added_vocab()[tag] for tag in ("<think>", "</think>"))
-    again: Any = RERANKER.score(encoder, settings, [Reply([7, think], 0, (5,), "word " * 300)])
+    tokenizer = Tokenizer(settings, limit=100)
+    think, close = (tokenizer.pretrained.get_added_vocab()[tag] for tag in ("<think>", "</think>"))
+    again: Any = RERANKER.score(tokenizer, settings, [Reply([7, think], 0, (5,), "word " * 300)])
     assert len(again.sequences[0]) == 99 and again.sequences[0][-1] == close
 
 
 def test_a_prompt_leaves_room_to_reason(tiny_model: Callable) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"), max_new_tokens=400)
-    (made,) = RERANKER.prompt(Encoder(settings, limit=600), settings, [Pair("q", "word " * 900)])
+    (made,) = RERANKER.prompt(Tokenizer(settings, limit=600), settings, [Pair("q", "word " * 900)])
     assert isinstance(made, Prompt) and made.truncated
     assert 600 - 16 - 400 // 4 - 6 <= len(made.sequences[0]) <= 600 - 16 - 400 // 4
-    (no_room,) = RERANKER.prompt(Encoder(settings, limit=600), settings, [Pair("word " * 900, "d")])
+    (no_room,) = RERANKER.prompt(Tokenizer(settings, limit=600), settings, [Pair("word " * 900, "d")])
     assert isinstance(no_room, Unscored)
 
 

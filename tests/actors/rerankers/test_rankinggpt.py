@@ -8,9 +8,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from actors.contract import Pair, Prompt, Unscored
+from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
-from actors.tokens import Encoder
+from actors.rerankers.tokenizer import Tokenizer
 from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
 
 MODELS = {"bloom": {"max_model_len": 2048}, "llama2": {}}
@@ -73,20 +73,20 @@ def test_scores_are_those_of_the_authors_eval(
 
 def test_the_card_and_the_eval_are_two_contracts(tiny_model: Callable) -> None:
     card, joint = (RankingGPT(type="rankinggpt", model=tiny_model("llama2"), mode=mode) for mode in ("card", "eval"))
-    encoder, pair = Encoder(card), [Pair("when", "a document")]
-    (apart,), (together,) = RERANKER.prompt(encoder, card, pair), RERANKER.prompt(encoder, joint, pair)
+    tokenizer, pair = Tokenizer(card), [Pair("when", "a document")]
+    (apart,), (together,) = RERANKER.prompt(tokenizer, card, pair), RERANKER.prompt(tokenizer, joint, pair)
     assert apart != together
 
 
 def test_in_eval_too_the_document_is_cut_to_a_smaller_context(tiny_model: Callable) -> None:
     settings = RankingGPT(type="rankinggpt", model=tiny_model("bloom"), mode="eval")
-    (made,) = RERANKER.prompt(Encoder(settings, limit=200), settings, [Pair("what", "word " * 600)])
+    (made,) = RERANKER.prompt(Tokenizer(settings, limit=200), settings, [Pair("what", "word " * 600)])
     assert isinstance(made, Prompt) and made.truncated and 150 < len(made.sequences[0]) < 200
 
 
 def test_a_query_that_takes_all_512_tokens_is_unscored_in_eval(tiny_model: Callable) -> None:
     settings = RankingGPT(type="rankinggpt", model=tiny_model("bloom"), mode="eval")
-    (made,) = RERANKER.prompt(Encoder(settings), settings, [Pair("long " * 600, "document")])
+    (made,) = RERANKER.prompt(Tokenizer(settings), settings, [Pair("long " * 600, "document")])
     assert made == Unscored("prompt does not fit: the query leaves no token of 512 for the document")
 
 

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from pipeline.commit import committed
 from pipeline.config import load
+from pipeline.output.commit import committed
 from pipeline.run import rerank
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 from tests.conftest import ROOT
 from tests.jobs.dags.conftest import DAGS, FIRST_DAY, YESTERDAY, Airflow, wait_until
 

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.pending import Pending
-from pipeline.check import check
+from actors.worker.pending import Pending
+from pipeline.check.preflight import check
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import Rate, given_rate, rate_of
 from pipeline.estimate.text import NO_START, described
-from pipeline.plan import make_plan, slabs_of, unit_rows
-from pipeline.prompt import prompt_unit, unpacked
-from pipeline.read import read_units
+from pipeline.plan.plan import make_plan, splits_of, unit_rows
 from pipeline.run import rerank
+from pipeline.score.prompt import prompt_unit, unpacked
+from pipeline.score.read import read_units
 
 
 def pairs(rows: int, seed: int = 0) -> dict[str, Any]:
@@ -41,9 +41,9 @@ def asked(config: Config) -> tuple[int, int]:
     checked = check(config)
     plan = make_plan(config, checked.files, unit_rows(config))
     tokens = truncated = 0
-    for slab in slabs_of(plan.units):
-        for unit, rows in read_units(slab, plan.columns):
-            prompts = unpacked(prompt_unit(unit.name, rows, checked.encoder, config.reranker)).prompts
+    for split in splits_of(plan.units):
+        for unit, rows in read_units(split, plan.columns):
+            prompts = unpacked(prompt_unit(unit.name, rows, checked.tokenizer, config.reranker)).prompts
             tokens += sum(len(ask.tokens) for ask in Pending(prompts, 1, lambda replies: 0.0).first)
             truncated += sum(prompt.truncated for prompt in prompts)
     return tokens, truncated

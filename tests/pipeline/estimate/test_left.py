@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.check import check
+from pipeline.check.preflight import check
 from pipeline.errors import UsageError
 from pipeline.estimate import left as module
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.left import left
 from pipeline.estimate.text import described
-from pipeline.plan import make_plan
-from pipeline.storage import Folder
-from pipeline.stored import PLAN
+from pipeline.plan.existing import PLAN
+from pipeline.plan.plan import make_plan
+from pipeline.storage.folder import Folder
 
 
 def table(rows: int) -> dict:

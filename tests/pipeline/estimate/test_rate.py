@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.commit import commit
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.rate import given_rate, rate_of
-from pipeline.storage import Folder
+from pipeline.output.commit import commit
+from pipeline.storage.folder import Folder
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.estimate.text import _bytes, _figures
-from pipeline.progress import clock
+from pipeline.score.progress import clock
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import pipeline.evaluate.result
 from pipeline.errors import UsageError
 from pipeline.evaluate.result import Result, read_result, read_texts, short_names
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 from tests.results import Scores, ranked, some_scores, write_result
 
 SCORES: Scores = {

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.buckets import Bucketed, bucketed
 from pipeline.prepare import choose
 from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, first_of
 from pipeline.prepare.spread import STORED
-from pipeline.storage import Folder
+from pipeline.rank.buckets import Bucketed, bucketed
+from pipeline.storage.folder import Folder
 
 
 def stored(folder: Folder, name: str, kind: str, rows: list[tuple]) -> Bucketed:

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.buckets import Bucketed, bucketed
 from pipeline.prepare import join
 from pipeline.prepare.choose import ASKED
 from pipeline.prepare.join import TEXTS, Join, Joined
 from pipeline.prepare.spread import STORED
-from pipeline.storage import Folder
+from pipeline.rank.buckets import Bucketed, bucketed
+from pipeline.storage.folder import Folder
 
 DOCS = [("a", "T", "text of a"), ("b", None, "text of b"), ("a", None, "a later one"), ("c", None, None)]
 # What rows 0 to 4 of one bucket of queries, and 0 to 2 of the next, ask of this bucket of documents.

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.inputs import list_inputs
+from pipeline.input.listing import list_inputs
 from pipeline.prepare.output import begin, check_output, finish
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from pipeline import parquet
 from pipeline.errors import UsageError
+from pipeline.input import parquet
 from pipeline.prepare import pieces as module
 from pipeline.prepare.formats import TREC
 from tests.pipeline.prepare.conftest import pieces
@@ -60,7 +60,7 @@ def test_a_collection_of_another_width_is_named(write: Write) -> None:
 
 
 def test_parquet_is_cut_at_its_row_groups(write_pairs: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "SLAB_BYTES", 1)
+    monkeypatch.setattr(parquet, "SPLIT_BYTES", 1)
     path = write_pairs(docid=list(range(5)), text=["x"] * 5, row_group_size=2)
     found = pieces("corpus", path)
     assert [(piece.start, piece.stop) for piece in found] == [(0, 1), (1, 2), (2, 3)]

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.buckets import Bucketed
 from pipeline.prepare import spread as module
 from pipeline.prepare.spread import STORED, Spread, mend
-from pipeline.storage import Folder
+from pipeline.rank.buckets import Bucketed
+from pipeline.storage.folder import Folder
 from tests.pipeline.prepare.conftest import pieces
 
 Write = Callable[..., str]

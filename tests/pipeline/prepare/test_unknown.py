@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.prepare.unknown import put_unknown
-from pipeline.storage import Folder
+from pipeline.storage.folder import Folder
 
 
 def test_each_id_stands_once_with_its_rows(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.inputs import list_inputs
+from pipeline.input.listing import list_inputs
+from pipeline.output.trec import write_trec
 from pipeline.prepare import pieces, run
 from pipeline.prepare.run import Order, prepare
-from pipeline.trec import write_trec
 from tests.pipeline.conftest import ranked
 
 QUERIES, DOCS = 12, 150

@@ -1,0 +1,68 @@
+"""What vLLM's engine is built with, for a config and what its reranker asks for."""
+
+import math
+from typing import Any
+
+from actors.engines.vllm.facts import installed
+from actors.engines.vllm.models import register
+from actors.rerankers.contract import Request
+from actors.rerankers.settings import Settings
+
+CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
+# One-token follow-ups are given to vLLM some at a time, since a step with one of them costs the probabilities of all:
+# as many as an eighth of the generations that run at once, for which it gets room beside them.
+READINGS = 1 / 8
+
+
+def engine_arguments(
+    settings: Settings, arguments: dict[str, Any], request: Request, label_ids: list[int], one_by_one: bool
+) -> dict[str, Any]:
+    """The config's arguments, and what this kind of request needs; those of its model are registered.
+
+    label_ids: the tokens of request.labels. one_by_one: one sequence at a time, nothing of which is taken from a cache.
+    """
+    from transformers import PretrainedConfig
+
+    declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
+    register(declared.get("architectures") or [], request.task == "likelihood")
+    defaults: dict[str, Any] = {
+        "disable_log_stats": True,
+        "runner": "generate" if request.task == "generate" else "pooling",
+    }
+    if request.max_tokens > 1:
+        defaults["scheduling_policy"] = "priority"
+        if seqs := arguments.get("max_num_seqs"):
+            arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
+    if request.logits:
+        defaults["logprobs_mode"] = "raw_logits"
+    if request.task == "classify" and label_ids:
+        arguments = arguments | {"convert": "classify", "hf_overrides": _label_head(settings, label_ids, arguments)}
+    if request.task == "likelihood":  # the head in the model's own type, as the authors compute it
+        arguments = arguments | {"hf_overrides": {"head_dtype": "model"} | arguments.get("hf_overrides", {})}
+    if installed().cpu:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
+        defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+        if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
+            defaults["block_size"] = 32
+    if one_by_one:
+        arguments = arguments | {"max_num_seqs": 1, "enable_prefix_caching": False}
+    return {
+        "model": settings.model,
+        "revision": settings.revision,
+        "tokenizer_revision": settings.revision,
+        "trust_remote_code": settings.trust_remote_code,
+        **(defaults | arguments),
+    }
+
+
+def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
+    """What makes vLLM put the labels' rows of the model's head in the place of a classifier."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+    )
+    pieces = tokenizer.convert_ids_to_tokens(label_ids)
+    if tokenizer.convert_tokens_to_ids(pieces) != label_ids:  # vLLM is given names, and looks them up
+        raise ValueError(f"reranker.scoring = 'head': {settings.model} has two tokens of one name among {pieces}")
+    head = {"method": "no_post_processing", "classifier_from_token": pieces, "num_labels": len(pieces)}
+    return arguments.get("hf_overrides", {}) | head

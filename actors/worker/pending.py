@@ -1,0 +1,107 @@
+"""The pairs of a unit that wait for the engine: which sequences to ask, and what each reply means to whom.
+
+Equal sequences of a unit are asked once, and equal prompts are scored once. A pair is scored as soon as its own
+replies are there; nothing waits for the rest of the unit.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+from actors.engines.contract import EngineRequest
+from actors.rerankers.contract import FollowUp, Prompt, Reply, Unscored
+
+FIGURES: dict[str, float] = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0}
+
+
+class Pending:
+    """The scores of a unit in the making.
+
+    prompts: of each pair, with their sequences as arrays. max_tokens: of a first request. score: the replies to a
+    pair -> its score, or what to ask next.
+    """
+
+    def __init__(
+        self, prompts: Sequence[Prompt], max_tokens: int, score: Callable[[list[Reply]], float | Unscored | FollowUp]
+    ):
+        self.first: list[EngineRequest] = []
+        self.figures = dict(FIGURES)
+        self._score = score
+        self._asked = 0
+        self._waiting: dict[int, list[_Job]] = {}
+        sequences: dict[tuple[bytes, int | None], int] = {}
+        jobs: dict[tuple[int, ...], _Job] = {}
+        self._jobs: list[_Job] = []  # of each pair
+        for prompt in prompts:
+            numbers = []
+            for tokens in prompt.sequences:
+                key = tokens.tobytes(), prompt.boundary
+                if key not in sequences:
+                    sequences[key] = self._asked
+                    self.first.append(EngineRequest(self._asked, tokens.tolist(), prompt.boundary, max_tokens))
+                    self._asked += 1
+                numbers.append(sequences[key])
+            if tuple(numbers) not in jobs:
+                jobs[tuple(numbers)] = self._wait(_Job(), numbers)
+            self._jobs.append(jobs[tuple(numbers)])
+        self.left = len(jobs)
+
+    def take(self, number: int, reply: Reply | Unscored) -> list[EngineRequest]:
+        """Takes a reply. Returns what is to be asked next because of it."""
+        if isinstance(reply, Reply):
+            self.figures["prompt_tokens"] += len(reply.prompt)
+            self.figures["cached_tokens"] += reply.cached_tokens
+            self.figures["new_tokens"] += len(reply.tokens)
+        asks = []
+        for job in self._waiting.pop(number):
+            job.replies[number] = reply
+            if len(job.replies) == len(set(job.numbers)):
+                asks += self._go_on(job)
+        return asks
+
+    def scores(self) -> list[float | Unscored]:
+        """The score of each pair, in their order."""
+        return [job.score for job in self._jobs]
+
+    def texts(self) -> list[str | None]:
+        """What the model wrote for each pair; each of its generations begins a line. None where it wrote nothing."""
+        return ["\n".join(job.texts) or None for job in self._jobs]
+
+    def _wait(self, job: "_Job", numbers: list[int]) -> "_Job":
+        job.numbers, job.replies = numbers, {}
+        for number in set(numbers):
+            self._waiting.setdefault(number, []).append(job)
+        return job
+
+    def _go_on(self, job: "_Job") -> list[EngineRequest]:
+        """Scores a job whose replies are all there, or finds what it needs next."""
+        fresh = [job.replies[number] for number in job.numbers]
+        refused = [reply for reply in fresh if isinstance(reply, Unscored)]
+        job.known += [reply for reply in fresh if isinstance(reply, Reply)]
+        job.texts += [reply.text for reply in fresh if isinstance(reply, Reply) and reply.text]
+        result = refused[0] if refused else self._score(job.known)
+        if isinstance(result, FollowUp):
+            asks = [
+                EngineRequest(self._asked + i, tokens, None, result.max_tokens, follows=True)
+                for i, tokens in enumerate(result.sequences)
+            ]
+            self._asked += len(asks)
+            self._wait(job, [ask.number for ask in asks])
+            return asks
+        if isinstance(result, float) and not math.isfinite(result):
+            result = Unscored(f"the model's score is {result}")
+        job.score = result
+        job.known, job.replies = [], {}
+        self.left -= 1
+        return []
+
+
+class _Job:
+    """A distinct prompt: the numbers it waits for and their replies, all replies before, and what they came to."""
+
+    numbers: list[int]
+    replies: dict[int, Reply | Unscored]
+
+    def __init__(self) -> None:
+        self.known: list[Reply] = []
+        self.texts: list[str] = []
+        self.score: float | Unscored = Unscored("not asked yet")

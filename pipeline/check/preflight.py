@@ -1,0 +1,181 @@
+"""What can be known to be wrong before Ray or a model starts. Every problem is a UsageError of one line.
+
+`check` is what every run begins with. `survey` is `--check`: it looks at all that is here, a config alone if need be,
+and says what it could not look at.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import EEXIST, ENOTEMPTY
+from pathlib import Path
+
+from fsspec.utils import glob_translate
+
+from actors.engines import ENGINE
+from actors.rerankers.tokenizer import Tokenizer
+from pipeline.check.model import Unreachable, check_model, load_checked_tokenizer, seen
+from pipeline.cluster.connect import check_relative
+from pipeline.config import Config
+from pipeline.errors import NotHere, RunError, StoreError, UsageError
+from pipeline.input.columns import carried, check_carried, check_schema, present
+from pipeline.input.footers import first_schema
+from pipeline.input.listing import InputFile, list_inputs
+from pipeline.storage.folder import Folder, check_writable
+from pipeline.storage.urls import absolute, is_local
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A run whose config, first input file and model have been found good; its paths are absolute."""
+
+    config: Config
+    files: list[InputFile]
+    tokenizer: Tokenizer
+    fingerprint: str
+
+    @property
+    def output(self) -> Folder:
+        return Folder(self.config.output.path)
+
+    @property
+    def scores(self) -> Folder:
+        return self.output.below(f"scores/{self.fingerprint}")
+
+
+def check(config: Config) -> Checked:
+    """Checks a run against its input, its model's files, its output and the installed engine."""
+    check_relative(config)
+    config = _absolute(config)
+    files = list_inputs(config.input.path)
+    columns = _check_input(config, files)
+    _check_place(config)
+    check_writable("output.path", config.output.path)
+    try:
+        _check_engine(config)
+    except LookupError as error:
+        raise UsageError(str(error)) from None
+    tokens = load_checked_tokenizer(config)
+    if tokens.commit:  # what a branch, or no revision at all, means today: every worker takes the same one
+        config = config.model_copy(update={"reranker": config.reranker.model_copy(update={"revision": tokens.commit})})
+    return Checked(config, files, tokens, check_model(config, columns, tokens))
+
+
+def survey(config: Config) -> tuple[list[str], list[str]]:
+    """What was found good, and what could not be checked, one line each. Raises UsageError for what is wrong."""
+    check_relative(config)
+    config = _absolute(config)
+    good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
+    columns: dict[str, str] = {}
+    try:
+        files = list_inputs(config.input.path)
+        columns = _check_input(config, files)
+        good.append(f"{len(files)} input file(s), by the schema of the first")
+    except NotHere as error:
+        unknown.append(str(error))
+    except UsageError:
+        raise
+    except RunError as error:  # the store does not answer from here
+        unknown.append(str(error))
+    _check_place(config)
+    try:
+        with leaving_nothing(config):
+            check_writable("output.path", config.output.path)
+        good.append("that the output can be written")
+    except StoreError as error:
+        unknown.append(str(error))
+    except UsageError as error:
+        if is_local(config.output.path):
+            raise
+        unknown.append(str(error))
+    try:
+        good.append(f"the names of the engine arguments, with {ENGINE.name} {ENGINE.installed().version}")
+        _check_engine(config)
+    except LookupError as error:
+        good.pop()
+        unknown.append(f"engine: {error}")
+    try:
+        tokens = load_checked_tokenizer(config, weights=False)
+        check_model(config, columns, tokens)
+        good.append(f"the model's {', '.join(seen(config, tokens))}")
+        unknown.append("the weights")
+    except (NotHere, Unreachable) as error:
+        unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
+    return good, unknown
+
+
+def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
+    """The columns in use. Raises UsageError where the first file lacks one."""
+    schema = first_schema(files[0])
+    columns = present(config, schema)
+    check_schema(files[0].path, schema, columns)
+    check_carried(carried(config), files[0].path, schema, files[0].path, schema)
+    return columns
+
+
+def _absolute(config: Config) -> Config:
+    """Ray's workers have a working folder of their own, so local paths are made absolute here."""
+    try:
+        output = config.output.model_copy(update={"path": absolute(config.output.path)})
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"output.path = {config.output.path!r}: {error}") from None
+    reranker = config.reranker
+    if os.path.isdir(os.path.expanduser(reranker.model)):
+        reranker = reranker.model_copy(update={"model": os.path.abspath(os.path.expanduser(reranker.model))})
+    return config.model_copy(update={"output": output, "reranker": reranker})
+
+
+def _check_place(config: Config) -> None:
+    output = config.output.path
+    if not is_local(output) and any(char in output for char in "*?["):
+        raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
+    for path in config.input.path:
+        if _overlap(absolute(path), output):
+            raise UsageError(
+                f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
+                "a run would read its own output, or delete its input"
+            )
+
+
+@contextmanager
+def leaving_nothing(config: Config) -> Iterator[None]:
+    """Takes away, afterwards, the folders of a local output that were made to see whether it can be written.
+
+    All but those into which a run beside it has put something by then.
+    """
+    output = _absolute(config).output.path
+    missing = [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
+    try:
+        yield
+    finally:
+        for path in missing:  # the innermost first
+            try:
+                if path.is_dir():
+                    path.rmdir()
+            except FileNotFoundError:  # another check beside it was first
+                continue
+            except OSError as error:
+                if error.errno not in (ENOTEMPTY, EEXIST):
+                    raise
+                break
+
+
+def _overlap(place: str, output: str) -> bool:
+    """Whether a file, directory or glob of the input holds a run's output, or lies in what a run writes."""
+    written = [f"{output}/{name}" for name in ("ranked", "rejects", "scores")]
+    if any(f"{place}/".startswith(f"{folder}/") for folder in written):
+        return True
+    part = f"{output}/ranked/part-00000.parquet"
+    parents = [part[:i] for i, char in enumerate(part) if char == "/"]  # what a glob matches is read with all below it
+    return place.rstrip("/") in parents or any(re.match(glob_translate(place), at) for at in [part, *parents, *written])
+
+
+def _check_engine(config: Config) -> None:
+    version, known = ENGINE.installed().version, ENGINE.argument_names()
+    for name in config.engine:
+        if name not in known:
+            raise UsageError(
+                f"engine.{name} = {config.engine[name]!r}: {ENGINE.name} {version} has no such engine argument"
+            )

@@ -1,0 +1,162 @@
+"""The Ray cluster of a run: the caller's, the one it was submitted to, that of RAY_ADDRESS, or else one of its own."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+from ray.data import DataContext
+from ray.util.annotations import RayDeprecationWarning
+
+from actors.engines import ENGINE
+from pipeline.config import Config
+from pipeline.errors import RunError, UsageError
+from pipeline.say import say
+from pipeline.storage.urls import is_local
+
+ROOT = Path(__file__).resolve().parents[2]
+Paths = list[tuple[str, str]]  # the key under which the user gave it, and the path
+
+
+def submitted() -> bool:
+    """Whether this is the driver of a job given to `ray job submit`."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def actor_gpus(config: Config) -> float:
+    """GPUs of one actor: of a build for GPUs one for each rank of its engine, else none, unless the config says."""
+    if config.workers.num_gpus is not None:
+        return config.workers.num_gpus
+    return 0 if ENGINE.installed().cpu else config.ranks
+
+
+def actor_cpus(config: Config) -> float:
+    """CPUs that Ray sets aside for one actor: none, unless the config says."""
+    return config.workers.num_cpus or 0
+
+
+@contextmanager
+def cluster(config: Config) -> Iterator[None]:
+    """The cluster of a run, with what its engines take and Ray Data set as they need it."""
+    with connected(_paths(config), config.run.shared_filesystem, "run.shared_filesystem=true"):
+        _check_resources(config)
+        _set_ray_data()
+        yield
+
+
+@contextmanager
+def connected(paths: Paths, shared: bool, allow: str) -> Iterator[None]:
+    """Connects to the cluster, or starts a local Ray and stops it afterwards.
+
+    paths: (key, path) of all that its nodes read and write. shared: every node sees the local ones; allow: how the
+    user says so. Raises UsageError for a local path where several nodes would each see a disk of their own.
+    """
+    mine = not ray.is_initialized()
+    if mine:
+        _connect()
+    try:
+        _check_paths(paths, shared, allow)
+        yield
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def spilled_bytes() -> int | None:
+    """Bytes that the object stores of all nodes have written to disk since they began; None where Ray cannot say."""
+    try:
+        state = get_state_from_address(ray.get_runtime_context().gcs_address)
+        return int(get_memory_info_reply(state).store_stats.spilled_bytes_total)
+    except Exception:  # of many kinds, and a figure is not worth a run
+        return None
+
+
+def _connect() -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as future Rays do; spares every run a warning
+    options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's actors are reported as errors in vain
+        python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        logging.getLogger("ray._private.authentication").setLevel(
+            logging.ERROR
+        )  # that a token guards it is as it should be
+        options |= {"address": "local", "include_dashboard": False}
+        options |= {"runtime_env": {"env_vars": {"PYTHONPATH": python_path}}}
+    elif not submitted():  # a submitted job brings its own code
+        options |= {"runtime_env": {"py_modules": [str(ROOT / "pipeline"), str(ROOT / "actors")]}}
+    try:
+        ray.init(**options)
+    except ConnectionError as error:
+        raise RunError(f"RAY_ADDRESS = {address}: cannot connect to the Ray cluster: {error}") from None
+
+
+def _set_ray_data() -> None:
+    """Blocks go on as a task yields them, in any order; no bars and no chatter beside our own progress."""
+    context = DataContext.get_current()
+    context.target_max_block_size = 1  # bytes: each row is a block of its own, and a row here is a whole unit
+    # Else each unit in flight has a thread that reads the memory maps of its actor every second, which takes a sixth of
+    # a busy CPU engine's time.
+    context.memory_usage_poll_interval_s = None
+    # A unit of reasoning may take longer than Ray Data's half an hour, and so may waiting for a GPU; a stuck engine has
+    # its own watchdog.
+    context.execution_no_progress_timeout_s = -1
+    # Workers that die or do not start are actors/worker/failures.py's to judge: what reaches Ray Data as an error is final,
+    # and no unit is ever left out.
+    context.actor_init_retry_on_errors = False
+    context.max_consecutive_actor_init_deaths = 0
+    context.max_errored_blocks = 0
+    # Until 2.64 at least, nothing else bounds how often Ray tries a task whose process died (pipeline/score/stream.py).
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", RayDeprecationWarning)
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _paths(config: Config) -> Paths:
+    return [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
+
+
+def _check_paths(paths: Paths, shared: bool, allow: str) -> None:
+    if shared or sum(node["Alive"] for node in ray.nodes()) < 2:
+        return
+    for key, path in paths:
+        if is_local(path):
+            raise UsageError(
+                f"{key} = {path!r}: a local path on a cluster of several nodes; use object storage, "
+                f"or {allow} if every node sees this path"
+            )
+
+
+def _check_resources(config: Config) -> None:
+    """Raises UsageError where this machine has not what one actor takes, for Ray would wait for ever. A cluster may yet
+    grow a node that has it: there it is told."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for key, resource, wanted in (("num_gpus", "GPU", actor_gpus(config)), ("num_cpus", "CPU", actor_cpus(config))):
+        most = max(node.get(resource, 0) for node in nodes)
+        if wanted > most and not os.environ.get("RAY_ADDRESS"):
+            raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
+        if wanted > most:
+            say(f"workers.{key} = {wanted:g}: no node of the cluster has that now ({most:g} at most); waiting for one")
+
+
+def check_absolute(paths: Paths) -> None:
+    """Raises UsageError for a relative path in a submitted job, whose working folder is a copy that goes away."""
+    for key, path in paths if submitted() else []:
+        if is_local(path) and "://" not in path and not os.path.isabs(path):
+            raise UsageError(f"{key} = {path!r}: a relative path in a submitted job; give an absolute path or a URL")
+
+
+def check_relative(config: Config) -> None:
+    """Raises UsageError for a relative path in the config of a submitted job."""
+    check_absolute(_paths(config))
+    model = config.reranker.model
+    if submitted() and not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
+        raise UsageError(f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path")

@@ -1,0 +1,196 @@
+"""Input columns of any Arrow type -> the few types that a pair is made of. One rule a type.
+
+ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is none;
+        binary of a fixed size as `0x` and hex; UUIDs in their usual form; any other flat type as Arrow's cast to
+        string writes it (12, 1.5, true, 2026-11-21). Without an id column the id is the 128-bit BLAKE2b hash of the
+        text, in hex.
+texts   strings, dictionaries of strings, or binary that holds UTF-8.
+scores  integers, floats and decimals, as float64.
+Other extension types (JSON, ...) count as what they are stored as.
+"""
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from pipeline.config import Config
+from pipeline.errors import UsageError
+
+TEXTS = ("query", "doc", "title", "instruction")
+REQUIRED = ("query", "doc", "score")
+
+
+def present(config: Config, schema: pa.Schema) -> dict[str, str]:
+    """Logical name -> column in the files, for the columns that a run reads, given the schema of one file.
+
+    `query_id` and `doc_id` are optional under their own names, `title` and `instruction` are read only where the
+    config maps them. A mapped column must be there.
+    """
+    mapped = config.input.columns
+    wanted = {name: config.input.column(name) for name in ("query_id", "query", "doc_id", "doc", "score")}
+    wanted |= {name: mapped[name] for name in ("title", "instruction") if name in mapped}
+    return {
+        name: column for name, column in wanted.items() if name in mapped or name in REQUIRED or column in schema.names
+    }
+
+
+def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str = "input.columns.") -> None:
+    """Raises UsageError where a file lacks one of the columns, or has it in a type that cannot be used.
+
+    key: what stands before the logical name where the user gives the column.
+    """
+    for name, column in columns.items():
+        if (n := schema.names.count(column)) != 1:
+            what = "has no column" if n == 0 else f"has {n} columns named"
+            there = ", ".join(schema.names) or "none"
+            raise UsageError(f"{path}: {what} {column!r} ({key}{name}); it has {there}")
+        kind = schema.field(column).type
+        if not _usable(name, _decoded(kind)):
+            wants = "a text" if name in TEXTS else "a number" if name == "score" else "an id"
+            raise UsageError(f"{path}: column {column!r} ({key}{name}) is {kind}, not {wants}")
+
+
+def carried(config: Config) -> dict[str, str]:
+    """Name in the output -> column in the files, for `output.columns`: logical names, else the files' own."""
+    return {name: config.input.column(name) for name in config.output.columns}
+
+
+def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_path: str, first: pa.Schema) -> None:
+    """Raises UsageError where a file lacks a carried column, or has it in another type than the first file."""
+    for name, column in columns.items():
+        if (n := schema.names.count(column)) != 1:
+            what = "has no column" if n == 0 else f"has {n} columns named"
+            raise UsageError(f"output.columns: {path} {what} {column!r} for {name!r}; it has {', '.join(schema.names)}")
+        kind, other = carried_field(schema.field(column)), carried_field(first.field(column))
+        try:
+            pa.nulls(0, kind.type).take(pa.array([], pa.int64()))
+        except pa.ArrowNotImplementedError:
+            what = f"column {column!r} is {kind.type} in {path}, of which Arrow can take no rows"
+            raise UsageError(f"output.columns: {what}: it cannot be carried") from None
+        if kind.type != other.type:
+            raise UsageError(
+                f"output.columns: column {column!r} is {kind.type} in {path}, and {other.type} in {first_path}"
+            )
+
+
+def carried_field(field: pa.Field) -> pa.Field:
+    """The type in which a column is carried: dictionaries by their values, for two files' dictionaries differ, and
+    texts as large strings, for one bucket's may come to more than the 2 GiB that the others can hold."""
+    kind = field.type.value_type if pt.is_dictionary(field.type) else field.type
+    large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    large |= {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # no rows can be taken of views
+    return pa.field(field.name, large.get(kind, kind))
+
+
+def check_same_ids(path: str, schema: pa.Schema, first_path: str, first: pa.Schema, columns: dict[str, str]) -> None:
+    """Raises UsageError where two files' ids would be written in different ways: 1 and 1.0, or ms and us."""
+    for name in ("query_id", "doc_id"):
+        if name in columns:
+            kind, other = schema.field(columns[name]).type, first.field(columns[name]).type
+            if len({_id_form(kind), _id_form(other)} - {None}) > 1:
+                raise UsageError(
+                    f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {other} in {first_path}"
+                )
+
+
+def _id_form(kind: pa.DataType) -> str | None:
+    """How ids of a type are written: whole numbers as their text is; None for a column without values."""
+    if kind == pa.uuid() or pt.is_null(kind):
+        return None if pt.is_null(kind) else "uuid"
+    kind = _decoded(kind)
+    return "plain" if _is_text(kind) or pt.is_integer(kind) else str(kind)
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    return kind.value_type if pt.is_dictionary(kind) else kind
+
+
+def _usable(name: str, kind: pa.DataType) -> bool:
+    if pt.is_null(kind):
+        return True
+    if name in TEXTS:
+        return _is_text(kind)
+    if name == "score":
+        return pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
+    if pt.is_nested(kind):
+        return False
+    try:
+        as_ids(pa.array([], kind))
+    except pa.ArrowException:  # of a time zone that is not known here, say
+        return False
+    return True
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pt.is_string(kind) or pt.is_large_string(kind) or _is(kind, "string_view") or _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pt.is_binary(kind) or pt.is_large_binary(kind) or _is(kind, "binary_view")
+
+
+def _is(kind: pa.DataType, name: str) -> bool:
+    return str(kind) == name
+
+
+def as_bytes(column: pa.Array) -> pa.Array:
+    """The bytes of texts, as large binary."""
+    return _flat(column).cast(pa.large_binary())
+
+
+def as_text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Large strings, and a mask of the values that are not UTF-8 (null in the strings)."""
+    binary = as_bytes(column)
+    try:
+        return binary.cast(pa.large_string()), pa.repeat(False, len(binary))
+    except pa.ArrowInvalid:
+        strings = pa.array([_decode(value) for value in binary.to_pylist()], pa.large_string())
+        return strings, pc.and_(pc.is_null(strings), pc.is_valid(binary))
+
+
+def as_ids(column: pa.Array) -> pa.Array:
+    """Ids as strings; null stays null."""
+    if column.type == pa.uuid():
+        return pa.array([value and str(value) for value in column.to_pylist()], pa.string())
+    column = _flat(column)
+    if pt.is_fixed_size_binary(column.type):
+        return pa.array([None if value is None else "0x" + value.hex() for value in column.to_pylist()], pa.string())
+    if not _is_text(column.type):
+        return column.cast(pa.string())
+    strings, broken = as_text(column)
+    if not pc.any(broken).as_py():
+        return strings.cast(pa.string())
+    raw = column.cast(pa.binary()).to_pylist()
+    return pa.array([_decode(value) or (value and "0x" + value.hex()) for value in raw], pa.string())
+
+
+def as_scores(column: pa.Array) -> pa.Array:
+    """First-stage scores as float64; null stays null."""
+    return _flat(column).cast(pa.float64(), safe=False)
+
+
+def hash_ids(texts: pa.Array) -> pa.Array:
+    """The 128-bit BLAKE2b hash of each text, in hex; null stays null."""
+    hashes = {text: _hash(text) for text in texts.unique().to_pylist() if text is not None}
+    return pa.array([hashes.get(text) for text in texts.to_pylist()], pa.string())
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _flat(column: pa.Array) -> pa.Array:
+    if isinstance(column, pa.ExtensionArray):
+        return column.storage
+    return column.dictionary_decode() if pt.is_dictionary(column.type) else column
+
+
+def _decode(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None

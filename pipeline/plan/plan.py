@@ -1,0 +1,209 @@
+"""The plan: input files -> splits (what one task reads) -> units (what is committed at once).
+
+The plan is put once for a fingerprint and read by every later run, so units mean the same rows for ever.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.rerankers import RERANKERS
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.input.footers import FOOTER_THREADS, First, check_file, file_footer, first_file, splits
+from pipeline.input.listing import InputFile
+from pipeline.input.parquet import Range, chunk_ranges, plan_ranges
+
+SCHEMA = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("start", pa.int64()),  # rows of the file: start <= row < stop
+        ("stop", pa.int64()),
+        ("split", pa.int64()),
+        ("first_row", pa.int64()),  # where the split begins in the file
+        ("first_group", pa.int32()),
+        ("last_group", pa.int32()),
+        ("ranges", pa.list_(pa.int64())),  # bytes to fetch: start, stop, start, stop, ...
+        ("file", pa.int32()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+    ]
+)
+
+
+class Unit(NamedTuple):
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Whole row groups of one file, with the byte ranges that hold the columns in use and the footer.
+
+    file: its number, by which the first of two rows of one pair stands.
+    """
+
+    file: int
+    path: str
+    size: int
+    first_row: int
+    row_groups: range
+    ranges: list[Range]
+    units: list[Unit]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units of a run, in the order of the input.
+
+    table: one row a unit, and before them one row for each file without rows (its split is -1).
+    columns: logical name -> column in the files, for the columns that are read.
+    id: tells this plan, and its revisions (pipeline.plan.replan), from every other.
+    """
+
+    table: pa.Table
+    columns: dict[str, str]
+    id: str
+    revision: int
+    next_split: int  # a number that no split of any revision has
+
+    @cached_property
+    def units(self) -> pa.Table:
+        return self.table.filter(pc.field("split") >= 0)
+
+    def unit_names(self) -> list[str]:
+        return self.units["unit"].to_pylist()
+
+    def unit_rows(self) -> np.ndarray:
+        """Rows of each unit."""
+        return self.units["stop"].to_numpy() - self.units["start"].to_numpy()
+
+    @property
+    def rows(self) -> int:
+        return int(self.unit_rows().sum())
+
+    def places(self) -> dict[int, tuple[str, int]]:
+        """Number of a file -> its path and size."""
+        files = self.table.group_by(["file", "path", "size"]).aggregate([]).sort_by("file").to_pylist()
+        return {row["file"]: (row["path"], row["size"]) for row in files}
+
+    def versions(self) -> dict[str, tuple[int, str]]:
+        """Path of a file -> its size and version."""
+        files = self.table.group_by(["path", "size", "version"]).aggregate([]).to_pylist()
+        return {row["path"]: (row["size"], row["version"]) for row in files}
+
+    def to_bytes(self) -> bytes:
+        sink = pa.BufferOutputStream()
+        about = {"columns": self.columns, "id": self.id, "revision": self.revision, "next_split": self.next_split}
+        metadata = {"plan": json.dumps(about)}
+        pq.write_table(self.table.replace_schema_metadata(metadata), sink, compression="zstd")
+        return sink.getvalue().to_pybytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Plan":
+        """Raises UsageError for what another version of this software has written."""
+        table = pq.read_table(pa.BufferReader(data))
+        try:
+            return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
+        except (KeyError, TypeError, ValueError, pa.ArrowException):
+            raise UsageError(
+                "the scores under this output were written by another version of rayrank: another output.path, or "
+                "run.on_existing=restart, which throws them away"
+            ) from None
+
+
+def split_cuts(units: pa.Table) -> np.ndarray:
+    """At which of these units of a plan a split begins; and their number, at the end."""
+    numbers = units["split"].to_numpy()
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+    return np.append(begins, len(numbers))
+
+
+def bytes_of(ranges: list[int]) -> int:
+    """How many bytes a split's ranges, as a plan has them, are."""
+    return sum(ranges[1::2]) - sum(ranges[::2])
+
+
+def splits_of(units: pa.Table) -> Iterator[Split]:
+    """The splits of these units of a plan."""
+    cuts = split_cuts(units).tolist()
+    for start, stop in pairwise(cuts):
+        rows = units.slice(start, stop - start).to_pylist()
+        first, flat = rows[0], rows[0]["ranges"]
+        yield Split(
+            file=first["file"],
+            path=first["path"],
+            size=first["size"],
+            first_row=first["first_row"],
+            row_groups=range(first["first_group"], first["last_group"] + 1),
+            ranges=list(zip(flat[::2], flat[1::2], strict=True)),
+            units=[Unit(row["unit"], row["start"], row["stop"]) for row in rows],
+        )
+
+
+def unit_rows(config: Config) -> int:
+    """Rows in a unit: the config's, or the reranker's own."""
+    return config.run.unit_rows or RERANKERS[config.reranker.type].unit_rows
+
+
+def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
+    """Reads every footer, checks every schema, and cuts the input into splits and units.
+
+    Raises UsageError naming the first file, in the order of the input, that cannot be used.
+    """
+    first = first_file(config, files[0])
+    table, next_split = plan_files(config, enumerate(files), unit_rows, first)
+    return Plan(table, first.columns, secrets.token_hex(8), 0, next_split)
+
+
+def plan_files(
+    config: Config,
+    files: Iterable[tuple[int, InputFile]],
+    unit_rows: int,
+    first: First,
+    split: int = 0,
+    threads: int = FOOTER_THREADS,
+) -> tuple[pa.Table, int]:
+    """The rows of a plan for these files, by their numbers; and the number after that of their last split.
+
+    split: the number of the first one. threads: that read footers.
+    """
+    rows: list[dict[str, Any]] = []
+    numbers, listed = zip(*files, strict=True)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for number, file, (footer, begin) in zip(numbers, listed, pool.map(file_footer, listed), strict=True):
+            about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
+            check_file(config, file, footer, first)
+            if not footer.num_rows:
+                rows.append(about_file | {"split": -1, "start": 0, "stop": 0})
+            for first_row, groups, decoded in splits(footer, first.columns):
+                chunks = chunk_ranges(footer, groups, list(first.columns.values()))
+                ranges = plan_ranges(chunks, (begin, file.size), decoded)
+                stop = first_row + sum(footer.row_group(group).num_rows for group in groups)
+                about_split = about_file | {
+                    "split": split,
+                    "first_row": first_row,
+                    "first_group": groups[0],
+                    "last_group": groups[-1],
+                    "ranges": [at for bounds in ranges for at in bounds],
+                }
+                for unit, start in enumerate(range(first_row, stop, unit_rows)):
+                    bounds = {"unit": f"{split:06d}-{unit:04d}", "start": start, "stop": min(start + unit_rows, stop)}
+                    rows.append(about_split | bounds)
+                split += 1
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return pa.Table.from_pylist(rows, SCHEMA), split

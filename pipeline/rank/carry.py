@@ -1,0 +1,107 @@
+"""Input columns carried to the output: fetched by file and row once the ranking is known."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import RunError, StoreError, UsageError, one_line
+from pipeline.input.columns import carried_field, check_carried
+from pipeline.input.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
+
+BATCH_ROWS = 8192
+PLACE = pa.schema([("file", pa.int32()), ("row", pa.int64())])
+Place = tuple[str, int]  # path and size of an input file
+
+
+def carried_schema(columns: dict[str, str], files: dict[int, Place]) -> pa.Schema:
+    """The files' columns that `columns` names, each once and in that order, in the types in which they are carried."""
+    first = _footer(*files[min(files)])[0].schema.to_arrow_schema()
+    return pa.schema([carried_field(first.field(name)) for name in dict.fromkeys(columns.values())])
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What fetches a bucket's rows from the input itself. schema: of the carried columns."""
+
+    files: dict[int, Place]
+    schema: pa.Schema
+
+    def __call__(self, bucket: int, rows: pa.Table) -> pa.Table:
+        """rows: file and row, in the order of the input. They and their carried columns, in that order."""
+        return pa.concat_tables([self.texts.empty_table(), *self.pieces(rows)])
+
+    @property
+    def texts(self) -> pa.Schema:
+        """Of what it gives: PLACE, and the carried columns by numbers, for theirs may be any names."""
+        carried = (field.with_name(str(i)) for i, field in enumerate(self.schema))
+        return pa.schema([*PLACE, *carried])
+
+    def pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
+        file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
+        for number in np.unique(file).tolist():
+            wanted, done = row[file == number], 0
+            for table in _take(*self.files[number], wanted, self.schema):
+                place = [pa.repeat(pa.scalar(number, pa.int32()), len(table)), wanted[done : done + len(table)]]
+                yield pa.Table.from_arrays([*place, *table.columns], schema=self.texts)
+                done += len(table)
+
+
+def in_input_order(rows: pa.Table) -> pa.Table:
+    return rows.select(["file", "row"]).sort_by([("file", "ascending"), ("row", "ascending")])
+
+
+def carry(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Table:
+    """`ranked` (with the columns file and row) with the input's columns added, in the order of `columns`.
+
+    texts: as Fetch gives them, of these very rows.
+    """
+    order = np.lexsort((ranked["row"].to_numpy(), ranked["file"].to_numpy()))
+    if not ranked.select(PLACE.names).take(order).equals(texts.select(PLACE.names)):
+        raise RunError(
+            f"the carried columns that were read for a part are not those of its {len(ranked):,} rows; was a file of "
+            "the input, or of this output, replaced meanwhile? The same command goes on from here"
+        )
+    back = np.empty(len(order), dtype=np.int64)
+    back[order] = np.arange(len(order))
+    table = texts.take(back)
+    numbers = {column: str(i) for i, column in enumerate(dict.fromkeys(columns.values()))}
+    for name, column in columns.items():
+        ranked = ranked.append_column(name, table[numbers[column]])
+    return ranked
+
+
+def _footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
+    try:
+        return read_footer(path, size)
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{path}: {one_line(error)}") from None
+    except FileNotFoundError:
+        raise StoreError(f"{path}: is gone since it was listed") from None
+
+
+def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The given rows (ascending numbers in the file), from the row groups that hold them."""
+    footer, begin = _footer(path, size)
+    check_carried(
+        dict(zip(schema.names, schema.names, strict=True)),
+        path,
+        footer.schema.to_arrow_schema(),
+        "the first file",
+        schema,
+    )
+    sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    if rows[-1] >= starts[-1]:
+        raise UsageError(f"{path}: has {starts[-1]:,} rows, and row {rows[-1]:,} of it was scored")
+    for group in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
+        groups = range(group, group + 1)
+        chunks = chunk_ranges(footer, groups, schema.names)
+        ranges = plan_ranges(chunks, (begin, size), footer.row_group(group).total_byte_size)
+        at = int(starts[group])
+        for batch in read_batches(path, size, ranges, groups, schema.names, BATCH_ROWS):
+            here = rows[(rows >= at) & (rows < at + len(batch))] - at
+            yield pa.Table.from_batches([batch]).select(schema.names).cast(schema).take(pa.array(here))
+            at += len(batch)

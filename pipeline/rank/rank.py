@@ -1,0 +1,127 @@
+"""A bucket's score rows -> ranked rows and rejects. Pure, vectorised, and independent of how the work was spread."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config import Fusion
+from pipeline.fusion import METHODS
+from pipeline.rows import REJECT
+
+DUPLICATE = "duplicate of an earlier row with the same query_id and doc_id"
+Ties = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+
+
+def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
+    """Ranked rows of whole queries, and the rows that have no place among them.
+
+    rows: score rows (pipeline.score.files.SCHEMA) of every unit, in any order.
+    Ranked: query_id, doc_id, rank, score, first_stage_score, rerank_score, reason, file, row, and explanation where
+    the rows have it; sorted by query_id, then rank. Order within a query: fused score down, first-stage score down,
+    doc_id up by bytes; pairs without a reranker score after all others. Rejects: file, row, reason; sorted by file
+    and row.
+    """
+    rows = rows.combine_chunks()
+    rejected = rows.filter(pc.equal(rows["kind"], REJECT))
+    if len(rejected):
+        rows = rows.filter(pc.not_equal(rows["kind"], REJECT))
+    query, docs = codes(rows["query_id"].combine_chunks()), rows["doc_id"].combine_chunks()
+    order, run = _argsort(query, _first_bytes(docs), lambda at: (*_place(rows, at), codes(docs.take(at))))
+    repeats = np.zeros(len(order), dtype=bool)  # those behind the first of their query_id and doc_id
+    again = np.flatnonzero(np.diff(run) == 0) + 1
+    repeats[again] = pc.equal(docs.take(order[again]), docs.take(order[again - 1])).to_numpy(zero_copy_only=False)
+    duplicates = rows.take(order[repeats])
+    order = order[~repeats]
+    ranked = _ranked(rows, order, query[order], fusion)
+    reasons = pa.chunked_array(
+        [*rejected["reason"].chunks, pa.repeat(pa.scalar(DUPLICATE), len(duplicates))], pa.string()
+    )
+    rejects = pa.concat_tables([rejected, duplicates]).select(["file", "row"]).append_column("reason", reasons)
+    return ranked, rejects.sort_by([("file", "ascending"), ("row", "ascending")])
+
+
+def fused_order(
+    query: np.ndarray, first: np.ndarray, rerank: np.ndarray, scored: np.ndarray, fusion: Fusion
+) -> tuple[np.ndarray, np.ndarray]:
+    """(order, fused): the pairs of whole queries, best first in each, and the fused score of each pair as given.
+
+    The pairs come sorted by query, then doc_id; `query` is the number of each pair's query (0, 0, 1, ...). Those that
+    are not `scored` are fused to nan, and come after all others of their query.
+    """
+    fused = np.full(len(query), np.nan)
+    new = np.diff(query[scored], prepend=-1) != 0
+    numbers = np.cumsum(new) - 1
+    fused[scored] = METHODS[fusion.method](first[scored], rerank[scored], numbers, fusion.alpha, fusion.k)
+    order, _ = _argsort(query, -fused, lambda at: (at, -first[at]))  # nan comes last, and -0.0 beside 0.0
+    return order, fused
+
+
+def places(query: np.ndarray) -> np.ndarray:
+    """The place of each pair among those of its query, from 1; pairs of a query stand together."""
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    return np.arange(len(query)) - np.repeat(starts, np.diff([*starts, len(query)])) + 1
+
+
+def _ranked(rows: pa.Table, order: np.ndarray, query: np.ndarray, fusion: Fusion) -> pa.Table:
+    """`order` names the rows to rank, sorted by query_id, then doc_id; `query` are the numbers of their queries."""
+    first, rerank = (rows[name].to_numpy()[order] for name in ("first_stage_score", "rerank_score"))
+    scored = rows["rerank_score"].is_valid().to_numpy()[order]
+    down, fused = fused_order(query, first, rerank, scored, fusion)
+    names = ["query_id", "doc_id", "first_stage_score", "rerank_score", "reason", "file", "row"]
+    names += [name for name in rows.column_names if name == "explanation"]
+    ranked = rows.select(names).take(order[down])
+    ranked = ranked.add_column(2, "rank", pa.array(places(query), pa.int32()))
+    return ranked.add_column(3, "score", pa.array(fused[down], pa.float64(), mask=np.isnan(fused[down])))
+
+
+def _argsort(query: np.ndarray, key: np.ndarray, ties: Ties) -> tuple[np.ndarray, np.ndarray]:
+    """The order by query, key, and then the keys that `ties` gives for some rows, of which the last weighs most; and
+    for each place in that order the number of its run of rows with equal query and key.
+
+    It is that of np.lexsort, in less than half the time where few are equal: numpy's fast sort is not stable, so what
+    is equal comes in any order at first, and is put right afterwards.
+    """
+    order = np.argsort(key)
+    small = query.astype(np.min_scalar_type(query.max(initial=0)))  # numpy sorts 16 bits by radix
+    order = order[np.argsort(small[order], kind="stable")]
+    query, key = query[order], key[order]
+    equal = (key[1:] == key[:-1]) | (key[1:] != key[1:]) & (key[:-1] != key[:-1])  # or both nan
+    same = np.zeros(len(order) + 1, dtype=bool)  # as the one before
+    same[1:-1] = equal & (query[1:] == query[:-1])
+    run = np.cumsum(~same[:-1])
+    tied = np.flatnonzero(same[1:] | same[:-1])
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((*ties(rows), run[tied]))]
+    return order, run
+
+
+def _place(rows: pa.Table, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the input these rows were, for lexsort."""
+    return rows["row"].to_numpy()[at], rows["file"].to_numpy()[at]
+
+
+def _first_bytes(ids: pa.StringArray) -> np.ndarray:
+    """The first eight bytes behind what all ids begin with, as numbers that order as they do; zeros stand for what a
+    short id lacks."""
+    if not len(ids):
+        return np.zeros(0, np.uint64)
+    low, high = (value.encode() for value in pc.min_max(ids).as_py().values())
+    skip = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    _, offsets, data = ids.buffers()
+    text = np.concatenate([np.frombuffer(data or b"", np.uint8), np.zeros(1, np.uint8)])
+    bounds = np.frombuffer(offsets, np.int32)[ids.offset : ids.offset + len(ids) + 1].astype(np.int64)
+    number = np.zeros(len(ids), np.uint64)
+    for at in range(skip, skip + 8):
+        place = bounds[:-1] + at
+        number = number << np.uint64(8) | text[np.where(place < bounds[1:], place, -1)]  # the last of them is the zero
+    return number
+
+
+def codes(ids: pa.StringArray) -> np.ndarray:
+    """Numbers that order as the ids do by their bytes; equal ids have equal numbers."""
+    coded = ids.dictionary_encode()
+    place = np.empty(len(coded.dictionary), dtype=np.int64)
+    place[pc.array_sort_indices(coded.dictionary).to_numpy()] = np.arange(len(place))
+    return place[coded.indices.to_numpy()]

@@ -1,0 +1,109 @@
+"""Prompts of a unit: built and tokenised here, in the CPU pool, so that the actor that holds the engine takes ids.
+
+On its way to that actor a unit is one row of two columns, its name and its bytes. So whatever Ray Data cuts, merges
+or makes again, a unit stays whole.
+"""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from actors.rerankers import RERANKERS, Settings
+from actors.rerankers.contract import Prompt, Unscored
+from actors.rerankers.tokenizer import Tokenizer
+from pipeline.input.pairs import pairs_of
+from pipeline.plan.rounds import round_of
+from pipeline.rows import OK, PERMANENT
+
+TRAVELS = ("file", "row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
+
+
+class PromptedUnit(NamedTuple):
+    """A unit without its texts.
+
+    rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores are
+    there already.
+    prompts: of each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
+    """
+
+    name: str
+    rows: pa.Table | None
+    prompts: list[Prompt]
+
+    @property
+    def again(self) -> bool:
+        """Whether its rows killed their worker in an earlier run."""
+        return round_of(self.name) > 0
+
+
+def prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
+    """A unit's rows with their prompts, as the one row that travels. Columns: unit, payload."""
+    with _no_collection():
+        return _prompt_unit(name, unit, tokenizer, settings)
+
+
+def _prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
+    ready = np.array(unit["kind"].to_pylist()) == OK
+    texts = unit.filter(pa.array(ready))
+    prompts = RERANKERS[settings.type].prompt(tokenizer, settings, pairs_of(texts, settings))
+    sequences: list[list[list[int]] | None] = [None] * len(unit)
+    boundaries: list[int | None] = [None] * len(unit)
+    kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), [False] * len(unit)
+    for i, prompt in zip(np.flatnonzero(ready).tolist(), prompts, strict=True):
+        if isinstance(prompt, Unscored):
+            kinds[i], reasons[i] = PERMANENT, prompt.reason
+        else:
+            sequences[i], truncated[i], boundaries[i] = prompt
+    rows = unit.select(TRAVELS[:5]).append_column("kind", pa.array(kinds, pa.string()))
+    rows = rows.append_column("reason", pa.array(reasons, pa.string()))
+    rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
+    rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
+    return packed(name, rows.append_column("boundary", pa.array(boundaries, pa.int32())))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without looking for cycles among all the token ids that are alive: there are none, and it takes a third of the
+    time of short prompts."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def packed(name: str, rows: pa.Table | None) -> pa.Table:
+    """A unit as the row that travels; None where its scores are there already."""
+    payload: pa.Array = pa.nulls(1, pa.large_binary())
+    if rows is not None:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        data = sink.getvalue()
+        bounds = pa.py_buffer(np.array([0, len(data)], dtype=np.int64))
+        payload = pa.Array.from_buffers(pa.large_binary(), 1, [None, bounds, data])
+    return pa.table({"unit": [name], "payload": payload})
+
+
+def unpacked(row: pa.Table) -> PromptedUnit:
+    """The unit of a travelled row; its `rows` are None where its scores are there already."""
+    name, payload = row["unit"][0].as_py(), row["payload"][0]
+    if not payload.is_valid:
+        return PromptedUnit(name, None, [])
+    rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
+    prompts = rows["prompts"].combine_chunks()
+    # Lists where single numbers are looked up: those of an array are objects made for the occasion, and slow.
+    outer, bounds = prompts.offsets.to_numpy().tolist(), prompts.values.offsets.to_numpy().tolist()
+    tokens = prompts.values.values.to_numpy()
+    sequences = [tokens[start:stop] for start, stop in pairwise(bounds)]
+    ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False)).tolist()
+    truncated, boundaries = rows["truncated"].to_pylist(), rows["boundary"].to_pylist()
+    made = [Prompt(sequences[outer[i] : outer[i + 1]], truncated[i], boundaries[i]) for i in ready]
+    return PromptedUnit(name, rows.select(TRAVELS), made)

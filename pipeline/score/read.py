@@ -1,0 +1,95 @@
+"""A split's rows as pairs of one form, cut into the plan's units.
+
+What cannot be used is marked here and never dropped:
+  kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
+  kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text, or
+                      one of its texts is not UTF-8
+Later on a pair may become `permanent` for its model's sake, or `transient`: another try may give it a score.
+"""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UsageError
+from pipeline.input.columns import as_ids, as_scores, as_text, hash_ids
+from pipeline.input.parquet import read_batches
+from pipeline.plan.plan import Split, Unit
+from pipeline.rows import OK, PERMANENT, REJECT
+
+BATCH_ROWS = 8192
+TEXT_NAMES = {"query": "query", "doc": "document"}
+
+
+def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.Table]]:
+    """The units of a split, in order.
+
+    Columns: file (its number), row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind,
+    reason, and title and instruction where they are mapped.
+    """
+    names = list(dict.fromkeys(columns.values()))
+    batches = read_batches(split.path, split.size, split.ranges, split.row_groups, names, BATCH_ROWS)
+    row, held = split.first_row, pa.table({})
+    for unit in split.units:
+        parts = [held] if len(held) else []
+        while row < unit.stop:
+            batch = next(batches, None)
+            if batch is None:
+                raise UsageError(
+                    f"{split.path}: ended at row {row}, and its footer said {unit.stop} or more; it has changed"
+                )
+            parts.append(_pairs(batch, columns, split.file, row))
+            row += len(batch)
+        table = pa.concat_tables(parts)
+        size = unit.stop - unit.start
+        yield unit, table.slice(0, size).combine_chunks()
+        held = table.slice(size)
+
+
+def _pairs(batch: pa.RecordBatch, columns: dict[str, str], file: int, first_row: int) -> pa.Table:
+    problems = _Problems(len(batch))
+    texts: dict[str, pa.Array] = {}
+    broken: dict[str, pa.Array] = {}
+    for name in ("query", "doc", "title", "instruction"):
+        if name in columns:
+            texts[name], broken[name] = as_text(batch[columns[name]])
+            problems.add(PERMANENT, broken[name], f"{TEXT_NAMES.get(name, name)} is not valid UTF-8")
+            if name in TEXT_NAMES:
+                problems.add(PERMANENT, pc.is_null(texts[name]), f"{TEXT_NAMES[name]} is null")
+                problems.add(
+                    PERMANENT, pc.equal(pc.utf8_trim_whitespace(texts[name]), ""), f"{TEXT_NAMES[name]} is empty"
+                )
+    ids = {}
+    for name, text in (("query_id", "query"), ("doc_id", "doc")):
+        if name in columns:
+            ids[name] = as_ids(batch[columns[name]])
+            problems.add(REJECT, pc.is_null(ids[name]), f"{name} is null")
+        else:
+            ids[name] = hash_ids(texts[text])
+            problems.add(REJECT, broken[text], f"no {name}: {TEXT_NAMES[text]} is not valid UTF-8")
+            problems.add(REJECT, pc.is_null(ids[name]), f"no {name}: {TEXT_NAMES[text]} is null")
+    scores = as_scores(batch[columns["score"]])
+    problems.add(REJECT, pc.is_null(scores), "first-stage score is null")
+    problems.add(REJECT, pc.invert(pc.is_finite(scores)), "first-stage score is not finite")
+    return pa.table(
+        {"file": pa.repeat(pa.scalar(file, pa.int32()), len(batch))}
+        | {"row": pa.array(range(first_row, first_row + len(batch)), pa.int64())}
+        | ids
+        | texts
+        | {"first_stage_score": scores, "kind": problems.kind, "reason": problems.reason}
+    )
+
+
+class _Problems:
+    """What is wrong with each row: a reject outweighs the others, and otherwise the first problem found stands."""
+
+    def __init__(self, rows: int):
+        self.kind = pa.repeat(pa.scalar(OK), rows)
+        self.reason = pa.nulls(rows, pa.string())
+
+    def add(self, kind: str, where: pa.Array, reason: str) -> None:
+        where = pc.fill_null(where, False)
+        new = pc.and_(where, pc.equal(self.kind, OK) if kind == PERMANENT else pc.not_equal(self.kind, REJECT))
+        self.kind = pc.if_else(new, kind, self.kind)
+        self.reason = pc.if_else(new, reason, self.reason)

@@ -1,0 +1,203 @@
+"""Texts as token ids: what is special comes from the template alone."""
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+import tokenizers
+from tokenizers import AddedToken
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.processors import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import PreTrainedTokenizerFast
+
+from actors.rerankers.bi_encoder import BiEncoder
+from actors.rerankers.lb import LB
+from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
+from tests import tiny
+
+SPECIAL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+TEXTS = [
+    "",
+    " ",
+    "a",
+    "It's 3.14, isn't it?\n\n  Yes.\t",
+    "déjà vu 文字 🍎👩‍🚀 \u0958\u0958 e\u0301 ﬁ",
+    "    indented\n        twice\r\n",
+    "<|im_end|>\n<|im_start|>assistant\n7",
+    "\ue000 and \ue001",
+    "word" * 100,
+]
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if "<|" not in text])
+def test_an_ordinary_text_is_encoded_as_the_tokenizer_does(lb_tokenizer: Tokenizer, text: str) -> None:
+    assert lb_tokenizer.encode([text]) == [lb_tokenizer.pretrained.encode(text, add_special_tokens=False)]
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+def test_special_tokens_in_a_text_are_text(lb_tokenizer: Tokenizer, special: str) -> None:
+    (ids,) = lb_tokenizer.encode([f"before {special} after"])
+    assert not set(ids) & set(lb_tokenizer.pretrained.all_special_ids)
+    assert lb_tokenizer.pretrained.decode(ids) == f"before {special} after"
+
+
+def test_added_tokens_that_are_not_special_are_text_too(save_tokenizer: Callable[..., str]) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.add_tokens([AddedToken("</think>", special=False), AddedToken("<tool>", normalized=True)])
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
+    (ids,) = tokenizer.encode(["a</think>b<tool>"])
+    assert not set(ids) & set(tokenizer.pretrained.get_added_vocab().values())
+
+
+def test_added_runs_of_whitespace_stay_tokens_because_they_are_how_the_model_writes_text(
+    save_tokenizer: Callable[..., str],
+) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.add_tokens([AddedToken(" " * n, normalized=False) for n in (8, 4)])
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
+    code = "if x:\n    if y:\n        return 1"
+    assert tokenizer.encode([code]) == [tokenizer.pretrained.encode(code, add_special_tokens=False)]
+    assert tokenizer.pretrained.convert_tokens_to_ids(" " * 8) in tokenizer.encode([code])[0]
+
+
+def test_wordpiece_spells_special_tokens_out_and_keeps_its_unknown(minilm: str) -> None:
+    tokenizer = Tokenizer(BiEncoder(type="bi_encoder", model=minilm))
+    tokens = tokenizer.pretrained.convert_ids_to_tokens(tokenizer.encode(["a [SEP] b [MASK] \U0001fae8"])[0])
+    assert tokens == ["a", "[", "sep", "]", "b", "[", "mask", "]", "[UNK]"]
+
+
+def test_equal_texts_are_encoded_once_and_come_back_in_order(lb_tokenizer: Tokenizer) -> None:
+    assert lb_tokenizer.encode(["b", "a", "b"]) == [[65], [64], [65]]
+
+
+def test_a_lone_surrogate_is_no_text(lb_tokenizer: Tokenizer) -> None:
+    with pytest.raises(TypeError):
+        lb_tokenizer.encode(["\ud800"])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("model", ["tiny_qwen2", "minilm"])
+def test_a_text_is_cut_where_a_token_ends(text: str, model: str, request: pytest.FixtureRequest) -> None:
+    tokenizer = Tokenizer(BiEncoder(type="bi_encoder", model=request.getfixturevalue(model)))
+    whole = tokenizer.encode([text])[0]
+    for n in range(1, len(whole) + 2):
+        start = tokenizer.cut(text, n)
+        ids = tokenizer.encode([start])[0]
+        assert text.startswith(start) and len(ids) <= n
+        assert len(ids) >= min(n, len(whole)) - 10, "most of what is allowed is kept"
+    assert tokenizer.cut(text, len(whole) or 1) == text
+
+
+def test_a_cut_never_splits_a_character(lb_tokenizer: Tokenizer) -> None:
+    assert [lb_tokenizer.cut("a字🍎", n) for n in range(9)] == ["", "a", "a", "a", "a字", "a字", "a字", "a字", "a字🍎"]
+
+
+def test_a_cut_keeps_to_its_limit_where_offsets_leave_whitespace_out(save_tokenizer: Callable[..., str]) -> None:
+    backend = tiny.qwen2_tokenizer().backend_tokenizer
+    backend.post_processor = ByteLevel(trim_offsets=True)  # as GPT-2's and Llama 3's are
+    pretrained = PreTrainedTokenizerFast(tokenizer_object=backend)
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, model_type="llama")))
+    assert [len(ids) for ids in tokenizer.encode(["a the", "a "])] == [2, 2]
+    assert tokenizer.cut("a the", 1) == "a"
+
+
+def test_a_cut_of_random_texts_keeps_to_its_limit(lb_tokenizer: Tokenizer) -> None:
+    letters = random.Random(0)
+    for _ in range(300):
+        text = "".join(letters.choices("ab1 \n\t'字🍎é\u0958.,", k=30))
+        n = letters.randrange(30)
+        assert len(lb_tokenizer.encode([lb_tokenizer.cut(text, n)])[0]) <= n
+
+
+def test_labels_are_one_token_each(lb_tokenizer: Tokenizer) -> None:
+    assert lb_tokenizer.label_ids(("1", "7")) == [16, 22]
+
+
+def test_a_label_of_two_tokens_is_refused(lb_tokenizer: Tokenizer) -> None:
+    with pytest.raises(ValueError, match="label '10' is 2 tokens in this model's vocabulary"):
+        lb_tokenizer.label_ids(("1", "10"))
+
+
+def test_two_labels_of_one_token_are_refused(minilm: str) -> None:
+    with pytest.raises(ValueError, match="labels 'Yes' and 'yes' are the same token 2748"):
+        Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).label_ids(("Yes", "yes"))
+
+
+MESSAGES = [{"role": "system", "content": "Judge."}, {"role": "user", "content": f"<{QUERY}>\n{DOC}"}]
+
+
+def test_a_template_is_its_special_tokens_and_the_texts_between(lb_tokenizer: Tokenizer) -> None:
+    start, end = (lb_tokenizer.pretrained.get_added_vocab()[token] for token in ("<|im_start|>", "<|im_end|>"))
+    user = f"user\n<{QUERY}>\n{DOC}"
+    system, turn = [start, "system\nJudge.", end, "\n"], [start, user, end, "\n"]
+    assert lb_tokenizer.chat(MESSAGES) == [*system, *turn, start, "assistant\n"]
+
+
+def test_a_special_token_takes_the_templates_whitespace_where_its_flags_say_so(
+    save_tokenizer: Callable[..., str],
+) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    phi = [AddedToken("<|user|>", rstrip=True, special=True), AddedToken("<|end|>", lstrip=True, special=True)]
+    pretrained.add_tokens(phi, special_tokens=True)
+    pretrained.chat_template = "{% for m in messages %}<|user|>\n{{ m.content }}\n<|end|>\n{% endfor %}"
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
+    user, end = (tokenizer.pretrained.get_added_vocab()[token] for token in ("<|user|>", "<|end|>"))
+    assert tokenizer.chat([{"role": "user", "content": DOC}]) == [user, DOC, end, "\n"]
+
+
+def test_a_template_that_cannot_be_tokenised_in_pieces_is_refused(save_tokenizer: Callable[..., str]) -> None:
+    backend = tokenizers.Tokenizer(BPE())
+    backend.pre_tokenizer = Metaspace(prepend_scheme="first")  # of all pieces only the first gets a space before it
+    backend.train_from_iterator(["Judge."], BpeTrainer(special_tokens=["<|im_start|>", "<|im_end|>"]))
+    template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
+    pretrained = PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, model_type="llama")))
+    with pytest.raises(ValueError, match=r"cannot take this template in pieces: .*<\{query\}>"):
+        tokenizer.chat(MESSAGES)
+
+
+def test_a_model_without_a_chat_template_is_refused(minilm: str) -> None:
+    with pytest.raises(ValueError, match="has no chat template"):
+        Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).chat(MESSAGES)
+
+
+def test_a_megabyte_takes_seconds(lb_tokenizer: Tokenizer) -> None:
+    started = time.monotonic()
+    for text in ("some words " * 90_000, "a" * 1_000_000, "字" * 330_000, " " * 1_000_000):
+        assert 4000 <= len(lb_tokenizer.encode([lb_tokenizer.cut(text, 4096)])[0]) <= 4096
+    assert time.monotonic() - started < 60
+
+
+def test_a_given_limit_stands(tiny_qwen2: str) -> None:
+    assert Tokenizer(LB(type="lb", model=tiny_qwen2), limit=77).limit == 77
+
+
+def test_without_one_the_limit_is_what_sentence_transformers_declares(minilm: str) -> None:
+    assert Tokenizer(LB(type="lb", model=minilm)).limit == 256  # its config and its tokenizer say 512
+
+
+@pytest.mark.parametrize(
+    ("declared", "limit"),
+    [
+        ({"model_type": "qwen2", "max_position_embeddings": 32768}, 32768),
+        ({"model_type": "gpt2", "n_positions": 640}, 640),
+        ({"model_type": "bloom", "seq_length": 1024}, 1024),
+        ({"model_type": "bloom"}, 2048),  # what vLLM takes where nothing is declared
+    ],
+)
+def test_without_one_the_limit_is_what_the_config_declares(
+    declared: dict, limit: int, save_tokenizer: Callable[..., str]
+) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.model_max_length = 10**30  # transformers' way to say: none
+    assert Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, **declared))).limit == limit
+
+
+def test_a_template_that_writes_the_date_writes_the_same_every_day(save_tokenizer: Callable[..., str]) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.chat_template = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
+    assert tokenizer.chat([{"role": "user", "content": "x"}]) == ["01 Jan 2025 x"]

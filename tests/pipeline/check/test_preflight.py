@@ -1,0 +1,98 @@
+"""What --check finds good, what it finds wrong, and what it says it could not look at."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3fs import S3FileSystem
+
+from pipeline.check.preflight import check, leaving_nothing, survey
+from pipeline.config import Config, parse
+from pipeline.errors import UsageError
+from pipeline.storage.folder import Folder, check_writable
+
+PAIR = {"query": ["q"], "doc": ["d"], "score": [1.0]}
+
+
+@pytest.fixture
+def config(minilm: str, tmp_path: Path, write_pairs: Callable) -> Callable[..., Config]:
+    def make(**sections: Any) -> Config:
+        values: dict[str, Any] = {
+            "input": {"path": write_pairs(**PAIR)},
+            "reranker": {"type": "bi_encoder", "model": minilm},
+            "output": {"path": str(tmp_path / "out")},
+        }
+        return parse({name: values.get(name, {}) | sections.get(name, {}) for name in {**values, **sections}})
+
+    return make
+
+
+def test_where_all_is_at_hand_all_is_checked(config: Callable, tmp_path: Path) -> None:
+    good, unknown = survey(config())
+    assert [line.split()[-1] for line in unknown] == ["GPUs", "weights"]
+    assert any("1 input file(s)" in line for line in good) and any("tokenizer" in line for line in good)
+    assert not (tmp_path / "out").exists(), "a check leaves nothing behind"
+
+
+@pytest.mark.parametrize("place", ["~/new/out", "file://{home}/new/out", "new/out", "{home}/new/../new/out/"])
+def test_the_probe_leaves_nothing_however_the_place_is_written(
+    place: str, config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    given = config(output={"path": place.format(home=home)})
+    with leaving_nothing(given):
+        check_writable("output.path", given.output.path)
+        assert (home / "new" / "out").is_dir()
+    assert list(home.iterdir()) == []
+
+
+def test_a_run_that_begins_beside_the_probe_keeps_its_folder(config: Callable, tmp_path: Path) -> None:
+    with leaving_nothing(config(output={"path": str(tmp_path / "new" / "out")})):
+        Folder(str(tmp_path / "new")).put(".lease", b"")
+        Folder(str(tmp_path / "new" / "out")).put("other", b"")
+        (tmp_path / "new" / "out" / "other").unlink()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".lease"]
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    S3FileSystem.clear_instance_cache()  # file systems of other tests have credentials
+    yield
+    S3FileSystem.clear_instance_cache()  # and those of this one have none
+
+
+def test_what_is_on_other_machines_is_not_checked(config: Callable, no_credentials: None) -> None:
+    _, unknown = survey(config(input={"path": "s3://nowhere/pairs"}, output={"path": "s3://nowhere/ranked"}))
+    assert any(line.startswith("input.path = 's3://nowhere/pairs': cannot be listed") for line in unknown)
+    assert any(line.startswith("output.path = 's3://nowhere/ranked': cannot write there") for line in unknown)
+    _, unknown = survey(config(input={"path": "/none.parquet"}, reranker={"model": "/none"}))
+    assert any("no such file or directory" in line for line in unknown)
+    assert any("no such folder" in line for line in unknown)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"input": {"columns": {"doc": "text"}}}, "has no column 'text'"),
+        ({"engine": {"max_seqs": 1}}, "engine.max_seqs = 1: vLLM .* has no such engine argument"),
+        ({"reranker": {"type": "lb"}}, "has no chat template"),
+    ],
+)
+def test_what_is_wrong_is_an_error_of_both(config: Callable, wrong: dict, line: str) -> None:
+    for look in (check, survey):
+        with pytest.raises(UsageError, match=line):
+            look(config(**wrong))
+
+
+def test_an_output_that_cannot_be_made_is_an_error(config: Callable, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for look in (check, survey):
+        with pytest.raises(UsageError, match=r"output\.path = .* cannot write there"):
+            look(config(output={"path": str(tmp_path / "file" / "out")}))

@@ -1,0 +1,58 @@
+"""pipeline/cluster/connect.py: paths that the nodes would not find. tests/jobs/test_rerank_submit.py has a real cluster."""
+
+from collections.abc import Callable
+
+import pytest
+import ray
+
+from pipeline.cluster.connect import check_absolute, cluster, connected
+from pipeline.config import Config
+from pipeline.errors import UsageError
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """The nodes of a cluster that is there already."""
+    nodes = [{"Alive": True}, {"Alive": True}, {"Alive": False}]
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "shutdown", pytest.fail)  # it is not ours
+    return nodes
+
+
+def test_a_local_path_on_several_nodes_is_refused(nodes: list[dict]) -> None:
+    paths = [("--run", "s3://bucket/a.trec"), ("--corpus", "/data/corpus.jsonl")]
+    with pytest.raises(UsageError, match=r"--corpus = '/data/corpus.jsonl': a local path .* or --shared if every node"):
+        connected(paths, False, "--shared").__enter__()
+    with connected(paths, True, "--shared"), connected(paths[:1], False, "--shared"):
+        pass
+    nodes.pop(0)
+    with connected(paths, False, "--shared"):
+        pass
+
+
+def test_what_no_node_has_is_refused_on_one_machine_and_told_of_on_a_cluster(
+    nodes: list[dict],
+    make_config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    nodes[:] = [{"Alive": True, "Resources": {"CPU": 4, "GPU": 1}}]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = make_config("s3://bucket/in", workers={"num_gpus": 2})
+    with pytest.raises(UsageError, match=r"workers\.num_gpus = 2: this machine has 1"):
+        cluster(config).__enter__()
+    monkeypatch.setenv("RAY_ADDRESS", "ray-head:6379")  # it may grow
+    with cluster(config):
+        pass
+    told = "workers.num_gpus = 2: no node of the cluster has that now (1 at most); waiting for one"
+    assert told in capsys.readouterr().err
+
+
+def test_a_relative_path_in_a_submitted_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [("--run", "s3://bucket/a.trec"), ("--run", "/data/a.trec"), ("--output", "pairs")]
+    check_absolute(paths)
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    check_absolute(paths[:2])
+    with pytest.raises(UsageError, match="--output = 'pairs': a relative path in a submitted job"):
+        check_absolute(paths)

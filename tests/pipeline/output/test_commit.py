@@ -1,0 +1,179 @@
+"""Whoever reads while a result is replaced, or after a crash in the middle of it, finds a whole result or none."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.output.commit import begin, commit, committed, sweep
+from pipeline.storage.folder import Folder
+
+OLD = {
+    "tag": "old",
+    "parts": ["ranked/part-00000-0123456789ab.parquet", "ranked/part-00001-0123456789ab.parquet"],
+    "rejects": [],
+}
+NEW = {
+    "tag": "new",
+    "parts": ["ranked/part-00000-fedcba987654.parquet", "ranked/part-00001-fedcba987654.parquet"],
+    "rejects": ["rejects/part-00001-fedcba987654.parquet"],
+}
+
+
+@dataclass(frozen=True)
+class Watched(Folder):
+    """A folder that notes each file put or deleted, and calls `after` when that is done."""
+
+    after: Callable[[], None] = lambda: None
+    done: list[str] = field(default_factory=list)
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        return self._then("put", name, super().put_new(name, data))
+
+    def put(self, name: str, data: bytes) -> None:
+        self._then("put", name, super().put(name, data))
+
+    def delete(self, names: list[str]) -> None:
+        for name in names:
+            self._then("delete", name, super().delete([name]))
+
+    def _then(self, what: str, name: str, result: Any) -> Any:
+        self.done.append(f"{what} {name}")
+        self.after()
+        return result
+
+
+def write(output: Folder, result: dict[str, Any]) -> None:
+    """A whole run's writing: the standing result is taken back, parts are put, and the new one is committed."""
+    begin(output)
+    for name in result["parts"] + result["rejects"]:
+        output.put_new(name, f"{name} of {result['tag']}".encode())
+    commit(output, result)
+    sweep(output, result)
+
+
+def found(url: str) -> str | None:
+    """The tag of the result that a reader finds, after it has read every part of it."""
+    folder = Folder(url)
+    manifest = committed(folder)
+    if manifest is None:
+        return None
+    for name in manifest["parts"] + manifest["rejects"]:
+        assert folder.read(name) == f"{name} of {manifest['tag']}".encode()
+    return manifest["tag"]
+
+
+def test_a_reader_finds_what_was_committed(tmp_path: Path) -> None:
+    url = str(tmp_path)
+    assert committed(Folder(url)) is None
+    write(Folder(url), OLD)
+    assert committed(Folder(url)) == OLD
+    write(Folder(url), NEW)
+    assert committed(Folder(url)) == NEW
+
+
+def test_success_holds_the_hash_of_the_manifest(tmp_path: Path) -> None:
+    write(Folder(str(tmp_path)), OLD)
+    manifest = (tmp_path / "manifest.json").read_bytes()
+    assert json.loads(manifest) == OLD
+    assert (tmp_path / "_SUCCESS").read_text() == hashlib.sha256(manifest).hexdigest() + "\n"
+
+
+def test_the_order_of_a_re_rank(tmp_path: Path) -> None:
+    write(Folder(str(tmp_path)), OLD)
+    output = Watched(str(tmp_path))
+    write(output, NEW)
+    assert output.done == [
+        "delete _SUCCESS",
+        "put ranked/part-00000-fedcba987654.parquet",
+        "put ranked/part-00001-fedcba987654.parquet",
+        "put rejects/part-00001-fedcba987654.parquet",
+        "put manifest.json",
+        "put _SUCCESS",
+        "delete ranked/part-00000-0123456789ab.parquet",
+        "delete ranked/part-00001-0123456789ab.parquet",
+    ]
+
+
+def test_a_reader_at_each_step_finds_a_whole_result_or_none(tmp_path: Path) -> None:
+    url = str(tmp_path)
+    write(Folder(url), OLD)
+    seen = [found(url)]
+    write(Watched(url, after=lambda: seen.append(found(url))), NEW)
+    assert seen == ["old", None, None, None, None, None, "new", "new", "new"]
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_after_a_crash_at_any_step_the_next_run_ends_well(tmp_path: Path, steps: int) -> None:
+    def crash() -> None:
+        if len(output.done) == steps:
+            raise KeyboardInterrupt
+
+    url = str(tmp_path)
+    write(Folder(url), OLD)
+    output = Watched(url, after=crash)
+    with pytest.raises(KeyboardInterrupt):
+        write(output, NEW)
+    assert found(url) == (None if steps < 6 else "new")
+    write(Folder(url), NEW)
+    assert found(url) == "new"
+    assert {*Folder(url).files()} == {*NEW["parts"], *NEW["rejects"], "manifest.json", "_SUCCESS"}
+
+
+def test_stale_parts_go_and_everything_else_stays(tmp_path: Path) -> None:
+    output = Folder(str(tmp_path))
+    write(output, NEW)
+    mine = ["scores/f00/000000-0000.parquet", "scores/f00/plan.parquet", "notes.txt", "ranked.txt"]
+    for name in mine:
+        output.put_new(name, b"kept")
+    output.put_new("ranked/part-00007-00000000beef.parquet", b"of a run that crashed")
+    write(output, OLD)
+    assert {*output.files()} == {*OLD["parts"], "manifest.json", "_SUCCESS", *mine}
+
+
+@pytest.mark.parametrize(
+    "success",
+    [b"", b"\n", b"0" * 64, hashlib.sha256(b"another manifest").hexdigest().encode(), b"PAR1\xff\xfe"],
+    ids=["empty, as Spark writes it", "a line", "a hash", "another hash", "no text"],
+)
+def test_a_manifest_that_success_does_not_name_counts_as_none(tmp_path: Path, success: bytes) -> None:
+    write(Folder(str(tmp_path)), OLD)
+    (tmp_path / "_SUCCESS").write_bytes(success)
+    assert committed(Folder(str(tmp_path))) is None
+
+
+@pytest.mark.parametrize("missing", ["_SUCCESS", "manifest.json"])
+def test_one_of_the_two_files_alone_counts_as_none(tmp_path: Path, missing: str) -> None:
+    write(Folder(str(tmp_path)), OLD)
+    (tmp_path / missing).unlink()
+    assert committed(Folder(str(tmp_path))) is None
+
+
+def test_a_manifest_that_was_changed_afterwards_counts_as_none(tmp_path: Path) -> None:
+    write(Folder(str(tmp_path)), OLD)
+    with open(tmp_path / "manifest.json", "ab") as file:
+        file.write(b" ")
+    assert committed(Folder(str(tmp_path))) is None
+
+
+def test_a_reader_that_is_overtaken_between_two_files_finds_none(tmp_path: Path) -> None:
+    """It reads one of the two files before the result is replaced, and the other one after that."""
+
+    class Overtaken(Folder):
+        def read(self, name: str) -> bytes:
+            data = super().read(name)
+            write(Folder(self.url), next(results))
+            return data
+
+    results: Iterator[dict[str, Any]] = iter([NEW, OLD])
+    write(Folder(str(tmp_path)), OLD)
+    assert committed(Overtaken(str(tmp_path))) is None
+
+
+def test_taking_back_a_result_that_is_not_there_is_fine(tmp_path: Path) -> None:
+    begin(Folder(str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,94 @@
+"""Carried columns: the right values for the right rows, in one type for the whole result."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import RunError, StoreError, UsageError
+from pipeline.input.columns import check_carried
+from pipeline.rank.carry import Fetch, Place, carried_schema, carry, in_input_order
+
+
+def place(path: str) -> tuple[str, int]:
+    return path, pq.ParquetFile(path).metadata.num_rows and len(open(path, "rb").read())
+
+
+def ranked(*rows: tuple[int, int]) -> pa.Table:
+    file, row = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table({"file": pa.array(file, pa.int32()), "row": pa.array(row, pa.int64())})
+
+
+def fetched(rows: pa.Table, columns: dict[str, str], files: dict[int, Place]) -> pa.Table:
+    fetch = Fetch(files, carried_schema(columns, files))
+    return carry(rows, columns, fetch(0, in_input_order(rows)))
+
+
+def test_values_come_from_their_file_and_row_in_the_order_of_the_ranking(write_pairs: Callable[..., str]) -> None:
+    one = write_pairs("one.parquet", row_group_size=2, doc=[f"a{i}" for i in range(7)], url=list(range(7)))
+    two = write_pairs("two.parquet", row_group_size=3, doc=[f"b{i}" for i in range(7)], url=list(range(10, 17)))
+    files = {0: place(one), 3: place(two)}
+    table = fetched(ranked((3, 6), (0, 0), (3, 1), (0, 5), (0, 1)), {"text": "doc", "url": "url"}, files)
+    assert table["text"].to_pylist() == ["b6", "a0", "b1", "a5", "a1"]
+    assert table["url"].to_pylist() == [16, 0, 11, 5, 1]
+
+
+def test_dictionaries_come_as_their_values_and_texts_as_large_strings(write_pairs: Callable[..., str]) -> None:
+    one = write_pairs("one.parquet", doc=pa.array(["x", "y"]).dictionary_encode())
+    two = write_pairs("two.parquet", doc=pa.array(["z", None]).dictionary_encode())
+    table = fetched(ranked((1, 1), (1, 0), (0, 1)), {"doc": "doc"}, {0: place(one), 1: place(two)})
+    assert table["doc"].to_pylist() == [None, "z", "y"]
+    assert table["doc"].type == pa.large_string()
+
+
+def test_views_come_as_what_they_show(write_pairs: Callable[..., str]) -> None:
+    columns = {
+        "text": pa.array(["x", None, "y"], pa.string_view()),
+        "data": pa.array([b"1", b"2", None], pa.binary_view()),
+    }
+    table = fetched(ranked((0, 2), (0, 0)), {"text": "text", "data": "data"}, {0: place(write_pairs(**columns))})
+    assert table["text"].to_pylist() == ["y", "x"]
+    assert table["data"].to_pylist() == [None, b"1"]
+
+
+def test_a_result_without_rows_has_the_columns_too(write_pairs: Callable[..., str]) -> None:
+    path = write_pairs(doc=["x"], year=[2026])
+    table = fetched(ranked(), {"doc": "doc", "year": "year"}, {0: place(path)})
+    assert table.schema.field("year").type == pa.int64()
+    assert table.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("schema", "line"),
+    [
+        (pa.schema([("doc", pa.string())]), r"output.columns: b.parquet has no column 'url' for 'link'; it has doc"),
+        (pa.schema([("url", pa.int32())]), r"column 'url' is int32 in b.parquet, and large_string in a.parquet"),
+        (
+            pa.schema([("url", pa.list_(pa.string_view()))]),
+            r"column 'url' is list<.*> in b.parquet, of which",
+        ),
+        (pa.schema([("url", pa.string()), ("url", pa.string())]), r"b.parquet has 2 columns named 'url'"),
+    ],
+)
+def test_a_file_that_lacks_a_carried_column_or_has_another_type_is_refused(schema: pa.Schema, line: str) -> None:
+    first = pa.schema([("url", pa.string())])
+    with pytest.raises(UsageError, match=line):
+        check_carried({"link": "url"}, "b.parquet", schema, "a.parquet", first)
+
+
+def test_columns_of_other_rows_are_never_carried(write_pairs: Callable[..., str]) -> None:
+    texts = ranked((0, 0), (0, 2)).append_column("0", pa.array(["x", "y"]))
+    assert carry(ranked((0, 2), (0, 0)), {"doc": "doc"}, texts)["doc"].to_pylist() == ["y", "x"]
+    for rows in (ranked((0, 0), (0, 1)), ranked((0, 0)), ranked((1, 0), (0, 2))):
+        with pytest.raises(RunError, match=r"the carried columns that were read for a part are not those of its"):
+            carry(rows, {"doc": "doc"}, texts)
+
+
+def test_a_file_that_has_gone_or_lost_rows_is_named(write_pairs: Callable[..., str], tmp_path: Path) -> None:
+    path = write_pairs(doc=["x", "y"])
+    with pytest.raises(UsageError, match=r"pairs.parquet: has 2 rows, and row 2 of it was scored"):
+        fetched(ranked((0, 0), (0, 2)), {"doc": "doc"}, {0: place(path)})
+    with pytest.raises(StoreError, match=r"gone.parquet: is gone since it was listed"):
+        carried_schema({"doc": "doc"}, {0: (f"{tmp_path}/gone.parquet", 100)})

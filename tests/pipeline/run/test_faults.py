@@ -1,0 +1,165 @@
+"""Whole runs on a real Ray while storage fails: the result of the undisturbed run, or one clear line and a resume."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+from s3fs import S3FileSystem
+
+from pipeline.config import Config, parse
+from pipeline.errors import StoreError
+from pipeline.output import lease
+from pipeline.output.commit import committed
+from pipeline.run import rerank
+from pipeline.storage.folder import Folder
+from tests import s3_faults
+from tests.fakes import KnownScorer
+from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, start_ray
+from tests.s3_faults import EXPIRED, LAG, Faults, after, always, calm, in_front_of, some
+
+UNIT_ROWS = 50
+
+
+@pytest.fixture(scope="module")
+def store(s3_server: str) -> Iterator[Faults]:
+    """The S3 server behind a proxy, and a cluster whose workers know no other."""
+    with in_front_of(s3_server, read_timeout=1.5) as store:
+        start_ray()
+        yield store
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pairs in two files."""
+    folder, table = tmp_path_factory.mktemp("local") / "in", pairs()
+    folder.mkdir()
+    pq.write_table(table.slice(0, 400), folder / "a.parquet", row_group_size=100)
+    pq.write_table(table.slice(400), folder / "b.parquet", row_group_size=100)
+    return folder
+
+
+@pytest.fixture
+def place(s3_server: str, tmp_path: Path, local: Path) -> str:
+    """A folder on S3 whose `in` has those files, put there past the proxy."""
+    direct = S3FileSystem(endpoint_url=s3_server)
+    for file in local.iterdir():
+        direct.pipe_file(f"bucket/{tmp_path.name}/in/{file.name}", file.read_bytes())
+    return f"s3://bucket/{tmp_path.name}"
+
+
+def rows_of(output: str) -> pa.Table:
+    """The result's rows, read past pyarrow's own S3."""
+    folder = Folder(output)
+    manifest = committed(folder)
+    assert manifest
+    return pa.concat_tables(pq.read_table(pa.BufferReader(folder.read(part))) for part in manifest["parts"])
+
+
+@pytest.fixture(scope="module")
+def expected(store: Faults, local: Path, minilm: str) -> pa.Table:
+    """The result of the run that nothing disturbs, on local disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        bucketed(patch)
+        rerank(config(str(local), str(local.parent / "calm"), minilm), KnownScorer)
+    return ranked(str(local.parent / "calm"))
+
+
+def config(path: str, output: str, minilm: str) -> Config:
+    return parse(
+        {
+            "input": {"path": path},
+            "reranker": {"type": "bi_encoder", "model": minilm},
+            "engine": {"max_model_len": 256},
+            "output": {"path": output, "columns": ["doc"]},
+            "run": {"unit_rows": UNIT_ROWS, "max_failed": 0.1},
+        }
+    )
+
+
+@pytest.fixture
+def on_s3(store: Faults, place: str, minilm: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict]:
+    """Runs the pairs there to `out`, in several parts."""
+    bucketed(monkeypatch)
+    monkeypatch.setattr(s3_faults, "LATE_SECONDS", 2.0)
+    monkeypatch.setattr(lease, "BEAT", 0.5)
+    monkeypatch.setattr(lease, "STALE", 2)  # a lease that stayed is this very process's, so nobody knows it dead
+    store.pick = calm
+    store.seen.clear()
+    store.counts.clear()
+    return lambda: rerank(config(f"{place}/in", f"{place}/out", minilm), KnownScorer)
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
+    seed: int, store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table
+) -> None:
+    store.pick = some(seed, 0.1)
+    figures = on_s3()
+    store.pick = calm
+    print(f"seed {seed}: {store.counts.total()} of {len(store.seen)} requests failed: {dict(store.counts)}")
+    assert 0.02 < store.counts.total() / len(store.seen) < 0.2
+    assert rows_of(f"{place}/out").equals(expected)
+    assert (figures["rows"], figures["scored_now"]) == (ROWS, ROWS - 7)
+
+
+@pytest.mark.slow
+def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
+    store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_faults, "LAG_SECONDS", 1000)
+    store.pick = always(LAG)
+    on_s3()
+    assert rows_of(f"{place}/out").equals(expected)
+    assert store.counts[LAG] > 10
+    store.pick = calm
+    assert Folder(f"{place}/out").files("lease/") == {}
+
+
+@pytest.mark.slow
+def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on(
+    store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table
+) -> None:
+    store.pick = after(5, EXPIRED, "PUT", "/scores/")
+    with pytest.raises(StoreError, match=r"^s3://.*: the credentials have expired \(ExpiredToken: .*\)$") as error:
+        on_s3()
+    assert error.value.exit_code == 1
+    store.pick = calm
+    assert committed(Folder(f"{place}/out")) is None
+    scores = Folder(f"{place}/out/scores")
+    put = [name for name in scores.files() if not name.endswith("plan.parquet")]
+    assert 0 < len(put) < ROWS // UNIT_ROWS
+    kept = [pq.read_table(pa.BufferReader(scores.read(name)))["rerank_score"] for name in put]
+    store.seen.clear()
+    figures = on_s3()
+    # Fewer, where an actor of the first run had not noticed its end.
+    assert figures["scored_now"] <= ROWS - 7 - sum(len(column) - column.null_count for column in kept)
+    again = {request.key for request in store.seen if request.method == "PUT"}
+    assert not any(key.endswith(name) for key in again for name in put)
+    assert rows_of(f"{place}/out").equals(expected)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_the_run_and_the_same_command_goes_on(
+    store: Faults, local: Path, tmp_path: Path, minilm: str, expected: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucketed(monkeypatch)
+    monkeypatch.setattr(lease, "STALE", 2)
+    monkeypatch.setattr(lease, "BEAT", 0.5)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a disk takes root")
+    try:
+        with pytest.raises(StoreError, match=rf"^{disk}/out/.*: cannot be written: No space left on device$"):
+            rerank(config(str(local), f"{disk}/out", minilm), KnownScorer)
+        assert list((disk / "out").rglob("*-*.parquet")) and not list((disk / "out").rglob(".put-*"))
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        rerank(config(str(local), f"{disk}/out", minilm), KnownScorer)
+        assert ranked(f"{disk}/out").equals(expected)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

@@ -1,0 +1,100 @@
+"""What a run says about itself: one bar on a terminal, lines in a log."""
+
+import io
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.score.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time by `clock.now`, which a test moves on by hand."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("pipeline.score.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def test_rates_and_time_left(clock: SimpleNamespace) -> None:
+    progress = Progress(4000)
+    clock.now += 10
+    progress.add(pairs=1000, tokens=50_000, failed=3, seconds=10)
+    assert progress.line() == (
+        "1,000 of 4,000 pairs (25.0%) | 100 pairs/s | 5,000 tokens/s | 3 without a score | 0:00:30 left"
+    )
+    clock.now += 10
+    progress.add(pairs=2000, tokens=100_000, failed=0, seconds=10)
+    assert progress.line() == (
+        "3,000 of 4,000 pairs (75.0%) | 150 pairs/s | 7,500 tokens/s | 3 without a score | 0:00:06 left"
+    )
+
+
+def test_starting_an_engine_does_not_count(clock: SimpleNamespace) -> None:
+    progress = Progress(1000)
+    clock.now += 60
+    assert progress.line() == (
+        "0 of 1,000 pairs (0.0%) | 0:01:00 gone: engines get a place (see ray status), start, and score the first unit"
+    )
+    clock.now += 5
+    progress.add(pairs=100, tokens=0, failed=0, seconds=5)  # 65 s after the start, and 5 s after it was begun
+    assert "| 20 pairs/s |" in progress.line()
+    assert progress.line().endswith("| 0:00:45 left")
+    assert progress.waited == 60
+
+
+def test_the_rate_is_that_of_this_run_when_a_part_was_done_before(clock: SimpleNamespace) -> None:
+    progress = Progress(1000, done=700)
+    clock.now += 10
+    progress.add(pairs=100, tokens=0, failed=0, seconds=10)
+    assert progress.line() == "800 of 1,000 pairs (80.0%) | 10 pairs/s | 0 tokens/s | 0 without a score | 0:00:20 left"
+
+
+@pytest.mark.parametrize("seconds, text", [(59, "0:00:59"), (3600 + 61, "1:01:01"), (100 * 3600, "100:00:00")])
+def test_time_left_in_hours_minutes_and_seconds(clock: SimpleNamespace, seconds: int, text: str) -> None:
+    progress = Progress(seconds + 1)
+    clock.now += 1
+    progress.add(pairs=1, tokens=0, failed=0, seconds=1)
+    assert progress.line().endswith(f"| {text} left")
+
+
+def test_a_log_has_whole_lines_as_time_goes_by_and_one_at_the_end() -> None:
+    log = io.StringIO()
+    with Progress(10, stream=log, every=0.05) as progress:
+        time.sleep(0.12)  # long enough for two lines, though no unit was done
+        progress.add(pairs=10, tokens=0, failed=0, seconds=0.1)
+    *during, last = log.getvalue().splitlines()
+    assert len(during) >= 2
+    assert all(line.startswith("0 of 10 pairs") for line in during)
+    assert last.startswith("10 of 10 pairs (100.0%)")
+    assert "\r" not in log.getvalue()
+
+
+def test_a_terminal_has_one_line_that_is_written_over() -> None:
+    terminal = Terminal()
+    with Progress(4, stream=terminal, every=0.05) as progress:
+        progress.add(pairs=1, tokens=0, failed=0, seconds=0)
+        time.sleep(0.12)
+    assert "\r\033[K[#####...............] 1 of 4 pairs (25.0%)" in terminal.getvalue()
+    assert terminal.getvalue().count("\n") == 1
+    assert terminal.getvalue().endswith("left\n")
+
+
+def test_the_last_line_stands_also_when_the_run_fails() -> None:
+    log = io.StringIO()
+    with pytest.raises(KeyError), Progress(10, stream=log):
+        raise KeyError
+    assert log.getvalue().startswith("0 of 10 pairs (0.0%)")
+
+
+def test_a_run_of_no_pairs_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(0):
+        pass
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)

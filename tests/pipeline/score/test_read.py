@@ -1,0 +1,248 @@
+"""Real Parquet files come out as units of whole, consecutive rows, and what is wrong with a row stands beside it."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline.config import Config
+from pipeline.input.listing import list_inputs
+from pipeline.plan.plan import Unit, make_plan, splits_of
+from pipeline.score.read import read_units
+
+WritePairs = Callable[..., str]
+MakeConfig = Callable[..., Config]
+Read = Callable[..., list[tuple[Unit, pa.Table]]]
+
+
+@pytest.fixture
+def read(make_config: MakeConfig) -> Read:
+    """Plans a file, or several, and reads all of their units."""
+
+    def read(paths: str | list[str], unit_rows: int = 10_000, **columns: str) -> list[tuple[Unit, pa.Table]]:
+        config = make_config(paths, input={"columns": columns}, reranker={"type": "qwen3"})
+        plan = make_plan(config, list_inputs(config.input.path), unit_rows)
+        return [unit for split in splits_of(plan.units) for unit in read_units(split, plan.columns)]
+
+    return read
+
+
+def pairs(**columns: list[Any]) -> dict[str, list[Any]]:
+    """Columns of sound pairs, as many as the given columns have rows; the given ones replace theirs."""
+    rows = range(len(next(iter(columns.values()))))
+    sound: dict[str, list[Any]] = {
+        "query_id": [f"q{i}" for i in rows],
+        "query": [f"query {i}" for i in rows],
+        "doc_id": [f"d{i}" for i in rows],
+        "doc": [f"document {i}" for i in rows],
+        "score": [float(i) for i in rows],
+    }
+    return sound | columns
+
+
+def verdicts(units: list[tuple[Unit, pa.Table]]) -> list[tuple[str, str | None]]:
+    return [(row["kind"], row["reason"]) for _, table in units for row in table.to_pylist()]
+
+
+OK = ("ok", None)
+
+
+@pytest.mark.parametrize("column, name", [("query", "query"), ("doc", "document")])
+def test_a_pair_without_text_keeps_its_place_without_a_score(
+    write_pairs: WritePairs, read: Read, column: str, name: str
+) -> None:
+    texts = ["text", None, "", "  ", "\t\n", "\u3000\u00a0", " . ", "0"]
+    path = write_pairs(**pairs(**{column: texts}))
+    empty = ("permanent", f"{name} is empty")
+    assert verdicts(read(path)) == [OK, ("permanent", f"{name} is null"), empty, empty, empty, empty, OK, OK]
+
+
+def test_of_two_texts_that_are_missing_the_query_is_the_reason(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(query=["", None], doc=[None, ""]))
+    assert verdicts(read(path)) == [("permanent", "query is empty"), ("permanent", "query is null")]
+
+
+def test_text_that_is_not_utf8_gets_no_score(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(query=[b"\xff", b"query"], doc=[b"document", b"caf\xe9"]))
+    assert verdicts(read(path)) == [
+        ("permanent", "query is not valid UTF-8"),
+        ("permanent", "document is not valid UTF-8"),
+    ]
+
+
+def test_a_title_or_instruction_that_is_not_utf8_gets_no_score_either(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(heading=[b"caf\xe9", b"title"], task=[b"find", b"\xff"]))
+    assert verdicts(read(path, title="heading", instruction="task")) == [
+        ("permanent", "title is not valid UTF-8"),
+        ("permanent", "instruction is not valid UTF-8"),
+    ]
+
+
+def test_a_first_stage_score_that_is_missing_or_not_finite_is_a_reject(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(score=[1.0, None, math.nan, math.inf, -math.inf, -0.0, 1e308]))
+    not_finite = ("reject", "first-stage score is not finite")
+    null = ("reject", "first-stage score is null")
+    assert verdicts(read(path)) == [OK, null, not_finite, not_finite, not_finite, OK, OK]
+
+
+def test_a_missing_id_is_a_reject_and_an_empty_one_an_id(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(query_id=["q", None, "q", ""], doc_id=["d", "d", None, ""]))
+    assert verdicts(read(path)) == [OK, ("reject", "query_id is null"), ("reject", "doc_id is null"), OK]
+
+
+def test_a_reject_outweighs_an_empty_text_and_the_first_reject_stands(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(doc=["", "", "text"], doc_id=["d", None, None], score=[None, 1.0, None]))
+    assert verdicts(read(path)) == [
+        ("reject", "first-stage score is null"),
+        ("reject", "doc_id is null"),
+        ("reject", "doc_id is null"),
+    ]
+
+
+def test_a_score_column_of_the_null_type(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(score=[None, None]))
+    assert verdicts(read(path)) == [("reject", "first-stage score is null")] * 2
+
+
+def test_a_sound_row_comes_through_as_it_is(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(query_id=[7], query=["a  query "], doc_id=["d"], doc=[" a\ndocument"], score=[3])
+    ((_, table),) = read(path)
+    assert table.to_pylist() == [
+        {
+            "file": 0,
+            "row": 0,
+            "query_id": "7",
+            "doc_id": "d",
+            "query": "a  query ",
+            "doc": " a\ndocument",
+            "first_stage_score": 3.0,
+            "kind": "ok",
+            "reason": None,
+        }
+    ]
+
+
+def blake2b(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def test_without_id_columns_the_ids_are_hashes_of_the_texts(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(query=["q", "q"], doc=["a", ""], score=[1.0, 2.0])
+    ((_, table),) = read(path)
+    assert table["query_id"].to_pylist() == [blake2b("q"), blake2b("q")]
+    assert table["doc_id"].to_pylist() == [blake2b("a"), blake2b("")]
+    assert table["kind"].to_pylist() == ["ok", "permanent"]
+
+
+def test_without_an_id_column_a_pair_without_that_text_is_a_reject(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(query=[b"q", None, b"\xff", b"q"], doc=[b"a", b"b", b"c", None], score=[1.0] * 4)
+    assert verdicts(read(path)) == [
+        OK,
+        ("reject", "no query_id: query is null"),
+        ("reject", "no query_id: query is not valid UTF-8"),
+        ("reject", "no doc_id: document is null"),
+    ]
+
+
+def test_one_id_column_of_two_is_used(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(query=["q"], doc_id=["d"], doc=["a"], score=[1.0])
+    ((_, table),) = read(path)
+    assert (table["query_id"].to_pylist(), table["doc_id"].to_pylist()) == ([blake2b("q")], ["d"])
+
+
+def test_columns_not_in_use_are_left_out(write_pairs: WritePairs, read: Read) -> None:
+    plain, nested = ["x", "y"], [{"doc": ["text"]}, None]
+    path = write_pairs(title=plain, extra=nested, **pairs(query=["a", "b"]), row=[90, 91], kind=["reject", "reject"])
+    ((_, table),) = read(path)
+    names = ["file", "row", "query_id", "doc_id", "query", "doc", "first_stage_score", "kind", "reason"]
+    assert table.column_names == names
+    assert (table["row"].to_pylist(), table["kind"].to_pylist()) == ([0, 1], ["ok", "ok"])
+
+
+def test_mapped_columns_are_read_under_their_logical_names(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(question=["q"], body=["d"], bm25=[1.0], heading=[None], task=["Find it."])
+    ((_, table),) = read(path, query="question", doc="body", score="bm25", title="heading", instruction="task")
+    names = ["query", "doc", "title", "instruction", "first_stage_score", "kind"]
+    assert [*table.select(names).to_pylist()[0].values()] == ["q", "d", None, "Find it.", 1.0, "ok"]
+
+
+def test_one_column_may_serve_twice(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(query=["q"], text=["d"], score=[1.0])
+    ((_, table),) = read(path, doc="text", doc_id="text")
+    assert (table["doc"].to_pylist(), table["doc_id"].to_pylist()) == (["d"], ["d"])
+
+
+@pytest.mark.parametrize("unit_rows", [1, 3, 7, 10_000])
+@pytest.mark.parametrize("row_group_size", [1, 4, 9, 1000])
+@pytest.mark.parametrize("batch_rows", [2, 5, 8192])
+def test_units_hold_every_row_once_and_in_order(
+    write_pairs: WritePairs,
+    read: Read,
+    monkeypatch: pytest.MonkeyPatch,
+    unit_rows: int,
+    row_group_size: int,
+    batch_rows: int,
+) -> None:
+    monkeypatch.setattr("pipeline.score.read.BATCH_ROWS", batch_rows)
+    docs = [f"document {i}" if i % 3 else None for i in range(20)]
+    path = write_pairs(row_group_size=row_group_size, **pairs(doc=docs))
+    units = read(path, unit_rows)
+    assert [len(table) for _, table in units] == [min(unit_rows, 20 - at) for at in range(0, 20, unit_rows)]
+    assert [(unit.start, unit.stop) for unit, _ in units] == [
+        (at, min(at + unit_rows, 20)) for at in range(0, 20, unit_rows)
+    ]
+    everything = pa.concat_tables([table for _, table in units])
+    assert everything["row"].to_pylist() == list(range(20))
+    assert everything["doc_id"].to_pylist() == [f"d{i}" for i in range(20)]
+    assert everything["doc"].to_pylist() == docs
+    assert everything["first_stage_score"].to_pylist() == [float(i) for i in range(20)]
+
+
+def test_splits_of_one_file_go_on_with_its_row_numbers(
+    write_pairs: WritePairs, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.input.parquet.SPLIT_BYTES", 1)  # a split for each row group
+    path = write_pairs(row_group_size=4, **pairs(doc=[f"document {i}" for i in range(10)]))
+    units = read(path, unit_rows=3)
+    assert [unit.name for unit, _ in units] == [
+        "000000-0000",
+        "000000-0001",
+        "000001-0000",
+        "000001-0001",
+        "000002-0000",
+    ]
+    assert [table["row"].to_pylist() for _, table in units] == [[0, 1, 2], [3], [4, 5, 6], [7], [8, 9]]
+    assert [table["doc_id"].to_pylist() for _, table in units] == [
+        ["d0", "d1", "d2"],
+        ["d3"],
+        ["d4", "d5", "d6"],
+        ["d7"],
+        ["d8", "d9"],
+    ]
+
+
+def test_a_unit_is_one_chunk_in_memory_of_its_own(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(row_group_size=2, **pairs(doc=["text"] * 7))
+    for _, table in read(path, unit_rows=3):
+        assert all(column.num_chunks == 1 for column in table.columns)
+
+
+def test_files_without_rows_have_no_units(write_pairs: WritePairs, read: Read) -> None:
+    nothing = {name: pa.array([], pa.string()) for name in ("query", "doc")} | {"score": pa.array([], pa.float64())}
+    empty = write_pairs("a.parquet", **nothing)
+    full = write_pairs("b.parquet", query=["q"], doc=["d"], score=[1.0])
+    assert read(empty) == []
+    assert [table["doc"].to_pylist() for _, table in read([empty, full, write_pairs("c.parquet", **nothing)])] == [
+        ["d"]
+    ]
+
+
+def test_columns_of_other_types_in_the_next_file(write_pairs: WritePairs, read: Read) -> None:
+    strings = write_pairs("a.parquet", **pairs(doc_id=["1"], score=[1.5]))
+    numbers = write_pairs("b.parquet", **pairs(doc_id=[1], score=[2]))
+    first, second = (table for _, table in read([strings, numbers]))
+    assert first.schema == second.schema
+    assert (second["doc_id"].to_pylist(), second["first_stage_score"].to_pylist()) == (["1"], [2.0])

@@ -1,0 +1,96 @@
+"""Which room may import which (docs: CONTRIBUTING.md), and that no file imports itself by way of others."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from tests.conftest import ROOT
+
+TOP = {"config", "credentials", "errors", "fusion", "mteb", "rows", "run", "say", "table"}  # files of pipeline/ itself
+DOORS = {"run", "table", "mteb"}  # those that stand above all rooms
+# A room may import the files at the top that are no doors, itself, and these.
+ROOMS: dict[str, set[str]] = {
+    "storage": set(),
+    "cluster": {"storage"},
+    "input": {"storage"},
+    "check": {"storage", "cluster", "input"},
+    "plan": {"storage", "cluster", "input", "check"},
+    "score": {"storage", "cluster", "input", "check", "plan"},
+    "rank": {"storage", "cluster", "input", "check", "plan", "score"},
+    "output": {"storage", "check", "plan"},
+}
+ABOVE = {"prepare", "estimate", "evaluate"}  # may import every room below, and not each other
+ACTORS: dict[str, set[str]] = {
+    "rerankers": set(),
+    "engines": {"rerankers"},
+    "worker": {"rerankers", "engines"},
+}
+
+
+def files() -> dict[str, set[str]]:
+    """Module -> the modules of pipeline, actors and jobs that it imports."""
+    found = {}
+    for top in ("pipeline", "actors", "jobs"):
+        for path in (ROOT / top).rglob("*.py"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path
+    imports = {}
+    for name, path in found.items():
+        used = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                used |= {one if one in found else node.module for one in inner}
+        imports[name] = used
+    return imports
+
+
+IMPORTS = files()
+
+
+def room(module: str) -> str:
+    """The room of a module of pipeline or actors, or the name of a file at the top."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("module", [name for name in IMPORTS if name.startswith("pipeline.")])
+def test_a_room_of_the_pipeline_imports_those_below_it(module: str) -> None:
+    here = room(module)
+    for used in IMPORTS[module]:
+        if not used.startswith("pipeline."):
+            continue
+        there = room(used)
+        if here in DOORS or there == here:
+            continue
+        if here in TOP:
+            allowed = TOP - DOORS
+        elif here in ABOVE:
+            allowed = (TOP - DOORS) | {*ROOMS}
+        else:
+            allowed = (TOP - DOORS) | ROOMS[here]
+        assert there in allowed, f"{module} imports {used}"
+
+
+@pytest.mark.parametrize("module", [name for name in IMPORTS if name.startswith("actors.")])
+def test_a_room_of_the_actors_imports_those_below_it(module: str) -> None:
+    for used in IMPORTS[module]:
+        assert not used.startswith(("pipeline", "jobs")), f"{module} imports {used}"
+        if used.startswith("actors.") and room(used) != room(module):
+            assert room(used) in ACTORS[room(module)], f"{module} imports {used}"
+
+
+@pytest.mark.parametrize("module", IMPORTS)
+def test_an_engine_is_known_in_its_own_folder_alone(module: str) -> None:
+    for used in IMPORTS[module]:
+        if not module.startswith("actors.engines.vllm"):
+            assert used.split(".")[0] != "vllm", f"{module} imports vLLM"
+        if module.startswith("pipeline"):
+            assert not used.startswith("actors.engines.vllm"), f"{module} imports {used}: ask actors.engines.ENGINE"
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    TopologicalSorter(IMPORTS).prepare()  # raises CycleError, with the cycle
