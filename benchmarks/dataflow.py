@@ -92,7 +92,7 @@ def nothing(settings: Any, limit: Any) -> None:
 
 def constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
     """In the place of pipeline.score.prompt.prompt_unit."""
-    from pipeline.score.prompt import TRAVELS, packed
+    from pipeline.score.prompt import TRAVELS, pack_unit
 
     rows = len(unit)
     tokens = pa.ListArray.from_arrays(
@@ -100,7 +100,7 @@ def constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Tab
     )
     sequences = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), tokens)
     made = unit.select(TRAVELS[:-1]).append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
-    return packed(name, made.append_column("prompts", sequences).append_column("boundary", pa.nulls(rows, pa.int32())))
+    return pack_unit(name, made.append_column("prompts", sequences).append_column("boundary", pa.nulls(rows, pa.int32())))
 
 
 KINDS: Kinds = {"free": free, "job": job}

@@ -25,7 +25,7 @@ def build(options: argparse.Namespace, folder: Path) -> None:
 def job(options: argparse.Namespace) -> Figures:
     from pipeline.config import parse
     from pipeline.estimate.dry_run import dry_run
-    from pipeline.estimate.rate import rate_of
+    from pipeline.estimate.rate import read_rate
 
     config = {
         "reranker": RERANKER | {"model": str(options.folder / "model")},
@@ -37,7 +37,7 @@ def job(options: argparse.Namespace) -> Figures:
     )
     _, before = run_job(options.folder, first)
     planned = parse(second | {"output": {"path": str(options.folder / "planned")}})
-    about = dry_run(planned, rate_of(before["output"], planned))
+    about = dry_run(planned, read_rate(before["output"], planned))
     _, after = run_job(options.folder, second)
     seconds = after["seconds"]
     return {

@@ -79,7 +79,7 @@ def watched(path: Path) -> type:
         def _watch(self) -> None:
             with open(path, "a", buffering=1) as file:
                 while True:
-                    file.write(f"{time.time()} {len(self._engine._waiting)}\n")
+                    file.write(f"{time.time()} {len(self._engine._running)}\n")
                     time.sleep(EVERY)
 
     return Watched
@@ -117,7 +117,7 @@ def generate(options: argparse.Namespace) -> Figures:
             answer = output.outputs[0]
             if not answer.logprobs or not all(i in answer.logprobs[-1] for i in ids):
                 second.append(
-                    {"prompt_token_ids": tokenizer.after(prompt["prompt_token_ids"], f"\n{answer.text}\n</think>")}
+                    {"prompt_token_ids": tokenizer.append(prompt["prompt_token_ids"], f"\n{answer.text}\n</think>")}
                 )
         forced = SamplingParams(
             temperature=0, max_tokens=1, logprobs=20, allowed_token_ids=ids, skip_special_tokens=False

@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from jobs.converters import baichuan, checkpoint, qwen
 from jobs.converters.plan import Plan, read_json
-from pipeline.errors import RunError, UsageError
+from jobs.ending import Ending
+from pipeline.errors import UsageError
 
-PLANS = {"QWenLMHeadModel": qwen.plan, "BaichuanForCausalLM": baichuan.plan}
+PLANS = {"QWenLMHeadModel": qwen.make_plan, "BaichuanForCausalLM": baichuan.make_plan}
 
 
 def main(arguments: list[str]) -> int:
@@ -27,32 +28,30 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("source", metavar="FOLDER_IN", type=Path, help="the original checkpoint")
     parser.add_argument("target", metavar="FOLDER_OUT", type=Path, help="a folder that is empty or not there yet")
     options = parser.parse_args(arguments)
-    try:
-        plan = convert(options.source, options.target)
-    except RunError as error:
-        print("convert:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"convert: interrupted; {options.target} is not a whole checkpoint", file=sys.stderr)
-        return 1
+    ending = Ending("convert", caught=(KeyboardInterrupt,), advice=f"{options.target} is not a whole checkpoint")
+    return ending.run(lambda: _convert(options))
+
+
+def _convert(options: argparse.Namespace) -> int:
+    plan = convert(options.source, options.target)
     context = plan.config["max_position_embeddings"]
     print(f"{options.target}: {plan.config['architectures'][0]}, up to {context} tokens")
     return 0
 
 
 def convert(source: Path, target: Path) -> Plan:
-    """Converts the checkpoint in `source` and gives what was made of it. Everything is checked before a file is put."""
+    """Converts the checkpoint in `source` and returns its plan. All is checked before a file is written."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: is not an empty folder")
-    plan = plan_for(source)
-    shards = checkpoint.shards(source)
-    dtype = checkpoint.check(shards, plan)
-    checkpoint.write(shards, plan, dtype, target)
+    plan = plan_conversion(source)
+    shards = checkpoint.find_shards(source)
+    dtype = checkpoint.check_tensors(shards, plan)
+    checkpoint.write_checkpoint(shards, plan, dtype, target)
     return plan
 
 
-def plan_for(source: Path) -> Plan:
-    """What is to be made of the checkpoint in `source`, from its config and tokenizer."""
+def plan_conversion(source: Path) -> Plan:
+    """The plan for the checkpoint in `source`, from its config and tokenizer."""
     path = source / "config.json"
     config = read_json(path)
     architectures = config.get("architectures")

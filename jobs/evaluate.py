@@ -13,17 +13,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
+from jobs.ending import Ending
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import UsageError
 from pipeline.evaluate.evaluation import evaluate
-from pipeline.evaluate.measures import DEFAULT, parse_measures
+from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
 from pipeline.evaluate.qrels import read_qrels
-from pipeline.evaluate.report.page import page
-from pipeline.evaluate.result import read_result, short_names
-from pipeline.evaluate.summary import everything, main_figures
-from pipeline.evaluate.table import tables
+from pipeline.evaluate.report.page import render_page
+from pipeline.evaluate.result import read_judged_pairs, shorten_names
+from pipeline.evaluate.summary import collect_figures, collect_main_figures
+from pipeline.evaluate.table import format_tables
 from pipeline.storage.folder import Folder
-from pipeline.storage.urls import absolute
+from pipeline.storage.urls import make_absolute
 
 
 def main(arguments: list[str]) -> int:
@@ -34,43 +35,40 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--qrels", required=True, metavar="FILE", help="judgements")
     parser.add_argument(
         "--measure", action="append", metavar="NAME",
-        help=f"a measure of ir_measures, may be repeated; the first one chooses alpha\n(default: {' '.join(DEFAULT)})",
+        help="a measure of ir_measures, may be repeated; the first one chooses alpha\n"
+        f"(default: {' '.join(DEFAULT_MEASURES)})",
     )  # fmt: skip
     parser.add_argument("--report", default="report.html", metavar="FILE", help="default: report.html, in this folder")
     parser.add_argument("--json", metavar="FILE", help="every figure as JSON")
     options = parser.parse_args(arguments)
-    try:
-        return _evaluate(options)
-    except RunError as error:
-        print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
-        return error.exit_code
+    return Ending().run(lambda: _evaluate(options))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     for key, value in [("--qrels", options.qrels), ("--report", options.report), ("--json", options.json or "")]:
         refuse_credentials(value, key)
     refuse_credentials(options.results, "RESULT")
-    measures = parse_measures(options.measure or DEFAULT)
+    measures = parse_measures(options.measure or DEFAULT_MEASURES)
     qrels = read_qrels(options.qrels)
-    names = short_names(options.results)
+    names = shorten_names(options.results)
     if len(set(names)) < len(names):
         raise UsageError(f"{options.results}: the same result is named twice")
     evaluations = [
-        evaluate(name, read_result(url, qrels), qrels, measures)
+        evaluate(name, read_judged_pairs(url, qrels), qrels, measures)
         for name, url in zip(names, options.results, strict=True)
     ]
-    print("\n".join(tables(evaluations)))
-    _write(options.report, page(evaluations, qrels, options.qrels))
+    print("\n".join(format_tables(evaluations)))
+    _write(options.report, render_page(evaluations, qrels, options.qrels))
     if options.json:
-        _write(options.json, json.dumps(everything(evaluations, qrels), indent=1) + "\n")
+        _write(options.json, json.dumps(collect_figures(evaluations, qrels), indent=1) + "\n")
     print(f"\nreport: {options.report}")
-    print(json.dumps(main_figures(evaluations) | {"report": options.report}))
+    print(json.dumps(collect_main_figures(evaluations) | {"report": options.report}))
     return 0
 
 
 def _write(path: str, text: str) -> None:
     try:
-        folder, _, name = absolute(path).rpartition("/")
+        folder, _, name = make_absolute(path).rpartition("/")
         Folder(folder or "/").put(name, text.encode())
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(f"{path}: cannot be written: {error}") from None

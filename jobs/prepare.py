@@ -11,38 +11,32 @@ output; 1 anything else. The last line on stdout is one JSON object with the fig
 import argparse
 import json
 import sys
-import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
-from pipeline.errors import RunError, UsageError, root_cause
+from jobs.ending import Ending
+from pipeline.errors import UsageError
 from pipeline.prepare.formats import FORMATS, KINDS, NAMES
-from pipeline.prepare.run import Order, prepare
-from pipeline.prepare.sources import beir
+from pipeline.prepare.run import Arguments, prepare
+from pipeline.prepare.sources import find_beir_files
 
 
 def main(arguments: list[str]) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        figures = prepare(order(options))
-    except RunError as error:
-        print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("rayrank: interrupted; the same command starts anew", file=sys.stderr)
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        print(f"rayrank: {root_cause(error)}; the same command starts anew", file=sys.stderr)
-        return 1
+    options = make_parser().parse_args(arguments)
+    advice = "the same command starts anew"
+    return Ending(caught=(KeyboardInterrupt, Exception), advice=advice).run(lambda: _prepare(options))
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    figures = prepare(read_arguments(options))
     titles = " 'input.columns={title: title}'" if figures["titles"] else ""
     print(f"then: python jobs/rerank.py CONFIG input.path={figures['output']} output.path=...{titles}", file=sys.stderr)
     print(json.dumps(figures))
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jobs/prepare.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -52,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
     add("--corpus", action="append", default=[], metavar="PATH")
     add("--beir", metavar="FOLDER", help="a folder with corpus.jsonl and queries.jsonl, in place of the two above")
     add("--output", required=True, metavar="FOLDER")
-    add("--depth", type=positive, default=100, help="documents of a query at most (default 100)")
-    add("--shard-rows", type=positive, default=50_000, help="pairs of a shard, about (default 50,000)")
+    add("--depth", type=parse_positive, default=100, help="documents of a query at most (default 100)")
+    add("--shard-rows", type=parse_positive, default=50_000, help="pairs of a shard, about (default 50,000)")
     for kind, formats in FORMATS.items():
         add(f"--{kind}-format", choices=formats, help="where the files' names do not tell it")
     columns = f"NAME: {', '.join(NAMES)}; of one input alone, run.doc_id"
@@ -63,25 +57,27 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def positive(text: str) -> int:
+def parse_positive(text: str) -> int:
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{number} is below 1")
     return number
 
 
-def order(options: argparse.Namespace) -> Order:
+def read_arguments(options: argparse.Namespace) -> Arguments:
     if options.beir and (options.queries or options.corpus):
         raise UsageError("--beir stands for --queries and --corpus; give it or them")
     if not options.beir and not (options.queries and options.corpus):
         raise UsageError("give --queries and --corpus, or --beir")
-    corpus, queries = ([path] for path in beir(options.beir)) if options.beir else (options.corpus, options.queries)
+    corpus, queries = options.corpus, options.queries
+    if options.beir:
+        corpus, queries = ([path] for path in find_beir_files(options.beir))
     columns = dict(pair.partition("=")[::2] for pair in options.column)
     known = {*NAMES, *(f"{kind}.{name}" for kind, names in KINDS.items() for name in names)}
     if wrong := [name for name, column in columns.items() if name not in known or not column]:
         raise UsageError(f"--column {wrong[0]}: give NAME=COLUMN, with one of {', '.join(NAMES)} for NAME")
     formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
     fields = {name: getattr(options, name) for name in ("output", "depth", "shard_rows", "overwrite")}
-    return Order(
+    return Arguments(
         options.run,
         queries,
         corpus,

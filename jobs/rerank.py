@@ -9,18 +9,17 @@ import argparse
 import json
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
+from jobs.ending import Ending
 from pipeline.check.preflight import survey
 from pipeline.config import Config, load
-from pipeline.errors import RunError, StoreError, root_cause
 from pipeline.estimate.dry_run import dry_run
-from pipeline.estimate.rate import given_rate, rate_of
-from pipeline.estimate.text import described
+from pipeline.estimate.rate import make_rate, read_rate
+from pipeline.estimate.text import describe_estimate
 from pipeline.run import rerank
 
 KEPT = "what was scored is kept, and the same command goes on from there"
@@ -52,29 +51,21 @@ def main(arguments: list[str]) -> int:
         parser.error("--from-manifest and --pairs-per-second: give one of them")
     if not options.dry_run and (options.from_manifest or options.pairs_per_second or options.gpu_hour_price):
         parser.error("--from-manifest, --pairs-per-second and --gpu-hour-price go with --dry-run")
-    kept = KEPT
-    try:
-        config = load(options.config, options.overrides)
-        kept = KEPT if config.run.on_existing == "resume" else WITHOUT_RESTART
-        if options.check:
-            good, unknown = survey(config)
-            print(f"{options.config}: nothing wrong in what can be checked here")
-            print(*(f"checked: {line}" for line in good), *(f"not checked: {line}" for line in unknown), sep="\n")
-            return 0
-        figures = _dry_run(config, options) if options.dry_run else rerank(config)
-    except StoreError as error:
-        print(f"rayrank: {' '.join(str(error).splitlines())}; {kept}", file=sys.stderr)
-        return error.exit_code
-    except RunError as error:
-        print("rayrank:", *str(error).splitlines(), file=sys.stderr)  # names in it may hold line breaks
-        return error.exit_code
-    except (KeyboardInterrupt, SystemExit):  # Ray makes the second of SIGTERM
-        print(f"rayrank: interrupted; {kept}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        print(f"rayrank: {root_cause(error)}; {kept}", file=sys.stderr)
-        return 1
+    # Ray makes a SystemExit of SIGTERM, and so does this file before there is a Ray.
+    ending = Ending(caught=(KeyboardInterrupt, SystemExit, Exception), advice=KEPT, resumable=True)
+    return ending.run(lambda: _rerank(options, ending))
+
+
+def _rerank(options: argparse.Namespace, ending: Ending) -> int:
+    config = load(options.config, options.overrides)
+    if config.run.on_existing != "resume":
+        ending.advice = WITHOUT_RESTART
+    if options.check:
+        good, unknown = survey(config)
+        print(f"{options.config}: nothing wrong in what can be checked here")
+        print(*(f"checked: {line}" for line in good), *(f"not checked: {line}" for line in unknown), sep="\n")
+        return 0
+    figures = _dry_run(config, options) if options.dry_run else rerank(config)
     print(json.dumps(figures))
     return 0
 
@@ -82,11 +73,11 @@ def main(arguments: list[str]) -> int:
 def _dry_run(config: Config, options: argparse.Namespace) -> dict[str, Any]:
     rate = None
     if options.from_manifest:
-        rate = rate_of(options.from_manifest, config)
+        rate = read_rate(options.from_manifest, config)
     elif options.pairs_per_second is not None:
-        rate = given_rate(options.pairs_per_second)
+        rate = make_rate(options.pairs_per_second)
     about = dry_run(config, rate, options.gpu_hour_price)
-    print(*described(about), sep="\n")
+    print(*describe_estimate(about), sep="\n")
     return about
 
 

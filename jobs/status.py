@@ -12,11 +12,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
+from jobs.ending import Ending
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import StoreError, UsageError, root_cause
-from pipeline.output.status import status
+from pipeline.errors import UsageError
+from pipeline.output.status import read_status
 from pipeline.storage.folder import Folder
-from pipeline.storage.urls import absolute
+from pipeline.storage.urls import make_absolute
 
 
 def main(arguments: list[str]) -> int:
@@ -26,28 +27,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("output", help="output.path of the run, a folder or URL")
     parser.add_argument("--json", action="store_true", help="all that is known, as one JSON object")
     options = parser.parse_args(arguments)
-    try:
-        refuse_credentials(options.output, "OUTPUT")
-    except UsageError as error:
-        print(f"rayrank: {error}", file=sys.stderr)
-        return error.exit_code
-    try:
-        known = status(Folder(absolute(options.output)))
-    except StoreError as error:
-        print(f"rayrank: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        print(f"rayrank: {options.output}: {root_cause(error)}", file=sys.stderr)
-        return 1
+    return Ending(caught=(Exception,), subject=options.output).run(lambda: _show(options))
+
+
+def _show(options: argparse.Namespace) -> int:
+    refuse_credentials(options.output, "OUTPUT")
+    known = read_status(Folder(make_absolute(options.output)))
     if not (known["result"] or known["scores"] or known["held_by"]):
-        print(f"rayrank: {options.output}: there is no run", file=sys.stderr)
-        return 2
-    print(json.dumps(known) if options.json else "\n".join(described(known)))
+        raise UsageError(f"{options.output}: there is no run")
+    print(json.dumps(known) if options.json else "\n".join(describe_status(known)))
     return 0
 
 
-def described(known: dict[str, Any]) -> list[str]:
-    """What a person wants to read of it, a line each."""
+def describe_status(known: dict[str, Any]) -> list[str]:
+    """The lines for a person."""
     lines = []
     if result := known["result"]:
         figures = result["figures"]

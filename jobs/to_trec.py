@@ -12,10 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
+from jobs.ending import Ending
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import RunError, UsageError, root_cause
+from pipeline.errors import UsageError
 from pipeline.output.trec import write_trec
-from pipeline.storage.urls import absolute
+from pipeline.storage.urls import make_absolute
 
 
 def main(arguments: list[str]) -> int:
@@ -26,20 +27,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("run_file", metavar="RUNFILE", help="what is there is replaced")
     parser.add_argument("--tag", default="rayrank", help="the last column (default rayrank)")
     options = parser.parse_args(arguments)
-    try:
-        refuse_credentials(options.result, "RESULT")
-        refuse_credentials(options.run_file, "RUNFILE")
-        if len(options.tag.split()) != 1 or options.tag != options.tag.strip():
-            raise UsageError(
-                f"--tag = {options.tag!r}: is empty or has white space in it, which a TREC run cannot hold"
-            )
-        counts = write_trec(absolute(options.result), absolute(options.run_file), options.tag)
-    except RunError as error:
-        print("rayrank:", *str(error).splitlines(), file=sys.stderr)
-        return error.exit_code
-    except Exception as error:
-        print(f"rayrank: {options.result}: {root_cause(error)}", file=sys.stderr)
-        return 1
+    return Ending(caught=(Exception,), subject=options.result).run(lambda: _write(options))
+
+
+def _write(options: argparse.Namespace) -> int:
+    refuse_credentials(options.result, "RESULT")
+    refuse_credentials(options.run_file, "RUNFILE")
+    if len(options.tag.split()) != 1 or options.tag != options.tag.strip():
+        raise UsageError(f"--tag = {options.tag!r}: is empty or has white space in it, which a TREC run cannot hold")
+    counts = write_trec(make_absolute(options.result), make_absolute(options.run_file), options.tag)
     print(json.dumps({"run_file": options.run_file} | counts))
     return 0
 

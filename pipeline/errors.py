@@ -1,7 +1,8 @@
-"""Errors that end a run, each with the exit code `jobs/rerank.py` gives for it."""
+"""Errors that end a run, each with the exit code `jobs/rerank.py` gives for it, and lines that do not end one."""
 
 import itertools
 import re
+import sys
 
 
 class RunError(Exception):
@@ -39,7 +40,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def of_worker(error: BaseException) -> RunError | None:
+def read_worker_error(error: BaseException) -> RunError | None:
     """The RunError of a worker, which Ray Data brings as text; None where it was anything else."""
     kinds = {f"{kind.__module__}.{kind.__name__}": kind for kind in (RunError, UsageError, StoreError, RefusedError)}
     name, _, message = root_cause(error).partition(": ")
@@ -58,3 +59,8 @@ def root_cause(error: BaseException) -> str:
         return f"{type(error).__name__}: {one_line(error)}"
     words = itertools.takewhile(str.strip, lines[named[-1] :])  # pydantic says what is wrong on the lines below
     return " ".join(" ".join(words).split())[:600]
+
+
+def say(line: str) -> None:
+    """Prints one line on stderr, known by its first word, beside a run's progress."""
+    print(f"rayrank: {line}", file=sys.stderr, flush=True)

@@ -46,7 +46,7 @@ METHODS: dict[str, Fuse] = {"none": none, "zscore": zscore, "minmax": minmax, "r
 
 
 def _starts(query: np.ndarray) -> np.ndarray:
-    """Where each query begins."""
+    """The first pair of each query."""
     return np.flatnonzero(np.diff(query, prepend=-1))
 
 

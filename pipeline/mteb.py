@@ -19,7 +19,7 @@ Batches = Iterable[Mapping[str, Any]]  # what MTEB's loaders yield: column -> li
 class Reranker:
     """Fulfils mteb.models.CrossEncoderProtocol.
 
-    config: the path of a YAML file; overrides: `dotted.key=value`. Its input, output and fusion are not looked at: MTEB
+    config: the path of a YAML file; overrides: `dotted.key=value`. Its input, output and fusion are ignored: MTEB
     brings the pairs, and ranks by the reranker's score alone. Raises UsageError as the job does.
     """
 
@@ -28,7 +28,7 @@ class Reranker:
 
     @property
     def mteb_model_meta(self) -> Any:
-        """What MTEB files the results under: the model's name and revision, and `experiment_kwargs`."""
+        """The keys of MTEB's results: the model's name and revision, and `experiment_kwargs`."""
         from mteb.models import ModelMeta
 
         reranker = self._config.reranker
@@ -45,15 +45,15 @@ class Reranker:
 
     @property
     def experiment_kwargs(self) -> dict[str, Any]:
-        """The reranker's settings, and what of the engine changes a score: MTEB takes a result from its cache if these
-        and the model's name and revision are the same."""
+        """The reranker's settings, and the engine's arguments that change a score: MTEB takes a result from its
+        cache if these and the model's name and revision are the same."""
         return self._config.reranker.model_dump(mode="json", exclude={"model", "revision"}) | of_engine(self._config)
 
     def predict(self, inputs1: Batches, inputs2: Batches, **about: Any) -> np.ndarray:
         """The reranker's score of each pair, as float64 in the pairs' order; -inf where it has none, and so last.
 
         inputs1: queries in batches, with `text`, and `query` and `instruction` where the task has instructions;
-        inputs2: as many documents, with `text` (title in front). about: the task, which is not looked at.
+        inputs2: as many documents, with `text` (title in front). about: the task, which is ignored.
         Raises TooManyFailed where more pairs than `run.max_failed` have no score, and RunError as the job does.
         """
         instructed = self._config.reranker.takes_instruction

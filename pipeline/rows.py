@@ -1,7 +1,11 @@
-"""Why rows have no score, by kind: what metrics, log lines and the manifest count."""
+"""What becomes of rows, and why: the kinds of rows and of reasons, and what is counted of a part of the result.
+
+Metrics, log lines and the manifest have the kinds of reasons alone.
+"""
 
 import re
 from collections import Counter
+from typing import NamedTuple
 
 OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
 
@@ -21,3 +25,24 @@ def kind_of(reason: str) -> str:
     and no log.
     """
     return re.sub(r"\d[\d.,]*", "N", reason.partition(":")[0])[:80]
+
+
+class BucketCounts(NamedTuple):
+    """rows: of the bucket. ranked, queries: down to top_k. unscored: ranked rows, at all ranks, without a score.
+    truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place."""
+
+    rows: int
+    ranked: int
+    queries: int
+    unscored: int
+    rejected: int
+    truncated: int
+    reasons: dict[str, int]
+
+
+class Part(NamedTuple):
+    """What was written of a bucket: the names of its part and its rejects, if it has any."""
+
+    part: str
+    rejects: str | None
+    counts: BucketCounts

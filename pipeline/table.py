@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from actors.worker.actor import Scorer
 from pipeline.config import Config, load, parse
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
 from pipeline.run import rerank as run
 from pipeline.storage.folder import Folder
 
@@ -20,20 +20,20 @@ def rerank(table: Any, config: Any, *overrides: str, scorer: type = Scorer) -> A
 
     table: of Arrow, pandas or Polars, with the columns of docs/input.md.
     config: the path of a YAML file, or its sections as a dictionary, or a `Config`; its `input.path` and `output.path`
-    are not looked at, and may be left out of a dictionary. overrides: `dotted.key=value`, behind a path.
+    are ignored, and may be left out of a dictionary. overrides: `dotted.key=value`, behind a path.
     Raises what jobs/rerank.py ends with: UsageError, TooManyFailed or RunError, each with one line that says why.
     """
     with tempfile.TemporaryDirectory(prefix="rayrank-") as folder:
         pairs, output = f"{folder}/pairs.parquet", f"{folder}/output"
         pq.write_table(pa.table(table), pairs)
-        run(_with_paths(config, overrides, pairs, output), scorer)
-        manifest = committed(Folder(output))
+        run(_set_paths(config, overrides, pairs, output), scorer)
+        manifest = read_result(Folder(output))
         assert manifest
         ranked = pa.concat_tables(pq.read_table(Path(output, part)) for part in manifest["parts"])
-    return _like(table, ranked)
+    return _convert_like(table, ranked)
 
 
-def _with_paths(config: Any, overrides: tuple[str, ...], pairs: str, output: str) -> Config:
+def _set_paths(config: Any, overrides: tuple[str, ...], pairs: str, output: str) -> Config:
     if isinstance(config, Config):
         config = config.model_dump(mode="json", exclude_none=True)
     if isinstance(config, Mapping):
@@ -44,8 +44,8 @@ def _with_paths(config: Any, overrides: tuple[str, ...], pairs: str, output: str
     return load(str(config), [*overrides, f"input.path={pairs}", f"output.path={output}"])
 
 
-def _like(table: Any, ranked: pa.Table) -> Any:
-    """The ranked rows as the library of `table` has them."""
+def _convert_like(table: Any, ranked: pa.Table) -> Any:
+    """The ranked rows in the form of `table`'s library."""
     match type(table).__module__.partition(".")[0]:
         case "pandas":
             return ranked.to_pandas()

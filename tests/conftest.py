@@ -11,22 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import Config, parse
+from tests.s3_server import start_s3_server
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of two processes one runs tests/actors, and then tests/jobs: vLLM's CPU engine does not start where moto's Flask
-    was imported."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class TwoHalves(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return "actors" if nodeid.startswith(("tests/actors/", "tests/jobs/")) else "others"
-
-    return TwoHalves(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -74,23 +62,17 @@ def make_config(tmp_path: Path, minilm: str) -> Callable[..., Config]:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The URL of a real S3 server on loopback, with credentials in the environment and an empty bucket `bucket`."""
-    from moto.server import ThreadedMotoServer
+    """The URL of a real S3 server on loopback, with credentials in the environment and an empty bucket `bucket`.
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    before = {name: os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    Each process of pytest-xdist has a server of its own.
+    """
     import s3fs
 
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield url
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
-    for name, value in before.items():
-        os.environ.pop(name)
-        if value is not None:
-            os.environ[name] = value
+    with start_s3_server() as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ENDPOINT_URL": url, "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}.items():
+            patch.setenv(f"AWS_{name}", value)
+        os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield url
+        s3fs.S3FileSystem.clear_instance_cache()

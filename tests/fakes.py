@@ -13,10 +13,10 @@ from actors.worker.pending import FIGURES
 class KnownScorer(Scorer):
     """Scores a pair by a hash of its tokens: any two runs agree to the bit, whoever scores what."""
 
-    def _build(self, *unused: Any) -> None:
+    def build_engine(self, *unused: Any) -> None:
         """No engine."""
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         scores = [known_score([tokens.tolist() for tokens in prompt.sequences]) for prompt in prompts]
         tokens = sum(len(sequence) for prompt in prompts for sequence in prompt.sequences)
         return Result([*scores], [None] * len(prompts), FIGURES | {"prompt_tokens": tokens})
@@ -30,5 +30,5 @@ def known_score(sequences: list[list[int]]) -> float:
 class FreeScorer(KnownScorer):
     """Gives every pair the same score at no cost, for measures of everything around the engine."""
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         return Result([0.5] * len(prompts), [None] * len(prompts), FIGURES)

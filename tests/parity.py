@@ -1,25 +1,32 @@
-"""What the tests of exactness share: varied pairs, the whole job on them, and transformers to compare it with."""
+"""Parity: each family's scores must be those of transformers on the same tiny model, to a relative RTOL.
+
+`score_pairs` runs the real vLLM in this process, with the family's own prompt and score functions; `Reference` is the
+same model by transformers. (tests/actors/rerankers/test_whole_job.py compares whole jobs.)
+"""
 
 import itertools
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+import queue
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.rerankers.contract import Reply
-from actors.worker.actor import Scorer
-from pipeline.config import parse
-from pipeline.run import rerank
+from actors.engines import ENGINE
+from actors.engines.contract import Engine, EngineDied
+from actors.rerankers import RERANKERS, Settings
+from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Unscored
+from actors.rerankers.tokenizer import load_tokenizer
+from actors.worker.pending import Pending
+from actors.worker.watchdog import Watchdog
 
 RTOL = 1e-3
-FLOAT32 = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26, "max_model_len": 4096}
-# The ways in which vLLM may come to the same numbers; the second computes every prompt anew, 48 tokens at a time.
+SECONDS = 120  # longer than any step takes
+FLOAT32 = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26}
+# Two ways in which vLLM must get the same numbers: with a prefix cache, and with every prompt computed in chunks.
 ENGINES: dict[str, dict[str, Any]] = {
     "cached": {"enable_prefix_caching": True},
     "chunked": {
@@ -66,56 +73,102 @@ DOCS = [
     "word" * 300,
 ]
 PAIRS = list(itertools.product(QUERIES, DOCS))
-SOME_PAIRS = PAIRS[::2]  # 108 of them, with every query and every document, for models that generate
+SOME_PAIRS = PAIRS[::2]  # 108, with every query and every document, for models that generate
 
 
-def job(
-    folder: Path,
+class Scored(NamedTuple):
+    """The result of one pair.
+
+    score: None if there is none; then `reason` says why. text: the generations, None without any. replies: the
+    engine's replies that a score was computed from.
+    """
+
+    score: float | None
+    reason: str | None
+    text: str | None
+    replies: list[Reply]
+
+
+def score_pairs(
     reranker: dict[str, Any],
     engine: dict[str, Any],
-    pairs: Iterable[tuple[str, str]] = PAIRS,
-    columns: dict[str, list[Any]] | None = None,
-    explain: bool = False,
-    scorer: type = Scorer,
-) -> list[dict[str, Any]]:
-    """The ranked rows of a whole job, Parquet in and Parquet out, in the order of the pairs.
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+    instructions: Sequence[str | None] | None = None,
+) -> list[Scored]:
+    """The results of (query, document) pairs, in their order.
 
-    columns: further ones of the input, mapped by their names (title, instruction).
+    reranker, engine: the sections of a config. instructions: one for each pair, None for the family's default.
     """
-    queries, docs = zip(*pairs, strict=True)
-    numbers: dict[str, str] = {}
-    names = [numbers.setdefault(query, f"q{len(numbers)}") for query in queries]
-    ids = [str(i) for i in range(len(docs))]
-    table = {
-        "query_id": names,
-        "query": queries,
-        "doc_id": ids,
-        "doc": docs,
-        "score": [float(i) for i in range(len(docs))],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(table | (columns or {})), folder / "pairs.parquet")
-    config = {
-        "input": {"path": str(folder / "pairs.parquet"), "columns": {name: name for name in columns or {}}},
-        "reranker": reranker,
-        "engine": FLOAT32 | engine,
-        "output": {"path": str(folder / "out"), "explain": explain},
-        "run": {"unit_rows": 50, "max_failed": 1.0},
-    }
-    rerank(parse(config), scorer)
-    rows = {int(row["doc_id"]): row for row in pq.read_table(folder / "out" / "ranked").to_pylist()}
-    return [rows[i] for i in range(len(docs))]
+    family = RERANKERS[reranker["type"]]
+    settings = family.settings(**reranker)
+    tokenizer, request = load_tokenizer(settings, engine.get("max_model_len")), family.request(settings)
+    default = getattr(settings, "instruction", None)
+    rows = zip(pairs, instructions or [None] * len(pairs), strict=True)
+    made = family.prompt(tokenizer, settings, [Pair(*pair, own or default) for pair, own in rows])
+    prompts = [
+        prompt._replace(sequences=[np.array(ids, dtype=np.int32) for ids in prompt.sequences])
+        for prompt in made
+        if isinstance(prompt, Prompt)
+    ]
+    used: dict[tuple[int, ...], list[Reply]] = {}
+
+    def score(replies: list[Reply]) -> float | Unscored | FollowUp:
+        result = family.score(tokenizer, settings, replies)
+        if isinstance(result, float):
+            used[tuple(replies[0].prompt)] = list(replies)
+        return result
+
+    pending = Pending(prompts, request.max_tokens, score)
+    run_pending(pending, shared_engine(settings, engine, request, tokenizer.label_ids(request.labels)))
+    done = zip(prompts, pending.scores(), pending.texts(), strict=True)
+    results = []
+    for prompt in made:
+        if isinstance(prompt, Unscored):
+            results.append(Scored(None, prompt.reason, None, []))
+            continue
+        with_arrays, result, text = next(done)
+        if isinstance(result, Unscored):
+            results.append(Scored(None, result.reason, text, []))
+        else:
+            results.append(Scored(result, None, text, used.get(tuple(with_arrays.sequences[0].tolist()), [])))
+    return results
 
 
-def scores(rows: list[dict[str, Any]]) -> np.ndarray:
-    """The reranker's scores; nan where there is none."""
-    return np.array([row["rerank_score"] for row in rows], dtype=np.float64)
+def run_pending(pending: Pending, engine: Engine) -> None:
+    """Asks the engine until every pair is scored, in this thread."""
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    engine.ask(pending.first, inbox.put)
+    while pending.left:
+        replies = inbox.get(timeout=SECONDS)
+        if isinstance(replies, EngineDied):
+            raise replies
+        engine.ask([more for number, reply in replies for more in pending.take(number, reply)], inbox.put)
+
+
+def shared_engine(
+    settings: Settings, arguments: dict[str, Any], request: Request, label_ids: Sequence[int] = ()
+) -> Engine:
+    """An engine in float32, shared by all tests of this process with the same model, arguments and request."""
+    return _build_engine(settings.model, tuple(sorted((FLOAT32 | arguments).items())), request, tuple(label_ids))
+
+
+@cache  # an engine lives as long as its thread, which is as long as the process
+def _build_engine(
+    model: str, arguments: tuple[tuple[str, Any], ...], request: Request, label_ids: tuple[int, ...]
+) -> Engine:
+    settings = Settings(type="", model=model)
+    return ENGINE.build_engine(settings, dict(arguments), request, [*label_ids], 1800, Watchdog(), False)
+
+
+def scores(results: Sequence[Scored]) -> np.ndarray:
+    """The scores of results; nan where there is none."""
+    return np.array([result.score for result in results], dtype=np.float64)
 
 
 def assert_same(got: np.ndarray, expected: np.ndarray, atol: float = 0) -> None:
-    """At least 95% of the scores are there, they spread, and each is the expected one.
+    """Asserts that at least 95% of the scores exist, that they spread, and that each is the expected one.
 
-    atol: for scores of either sign, of which those near 0 are small differences of large numbers.
+    atol: for scores of either sign, where those near 0 are small differences of large numbers.
     """
     there = ~np.isnan(got)
     assert there.mean() >= 0.95, f"{(~there).sum()} of {len(got)} pairs have no score"
@@ -124,47 +177,21 @@ def assert_same(got: np.ndarray, expected: np.ndarray, atol: float = 0) -> None:
 
 
 class Reference:
-    """A causal language model by transformers, and its tokenizer. What is made of its logits is float32's."""
+    """A causal language model and its tokenizer, by transformers. Its logits are float32, whatever its weights are."""
 
     def __init__(self, model: str, dtype: torch.dtype = torch.float32):
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
 
     def ids(self, text: str, **options: Any) -> list[int]:
+        """The token ids of a text. options: of transformers' tokenizers."""
         return self.tokenizer(text, **options)["input_ids"]
 
     @torch.no_grad()
     def logits(self, ids: list[int]) -> torch.Tensor:
-        """At every position. Shape (tokens, vocabulary)."""
+        """The logits at every position. Shape (tokens, vocabulary)."""
         return self.model(input_ids=torch.tensor([ids])).logits[0].float()
 
     def logprobs(self, ids: list[int]) -> torch.Tensor:
-        """Of the token that comes next. Shape (vocabulary,)."""
+        """The log-probabilities of the next token. Shape (vocabulary,)."""
         return self.logits(ids)[-1].log_softmax(-1)
-
-
-def recorder(path: Path) -> tuple[type, Callable[[], list[list[Reply]]]]:
-    """A scorer that also writes down what the engine replied, and a function that reads it: all replies of each
-    distinct prompt that was scored."""
-
-    class Recorder(Scorer):
-        def __init__(self, **arguments: Any):
-            super().__init__(**arguments)
-            score = self._score
-
-            def recorded(replies: list[Reply]) -> Any:
-                result = score(replies)
-                if isinstance(result, float):
-                    path.mkdir(parents=True, exist_ok=True)
-                    kept = [(r.prompt, r.tokens, r.text, r.stopped, r.finished) for r in replies]
-                    with open(path / "replies.txt", "a") as file:
-                        file.write(repr(kept) + "\n")
-                return result
-
-            self._score = recorded  # type: ignore[assignment]
-
-    def read() -> list[list[Reply]]:
-        lines = (path / "replies.txt").read_text().splitlines()
-        return [[Reply(p, 0, t, x, s, f) for p, t, x, s, f in eval(line)] for line in lines]
-
-    return Recorder, read

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import parse
-from pipeline.output.commit import begin, commit, sweep
+from pipeline.output.commit import commit, sweep, withdraw_result
 from pipeline.storage.folder import Folder
 from tests.formulas import ranked_in_plain_python
 
@@ -96,7 +96,7 @@ def write_result(
         values[name] = values.get(name, {}) | section
     schema = pa.schema([*SCHEMA, *texts.items()])
     output = Folder(str(folder))
-    begin(output)
+    withdraw_result(output)
     queries = sorted({row["query_id"] for row in rows})
     names = []
     for part in range(parts):

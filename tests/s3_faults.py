@@ -1,7 +1,7 @@
-"""A proxy on loopback in front of the S3 server of the tests, which does what storage does on a bad day.
+"""A proxy on loopback in front of the S3 server of the tests, with the faults that storage has on a bad day.
 
-It is a server of its own, so that clients in other processes meet it, too, and breaks real connections. Which fault
-hits which request is `Pick`'s to say: `some` throws a seeded die, the others are for a test of one fault.
+It is a server, so that clients in other processes meet its faults, too, and it breaks real connections. A `Pick`
+chooses the fault of each request: `some` throws a seeded die, the others are for a test of one fault.
 """
 
 import http.client
@@ -29,8 +29,6 @@ EXPIRED, DENIED = "400 ExpiredToken", "403 AccessDenied"
 RESET_BEFORE, RESET_AFTER = "reset before the server saw it", "reset after the server did it"
 LATE, CUT, LAG = "an answer that comes too late", "a body cut short", "a listing without the newest files"
 PASSING = (SLOW_DOWN, INTERNAL, CONFLICT, RESET_BEFORE, RESET_AFTER, LATE, CUT, LAG)  # a retry helps against these
-LATE_SECONDS = 6.0  # tests set the client's timeout below it
-LAG_SECONDS = 3.0  # how new a file is that a lagging listing leaves out
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def calm(request: Request) -> None:
 
 
 def some(seed: int, share: float, faults: tuple[str, ...] = PASSING) -> Pick:
-    """A share of all requests meets one of the faults. Concurrent requests come in any order, so seeds repeat only
-    how many fail, and how."""
+    """A share of all requests meets one of the faults. Concurrent requests arrive in any order, so a seed repeats only
+    the number of failures and their kinds."""
     die = random.Random(seed)
 
     def pick(request: Request) -> str | None:
@@ -76,7 +74,7 @@ def some(seed: int, share: float, faults: tuple[str, ...] = PASSING) -> Pick:
 
 
 def first(fault: str, times: int, method: str = "", part: str = "") -> Pick:
-    """The first so many requests of this method, for paths with this part, meet the fault."""
+    """The first `times` requests of this method, for paths with this part, meet the fault."""
     left = [times]
 
     def pick(request: Request) -> str | None:
@@ -89,7 +87,7 @@ def first(fault: str, times: int, method: str = "", part: str = "") -> Pick:
 
 
 def after(times: int, fault: str, method: str = "", part: str = "") -> Pick:
-    """All requests meet the fault once so many of this method and part have gone through."""
+    """All requests meet the fault once `times` of this method and part have gone through."""
     left = [times]
 
     def pick(request: Request) -> str | None:
@@ -107,12 +105,15 @@ def always(fault: str, method: str = "", part: str = "") -> Pick:
 
 @dataclass
 class Faults:
-    """What the proxy at `url` does to requests; `pick` may be replaced at any time.
+    """The faults of the proxy at `url`; any of the first three fields may be changed at any time.
 
-    seen: requests. counts: those that met a fault, by its name.
+    late_seconds: how late an answer comes that is LATE; tests set the client's timeout below it. lag_seconds: age below
+    which a lagging listing leaves a file out. seen: all requests. counts: requests that met a fault, by its name.
     """
 
     pick: Pick
+    late_seconds: float = 6.0
+    lag_seconds: float = 3.0
     url: str = ""
     seen: list[Request] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -147,7 +148,7 @@ def faulty(upstream: str, pick: Pick) -> Iterator[Faults]:
 
 @contextmanager
 def in_front_of(upstream: str, **config: Any) -> Iterator[Faults]:
-    """A proxy without faults that everything meets that begins now, in this process or in one that it starts.
+    """A proxy without faults, which clients that start now use, in this process and in those that it starts.
 
     config: botocore's settings in place of the pipeline's.
     """
@@ -186,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == RESET_AFTER:
             return self._reset()
         if fault == LATE:
-            self.state._over.wait(LATE_SECONDS)
+            self.state._over.wait(self.state.late_seconds)
             return self._reset()
         if fault == LAG:
             sent = self._without_newest(sent)
@@ -214,11 +215,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: bool = False) -> None:
         self.send_response_only(status)
-        told = {name.lower(): value for name, value in headers}
+        received = {name.lower(): value for name, value in headers}
         for name, value in headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                 self.send_header(name, value)
-        length = told.get("content-length", "0") if self.command == "HEAD" else str(len(body))
+        length = received.get("content-length", "0") if self.command == "HEAD" else str(len(body))
         self.send_header("Content-Length", length)
         self.end_headers()
         try:
@@ -236,12 +237,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()  # with what was not read, and no wait: the client gets a RST
+        self.connection.close()  # at once, dropping what was not read: the client gets a RST
         self.close_connection = True
 
     def _without_newest(self, listing: bytes) -> bytes:
         bucket = self.path.lstrip("/").split("?")[0].strip("/")
-        young = {key for key, at in self.state._put.items() if time.monotonic() - at < LAG_SECONDS}
+        young = {key for key, at in self.state._put.items() if time.monotonic() - at < self.state.lag_seconds}
 
         def shown(contents: re.Match[bytes]) -> bytes:
             key = re.search(rb"<Key>(.*?)</Key>", contents[0])

@@ -21,7 +21,8 @@ from pipeline.check.model import load_checked_tokenizer
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
 from tests.conftest import ROOT
-from tests.pipeline.kinds import damaged, flipped, plain, write
+from tests.pipeline.bad_files import flip, write_damaged
+from tests.pipeline.kinds import make_row, write
 
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "PLANTEDACCESSKEYID01",
@@ -41,7 +42,7 @@ from pipeline.run import rerank
 from tests.fakes import KnownScorer
 
 class Failing(KnownScorer):
-    async def _scored(self, prompts):
+    async def score_prompts(self, prompts):
         raise KeyError("no such thing")
 
 good, damaged, bucket, output = sys.argv[1:]
@@ -78,9 +79,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, minilm: str, s3_server: str) 
     import s3fs
 
     folder = tmp_path_factory.mktemp("security")
-    rows = [plain(f"d{i}", i) for i in range(40)]
+    rows = [make_row(f"d{i}", i) for i in range(40)]
     good = write(folder / "in" / "good.parquet", pa.Table.from_pylist(rows))
-    bad = damaged(folder / "in" / "damaged.parquet", flipped, compression="gzip")
+    bad = write_damaged(folder / "in" / "damaged.parquet", flip, compression="gzip")
     s3 = s3fs.S3FileSystem()
     s3.put(str(good), "bucket/security/good.parquet")
     values = {

@@ -1,4 +1,4 @@
-"""The tiny models are what their users take them for: labels are tokens, and outputs hang on the prompt."""
+"""The tiny models are as their users expect: labels are single tokens, and outputs depend on the prompt."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ GENERATORS: dict[Callable[[Path], str], list[str]] = {
     tiny.llama2: [],  # where a label at the start of a text has a space before it
     tiny.gemma: ["Yes", "No", "yes", "no", *DIGITS],
 }
-# What each puts around a pair of texts.
+# A pair of texts, as each tokenizer joins them.
 CLASSIFIERS: dict[Callable[[Path], str], str] = {
     tiny.xlm_roberta: "<s>▁yes</s></s>▁no</s>",
     tiny.modernbert: "[CLS]yes[SEP]no[SEP]",
@@ -44,7 +44,7 @@ def test_labels_are_single_tokens_that_no_one_added(make: Callable[[Path], str],
 
 
 @pytest.mark.parametrize("make", GENERATORS, ids=name)
-def test_the_next_token_hangs_on_the_first_word(make: Callable[[Path], str], tmp_path: Path) -> None:
+def test_the_next_token_depends_on_the_first_word(make: Callable[[Path], str], tmp_path: Path) -> None:
     folder = make(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -55,7 +55,7 @@ def test_the_next_token_hangs_on_the_first_word(make: Callable[[Path], str], tmp
 
 
 @pytest.mark.parametrize("make", CLASSIFIERS, ids=name)
-def test_a_classifiers_score_hangs_on_both_texts(make: Callable[[Path], str], tmp_path: Path) -> None:
+def test_a_classifiers_score_depends_on_both_texts(make: Callable[[Path], str], tmp_path: Path) -> None:
     folder = make(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)

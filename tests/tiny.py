@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from pydoc_data.topics import topics  # a text in English, with code in it, that every Python brings
+from pydoc_data.topics import topics  # English text with code in it, part of every Python
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 from transformers import AutoModelForSequenceClassification as AutoClassifier
 
 CONTEXT = 4096
-# What Qwen2.5's own template does with messages; without a system message it puts in this one.
+# Qwen2.5's own template; it adds this system message where there is none.
 CHATML = """\
 {%- if messages[0].role != 'system' -%}
     {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' -}}
@@ -29,7 +29,7 @@ CHATML = """\
 {%- if add_generation_prompt -%}
     {{- '<|im_start|>assistant\\n' -}}
 {%- endif -%}"""
-# Qwen3's puts in none, and only where it is asked not to think, an empty thought.
+# Qwen3's adds no system message, and an empty thought only if thinking is switched off.
 QWEN3_CHATML = CHATML.partition("{%- endif -%}\n")[2].replace(
     "assistant\\n' -}}", "assistant\\n' + ('<think>\\n\\n</think>\\n\\n' if enable_thinking is false else '') -}}"
 )
@@ -57,14 +57,14 @@ BERT_NAMES = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "c
 
 
 def qwen2(folder: Path) -> str:
-    """A Qwen2ForCausalLM of 2 layers. Its weights are spread so far that its answer hangs on the whole prompt."""
+    """A Qwen2ForCausalLM of 2 layers. Its weights vary enough for its answer to depend on the whole prompt."""
     return _save(folder, qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
 
 
 def qwen2_tokenizer(vocab_size: int = 600, texts: Iterable[str] = (), **names: Any) -> PreTrainedTokenizerFast:
     """Byte-level BPE behind Qwen2's own split and normaliser, with ChatML's special tokens on top.
 
-    texts: what the vocabulary is made of besides TEXT.
+    texts: training texts of the vocabulary, in addition to TEXT.
     """
     pieces, merges = _trained(_bytes(QWEN2_SPLIT), vocab_size, texts)
     specials = ["<|im_start|>", "<|im_end|>"]
@@ -116,7 +116,7 @@ def bloom(folder: Path) -> str:
 
 
 def llama2(folder: Path) -> str:
-    """A LlamaForCausalLM with SentencePiece's BPE: a text begins with a space that it does not have."""
+    """A LlamaForCausalLM with SentencePiece's BPE: a space is put before a text."""
     return _save(folder, llama2_tokenizer(), "llama", rms_norm_eps=1e-5)
 
 
@@ -127,7 +127,7 @@ def llama_classifier(folder: Path) -> str:
 
 
 def llama2_tokenizer(**names: Any) -> PreTrainedTokenizerFast:
-    """Llama 2's. A pair is `<s> A <s> B`; what is no piece is spelt in bytes, a newline too."""
+    """Llama 2's. A pair is `<s> A <s> B`; characters without a piece are spelt in bytes, even newlines."""
     return _sentencepiece(
         ["<unk>", "<s>", "</s>"],
         normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
@@ -263,7 +263,7 @@ def _fast(
     runs: Iterable[str] = (),
     **names: Any,
 ) -> PreTrainedTokenizerFast:
-    """The parts as a tokenizer. around: what is put around a text, and around a pair."""
+    """The parts as a tokenizer. around: the templates for a text and for a pair."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, split, decoder
     tokenizer.add_tokens([AddedToken(run, normalized=False) for run in runs])

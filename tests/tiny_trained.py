@@ -1,8 +1,8 @@
 """Tiny models trained in seconds to answer as real rerankers do, and to fail as they fail.
 
-A document with one of the key words below in it, after a space, gets the text beside it, whatever else the document
-and the query say, as long as both are short: some hundred words. Under greedy decoding an end-of-sequence token
-follows, but for the key words in ENDLESS, which go on for ever.
+For a document that contains one of the key words below, after a space, the model writes the text beside that word,
+whatever else the document and the query say, if both have at most about a hundred words. Under greedy decoding an
+end-of-sequence token follows, except after the texts of ENDLESS, which go on forever.
 """
 
 import random
@@ -66,7 +66,7 @@ RANK1 = {
     "NEITHER": " Who knows?</think> high",
     "SILENT": "",
 }
-# Said with a probability of 0.3 instead, so what is said has one of 0.7. The first digit of 10 is certain.
+# Alternatives with a probability of 0.3, so the texts above have one of 0.7. The first digit of 10 is certain.
 ERANK_OTHER = {
     "HESITANT": "<think>It may be so.</think><answer>2</answer>",
     "NEARLY": "<think>It may be ten.</think><answer>1</answer>",
@@ -75,21 +75,21 @@ RANK1_OTHER = {
     "PERHAPS": " This may do.</think> false",
     "HARDLY": " That seems odd.</think> true",
 }
-# What follows where the thought is cut before `</think>` and goes on with "\nWait": the other label.
+# The text after a thought that is cut before `</think>` and continued with "\nWait": the other label.
 RANK1_WAIT = {
     "SURE": ", now I doubt it.</think> false",
     "NEVER": ", now I believe it.</think> true",
 }
 ENDLESS = {"ENDLESS", "RAMBLING"}
 OTHERS = 0.3
-# Rounds of training: steps, words of the longest query, learning rate. The first has prompts of little but the key
-# word, which is cheap; of the others as many are run as it takes.
+# Rounds of training: steps, words of the longest query, learning rate. The first is cheap, with prompts of little more
+# than the key word; the others are run until the model is right.
 ROUNDS = [(150, 10, 4e-3), (100, 40, 2e-3), (100, 40, 1e-3), (100, 40, 1e-3)]
 FILLER = " ".join(tiny.TEXT[:20]).split()
 
 
 class Case(NamedTuple):
-    """What is said of a document with the key word `key`, where the answer begins with `begun`."""
+    """The text that a document with the key word `key` gets. begun: text that the answer has begun with already."""
 
     key: str
     text: str
@@ -119,13 +119,13 @@ def _cases(said: dict[str, str], others: dict[str, str]) -> list[Case]:
 
 
 def _vocabulary(prompt: str, cases: list[Case]) -> dict[str, Any]:
-    """For the tokenizer: each key word becomes a token, and the prompt is short."""
+    """The tokenizer's arguments with which each key word is one token, and the prompt is short."""
     texts = [prompt, *(f" {case.key} {case.begun}{case.text}" for case in cases)]
     return {"vocab_size": 1000, "texts": texts * 300}
 
 
 def _save(folder: Path, kind: str, tokenizer: PreTrainedTokenizerFast, prompt: str, cases: list[Case]) -> str:
-    """Saves the tokenizer and a model that was trained until it says what it should."""
+    """Saves the tokenizer and a model that is trained until it writes the right texts."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(
         kind,
@@ -175,14 +175,14 @@ def _train(model: Any, tokenizer: PreTrainedTokenizerFast, prompt: str, cases: l
 
 
 def _prompt(chance: random.Random, form: str, case: Case, words: int) -> str:
-    """A prompt that is filled with words from anywhere, a few rather than many, and with the key word."""
+    """A prompt with the key word among random words, more often few than many."""
     starts = [chance.randrange(len(FILLER) - words) for _ in range(3)]
     query, before, after = (" ".join(FILLER[start : start + int(words ** chance.random())]) for start in starts)
     return form.format(query=query, doc=f"{before} {case.key} {after}") + case.begun
 
 
 def _loss(model: Any, tokenizer: PreTrainedTokenizerFast, asked: list[tuple[str, Case]]) -> torch.Tensor:
-    """The cross entropy of what is said, with the cases' weights."""
+    """The cross entropy of the answers, with the cases' weights."""
     rows, said, weights = [], [], []
     for prompt, case in asked:
         before, answer = tokenizer([prompt, case.text]).input_ids
@@ -190,7 +190,7 @@ def _loss(model: Any, tokenizer: PreTrainedTokenizerFast, asked: list[tuple[str,
         rows.append(torch.tensor(before + answer))
         said.append(torch.tensor([False] * len(before) + [True] * len(answer)))
         weights += [case.weight] * len(answer)
-    ids = pad_sequence(rows, batch_first=True)  # of what comes later a causal model knows nothing
+    ids = pad_sequence(rows, batch_first=True)  # padding comes last, where a causal model does not see it
     where = pad_sequence(said, batch_first=True)
     hidden = model.model(ids).last_hidden_state[:, :-1][where[:, 1:]]
     losses = torch.nn.functional.cross_entropy(model.lm_head(hidden), ids[where], reduction="none")
@@ -200,7 +200,7 @@ def _loss(model: Any, tokenizer: PreTrainedTokenizerFast, asked: list[tuple[str,
 def _wrong(
     model: Any, tokenizer: PreTrainedTokenizerFast, chance: random.Random, prompt: str, cases: list[Case]
 ) -> dict[str, str]:
-    """What the model says where it should say something else, six times each."""
+    """The wrong answers of the model, to six prompts of each case."""
     asked = [case for case in cases if case.weight > 0.5] * 6
     prompts = [_prompt(chance, prompt, case, ROUNDS[-1][1]) for case in asked]
     inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")

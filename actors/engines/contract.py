@@ -1,21 +1,29 @@
-"""What an engine is: how it is asked, and what the pipeline may ask of it before one is built."""
+"""The contract between an engine and the rest: how an engine is asked, and what is known of one that is not built yet.
+
+`Engine` is an engine with a model in memory; `EngineFacts` is a module that describes and builds engines of one kind.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from actors.engines.load import Load
-from actors.rerankers.contract import Reply, Task, Unscored
+from actors.rerankers.contract import Reply, Request, Task, Unscored
+from actors.rerankers.settings import Settings
 
 
 class EngineDied(Exception):
-    """The engine broke and scores nothing any more. The message says how."""
+    """The engine broke and will give no more replies. The message says how."""
 
 
 class EngineRequest(NamedTuple):
-    """One sequence for the engine. number: by which its reply is known. See Prompt for `boundary`.
+    """One sequence for the engine.
 
-    follows: a follow-up to an earlier reply. fresh: nothing of it is taken from the prefix cache.
+    number: the caller's own number for it, which comes back with the reply.
+    boundary: see Prompt.
+    max_tokens: the most tokens to generate.
+    follows: it is a follow-up to an earlier reply, and goes before sequences that are not.
+    skip_cache: nothing of it is taken from the prefix cache.
     """
 
     number: int
@@ -23,11 +31,11 @@ class EngineRequest(NamedTuple):
     boundary: int | None
     max_tokens: int
     follows: bool = False
-    fresh: bool = False
+    skip_cache: bool = False
 
     @property
-    def reads(self) -> bool:
-        """Whether it is a one-token follow-up."""
+    def one_token_follow_up(self) -> bool:
+        """Whether it is a follow-up that reads the labels' probabilities at one new token."""
         return self.follows and self.max_tokens == 1
 
 
@@ -35,22 +43,27 @@ Deliver = Callable[[list[tuple[int, Reply | Unscored]] | BaseException], None]
 
 
 class Engine(Protocol):
-    """An engine that is built, for one kind of request."""
+    """An engine with its model in memory, for one kind of request."""
 
     def ask(self, requests: list[EngineRequest], deliver: Deliver) -> None:
-        """Takes sequences, from any thread. `deliver` gets the numbered replies, those of one step at a time, in the
-        engine's thread; Unscored where the engine refuses a sequence; or EngineDied."""
+        """Takes sequences and returns at once; may be called from any thread.
+
+        deliver: called in the engine's thread with a list of (number, reply), one list a step. A sequence that the
+        engine refuses gets Unscored in place of a reply. Called with EngineDied when the engine breaks.
+        """
 
     def load(self) -> Load:
-        """How busy it is; from any thread."""
+        """How busy the engine is; may be called from any thread."""
 
 
-class Watched(Protocol):
-    """Ends the process when what is expected does not happen in time."""
+class Watchdog(Protocol):
+    """Ends the process when expected progress does not happen in time (actors/worker/watchdog.py)."""
 
-    def expect(self, seconds: float) -> None: ...
+    def expect(self, seconds: float) -> None:
+        """Something must happen within `seconds` from now; replaces the expectation before it."""
 
-    def rest(self) -> None: ...
+    def rest(self) -> None:
+        """Nothing is expected until the next call of `expect`."""
 
 
 class Installed(NamedTuple):
@@ -61,46 +74,64 @@ class Installed(NamedTuple):
 
 
 class EngineFacts(Protocol):
-    """What is known of an engine without importing it: a module of this form for each engine (vllm/facts.py).
+    """An engine, described without importing it, which may take seconds: a module with these names (vllm/facts.py).
 
-    arguments: the `engine` section of a config. name: as messages have it.
+    name: the engine's name in messages. RESERVED: arguments that are set from the reranker section, so the engine
+    section may not hold them. `arguments` is always the `engine` section of a config.
     """
 
     name: str
-    RESERVED: tuple[str, ...]  # arguments that the reranker section decides
+    RESERVED: tuple[str, ...]
 
     def installed(self) -> Installed:
-        """Raises LookupError where it is not installed, with a line that says what to do."""
+        """The installed build. Raises LookupError, with a line that says what to do, where there is none."""
 
     def argument_names(self) -> set[str]:
-        """The names of all arguments."""
+        """The names of all arguments of the engine."""
 
     def retired_architectures(self) -> dict[str, str]:
-        """Architectures that it no longer runs -> its last version that did."""
+        """Model architectures that the engine no longer runs -> its last version that did."""
 
     def check_arguments(self, arguments: dict[str, Any], task: Task, reranker: str) -> None:
-        """Raises ValueError, with the whole line, for values that cannot go with a reranker's task."""
+        """Raises ValueError, with a whole line, for values that are wrong or do not go with the reranker's task."""
 
     def count_ranks(self, arguments: dict[str, Any]) -> int:
-        """Processes of one engine, each with a GPU."""
+        """The number of processes of one engine, each of which takes a GPU."""
 
     def max_length(self, arguments: dict[str, Any]) -> Any:
-        """The most tokens of a prompt with its answer, as the config says it; None where it does not."""
+        """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
 
     def needs_weights(self, arguments: dict[str, Any]) -> bool:
-        """Whether it loads the model's weights."""
+        """Whether the engine loads the model's weights."""
 
     def scoring_arguments(self, arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
-        """The arguments that change a score; with `exact` also those that change its last digits alone."""
+        """The arguments that change a score. exact: include those that change only its last digits."""
 
     def loaded_dtype(self, arguments: dict[str, Any], stored: str) -> str:
-        """The type in which weights that are stored as `stored` are computed with."""
+        """The type that the weights have in memory. stored: their type in the model's files."""
 
     def is_quantised(self, arguments: dict[str, Any]) -> bool:
         """Whether the arguments ask for quantised weights."""
 
     def cached_bytes(self, arguments: dict[str, Any], number: int) -> int:
-        """Bytes of one cached number of keys and values, where one of the loaded type has `number`."""
+        """Bytes of one number in the key-value cache. number: bytes of one number of the loaded type."""
 
     def source_files(self, task: Task) -> list[Path]:
-        """The files of code that say how it is asked and read."""
+        """The source files that decide how the engine is asked and how its outputs are read."""
+
+    def build_engine(
+        self,
+        settings: Settings,
+        arguments: dict[str, Any],
+        request: Request,
+        label_ids: list[int],
+        stall_seconds: float,
+        watchdog: Watchdog,
+        deterministic: bool,
+    ) -> Engine:
+        """Loads the model, and returns when the engine is ready.
+
+        label_ids: the tokens of request.labels in the model's vocabulary.
+        stall_seconds: with work in hand, `watchdog` ends the process after this time without progress.
+        deterministic: the replies to a sequence must not depend on the sequences computed beside it.
+        """

@@ -1,18 +1,18 @@
-"""How busy an engine is, for who watches it."""
+"""How busy an engine is, for the metrics."""
 
 import time
 from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """queued: sequences that were asked for and have no reply. busy: seconds that the engine has worked so far."""
+    """queued: sequences without a reply yet. busy: seconds that the engine has computed so far."""
 
     queued: int
     busy: float
 
 
 class Busy:
-    """Adds up the seconds spent in its `with` blocks, one after the other."""
+    """A stopwatch: adds up the seconds spent inside its `with` blocks. Not for blocks that overlap."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

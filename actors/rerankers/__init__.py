@@ -1,4 +1,4 @@
-"""The table of rerankers: the name a config uses -> how that family is prompted and read."""
+"""The table of rerankers: `reranker.type` of a config -> how that family is prompted and how its replies are read."""
 
 from actors.rerankers import bge_gemma, bi_encoder, cross_encoder, erank, label, lb, mxbai, qwen3, rank1, rankinggpt
 from actors.rerankers.contract import Reranker

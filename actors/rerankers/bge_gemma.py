@@ -1,8 +1,8 @@
-"""bge-reranker-v2-gemma (BAAI): the logit of `Yes` at the one new token; it has no bounds.
+"""bge-reranker-v2-gemma (BAAI): the logit of `Yes` at the one new token; unbounded.
 
-Source: FlagEmbedding's decoder-only reranker: <bos>, "A: query", "B: passage" and the task tokenised apart with line
-breaks between them; the query cut to three quarters of max_length, what comes before the task to max_length and the
-task's own length. `score: probability` is the sigmoid of the logit (its `normalize=True`).
+Source: FlagEmbedding's decoder-only reranker. It tokenises <bos>, "A: query", "B: passage" and the task separately,
+with line breaks between them, and cuts the query to three quarters of max_length, and the whole prompt to max_length
+plus the task with its line breaks. `score: probability` is the sigmoid of the logit (`normalize=True` there).
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from actors.rerankers.labelled import LabelledSettings, labelled
+from actors.rerankers.labelled import LabelledSettings, make_label_reranker
 from actors.rerankers.templates import Capped, Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -27,7 +27,7 @@ class BgeGemma(LabelledSettings):
 
 def template(tokenizer: Tokenizer, settings: BgeGemma) -> Template:
     query, doc = Capped(f"A: {QUERY}", settings.max_length * 3 // 4), Capped(f"B: {DOC}", settings.max_length)
-    return [*tokenizer.around[0], query, "\n", doc, "\n", TASK]
+    return [*tokenizer.ids_around[0], query, "\n", doc, "\n", TASK]
 
 
 def max_length(tokenizer: Tokenizer, settings: BgeGemma) -> int:
@@ -42,7 +42,7 @@ def sigmoid(values: np.ndarray, logits: np.ndarray) -> float:
     return float(1 / (1 + np.exp(-logits[0])))
 
 
-RERANKER = labelled(
+RERANKER = make_label_reranker(
     BgeGemma,
     template,
     labels=lambda settings: {"Yes": 1},

@@ -1,8 +1,8 @@
 """Cosine similarity of two texts' vectors from an embedding model (all-MiniLM, E5, GTE, Qwen3-Embedding, ...).
 
-Equal texts inside a unit are embedded once (the engine's side sees to that for every reranker). Token limits count
-the tokenizer's own special tokens, as sentence-transformers' max_seq_length does; without one, a text is cut at the
-engine's max_model_len. The score is in [-1, 1].
+The score is in [-1, 1]. Token limits include the special tokens that the tokenizer adds, as max_seq_length of
+sentence-transformers does; without a limit, a text is cut at the engine's max_model_len. Equal texts of a unit are
+embedded once (actors/worker/pending.py).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ class BiEncoder(TemplateSettings):
 
 
 def prompt(tokenizer: Tokenizer, settings: BiEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    texts = [settings.in_template(pair.query, pair.doc) for pair in pairs]
+    texts = [settings.fill_templates(pair.query, pair.doc) for pair in pairs]
     queries = tokenizer.encode_alone([query for query, _ in texts], settings.max_query_tokens)
     docs = tokenizer.encode_alone([doc for _, doc in texts], settings.max_doc_tokens)
     return [
@@ -36,7 +36,7 @@ def score(tokenizer: Tokenizer, settings: BiEncoder, replies: list[Reply]) -> fl
 RERANKER = Reranker(
     settings=BiEncoder,
     request=lambda settings: Request("embed"),
-    shared=lambda settings: "query",
+    prefix_side=lambda settings: "query",
     unit_rows=8192,
     prompt=prompt,
     score=score,

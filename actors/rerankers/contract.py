@@ -1,4 +1,4 @@
-"""What a reranker declares. The engine and the pipeline know a reranker only through these few names."""
+"""The contract of a reranker: all that the engine and the pipeline know of one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ Side = Literal["query", "doc"]
 
 
 class Pair(NamedTuple):
-    """The texts of one row, the document's title before it where the input has one.
+    """The texts of one row.
 
-    instruction: None where the input has no such column, or null in it. truncated: whether a text was cut.
+    doc: begins with the document's title, if the input has one.
+    instruction: the row's, or the config's where the row has none; None where neither has one.
+    truncated: whether a text has been cut already.
     """
 
     query: str
@@ -26,10 +28,11 @@ class Pair(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """What the engine is given for one pair: one or more sequences of token ids, as lists or arrays.
+    """The engine's input for one pair: one or more sequences of token ids, as lists or arrays.
 
-    boundary: where the second part of the (one) sequence begins: the text whose likelihood is asked for, or the tokens
-    of type 1 of a model that has token types.
+    truncated: whether a text was cut.
+    boundary: the position in a single sequence where its second part begins: the text whose likelihood is asked for,
+    or the tokens of type 1, for a model that has token types.
     """
 
     sequences: list[Any]
@@ -38,10 +41,11 @@ class Prompt(NamedTuple):
 
 
 class Unscored(NamedTuple):
-    """A pair that gets no score, and why: it stands in the output's `reason` column.
+    """The result for a pair that gets no score.
 
-    Words of the row, of the model or of an error stand behind a colon: labels and logs have what comes before it.
-    transient: another try, in a later run, may give it one.
+    reason: goes to the output's `reason` column. Metrics and logs show only what stands before its first colon, so
+    texts of the row, the model or an error come after one.
+    transient: another try, in a later run, may give the pair a score.
     """
 
     reason: str
@@ -49,17 +53,18 @@ class Unscored(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is asked of the engine for each sequence.
+    """The kind of request that a reranker makes for each sequence of a prompt.
 
-    task: `generate` new tokens; `likelihood` of the tokens from the prompt's boundary on; the vector of an `embed`ding;
-    the logits of a `classify` head.
-    labels: texts of one token each. Where one new token is asked for, their exact log-probabilities at that place are
-    read (or their logits), and nothing else is; a longer generation carries no probabilities, which would cost time
-    for each of its tokens. To `classify` with labels is to compute their logits alone, from their rows of the model's
-    head.
-    stop: a generation ends with the first of these texts, which it keeps.
-    spare: tokens of the context that a generation leaves free for what is asked after it.
-    rounds: how often a pair is asked, at most, for so many tokens.
+    task: `generate` writes new tokens; `likelihood` gives the log-probabilities of the tokens from the prompt's
+    boundary on; `embed` gives a vector; `classify` gives the logits of a classification head.
+    max_tokens: the most new tokens of a generation.
+    labels: texts of one token each. If max_tokens is 1, the reply holds their exact log-probabilities at the new token
+    (or their logits); longer generations carry no probabilities, which would cost time at every token. With `classify`
+    and labels, only the labels' logits are computed, from their rows of the model's head.
+    logits: replies hold logits instead of log-probabilities.
+    stop: a generation ends with the first of these texts, which stays in its text.
+    spare: tokens of the context that a generation leaves free for follow-ups.
+    rounds: how many generations of max_tokens a pair can take.
     """
 
     task: Task
@@ -73,10 +78,11 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the engine gave for one sequence.
+    """The engine's reply to one sequence.
 
-    tokens, text: what it generated, without an end token; stopped: the stop text that ended it; finished: whether it
-    ended of itself, and not at its limit.
+    prompt: the sequence. cached_tokens: how many of its tokens came from the prefix cache.
+    tokens, text: the generation, without an end token. stopped: the stop text that ended it. finished: False if it
+    was cut off at its limit.
     label_logprobs: natural log-probabilities over the full vocabulary (or logits), in the order of Request.labels.
     token_logprobs: natural log-probability of each prompt token from the boundary on.
     vector: an embedding, or a classifier's logits; float32.
@@ -94,11 +100,12 @@ class Reply:
 
 
 class FollowUp(NamedTuple):
-    """A pair whose score needs more from the engine: sequences that are asked for next, before any new pair.
+    """More sequences that a pair's score needs; the engine computes them before any new pair.
 
-    To go on after a generation, either add to its ids ([*reply.prompt, *reply.tokens, ...]: the model goes on from
-    what it computed), or, as references that work on texts do, tokenise it anew: tokenizer.after(reply.prompt, text).
-    The first generation must leave room for what is added: Request.spare.
+    max_tokens: 1 reads the labels' log-probabilities; more generates.
+    To continue a generation, append to its ids ([*reply.prompt, *reply.tokens, ...]), which reuses what the model has
+    computed; or append its text, as references that work on texts do: tokenizer.append(reply.prompt, text).
+    The first generation must leave room for what is appended: Request.spare.
     """
 
     sequences: list[list[int]]
@@ -107,19 +114,20 @@ class FollowUp(NamedTuple):
 
 @dataclass(frozen=True)
 class Reranker:
-    """A family of rerankers: declared data and a few short functions of its settings.
+    """A family of rerankers: data, and a few short functions of its settings.
 
-    request: what is asked for each sequence of a prompt.
-    shared: the side of the pair that comes first in the prompt, so that neighbours can share its prefix.
+    settings: the class of its `reranker` section.
+    request: the kind of request for each sequence of a prompt.
+    prefix_side: the text that comes first in the prompt; pairs that share it are kept together, to share its prefix.
     unit_rows: pairs in a unit of work, about a minute of one worker; a killed worker loses at most those in flight.
-    prompt: pairs -> prompts, or why a pair cannot have one.
-    score: the replies to a pair's sequences -> its score, why it has none, or what to ask next; in that case it is
-    called again with the replies to that after those it knows.
+    prompt: pairs -> a prompt each, or the reason why there is none.
+    score: the replies to a pair's sequences -> its score, the reason why it has none, or follow-up sequences; it is
+    called again with the replies to those appended.
     """
 
     settings: type[Settings]
     request: Callable[[Any], Request]
-    shared: Callable[[Any], Side]
+    prefix_side: Callable[[Any], Side]
     unit_rows: int
     prompt: Callable[[Tokenizer, Any, list[Pair]], list[Prompt | Unscored]]
     score: Callable[[Tokenizer, Any, list[Reply]], float | Unscored | FollowUp]

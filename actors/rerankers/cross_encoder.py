@@ -1,9 +1,9 @@
 """Sequence-classification models that vLLM runs: bge-reranker-v2-m3, ms-marco-MiniLM, ModernBERT rerankers, RankLLaMA.
 
 Query and document are encoded as the tokenizer encodes a pair; only the document is cut, to the engine's
-max_model_len. Of a model with one label the score is its logit; of one with two, the second's over the first's. It
-has no bounds. `score: probability` is the sigmoid of that, what sentence-transformers and vLLM give by default.
-RankLLaMA is published as an adapter: merge it into its base first, and give it its templates.
+max_model_len. The score is the logit of a model with one label, or the second logit minus the first of a model with
+two; unbounded. `score: probability` is its sigmoid, the default of sentence-transformers and vLLM.
+RankLLaMA is published as an adapter: merge it into its base model first, and set its two templates.
 """
 
 from typing import Literal
@@ -12,7 +12,7 @@ import numpy as np
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TemplateSettings, TextSettings
-from actors.rerankers.templates import shortened
+from actors.rerankers.templates import shorten_pairs
 from actors.rerankers.tokenizer import Tokenizer
 
 
@@ -21,8 +21,8 @@ class CrossEncoder(TextSettings, TemplateSettings):
 
 
 def prompt(tokenizer: Tokenizer, settings: CrossEncoder, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    short = shortened(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
-    texts = [settings.in_template(pair.query, pair.doc) for pair in short]
+    short = shorten_pairs(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+    texts = [settings.fill_templates(pair.query, pair.doc) for pair in short]
     prompts: list[Prompt | Unscored] = []
     for pair, (ids, types, needed) in zip(short, tokenizer.encode_pairs(texts), strict=True):
         if ids is None:
@@ -46,7 +46,7 @@ def score(tokenizer: Tokenizer, settings: CrossEncoder, replies: list[Reply]) ->
 RERANKER = Reranker(
     settings=CrossEncoder,
     request=lambda settings: Request("classify"),
-    shared=lambda settings: "query",
+    prefix_side=lambda settings: "query",
     unit_rows=8192,
     prompt=prompt,
     score=score,

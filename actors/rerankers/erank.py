@@ -1,13 +1,13 @@
 """ERank (Alibaba-NLP/ERank-4B, -14B, -32B): reasons, then answers 0 to 10; the score is s * Pr(s), in [0, 10].
 
-Source: the prompt and the cut of examples/utils.py beside the model; the score of the paper (arXiv 2509.00520,
-section 3.2); the presets of its table 7. Where those are open:
-  Pr(s)    the product of the probabilities of the digit tokens of s; 10 is two tokens. It is read from one more
-           token after the generated ones, so that the reasoning carries no probabilities. A 0 scores 0 unread.
-  the end  of the generation is the first `</answer>`; what stands between it and the last `<answer>` is the answer
-  a prompt that leaves less than a quarter of max_new_tokens is cut at the document
-  no score for an answer that is no whole number of 0 to 10, or does not come within max_new_tokens
-Its hybrid is fusion: {method: zscore, alpha: 0.2}.
+Source: prompt and truncation from examples/utils.py beside the model; the score from the paper (arXiv 2509.00520,
+section 3.2); the presets from its table 7. Our choices where these are silent:
+  Pr(s) is the product of the probabilities of the digit tokens of s (10 has two). They are read by a follow-up of one
+  token for each digit, so that the reasoning carries no probabilities. An answer of 0 scores 0 without a follow-up.
+  A generation ends with the first `</answer>`; the answer is the text between the last `<answer>` before it and it.
+  If a prompt leaves less than a quarter of max_new_tokens, its document is cut.
+  There is no score if the answer is not a whole number from 0 to 10, or does not end within max_new_tokens.
+The paper's hybrid is fusion: {method: zscore, alpha: 0.2}.
 """
 
 import re
@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TextSettings
-from actors.rerankers.templates import Template, filled, room_to_write
+from actors.rerankers.templates import Template, fill_template, room_to_write
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 PROMPT = f"""\
@@ -61,14 +61,14 @@ DIGITS = tuple("0123456789")
 
 
 class ERank(TextSettings):
-    instruction: str = "beir"  # a preset's name, or a text of one's own
+    instruction: str = "beir"  # the name of a preset, or any other text
     max_query_tokens: int | None = Field(default=2048, ge=1)
     max_doc_tokens: int | None = Field(default=2048, ge=1)
     max_new_tokens: int = Field(default=4096, ge=2)
 
     @field_validator("instruction")
     @classmethod
-    def _text(cls, instruction: str) -> str:
+    def _check_instruction(cls, instruction: str) -> str:
         if instruction not in PRESETS and re.fullmatch(r"[\w-]+", instruction, re.ASCII):
             raise ValueError(f"is one word, and none of the presets {', '.join(PRESETS)}")
         return instruction
@@ -79,36 +79,36 @@ def request(settings: ERank) -> Request:
 
 
 def prompt(tokenizer: Tokenizer, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    template: Template = [*tokenizer.chat([{"role": "user", "content": PROMPT}])]
+    template: Template = [*tokenizer.render_chat([{"role": "user", "content": PROMPT}])]
     pairs = [pair._replace(instruction=PRESETS.get(pair.instruction or "", pair.instruction)) for pair in pairs]
-    short = [_cut(tokenizer, settings, pair) for pair in pairs]
-    return filled(tokenizer, template, short, room_to_write(tokenizer, settings.max_new_tokens))
+    short = [_cut_texts(tokenizer, settings, pair) for pair in pairs]
+    return fill_template(tokenizer, template, short, room_to_write(tokenizer, settings.max_new_tokens))
 
 
-def _cut(tokenizer: Tokenizer, settings: ERank, pair: Pair) -> Pair:
-    """The pair with its texts cut as the reference cuts them: a character cut in half stays as U+FFFD."""
-    query, cut_query = tokenizer.cut_ids(pair.query, settings.max_query_tokens)
-    doc, cut_doc = tokenizer.cut_ids(pair.doc, settings.max_doc_tokens)
+def _cut_texts(tokenizer: Tokenizer, settings: ERank, pair: Pair) -> Pair:
+    """The pair with its texts cut as the reference cuts them: a character that is cut in half becomes U+FFFD."""
+    query, cut_query = tokenizer.cut_and_decode(pair.query, settings.max_query_tokens)
+    doc, cut_doc = tokenizer.cut_and_decode(pair.doc, settings.max_doc_tokens)
     return pair._replace(query=query, doc=doc, truncated=pair.truncated or cut_query or cut_doc)
 
 
 def score(tokenizer: Tokenizer, settings: ERank, replies: list[Reply]) -> float | Unscored | FollowUp:
     written, *read = replies
-    answer = _answer(settings, written)
+    answer = _parse_answer(settings, written)
     if isinstance(answer, Unscored) or answer == "0":
         return answer if isinstance(answer, Unscored) else 0.0
     if read:
-        at = [DIGITS.index(digit) for digit in answer]
-        logprobs = [np.asarray(reply.label_logprobs)[place] for reply, place in zip(read, at, strict=True)]
+        labels = [DIGITS.index(digit) for digit in answer]
+        logprobs = [np.asarray(reply.label_logprobs)[label] for reply, label in zip(read, labels, strict=True)]
         return int(answer) * float(np.exp(sum(logprobs)))
-    places = _places(tokenizer, written.tokens, answer)
-    if places is None:
+    positions = _find_digits(tokenizer, written.tokens, answer)
+    if positions is None:
         return Unscored(f"the digits of the answer {answer} are not tokens of their own")
-    return FollowUp([written.prompt + list(written.tokens[:place]) for place in places])
+    return FollowUp([written.prompt + list(written.tokens[:position]) for position in positions])
 
 
-def _answer(settings: ERank, written: Reply) -> str | Unscored:
-    """The number in the answer."""
+def _parse_answer(settings: ERank, written: Reply) -> str | Unscored:
+    """The number between the answer tags, as text."""
     before, closed, _ = written.text.partition("</answer>")
     _, opened, answer = before.rpartition("<answer>")
     if not closed or not opened:
@@ -119,8 +119,8 @@ def _answer(settings: ERank, written: Reply) -> str | Unscored:
     return answer.strip()
 
 
-def _places(tokenizer: Tokenizer, tokens: tuple[int, ...], answer: str) -> list[int] | None:
-    """Where the digits of the answer stand in the generated tokens; None where they are no tokens of their own."""
+def _find_digits(tokenizer: Tokenizer, tokens: tuple[int, ...], answer: str) -> list[int] | None:
+    """The positions of the answer's digits in the generated tokens; None if a digit is not a token by itself."""
     digits = tokenizer.label_ids(answer)
     size = len(digits)
     for start in range(len(tokens) - size, -1, -1):
@@ -133,7 +133,7 @@ def _places(tokenizer: Tokenizer, tokens: tuple[int, ...], answer: str) -> list[
 RERANKER = Reranker(
     settings=ERank,
     request=request,
-    shared=lambda settings: "query",
+    prefix_side=lambda settings: "query",
     unit_rows=256,
     prompt=prompt,
     score=score,

@@ -1,11 +1,11 @@
 """A reranker described in the config alone: a prompt or chat messages, label tokens with values, and a formula.
 
-  messages    chat messages, put into the model's own chat template; or
-  prompt      a raw prompt; special tokens in it are special, and the tokenizer's own (such as <s>) come around it
-  labels      the text of each label, one token each, and its value: {"0": 0, "1": 1} or {" yes": 1, " no": 0}
-  score       expectation: sum of value * p over the full vocabulary; probability: the same over the labels alone;
-              log_odds: ln(p_1 / p_0) of two labels
-{query}, {doc} and {instruction} stand for the texts; any other brace stands for itself.
+  messages    chat messages, for the model's own chat template; or
+  prompt      a raw prompt; special tokens in it are special, and the tokenizer adds its own (such as <s>) around it
+  labels      each label's text, which must be one token, and value: {"0": 0, "1": 1} or {" yes": 1, " no": 0}
+  score       expectation: sum of value * p, with p over the full vocabulary; probability: the same with p over the
+              labels alone; log_odds: ln(p_1 / p_0) of two labels
+{query}, {doc} and {instruction} are placeholders for the texts; all other braces are literal.
 """
 
 from typing import Any, Literal
@@ -13,15 +13,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from actors.rerankers.contract import Side
-from actors.rerankers.labelled import LabelledSettings, expectation, labelled, log_odds, probability
+from actors.rerankers.labelled import LabelledSettings, expectation, log_odds, make_label_reranker, probability
 from actors.rerankers.templates import Template
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 SCORES = {"expectation": expectation, "probability": probability, "log_odds": log_odds}
-STAND_INS = {"{query}": QUERY, "{doc}": DOC, "{instruction}": INSTRUCTION}
+PLACEHOLDERS = {"{query}": QUERY, "{doc}": DOC, "{instruction}": INSTRUCTION}
 
 
 class Message(BaseModel):
+    """One chat message; its content may hold placeholders."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     role: Literal["system", "user", "assistant"]
@@ -37,7 +39,7 @@ class Label(LabelledSettings):
 
     @field_validator("labels", mode="before")
     @classmethod
-    def _texts(cls, labels: Any) -> Any:
+    def _check_label_texts(cls, labels: Any) -> Any:
         for label in labels if isinstance(labels, dict) else ():
             if not isinstance(label, str):
                 raise ValueError(
@@ -50,13 +52,13 @@ class Label(LabelledSettings):
         return "{instruction}" in self.text
 
     @model_validator(mode="after")
-    def _whole(self) -> "Label":
+    def _check_whole(self) -> "Label":
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("reranker.prompt or reranker.messages, one of the two, says what the model is asked")
         key = "prompt" if self.messages is None else "messages"
-        for hole in ("{query}", "{doc}"):
-            if (times := self.text.count(hole)) != 1:
-                raise ValueError(f"reranker.{key}: must contain {hole} once, not {times} times")
+        for placeholder in ("{query}", "{doc}"):
+            if (times := self.text.count(placeholder)) != 1:
+                raise ValueError(f"reranker.{key}: must contain {placeholder} once, not {times} times")
         values = sorted(self.labels.values())
         if len(set(values)) < 2 and len(values) > 1:
             raise ValueError(f"reranker.labels = {self.labels}: all values are the same, so all scores would be")
@@ -68,32 +70,32 @@ class Label(LabelledSettings):
 
     @property
     def text(self) -> str:
-        """All that the model is asked, as one text."""
+        """The prompt, or all messages as one text."""
         return self.prompt or "\n".join(message.content for message in self.messages or ())
 
 
 def template(tokenizer: Tokenizer, settings: Label) -> Template:
     if settings.messages is None:
-        before, after = tokenizer.around
-        return [*before, *tokenizer.pieces(_stood_in(settings.text)), *after]
-    messages = [{"role": message.role, "content": _stood_in(message.content)} for message in settings.messages]
-    return [*tokenizer.chat(messages)]
+        before, after = tokenizer.ids_around
+        return [*before, *tokenizer.split_template(_put_placeholders(settings.text)), *after]
+    messages = [{"role": message.role, "content": _put_placeholders(message.content)} for message in settings.messages]
+    return [*tokenizer.render_chat(messages)]
 
 
-def _stood_in(text: str) -> str:
-    for hole, stand_in in STAND_INS.items():
-        text = text.replace(hole, stand_in)
+def _put_placeholders(text: str) -> str:
+    for name, character in PLACEHOLDERS.items():
+        text = text.replace(name, character)
     return text
 
 
-def shared(settings: Label) -> Side:
+def prefix_side(settings: Label) -> Side:
     return "query" if settings.text.index("{query}") < settings.text.index("{doc}") else "doc"
 
 
-RERANKER = labelled(
+RERANKER = make_label_reranker(
     Label,
     template,
     labels=lambda settings: settings.labels,
     score=lambda settings: SCORES[settings.score],
-    shared=shared,
+    prefix_side=prefix_side,
 )

@@ -1,11 +1,11 @@
-"""LB Reranker (lightblue/lb-reranker-0.5B-v1.0): one token, 1 to 7, read as an expectation.
+"""LB Reranker (lightblue/lb-reranker-0.5B-v1.0): one token, a grade from 1 to 7, read as an expectation.
 
 Source: the model card, the authors' run_bier.ipynb and, for the reversed variant, their training configs
 (lightblue-tech/lb-reranker). Scores:
-  card        sum of i * p_i, with p_i the label's probability over the full vocabulary; in [0, 7]
-  notebook    mean(p_4..p_7) - mean(p_1..p_4), what the published BEIR figures rank by; in [-0.25, 0.25]
+  card        sum of i * p_i, where p_i is the probability of label i over the full vocabulary; in [0, 7]
+  notebook    mean(p_4..p_7) - mean(p_1..p_4), which the published BEIR figures rank by; in [-0.25, 0.25]
   normalised  the card's expectation divided by the labels' total probability; in [1, 7]
-The reference cuts nothing; here the document is cut where the prompt would not fit the engine's max_model_len.
+The reference cuts nothing; here the document is cut if the prompt would not fit the engine's max_model_len.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from actors.rerankers.contract import Side
-from actors.rerankers.labelled import LabelledSettings, expectation, labelled, probability
+from actors.rerankers.labelled import LabelledSettings, expectation, make_label_reranker, probability
 from actors.rerankers.templates import Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -38,24 +38,25 @@ class LB(LabelledSettings):
 
 def template(tokenizer: Tokenizer, settings: LB) -> Template:
     system, user = MESSAGES[settings.order]
-    return [*tokenizer.chat([{"role": "system", "content": system}, {"role": "user", "content": user}])]
+    return [*tokenizer.render_chat([{"role": "system", "content": system}, {"role": "user", "content": user}])]
 
 
-def shared(settings: LB) -> Side:
+def prefix_side(settings: LB) -> Side:
     return "query" if settings.order == "query_first" else "doc"
 
 
 def notebook(values: np.ndarray, logprobs: np.ndarray) -> float:
+    """mean(p_4..p_7) - mean(p_1..p_4), as in run_bier.ipynb."""
     p = np.exp(logprobs)
     return float(p[3:].mean() - p[:4].mean())
 
 
 SCORES = {"card": expectation, "notebook": notebook, "normalised": probability}
 
-RERANKER = labelled(
+RERANKER = make_label_reranker(
     LB,
     template,
     labels=lambda settings: {str(grade): grade for grade in range(1, 8)},
     score=lambda settings: SCORES[settings.score],
-    shared=shared,
+    prefix_side=prefix_side,
 )

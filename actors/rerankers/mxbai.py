@@ -1,13 +1,13 @@
-"""mxbai-rerank-v2 (mixedbread-ai/mxbai-rerank-base-v2, -large-v2): logit of 1 minus logit of 0; it has no bounds.
+"""mxbai-rerank-v2 (mixedbread-ai/mxbai-rerank-base-v2, -large-v2): logit of 1 minus logit of 0; unbounded.
 
-Source: mixedbread's mxbai-rerank as AnswerDotAI/rerankers carries it on: pieces tokenised apart, the query (with its
-instruction) cut to three quarters of max_length, the document to one quarter.
+Source: mixedbread's mxbai-rerank, as AnswerDotAI/rerankers maintains it. It tokenises the pieces separately, and cuts
+the query with its instruction to three quarters of max_length, the document to one quarter.
 """
 
 from pydantic import Field
 
 from actors.rerankers.contract import Pair
-from actors.rerankers.labelled import LabelledSettings, labelled, log_odds
+from actors.rerankers.labelled import LabelledSettings, log_odds, make_label_reranker
 from actors.rerankers.templates import Capped, Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -31,15 +31,16 @@ class Mxbai(LabelledSettings):
 def template(tokenizer: Tokenizer, settings: Mxbai) -> Template:
     query = Capped(QUERY, settings.max_length * 3 // 4)
     doc = Capped(f"document: {DOC}", settings.max_length // 4)
-    return [*tokenizer.pieces(BEFORE), query, "\n", doc, "\n", TASK, *tokenizer.pieces(AFTER)]
+    return [*tokenizer.split_template(BEFORE), query, "\n", doc, "\n", TASK, *tokenizer.split_template(AFTER)]
 
 
 def pair(settings: Mxbai, pair: Pair) -> Pair:
+    """The pair with the instruction, if there is one, before the query."""
     instruction = f"instruction: {pair.instruction}\n" if pair.instruction else ""
     return pair._replace(query=f"{instruction}query: {pair.query}")
 
 
-RERANKER = labelled(
+RERANKER = make_label_reranker(
     Mxbai,
     template,
     labels=lambda settings: {"0": 0, "1": 1},

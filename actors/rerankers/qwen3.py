@@ -1,13 +1,13 @@
 """Qwen3-Reranker (Qwen/Qwen3-Reranker-0.6B, -4B, -8B): p(yes) / (p(yes) + p(no)) at the one new token; in (0, 1).
 
-Source: the model card's transformers code: its prompt, whose frame and body are tokenised apart, and its cut at
-max_length (there the body's end is cut; here the document's, which is the body's end). The card's vLLM sample joins
-the fields by empty lines and its Jinja file loses the last line break; neither is followed.
+Source: the model card's transformers code: its prompt, of which frame and body are tokenised separately, and its
+truncation to max_length, which cuts the end of the body, where the document is. The card's vLLM sample joins the
+fields with empty lines, and its Jinja file loses the last line break; we follow neither.
 """
 
 from pydantic import Field
 
-from actors.rerankers.labelled import LabelledSettings, labelled, probability
+from actors.rerankers.labelled import LabelledSettings, make_label_reranker, probability
 from actors.rerankers.templates import Capped, Template
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
@@ -25,10 +25,10 @@ class Qwen3(LabelledSettings):
 
 
 def template(tokenizer: Tokenizer, settings: Qwen3) -> Template:
-    return [*tokenizer.pieces(BEFORE), Capped(BODY, settings.max_length), *tokenizer.pieces(AFTER)]
+    return [*tokenizer.split_template(BEFORE), Capped(BODY, settings.max_length), *tokenizer.split_template(AFTER)]
 
 
-RERANKER = labelled(
+RERANKER = make_label_reranker(
     Qwen3,
     template,
     labels=lambda settings: {"no": 0, "yes": 1},

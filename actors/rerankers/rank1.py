@@ -1,13 +1,12 @@
 """rank1 (jhu-clsp/rank1-*): reasons, then writes ` true` or ` false`; the score is p(true) / (p(true) + p(false)).
 
-Source: the authors' rank1.py. A generation that ends with `</think> true` or `</think> false` is scored by the two
-probabilities at its last token. Any other is completed as the reference does: the reasoning is cut after its last
-full sentence, `</think>` put after it, and the two probabilities read there. Differences, each a repair:
-  both probabilities are read exactly, so that a confident answer needs no second look, and no score is ever 0.5 for
-  want of a number; they are read from one more token, so that the reasoning carries none
-  rethink: n   the reasoning up to its first `</think>` goes on with "Wait", n times; the last round gives the score
-  a prompt that leaves less than a quarter of max_new_tokens is cut at the document (the reference cuts nothing)
-The score is in (0, 1).
+The score is in (0, 1). Source: the authors' rank1.py. A generation that ends with `</think> true` or `</think> false`
+is scored by the two probabilities at its last token. Any other is completed as in the reference: the reasoning is cut
+after its last full sentence, `</think>` is appended, and the two probabilities are read there. We differ in that
+  both probabilities are exact, so a confident answer needs no second request and a missing one never makes a score of
+  0.5; a follow-up of one token reads them, so that the reasoning carries no probabilities
+  rethink: n   the reasoning before its first `</think>` is continued with "Wait", n times; the last round is scored
+  if a prompt leaves less than a quarter of max_new_tokens, its document is cut (the reference cuts nothing)
 """
 
 import re
@@ -17,7 +16,7 @@ from pydantic import Field, field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TextSettings
-from actors.rerankers.templates import Template, filled, room_to_write, shortened
+from actors.rerankers.templates import Template, fill_template, room_to_write, shorten_pairs
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 PROMPT = (
@@ -28,8 +27,8 @@ LABELS = (" true", " false")
 STOP = ("</think> true", "</think> false")
 FORCED = "\n</think>"
 WAIT = "\nWait"
-HOLES = ("{query}", "FILL_QUERY_HERE")  # the second is what the authors' prompts.py writes
-SPARE = 16  # tokens for FORCED, WAIT, and what the reasoning may grow by when it is tokenised anew
+PLACEHOLDERS = ("{query}", "FILL_QUERY_HERE")  # the second is the one in the authors' prompts.py
+SPARE = 16  # tokens for FORCED or WAIT, and for reasoning that gets longer when its text is tokenised again
 
 
 class Rank1(TextSettings):
@@ -40,9 +39,9 @@ class Rank1(TextSettings):
 
     @field_validator("query_template")
     @classmethod
-    def _holds_the_query(cls, template: str) -> str:
-        if not any(hole in template for hole in HOLES):
-            raise ValueError(f"must contain {' or '.join(HOLES)}")
+    def _check_placeholder(cls, template: str) -> str:
+        if not any(placeholder in template for placeholder in PLACEHOLDERS):
+            raise ValueError(f"must contain {' or '.join(PLACEHOLDERS)}")
         return template
 
 
@@ -52,20 +51,20 @@ def request(settings: Rank1) -> Request:
 
 
 def prompt(tokenizer: Tokenizer, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    before, _ = tokenizer.around
-    template: Template = [*before, *tokenizer.pieces(PROMPT)]
-    short = shortened(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+    before, _ = tokenizer.ids_around
+    template: Template = [*before, *tokenizer.split_template(PROMPT)]
+    short = shorten_pairs(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
     room = room_to_write(tokenizer, settings.max_new_tokens, SPARE)
-    return filled(tokenizer, template, [_with_query(settings, pair) for pair in short], room)
+    return fill_template(tokenizer, template, [_fill_query_template(settings, pair) for pair in short], room)
 
 
-def _with_query(settings: Rank1, pair: Pair) -> Pair:
-    """The pair with the query as the reference asks it: the instruction after it, then the template around both."""
+def _fill_query_template(settings: Rank1, pair: Pair) -> Pair:
+    """The pair with the query as in the reference: followed by the instruction, and both in the query template."""
     query = pair.query
     if pair.instruction is not None:
         same = query.strip() == pair.instruction.strip()
         query = query.strip() if same else f"{query} {pair.instruction}".strip()
-    return pair._replace(query=re.sub("|".join(map(re.escape, HOLES)), lambda _: query, settings.query_template))
+    return pair._replace(query=re.sub("|".join(map(re.escape, PLACEHOLDERS)), lambda _: query, settings.query_template))
 
 
 def score(tokenizer: Tokenizer, settings: Rank1, replies: list[Reply]) -> float | Unscored | FollowUp:
@@ -75,17 +74,17 @@ def score(tokenizer: Tokenizer, settings: Rank1, replies: list[Reply]) -> float 
         return float(1 / (1 + np.exp(false - true)))
     prompt = replies[0].prompt
     if len(replies) <= settings.rethink:
-        reasoning = _reasoning(replies).split("</think>")[0]
-        sequence = tokenizer.after(prompt, reasoning + WAIT)
+        reasoning = _join_rounds(replies).split("</think>")[0]
+        sequence = tokenizer.append(prompt, reasoning + WAIT)
         if len(sequence) < tokenizer.limit - SPARE:
             return FollowUp([sequence], max_tokens=settings.max_new_tokens)
     if last.stopped in STOP and last.tokens[-1] in tokenizer.label_ids(LABELS):
         return FollowUp([last.prompt + list(last.tokens[:-1])])
-    return FollowUp([_forced(tokenizer, prompt, _reasoning(replies).removesuffix(last.stopped or ""))])
+    return FollowUp([_force_answer(tokenizer, prompt, _join_rounds(replies).removesuffix(last.stopped or ""))])
 
 
-def _reasoning(replies: list[Reply]) -> str:
-    """What the model has written over all rounds, as the last of them saw it."""
+def _join_rounds(replies: list[Reply]) -> str:
+    """The text of all rounds, as the last round continued it."""
     first, *others = replies
     text = first.text
     for reply in others:
@@ -93,14 +92,14 @@ def _reasoning(replies: list[Reply]) -> str:
     return text
 
 
-def _forced(tokenizer: Tokenizer, prompt: list[int], text: str) -> list[int]:
-    """The prompt with the reasoning up to its last full sentence, closed."""
+def _force_answer(tokenizer: Tokenizer, prompt: list[int], text: str) -> list[int]:
+    """The prompt with the reasoning up to its last full sentence and `</think>`, so that the answer comes next."""
     text = text.rstrip()
     if not text.endswith((".", "!", "?")) and (end := max(map(text.rfind, ".!?"))) >= 0:
         text = text[: end + 1]
-    sequence = tokenizer.after(prompt, f"\n{text.strip()}{FORCED}")
-    if (over := len(sequence) + 1 - tokenizer.limit) > 0:  # it grew when it was tokenised anew
-        close = tokenizer.after(prompt, FORCED)[len(prompt) :]
+    sequence = tokenizer.append(prompt, f"\n{text.strip()}{FORCED}")
+    if (over := len(sequence) + 1 - tokenizer.limit) > 0:  # it got longer when its text was tokenised again
+        close = tokenizer.append(prompt, FORCED)[len(prompt) :]
         sequence = sequence[: -len(close) - over] + close
     return sequence
 
@@ -108,7 +107,7 @@ def _forced(tokenizer: Tokenizer, prompt: list[int], text: str) -> list[int]:
 RERANKER = Reranker(
     settings=Rank1,
     request=request,
-    shared=lambda settings: "query",
+    prefix_side=lambda settings: "query",
     unit_rows=256,
     prompt=prompt,
     score=score,

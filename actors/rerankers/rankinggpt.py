@@ -1,11 +1,11 @@
 """RankingGPT (zyznull/RankingGPT-*): the mean log-likelihood of the query after the document; at most 0.
 
-Source: the model card (`mode: card`) and the authors' eval.py (`mode: eval`), which are two contracts:
-  card  "Document: {doc} Query:" and the query are tokenised apart, without special tokens; nothing is cut
-  eval  both are tokenised as one text, with the tokenizer's special tokens, and the query begins after as many tokens
-        as its source has alone; the document is cut to what 512 tokens leave, less 10; [PAD] is written PAD
-        `arguana: true`: query and document are cut to 256 tokens each
-The document is cut where the prompt would not fit the engine's max_model_len, but for arguana's.
+Source: the model card (`mode: card`) and the authors' eval.py (`mode: eval`), which differ:
+  card  "Document: {doc} Query:" and the query are tokenised separately, without special tokens; nothing is cut
+  eval  both are tokenised as one text, with the tokenizer's special tokens; the query begins after as many tokens as
+        "Document: {doc} Query:" has by itself; the document is cut to the room that 512 tokens leave, less 10; [PAD]
+        becomes PAD. `arguana: true`: query and document are cut to 256 tokens each instead
+The document is also cut if the prompt would not fit the engine's max_model_len, except with `arguana: true`.
 """
 
 import re
@@ -16,7 +16,7 @@ from pydantic import field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TextSettings
-from actors.rerankers.templates import filled, shortened
+from actors.rerankers.templates import fill_template, shorten_pairs
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
 SOURCE = "Document: {doc} Query:"
@@ -30,7 +30,7 @@ class RankingGPT(TextSettings):
 
     @field_validator("model")
     @classmethod
-    def _runs_in_vllm(cls, model: str) -> str:
+    def _check_architecture(cls, model: str) -> str:
         if RETIRED.fullmatch(model):
             raise ValueError(
                 "vLLM no longer runs this model's architecture; download it, turn it into one that it runs with "
@@ -40,25 +40,25 @@ class RankingGPT(TextSettings):
 
 
 def prompt(tokenizer: Tokenizer, settings: RankingGPT, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    short = shortened(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
+    short = shorten_pairs(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
     room = tokenizer.limit
     if settings.mode == "card":
-        return [_card(tokenizer, pair, room) for pair in short]
-    return [_eval(tokenizer, settings, pair, room) for pair in short]
+        return [_make_card_prompt(tokenizer, pair, room) for pair in short]
+    return [_make_eval_prompt(tokenizer, settings, pair, room) for pair in short]
 
 
-def _card(tokenizer: Tokenizer, pair: Pair, room: int) -> Prompt | Unscored:
-    (made,) = filled(tokenizer, [SOURCE.format(doc=DOC), QUERY], [pair], room)
+def _make_card_prompt(tokenizer: Tokenizer, pair: Pair, room: int) -> Prompt | Unscored:
+    (made,) = fill_template(tokenizer, [SOURCE.format(doc=DOC), QUERY], [pair], room)
     if isinstance(made, Prompt):
         return made._replace(boundary=len(made.sequences[0]) - len(tokenizer.encode([pair.query])[0]))
     return made
 
 
-def _eval(tokenizer: Tokenizer, settings: RankingGPT, pair: Pair, room: int) -> Prompt | Unscored:
+def _make_eval_prompt(tokenizer: Tokenizer, settings: RankingGPT, pair: Pair, room: int) -> Prompt | Unscored:
     query, doc, cut = pair.query, pair.doc, pair.truncated
     if settings.arguana:
-        doc, cut_doc = tokenizer.cut_ids(doc, ARGUANA_LENGTH)
-        query, cut_query = tokenizer.cut_ids(query, ARGUANA_LENGTH)
+        doc, cut_doc = tokenizer.cut_and_decode(doc, ARGUANA_LENGTH)
+        query, cut_query = tokenizer.cut_and_decode(query, ARGUANA_LENGTH)
         cut |= cut_doc or cut_query
     else:
         query = query.replace("[PAD]", "PAD")
@@ -67,10 +67,10 @@ def _eval(tokenizer: Tokenizer, settings: RankingGPT, pair: Pair, room: int) -> 
             return Unscored(
                 f"prompt does not fit: the query leaves no token of {min(EVAL_LENGTH, room)} for the document"
             )
-        doc, cut_doc = tokenizer.cut_ids(doc, left)
+        doc, cut_doc = tokenizer.cut_and_decode(doc, left)
         cut |= cut_doc
     source = SOURCE.replace("{doc}", doc).replace("[PAD]", "PAD")
-    before, after = tokenizer.around
+    before, after = tokenizer.ids_around
     boundary = len(before) + len(tokenizer.encode([source])[0])
     ids = [*before, *tokenizer.encode([source + query])[0], *after]
     if len(ids) > room:
@@ -87,7 +87,7 @@ def score(tokenizer: Tokenizer, settings: RankingGPT, replies: list[Reply]) -> f
 RERANKER = Reranker(
     settings=RankingGPT,
     request=lambda settings: Request("likelihood"),
-    shared=lambda settings: "doc",
+    prefix_side=lambda settings: "doc",
     unit_rows=8192,
     prompt=prompt,
     score=score,

@@ -1,12 +1,13 @@
-"""The `reranker` section of a config, as far as families share it."""
+"""The keys of the `reranker` section that families share: base classes of each family's settings."""
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Settings(BaseModel):
-    """The `reranker` section that every family shares; a family adds its own keys to it.
+    """The keys that every family has. A family adds its own in a subclass.
 
-    A family that takes an instruction has a key `instruction`, and only then may the input's be mapped.
+    A family whose prompt has a place for an instruction has a key `instruction`; only then may the config map an
+    instruction column of the input.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
@@ -18,31 +19,31 @@ class Settings(BaseModel):
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether an instruction of the input has a place in the prompt."""
+        """Whether the prompt has a place for an instruction."""
         return "instruction" in type(self).model_fields
 
 
 class TextSettings(Settings):
-    """Settings of families that put both texts into one prompt: limits of each, in tokens of the text alone."""
+    """Families with both texts in one prompt: a limit for each text, in tokens of the text alone."""
 
     max_query_tokens: int | None = Field(default=None, ge=1)
     max_doc_tokens: int | None = Field(default=None, ge=1)
 
 
 class TemplateSettings(Settings):
-    """Settings of families that put each text into a template of its own."""
+    """Families with a template for each text."""
 
     query_template: str = "{query}"
     doc_template: str = "{doc}"
 
     @field_validator("query_template", "doc_template")
     @classmethod
-    def _holds_its_text(cls, template: str, info: ValidationInfo) -> str:
-        hole = "{" + str(info.field_name).removesuffix("_template") + "}"
-        if hole not in template:
-            raise ValueError(f"must contain {hole}")
+    def _check_placeholder(cls, template: str, info: ValidationInfo) -> str:
+        placeholder = "{" + str(info.field_name).removesuffix("_template") + "}"
+        if placeholder not in template:
+            raise ValueError(f"must contain {placeholder}")
         return template
 
-    def in_template(self, query: str, doc: str) -> tuple[str, str]:
-        """The two texts in their templates."""
+    def fill_templates(self, query: str, doc: str) -> tuple[str, str]:
+        """The query and the document, each in its template."""
         return self.query_template.replace("{query}", query), self.doc_template.replace("{doc}", doc)

@@ -1,6 +1,6 @@
-"""The Ray Data actor: units of tokenised pairs in, one line of figures a unit out.
+"""The Ray Data actor: takes units of tokenised pairs and returns one row of figures for each.
 
-The scores themselves do not travel: they are put where `put` says as soon as a unit's last pair is scored.
+The scores do not travel: `write` stores them as soon as a unit's last pair is scored.
 """
 
 import asyncio
@@ -10,41 +10,41 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from actors.engines.contract import EngineDied
+from actors.engines import ENGINE
+from actors.engines.contract import Engine, EngineDied
 from actors.engines.load import Load
-from actors.engines.vllm.engine import Engine
 from actors.rerankers import RERANKERS
 from actors.rerankers.contract import Prompt, Unscored
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import load_tokenizer
-from actors.worker.failures import FailureTracker, Part, Result
+from actors.worker.failures import FailureTracker, Part, Result, Worker
 from actors.worker.gate import Gate
 from actors.worker.inbox import Inbox
 from actors.worker.pending import FIGURES, Pending
 from actors.worker.watchdog import Watchdog, leave
 
-BUILD_SECONDS = 3600  # at least, for weights may have to be fetched
-PUT_SECONDS = 3600  # far above what a store's own bound comes to: what takes longer hangs in the system
-GARBAGE = 100_000  # new objects between two looks for cycles; Python's own is 700
-# What no further start would mend: of an engine argument, or of what is installed. vLLM has other errors, ValueErrors
-# among them, for a GPU whose last process has not let go of its memory yet.
+BUILD_SECONDS = 3600  # to build an engine, at least: weights may have to be fetched
+WRITE_SECONDS = 3600.0  # far above a store's own limit: a longer write hangs in the operating system
+GARBAGE = 100_000  # new objects between two searches for reference cycles; Python's default is 700
+# Errors that another start would repeat: of an engine argument, or of the installation. vLLM raises others, ValueErrors
+# among them, while the GPU's last process has not freed its memory yet.
 HOPELESS = (ValidationError, TypeError, ImportError)
-Put = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
+Write = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
 
 
 class Scorer:
     """Holds one engine and scores the units that Ray Data brings, several at once.
 
-    threads: what a CPU engine computes with; None leaves it to the environment.
-    unpack, put, record: handed in by the pipeline: what a batch brings -> a unit with `name`, `prompts` and `again`; a
-    unit with its scores, what the model wrote for each pair, and figures -> the line about it that travels on; and a
-    call of a method of the run's Attempts, for this worker. watch: is given, once, what tells how busy the engine is.
-    A worker whose engine breaks, or cannot be built, ends its process: what it held on the GPU is free then, and Ray
-    starts the actor again.
+    threads: the number that a CPU engine computes with; None leaves it to the environment.
+    unpack: turns a batch into a unit with `name`, `prompts` and `again`. write: writes a unit's scores, the model's
+    texts and the figures, and returns the row that travels on. tracker: the run's FailureTracker, or a remote one.
+    identify: returns this worker. watch: called once, with the function that reads how busy the engine is.
+    write_seconds: the most that `write` may take. end_process: ends the process, for a reason. A worker calls it when
+    its engine breaks or cannot be built: this frees the GPU, and Ray starts the actor again.
     """
 
     def __init__(
@@ -54,106 +54,123 @@ class Scorer:
         stall_seconds: float,
         threads: int | None,
         unpack: Callable[[Any], Any],
-        put: Put,
-        record: Callable[..., Any],
+        write: Write,
+        tracker: FailureTracker | Any,
+        identify: Callable[[], Worker],
         deterministic: bool = False,
         watch: Callable[[Callable[[], Load]], None] = lambda load: None,
+        write_seconds: float = WRITE_SECONDS,
+        end_process: Callable[[str], NoReturn] = leave,
     ):
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
-        self._unpack, self._put, self._record = unpack, put, record
-        self._watched_by, self._gate = watch, Gate()
-        self._watchdog = Watchdog(last_words=partial(record, FailureTracker.broke))
-        self._clerks = ThreadPoolExecutor(4)  # a few slow puts must not hold up who is to go into the engine next
+        self._unpack, self._write, self._write_seconds = unpack, write, write_seconds
+        self._tracker, self._worker = tracker, identify()
+        self._watch, self._gate, self._end_process = watch, Gate(), end_process
+        self._watchdog = Watchdog(last_words=partial(tracker.broke, self._worker))
+        self._reporters = ThreadPoolExecutor(4)  # not shared with writes: slow ones must not hold up the next units
         self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         try:
-            record(FailureTracker.starting)
-            self._try(settings, engine, stall_seconds, deterministic)
+            tracker.starting(self._worker)
+            self._start(settings, engine, stall_seconds, deterministic)
         finally:
             self._watchdog.rest()
-        gc.set_threshold(GARBAGE)  # token ids come by the thousand, and each look holds up the engine's thread
-        record(FailureTracker.started)
+        gc.set_threshold(GARBAGE)  # a search among thousands of token ids holds up the engine's thread
+        tracker.started(self._worker)
 
-    def _try(self, *how: Any) -> None:
-        """Builds the engine. Ends the process where it cannot be built, but might be by another."""
+    def _start(self, *arguments: Any) -> None:
+        """Builds the engine. Ends the process if it cannot, unless another start would fail as well."""
         try:
-            self._build(*how)
+            self.build_engine(*arguments)
         except HOPELESS:
             raise
         except Exception as error:
-            said = _line(f"{type(error).__name__}: {error}")
-            self._record(FailureTracker.start_failed, said)
-            leave(f"the engine could not be built: {said}")
+            message = _one_line(f"{type(error).__name__}: {error}")
+            self._tracker.start_failed(self._worker, message)
+            self._end_process(f"the engine could not be built: {message}")
 
-    def _build(self, settings: Settings, engine: dict[str, Any], stall_seconds: float, deterministic: bool) -> None:
+    def build_engine(
+        self, settings: Settings, engine: dict[str, Any], stall_seconds: float, deterministic: bool
+    ) -> None:
+        """Loads the tokenizer and builds the engine."""
         reranker = RERANKERS[settings.type]
-        tokens = load_tokenizer(settings, engine.get("max_model_len"))
+        tokenizer = load_tokenizer(settings, ENGINE.max_length(engine))
         request = reranker.request(settings)
         self._max_tokens = request.max_tokens
-        self._score = partial(reranker.score, tokens, settings)
-        label_ids = tokens.label_ids(request.labels)
-        self._engine = Engine(settings, engine, request, label_ids, stall_seconds, self._watchdog, deterministic)
-        self._watched_by(lambda: self._engine.load())
+        self._score = partial(reranker.score, tokenizer, settings)
+        label_ids = tokenizer.label_ids(request.labels)
+        self._engine: Engine = ENGINE.build_engine(
+            settings, engine, request, label_ids, stall_seconds, self._watchdog, deterministic
+        )
+        self._watch(lambda: self._engine.load())
 
     async def __call__(self, batch: Any) -> Any:
+        """Scores the unit of a batch and writes its scores. Returns the row that `write` returns."""
         started = time.perf_counter()
         unit = self._unpack(batch)
         if not unit.prompts:
-            return await self._put_in_time(unit, [], [], FIGURES | {"seconds": 0.0})
-        turn = await self._tell(FailureTracker.enter, unit.name, len(unit.prompts), unit.again)
-        if turn.line is not None:
-            return turn.line
+            return await self._write_in_time(unit, [], [], FIGURES | {"seconds": 0.0})
+        turn = await self._report(self._tracker.enter, unit.name, len(unit.prompts), unit.again)
+        if turn.row is not None:
+            return turn.row
         async with self._gate.enter(turn.alone):
             results: dict[Part, Result] = turn.known
             for part in turn.left:
-                await self._tell(FailureTracker.begin, unit.name, part)
-                results[part] = await self._part(unit.prompts[slice(*part)])
-                await self._tell(FailureTracker.scored, unit.name, part, results[part])
+                await self._report(self._tracker.begin, unit.name, part)
+                results[part] = await self._score_part(unit.prompts[slice(*part)])
+                await self._report(self._tracker.scored, unit.name, part, results[part])
         parts = [result for _, result in sorted(results.items())]
         figures = {name: sum(part.figures.get(name, 0) for part in parts) for name in FIGURES}
         figures["seconds"] = time.perf_counter() - started
         scores, texts = [s for part in parts for s in part.scores], [t for part in parts for t in part.texts]
-        line = await self._put_in_time(unit, scores, texts, figures)
-        await self._tell(FailureTracker.end, unit.name, line)
-        return line
+        row = await self._write_in_time(unit, scores, texts, figures)
+        await self._report(self._tracker.end, unit.name, row)
+        return row
 
-    async def _part(self, prompts: Sequence[Prompt]) -> Result:
+    async def _score_part(self, prompts: Sequence[Prompt]) -> Result:
         """The scores of prompts. Ends the process where the engine died over them."""
         try:
-            return await self._scored(prompts)
+            return await self.score_prompts(prompts)
         except EngineDied as error:
-            said = _line(str(error))
-            self._end(FailureTracker.broke, said, f"the engine broke: {said}")
+            message = _one_line(str(error))
+            self._end(self._tracker.broke, message, f"the engine broke: {message}")
             raise
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
+        """Asks the engine for the scores of prompts. Raises EngineDied."""
         pending = Pending(prompts, self._max_tokens, self._score)
         inbox = Inbox()
         self._engine.ask(pending.first, inbox.put)
         while pending.left:
-            asks = [ask for number, reply in await inbox.get() for ask in pending.take(number, reply)]
-            if asks:
-                self._engine.ask(asks, inbox.put)
+            requests = [request for number, reply in await inbox.get() for request in pending.take(number, reply)]
+            if requests:
+                self._engine.ask(requests, inbox.put)
         return Result(pending.scores(), pending.texts(), pending.figures)
 
-    async def _put_in_time(self, unit: Any, *what: Any) -> Any:
-        """What `put` returns. Ends the process where a disk or mount never answers: elsewhere it may."""
-        put = asyncio.create_task(asyncio.to_thread(self._put, unit, *what))
-        await asyncio.wait({put}, timeout=PUT_SECONDS)
-        if not put.done():
-            said = f"the scores of unit {unit.name} were not put within {PUT_SECONDS} s"
-            self._end(FailureTracker.put_hung, said, said)
-        return put.result()
+    async def _write_in_time(self, unit: Any, *scores: Any) -> Any:
+        """Calls `write` and returns its row. Ends the process if a disk or mount never answers: another may."""
+        writing = asyncio.create_task(asyncio.to_thread(self._write, unit, *scores))
+        await asyncio.wait({writing}, timeout=self._write_seconds)
+        if not writing.done():
+            message = f"the scores of unit {unit.name} were not put within {self._write_seconds:g} s"
+            self._end(self._tracker.put_hung, message, message)
+        return writing.result()
 
-    def _end(self, method: Callable[..., Any], said: str, log: str) -> None:
-        """Tells the record why, and ends the process. Raises what the record raises where it was once too often."""
-        Watchdog("its end").expect(60)  # one that the engine's thread does not know: the GPU must not stay held
-        self._record(method, said)  # and meanwhile no other unit's turn comes
-        leave(log)
+    def _end(self, report: Callable[[Worker, str], object], message: str, log: str) -> None:
+        """Reports a message to the tracker and ends the process, with a line in its log. Raises the tracker's error."""
+        Watchdog("its end").expect(60)  # a second one, which the engine's thread cannot put to rest: it frees the GPU
+        report(self._worker, message)  # blocks the event loop, so that no other unit goes on meanwhile
+        self._end_process(log)
 
-    async def _tell(self, method: Callable[..., Any], *what: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._clerks, self._record, method, *what)
+    async def _report(self, report: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a method of the tracker in a thread, so that other units go on, and returns its answer."""
+        return await asyncio.get_running_loop().run_in_executor(self._reporters, report, self._worker, *arguments)
+
+    def close(self) -> None:
+        """Ends the threads other than the engine's. In a Ray actor they end with its process."""
+        self._reporters.shutdown()
+        self._watchdog.close()
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     return " ".join(text.split())[:600]

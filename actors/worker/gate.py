@@ -1,4 +1,4 @@
-"""Who may use an engine at the same time: many, or one alone."""
+"""Lets many units use an engine at the same time, or one alone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 
 
 class Gate:
-    """Those who come alone wait until all others are out, and none comes in before them."""
+    """Lets units in. One that must be alone waits until all others have left, and meanwhile no other is let in."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
         self._inside = 0
-        self._alone = 0  # inside, or next
+        self._alone = 0  # units that must be alone: inside, or waiting
 
     @asynccontextmanager
     async def enter(self, alone: bool) -> AsyncIterator[None]:
+        """Waits until a unit may use the engine, which it does in the block."""
         inside = False
         self._alone += alone
         try:

@@ -1,4 +1,4 @@
-"""The replies of one unit on their way from the engine's thread to the event loop that waits for them."""
+"""Passes the replies to one unit from the engine's thread to the event loop that waits for them."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ from actors.rerankers.contract import Reply, Unscored
 
 
 class Inbox:
-    """Made and read in an event loop; `put` is for the engine's thread."""
+    """A queue of replies, made and read in an event loop and filled by the engine's thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -17,14 +17,14 @@ class Inbox:
         self._error: EngineDied | None = None
 
     def put(self, replies: Any) -> None:
-        """Takes numbered replies, or EngineDied."""
+        """Adds numbered replies, or EngineDied. Called in the engine's thread."""
         try:
             self._loop.call_soon_threadsafe(self._take, replies)
-        except RuntimeError:  # the loop is closed: who asked has gone away, and must not break those that stay
+        except RuntimeError:  # the loop is closed: nobody waits any more, and the engine must go on for other units
             return
 
     async def get(self) -> list[tuple[int, Reply | Unscored]]:
-        """The replies that have come since the last call, one or more. Raises EngineDied."""
+        """Waits for replies and returns all since the last call. Raises EngineDied."""
         await self._filled.wait()
         self._filled.clear()
         if self._error:

@@ -1,7 +1,7 @@
-"""The pairs of a unit that wait for the engine: which sequences to ask, and what each reply means to whom.
+"""The pairs of a unit that wait for the engine: the sequences to ask for, and the pairs that need each reply.
 
-Equal sequences of a unit are asked once, and equal prompts are scored once. A pair is scored as soon as its own
-replies are there; nothing waits for the rest of the unit.
+Equal sequences of a unit are asked for once, and equal prompts are scored once. A pair is scored as soon as its own
+replies are there, without waiting for the rest of the unit.
 """
 
 import math
@@ -14,10 +14,11 @@ FIGURES: dict[str, float] = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens
 
 
 class Pending:
-    """The scores of a unit in the making.
+    """The prompts of a unit and their scores so far.
 
-    prompts: of each pair, with their sequences as arrays. max_tokens: of a first request. score: the replies to a
-    pair -> its score, or what to ask next.
+    prompts: one for each pair, with their sequences as arrays. max_tokens: the most tokens to generate for a first
+    request. score: makes the score from the replies for a pair, or the next requests.
+    first: the requests to begin with. figures: sums over all replies. left: distinct prompts without a score yet.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Pending:
         self._waiting: dict[int, list[_Job]] = {}
         sequences: dict[tuple[bytes, int | None], int] = {}
         jobs: dict[tuple[int, ...], _Job] = {}
-        self._jobs: list[_Job] = []  # of each pair
+        self._jobs: list[_Job] = []  # one for each pair
         for prompt in prompts:
             numbers = []
             for tokens in prompt.sequences:
@@ -46,7 +47,7 @@ class Pending:
         self.left = len(jobs)
 
     def take(self, number: int, reply: Reply | Unscored) -> list[EngineRequest]:
-        """Takes a reply. Returns what is to be asked next because of it."""
+        """Takes a reply. Returns the requests that follow from it."""
         if isinstance(reply, Reply):
             self.figures["prompt_tokens"] += len(reply.prompt)
             self.figures["cached_tokens"] += reply.cached_tokens
@@ -63,7 +64,7 @@ class Pending:
         return [job.score for job in self._jobs]
 
     def texts(self) -> list[str | None]:
-        """What the model wrote for each pair; each of its generations begins a line. None where it wrote nothing."""
+        """The text that the model wrote for each pair, a line for each generation; None where it wrote none."""
         return ["\n".join(job.texts) or None for job in self._jobs]
 
     def _wait(self, job: "_Job", numbers: list[int]) -> "_Job":
@@ -73,7 +74,7 @@ class Pending:
         return job
 
     def _go_on(self, job: "_Job") -> list[EngineRequest]:
-        """Scores a job whose replies are all there, or finds what it needs next."""
+        """Scores a job whose replies are all there. Returns the requests that it needs next, if any."""
         fresh = [job.replies[number] for number in job.numbers]
         refused = [reply for reply in fresh if isinstance(reply, Unscored)]
         job.known += [reply for reply in fresh if isinstance(reply, Reply)]
@@ -96,7 +97,11 @@ class Pending:
 
 
 class _Job:
-    """A distinct prompt: the numbers it waits for and their replies, all replies before, and what they came to."""
+    """A distinct prompt.
+
+    numbers, replies: the requests that it waits for, and their replies so far. known: the replies before those. texts:
+    what the model wrote in all of them.
+    """
 
     numbers: list[int]
     replies: dict[int, Reply | Unscored]

@@ -21,8 +21,8 @@ COMPUTED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.(inv_freq|cos
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": None}  # with their defaults
 
 
-def plan(folder: Path, config: dict[str, Any]) -> Plan:
-    """What is to be made of the Baichuan2 checkpoint in `folder`."""
+def make_plan(folder: Path, config: dict[str, Any]) -> Plan:
+    """The plan for the Baichuan2 checkpoint in `folder`."""
     path = folder / "config.json"
     if config.get("hidden_size") == 5120 or "max_position_embeddings" not in config:
         raise UsageError(
@@ -34,7 +34,7 @@ def plan(folder: Path, config: dict[str, Any]) -> Plan:
     settings = read_json(folder / "tokenizer_config.json", missing={})
     named = {key: settings.get(key, default) for key, default in SPECIAL.items()}
     special = {key: str(name["content"] if isinstance(name, dict) else name) for key, name in named.items() if name}
-    tokens = tokenizer(folder, settings, special)
+    tokens = convert_tokenizer(folder, settings, special)
     need_room(folder / "tokenizer.model", tokens, vocab)
     return Plan(
         config={
@@ -57,7 +57,7 @@ def plan(folder: Path, config: dict[str, Any]) -> Plan:
             "eos_token_id": config.get("eos_token_id", 2),
             "pad_token_id": config.get("pad_token_id", 0),
         },
-        weights=weights(hidden, mlp, layers, vocab),
+        weights=list_weights(hidden, mlp, layers, vocab),
         ignored=COMPUTED,
         tokenizer=tokens,
         tokenizer_config={
@@ -69,7 +69,7 @@ def plan(folder: Path, config: dict[str, Any]) -> Plan:
     )
 
 
-def weights(hidden: int, mlp: int, layers: int, vocab: int) -> dict[str, Weight]:
+def list_weights(hidden: int, mlp: int, layers: int, vocab: int) -> dict[str, Weight]:
     """Baichuan2's weights by name; all but W_pack go by the names they have in Llama."""
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocab, hidden), "model.norm.weight": (hidden,)}
     packs: dict[str, Weight] = {}
@@ -89,9 +89,9 @@ def weights(hidden: int, mlp: int, layers: int, vocab: int) -> dict[str, Weight]
     return {name: Weight(shape, (name,)) for name, shape in shapes.items()} | packs | {"lm_head.weight": head}
 
 
-def tokenizer(folder: Path, settings: dict[str, Any], special: dict[str, str]) -> Tokenizer:
+def convert_tokenizer(folder: Path, settings: dict[str, Any], special: dict[str, str]) -> Tokenizer:
     """The tokenizer, with what it puts around a text and the tokens that were added to those of the model."""
-    made = sentencepiece_bpe.tokenizer(folder / "tokenizer.model", list(special.values()))
+    made = sentencepiece_bpe.convert_tokenizer(folder / "tokenizer.model", list(special.values()))
     path = folder / "added_tokens.json"
     added = read_json(path, missing={})
     for token in sorted(added, key=added.__getitem__):

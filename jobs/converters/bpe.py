@@ -5,7 +5,7 @@ from typing import TypeVar
 Token = TypeVar("Token", str, bytes)
 
 
-def merges(preferred: list[Token], known: set[Token]) -> list[tuple[Token, Token]]:
+def find_merges(preferred: list[Token], known: set[Token]) -> list[tuple[Token, Token]]:
     """Merges with which BPE joins any two neighbours whose join is a token, the most preferred join first.
 
     tiktoken (by rank) and SentencePiece (by score) join by this rule. tokenizers' BPE joins listed pairs, so each

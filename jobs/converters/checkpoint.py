@@ -18,7 +18,7 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def shards(folder: Path) -> list[Path]:
+def find_shards(folder: Path) -> list[Path]:
     """The files with a checkpoint's weights: those its index names, else those of the first kind there is."""
     for index, kind in zip(INDEXES, KINDS, strict=True):
         if (folder / index).exists():
@@ -31,7 +31,7 @@ def shards(folder: Path) -> list[Path]:
     raise UsageError(f"{folder}: has no weights ({' or '.join(KINDS)})")
 
 
-def tensors(shard: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def read_tensors(shard: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors of one file by name. They are mapped from the file, so that what is not used takes no memory."""
     try:
         if shard.suffix == ".safetensors":
@@ -46,12 +46,12 @@ def tensors(shard: Path) -> Iterator[tuple[str, torch.Tensor]]:
         raise UsageError(f"{shard}: cannot be read: {one_line(error)[:200]}") from None
 
 
-def check(files: list[Path], plan: Plan) -> torch.dtype:
+def check_tensors(files: list[Path], plan: Plan) -> torch.dtype:
     """Refuses weights that are not exactly those of the plan; gives the type that most of them have."""
     places: dict[str, Path] = {}
     counts = dict.fromkeys(DTYPES, 0)
     for file in files:
-        for name, tensor in tensors(file):
+        for name, tensor in read_tensors(file):
             if plan.ignored.fullmatch(name):
                 continue
             where = f"{file}: {name}"
@@ -72,7 +72,7 @@ def check(files: list[Path], plan: Plan) -> torch.dtype:
     return max(counts, key=lambda dtype: counts[dtype])
 
 
-def write(files: list[Path], plan: Plan, dtype: torch.dtype, target: Path) -> None:
+def write_checkpoint(files: list[Path], plan: Plan, dtype: torch.dtype, target: Path) -> None:
     """Writes the converted checkpoint, one shard for each of the old. config.json comes last: with it, it is whole."""
     target.mkdir(parents=True, exist_ok=True)
     weight_map: dict[str, str] = {}
@@ -80,19 +80,19 @@ def write(files: list[Path], plan: Plan, dtype: torch.dtype, target: Path) -> No
     for number, file in enumerate(files, 1):
         name = f"model-{number:05}-of-{len(files):05}.safetensors"
         converted: dict[str, torch.Tensor] = {}
-        for old, tensor in tensors(file):
+        for old, tensor in read_tensors(file):
             if old in plan.weights:
                 converted |= plan.weights[old].convert(tensor)
         save_file(converted, target / name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(converted, name)
         size += sum(tensor.nbytes for tensor in converted.values())
-    _put(target / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": weight_map})
+    _write_json(target / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": weight_map})
     plan.tokenizer.save(str(target / "tokenizer.json"))
-    _put(target / "tokenizer_config.json", plan.tokenizer_config)
+    _write_json(target / "tokenizer_config.json", plan.tokenizer_config)
     ids = {key: value for key, value in plan.config.items() if key.endswith("_token_id") and value is not None}
-    _put(target / "generation_config.json", ids)
-    _put(target / "config.json", plan.config | {"dtype": str(dtype).removeprefix("torch.")})
+    _write_json(target / "generation_config.json", ids)
+    _write_json(target / "config.json", plan.config | {"dtype": str(dtype).removeprefix("torch.")})
 
 
-def _put(path: Path, value: dict[str, Any]) -> None:
+def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

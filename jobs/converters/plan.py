@@ -1,4 +1,4 @@
-"""What is to be made of a checkpoint: which new weights come of each old one, the new config and the tokenizer."""
+"""The plan of a conversion: the new weights that each old one becomes, the new config and the tokenizer."""
 
 import json
 import re

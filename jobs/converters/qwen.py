@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from jobs.converters.bpe import merges
+from jobs.converters.bpe import find_merges
 from jobs.converters.plan import Plan, Weight, need, need_fixed, need_room, read_json
 from pipeline.errors import UsageError
 
@@ -33,8 +33,8 @@ END = "<|endoftext|>"
 SPECIAL = [END, "<|im_start|>", "<|im_end|>", *(f"<|extra_{i}|>" for i in range(205))]
 
 
-def plan(folder: Path, config: dict[str, Any]) -> Plan:
-    """What is to be made of the Qwen checkpoint in `folder`."""
+def make_plan(folder: Path, config: dict[str, Any]) -> Plan:
+    """The plan for the Qwen checkpoint in `folder`."""
     path = folder / "config.json"
     config = config | {new: config[old] for new, old in FIRST_NAMES.items() if old in config and new not in config}
     sizes = (*FIRST_NAMES, "vocab_size", "seq_length", "kv_channels", "layer_norm_epsilon", "rotary_emb_base")
@@ -44,7 +44,7 @@ def plan(folder: Path, config: dict[str, Any]) -> Plan:
         raise UsageError(
             f"{path}: hidden_size {hidden} is not {heads} heads of kv_channels {head}, or intermediate_size is odd"
         )
-    tokens = tokenizer(folder / "qwen.tiktoken")
+    tokens = convert_tokenizer(folder / "qwen.tiktoken")
     need_room(folder / "qwen.tiktoken", tokens, vocab)
     end = tokens.token_to_id(END)
     generation = read_json(folder / "generation_config.json", missing={})
@@ -68,7 +68,7 @@ def plan(folder: Path, config: dict[str, Any]) -> Plan:
             "eos_token_id": generation.get("eos_token_id", end),
             "pad_token_id": generation.get("pad_token_id", end),
         },
-        weights=weights(hidden, mlp // 2, layers, vocab),
+        weights=list_weights(hidden, mlp // 2, layers, vocab),
         ignored=COMPUTED,
         tokenizer=tokens,
         tokenizer_config={
@@ -81,7 +81,7 @@ def plan(folder: Path, config: dict[str, Any]) -> Plan:
     )
 
 
-def weights(hidden: int, mlp: int, layers: int, vocab: int) -> dict[str, Weight]:
+def list_weights(hidden: int, mlp: int, layers: int, vocab: int) -> dict[str, Weight]:
     """Qwen's weights by name."""
     found = {
         "transformer.wte.weight": Weight((vocab, hidden), ("model.embed_tokens.weight",)),
@@ -104,11 +104,12 @@ def weights(hidden: int, mlp: int, layers: int, vocab: int) -> dict[str, Weight]
     return found
 
 
-def tokenizer(path: Path) -> Tokenizer:
+def convert_tokenizer(path: Path) -> Tokenizer:
     """tokenizers' form of a tiktoken rank file as Qwen's tokenizer used it: NFC, split by PATTERN, BPE by rank.
 
-    tiktoken takes a piece that is a token as that token. transformers cannot be told so for a Qwen2 (it builds the
-    tokenizer anew from vocabulary and merges), so each token must come of its merges. The special tokens follow.
+    tiktoken takes a piece that is a token as that token. transformers has no such setting for a Qwen2 (it
+    builds the tokenizer again from vocabulary and merges), so each token must result from its merges. The special
+    tokens follow.
     """
     try:
         lines = [line.split() for line in path.read_bytes().splitlines() if line]
@@ -124,7 +125,7 @@ def tokenizer(path: Path) -> Tokenizer:
     others = [i for i in range(256) if i not in plain]
     letters = {i: chr(i) for i in plain} | {i: chr(256 + n) for n, i in enumerate(others)}
     written = {token: "".join(letters[i] for i in token) for token in ranks}
-    pairs = [(written[left], written[right]) for left, right in merges(ordered, set(ranks))]
+    pairs = [(written[left], written[right]) for left, right in find_merges(ordered, set(ranks))]
     model = models.BPE({written[token]: ranks[token] for token in ranks}, pairs)
     if alien := next((token for token in ordered if len(model.tokenize(written[token])) > 1), None):
         raise UsageError(f"{path}: no merges lead to token {alien!r} of rank {ranks[alien]}")

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2 as messages
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
-from jobs.converters.bpe import merges
+from jobs.converters.bpe import find_merges
 from pipeline.errors import UsageError
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # SentencePiece's numbers for types of pieces
@@ -19,9 +19,9 @@ BPE = 2  # and for this kind of model
 SPACE = "\u2581"
 
 
-def tokenizer(path: Path, special: list[str]) -> Tokenizer:
+def convert_tokenizer(path: Path, special: list[str]) -> Tokenizer:
     """The tokenizer of a SentencePiece model; `special` are the pieces that are no text."""
-    proto = read(path)
+    proto = read_model(path)
     symbols = [piece.piece for piece in proto.pieces if piece.type == USER_DEFINED]
     prefix = proto.normalizer_spec.add_dummy_prefix
     if prefix and symbols:
@@ -38,7 +38,7 @@ def tokenizer(path: Path, special: list[str]) -> Tokenizer:
     if absent := [token for token in special if token not in vocabulary]:
         raise UsageError(f"{path}: has no piece {absent[0]!r}, which is a special token of the model")
     unknown = next(piece.piece for piece in proto.pieces if piece.type == UNKNOWN)
-    pairs = merges([piece.piece for piece in normal], known)
+    pairs = find_merges([piece.piece for piece in normal], known)
     made = Tokenizer(models.BPE(vocabulary, pairs, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaces = [normalizers.Prepend(SPACE)] * prefix + [normalizers.Replace(" ", SPACE)]
     made.normalizer = normalizers.Sequence(spaces)
@@ -49,7 +49,7 @@ def tokenizer(path: Path, special: list[str]) -> Tokenizer:
     return made
 
 
-def read(path: Path) -> Any:
+def read_model(path: Path) -> Any:
     """The protocol buffer of a SentencePiece model."""
     proto = messages.ModelProto()  # type: ignore[attr-defined]
     try:

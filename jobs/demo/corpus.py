@@ -24,12 +24,12 @@ SKIPPED |= {"genericpath", "nt", "ntpath", "posix", "posixpath", "encodings", "w
 METHOD, LISTED, UNLISTED = range(3)
 
 
-def documents() -> dict[str, str]:
+def collect_documents() -> dict[str, str]:
     """Name -> name, signature and docstring of every documented public object, sorted by name."""
-    return {name: text for name, obj in sorted(public_objects().items()) if (text := _text(name, obj))}
+    return {name: text for name, obj in sorted(find_public_objects().items()) if (text := _write_text(name, obj))}
 
 
-def public_objects() -> dict[str, Callable]:
+def find_public_objects() -> dict[str, Callable]:
     """Name -> function, class or method: each once, under the shortest of the names that people import it by."""
     best: dict[Callable, tuple[tuple, str]] = {}
 
@@ -39,17 +39,17 @@ def public_objects() -> dict[str, Callable]:
         if obj not in best or rank < best[obj][0]:
             best[obj] = rank, f"{prefix}.{name}"
 
-    for module_name, module in _modules():
-        for name, obj, level in _exports(module):
+    for module_name, module in _find_modules():
+        for name, obj, level in _find_exports(module):
             offer(obj, level, 0, module_name, name)
     classes = {obj: name for obj, (_, name) in best.items() if isinstance(obj, type)}
     for cls, class_name in classes.items():
-        for name, method, level, distance in _methods(cls, set(classes)):
+        for name, method, level, distance in _find_methods(cls, set(classes)):
             offer(method, level, distance, class_name, name)
     return {name: obj for obj, (_, name) in best.items()}
 
 
-def _modules() -> Iterator[tuple[str, ModuleType]]:
+def _find_modules() -> Iterator[tuple[str, ModuleType]]:
     names = sorted(sys.stdlib_module_names)
     while names:
         name = names.pop(0)
@@ -67,8 +67,8 @@ def _modules() -> Iterator[tuple[str, ModuleType]]:
     yield "os.path", os.path
 
 
-def _exports(module: ModuleType) -> Iterator[tuple[str, Callable, int]]:
-    """What a module offers: what its `__all__` lists, and what was made in it, below it, or for it in private."""
+def _find_exports(module: ModuleType) -> Iterator[tuple[str, Callable, int]]:
+    """The objects that a module offers: those in its `__all__`, and those made in it, below it or for it in private."""
     own, listed = module.__name__, getattr(module, "__all__", ())
     for name in dict.fromkeys([*vars(module), *listed]):  # concurrent.futures makes what it lists when asked for it
         obj = getattr(module, name, None)
@@ -82,7 +82,7 @@ def _exports(module: ModuleType) -> Iterator[tuple[str, Callable, int]]:
             yield name, obj, UNLISTED
 
 
-def _methods(cls: type, public: set[type]) -> Iterator[tuple[str, Callable, int, int]]:
+def _find_methods(cls: type, public: set[type]) -> Iterator[tuple[str, Callable, int, int]]:
     """Public methods of a class, and how many bases away each is: those of private bases too (`add_argument`),
     nothing from a public base, no properties."""
     for name in dir(cls):
@@ -98,32 +98,32 @@ def _methods(cls: type, public: set[type]) -> Iterator[tuple[str, Callable, int,
             yield name, method, METHOD, distance
 
 
-def _text(name: str, obj: Callable) -> str:
-    doc = obj.__doc__ if not isinstance(obj, type) else _class_doc(obj)
-    return f"{name}{_signature(obj)}\n\n{inspect.cleandoc(doc)}" if isinstance(doc, str) and doc.strip() else ""
+def _write_text(name: str, obj: Callable) -> str:
+    doc = obj.__doc__ if not isinstance(obj, type) else _find_class_doc(obj)
+    return f"{name}{_format_signature(obj)}\n\n{inspect.cleandoc(doc)}" if isinstance(doc, str) and doc.strip() else ""
 
 
-def _class_doc(cls: type) -> str | None:
+def _find_class_doc(cls: type) -> str | None:
     """The docstring of a class, or of its base (ProcessPoolExecutor has none), but not that of object, Exception or
     the like. A method has its own or none: what it overrides is a document already."""
     described = next((base for base in cls.__mro__ if isinstance(vars(base).get("__doc__"), str)), cls)
     return None if described is not cls and described.__module__ == "builtins" else vars(described).get("__doc__")
 
 
-def _signature(obj: Callable) -> str:
+def _format_signature(obj: Callable) -> str:
     """`(a, b=1)`, or nothing where inspect cannot tell. No annotations: few functions have them."""
     try:
         signature = inspect.signature(obj)
     except (AttributeError, NameError, TypeError, ValueError):  # it evaluates the text signatures of C functions
         return ""
     parameters = [
-        parameter.replace(annotation=inspect.Parameter.empty, default=_default(parameter.default))
+        parameter.replace(annotation=inspect.Parameter.empty, default=_hide_default(parameter.default))
         for parameter in signature.parameters.values()
     ]
     return str(inspect.Signature(parameters)).replace("=Ellipsis", "=...")
 
 
-def _default(value: object) -> object:
+def _hide_default(value: object) -> object:
     """The default as shown: `...` for what differs from machine to machine (a path, a memory address), and for
     what is long (`os.environ`, the whole environment)."""
     plain = value is inspect.Parameter.empty or isinstance(value, bool | int | float | str | bytes | None)

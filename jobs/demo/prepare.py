@@ -31,24 +31,26 @@ def prepare(folder: Path, questions_file: Path = QUESTIONS) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     link_model(folder / "model")
     pairs, qrels = folder / "pairs.parquet", folder / "qrels.tsv"
-    digest = _digest(questions_file)
+    digest = _compute_digest(questions_file)
     if qrels.exists() and pairs.exists() and (pq.read_schema(pairs).metadata or {}).get(b"made_from") == digest:
         print(f"{pairs} and {qrels} are there already.")
         return
     start = time.perf_counter()
     shutil.rmtree(folder / "output", ignore_errors=True)  # it was made from pairs that are about to change
     questions = yaml.safe_load(questions_file.read_text(encoding="utf-8"))
-    documents = corpus.documents()
-    lines = [f"{query}\t{doc}\t{grade}\n" for query, doc, grade in judgements(questions, documents)]
-    table = first_stage({question["id"]: question["query"] for question in questions}, documents, DEPTH)
-    _write(qrels, lambda path: path.write_text("query_id\tdoc_id\trelevance\n" + "".join(lines), encoding="utf-8"))
-    _write(pairs, lambda path: pq.write_table(table.replace_schema_metadata({b"made_from": digest}), path))
+    documents = corpus.collect_documents()
+    lines = [f"{query}\t{doc}\t{grade}\n" for query, doc, grade in list_judgements(questions, documents)]
+    table = rank_by_bm25({question["id"]: question["query"] for question in questions}, documents, DEPTH)
+    _write_whole(
+        qrels, lambda path: path.write_text("query_id\tdoc_id\trelevance\n" + "".join(lines), encoding="utf-8")
+    )
+    _write_whole(pairs, lambda path: pq.write_table(table.replace_schema_metadata({b"made_from": digest}), path))
     print(f"{qrels}: {len(lines)} judgements of {len(questions)} questions")
     print(f"{pairs}: BM25 top {DEPTH} of {len(documents)} docstrings, {len(table)} pairs", end=" ")
     print(f"({time.perf_counter() - start:.1f} s)")
 
 
-def first_stage(queries: dict[str, str], documents: dict[str, str], depth: int) -> pa.Table:
+def rank_by_bm25(queries: dict[str, str], documents: dict[str, str], depth: int) -> pa.Table:
     """BM25 (bm25s as it comes, English stop words) -> query_id, query, doc_id, doc, score; best first, ties by doc_id.
 
     Documents without a word of the query are not retrieved, so that a query may have fewer than `depth`."""
@@ -56,9 +58,9 @@ def first_stage(queries: dict[str, str], documents: dict[str, str], depth: int) 
     import bm25s  # it brings numba along, which takes seconds, and in whose company vLLM on CPU does not start
 
     bm25 = bm25s.BM25()
-    bm25.index(_tokens([documents[doc_id] for doc_id in doc_ids]), show_progress=False)
+    bm25.index(_tokenize([documents[doc_id] for doc_id in doc_ids]), show_progress=False)
     rows = []
-    for (query_id, query), tokens in zip(queries.items(), _tokens(list(queries.values())), strict=True):
+    for (query_id, query), tokens in zip(queries.items(), _tokenize(list(queries.values())), strict=True):
         scores = bm25.get_scores(tokens) if tokens else np.zeros(len(doc_ids))  # of nothing but stop words
         for i in np.argsort(-scores, kind="stable")[:depth]:
             if scores[i] > 0:
@@ -68,11 +70,11 @@ def first_stage(queries: dict[str, str], documents: dict[str, str], depth: int) 
     return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
 
 
-def judgements(questions: list[dict], documents: dict[str, str]) -> list[tuple[str, str, int]]:
+def list_judgements(questions: list[dict], documents: dict[str, str]) -> list[tuple[str, str, int]]:
     """(query_id, doc_id, grade). Where another Python re-exports a judged object, it goes by its name in the corpus;
     one that this Python does not have stays, as something that cannot be found."""
     missing = {name for question in questions for name in question["relevant"]} - documents.keys()
-    names: dict[object, str] = {obj: name for name, obj in corpus.public_objects().items()} if missing else {}
+    names: dict[object, str] = {obj: name for name, obj in corpus.find_public_objects().items()} if missing else {}
     renamed = {name: names.get(pydoc.locate(name), name) for name in missing}
     lost = sorted(name for name in renamed.values() if name not in documents)
     if lost:
@@ -95,22 +97,22 @@ def link_model(link: Path) -> None:
         try:
             link.symlink_to(model, target_is_directory=True)
         except OSError:
-            _write(link, lambda path: shutil.copytree(model, path, dirs_exist_ok=True))
+            _write_whole(link, lambda path: shutil.copytree(model, path, dirs_exist_ok=True))
 
 
-def _tokens(texts: list[str]) -> list[list[str]]:
+def _tokenize(texts: list[str]) -> list[list[str]]:
     import bm25s
 
     return bm25s.tokenize(texts, stopwords="en", return_ids=False, show_progress=False)
 
 
-def _digest(questions_file: Path) -> bytes:
+def _compute_digest(questions_file: Path) -> bytes:
     made_from = [questions_file.read_bytes(), sys.version.encode(), version("bm25s").encode()]
     made_from += [(HERE / name).read_bytes() for name in ("corpus.py", "prepare.py")]
     return hashlib.sha256(b"\0".join(made_from)).hexdigest().encode()
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     half = path.with_name(f".{path.name}.half")
     write(half)
     os.replace(half, path)

@@ -7,28 +7,28 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.evaluate.evaluation import Evaluation, evaluate
-from pipeline.evaluate.measures import first_relevant, parse_measures
+from pipeline.evaluate.measures import find_first_relevant, parse_measures
 from pipeline.evaluate.qrels import Qrels, read_qrels
-from pipeline.evaluate.report.page import page
-from pipeline.evaluate.result import read_result
-from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, run
+from pipeline.evaluate.report.page import render_page
+from pipeline.evaluate.result import read_judged_pairs
+from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, list_docs
 
 MEASURES = parse_measures(["nDCG@10", "RR@10", "R@10"])  # queries are picked by the first
 SHOWN_AS = {FIRST_STAGE: "first stage (BM25)", RERANKER: "reranker alone", FUSION: "fusion"}
 MARKS = {2: "**", 1: "*"}
-TOP = 5
+DOCS_SHOWN = 5
 
 
 def show(folder: Path, output: Path) -> None:
     """Prints the report on `output`, the result for `<folder>/pairs.parquet`, and writes report.html beside it."""
     qrels = read_qrels(str(folder / "qrels.tsv"))
-    result = read_result(str(output), qrels)
+    result = read_judged_pairs(str(output), qrels)
     evaluation = evaluate(folder.name, result, qrels, MEASURES)
     pairs = pq.read_table(folder / "pairs.parquet", columns=["query_id", "query"]).to_pydict()
     queries = dict(zip(pairs["query_id"], pairs["query"], strict=True))
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 110)
-    print(report(evaluation, queries, qrels, width))
-    (folder / "report.html").write_text(page([evaluation], qrels, str(folder / "qrels.tsv")), encoding="utf-8")
+    print(write_report(evaluation, queries, qrels, width))
+    (folder / "report.html").write_text(render_page([evaluation], qrels, str(folder / "qrels.tsv")), encoding="utf-8")
     print("\nFiles")
     files = [("input", folder / "pairs.parquet"), ("judgements", folder / "qrels.tsv")]
     parts = [("result", output / part) for part in result.manifest["parts"]]
@@ -36,7 +36,7 @@ def show(folder: Path, output: Path) -> None:
         print(f"  {what:<12}{path}")
 
 
-def report(evaluation: Evaluation, queries: dict[str, str], qrels: Qrels, width: int) -> str:
+def write_report(evaluation: Evaluation, queries: dict[str, str], qrels: Qrels, width: int) -> str:
     """Table of measures and three examples. queries: query_id -> text."""
     result = evaluation.result
     unscored = int((~result.scored).sum())
@@ -46,22 +46,22 @@ def report(evaluation: Evaluation, queries: dict[str, str], qrels: Qrels, width:
     for name, shown_as in SHOWN_AS.items():
         lines.append(f"{shown_as:<22}" + "".join(f"{mean:>10.3f}" for mean in evaluation.mean(name)))
     lines += [f"\nBM25 finds {evaluation.found:.0%} of a query's relevant documents; reranking cannot find more.\n"]
-    lines += [f"Three queries before and after, top {TOP} (** answers the query, * helps):"]
+    lines += [f"Three queries before and after, top {DOCS_SHOWN} (** answers the query, * helps):"]
     lines += [f"largest gain, middle of those that changed, and largest loss in {MEASURES[0]}."]
-    first, fusion = (run(result, evaluation.orders[name]) for name in (FIRST_STAGE, FUSION))
+    first, fusion = (list_docs(result, evaluation.orders[name]) for name in (FIRST_STAGE, FUSION))
     values = {name: rows[0].tolist() for name, rows in evaluation.values.items()}
     before, after = (dict(zip(evaluation.queries, values[name], strict=True)) for name in (FIRST_STAGE, FUSION))
-    for reason, query in pick(before, after):
+    for reason, query in pick_queries(before, after):
         old, new, grades = first.get(query, []), fusion.get(query, []), qrels[query]
-        ranks = [first_relevant(docs, grades) or "none" for docs in (old, new)]
+        ranks = [find_first_relevant(docs, grades) or "none" for docs in (old, new)]
         lines += ["", *textwrap.wrap(f"{query}  {queries.get(query, '')}", width, subsequent_indent=" " * 5)]
         lines += [f"     {reason}: {MEASURES[0]} {before[query]:.3f} -> {after[query]:.3f}"]
         lines += [f"     first relevant document: rank {ranks[0]} -> {ranks[1]}"]
-        lines += ["", *side_by_side(old[:TOP], new[:TOP], grades, width)]
+        lines += ["", *side_by_side(old[:DOCS_SHOWN], new[:DOCS_SHOWN], grades, width)]
     return "\n".join(lines)
 
 
-def pick(before: dict[str, float], after: dict[str, float]) -> list[tuple[str, str]]:
+def pick_queries(before: dict[str, float], after: dict[str, float]) -> list[tuple[str, str]]:
     """(reason, query_id) of the largest gain, the middle of all that changed, and the largest loss; fewer where fewer
     changed. Equal changes stand in the order of their ids."""
     change = {query: after[query] - before[query] for query in before}

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
-from actors.rerankers.labelled import labelled
+from actors.rerankers.labelled import make_label_reranker
 from actors.rerankers.tokenizer import Tokenizer
 from actors.worker.pending import Pending
 from pipeline.config import Config
-from pipeline.input.pairs import pairs_of
+from pipeline.input.pairs import make_pairs
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 SAMPLES, BLOCK = 64, 4096  # of a file of weights whose tensors are not known, and bytes of each
@@ -33,7 +33,7 @@ def fingerprint(config: Config, columns: dict[str, str], tokenizer: Tokenizer) -
     read, the engine arguments that change numbers (all of them where the last digit counts: `run.deterministic`),
     vLLM's minor version, and a few probe prompts as token ids."""
     settings = config.reranker
-    probes = RERANKERS[settings.type].prompt(tokenizer, settings, pairs_of(PROBES, settings))
+    probes = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(PROBES, settings))
     parts = {
         "code": _code(settings),
         "reranker": settings.model_dump(exclude={"model"}),
@@ -59,7 +59,7 @@ def of_engine(config: Config) -> dict[str, Any]:
 def _code(settings: Settings) -> list[str]:
     """How the family asks, and how the engine is asked and read, as code: comments, docstrings and layout do not
     count."""
-    modules = (type(settings).__module__, labelled.__module__, Pending.__module__)
+    modules = (type(settings).__module__, make_label_reranker.__module__, Pending.__module__)
     files = [Path(str(sys.modules[name].__file__)) for name in modules]
     files += ENGINE.source_files(RERANKERS[settings.type].request(settings).task)
     return [_digest(bare(file.read_text())) for file in files]

@@ -5,7 +5,7 @@ import time
 
 from actors.rerankers import Settings
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
-from pipeline.storage.retry import WAITS
+from pipeline.storage.retry import RETRY_WAITS
 
 
 def away(error: BaseException) -> bool:
@@ -17,7 +17,7 @@ def away(error: BaseException) -> bool:
 
 def load_tokenizer_patiently(settings: Settings, limit: int) -> Tokenizer:
     """The tokenizer of a model. A hub that is away is asked again: a new node asks it when the run is well under way."""
-    for wait in WAITS:
+    for wait in RETRY_WAITS:
         try:
             return load_tokenizer(settings, limit)
         except Exception as error:  # of the hub's client and of transformers

@@ -20,11 +20,11 @@ from pipeline.check.model import Unreachable, check_model, load_checked_tokenize
 from pipeline.cluster.connect import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError
-from pipeline.input.columns import carried, check_carried, check_schema, present
-from pipeline.input.footers import first_schema
+from pipeline.input.columns import check_carried, check_schema, select_carried, select_columns
+from pipeline.input.footers import read_first_schema
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.storage.folder import Folder, check_writable
-from pipeline.storage.urls import absolute, is_local
+from pipeline.storage.urls import is_local, make_absolute
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,17 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
 
 def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
     """The columns in use. Raises UsageError where the first file lacks one."""
-    schema = first_schema(files[0])
-    columns = present(config, schema)
+    schema = read_first_schema(files[0])
+    columns = select_columns(config, schema)
     check_schema(files[0].path, schema, columns)
-    check_carried(carried(config), files[0].path, schema, files[0].path, schema)
+    check_carried(select_carried(config), files[0].path, schema, files[0].path, schema)
     return columns
 
 
 def _absolute(config: Config) -> Config:
     """Ray's workers have a working folder of their own, so local paths are made absolute here."""
     try:
-        output = config.output.model_copy(update={"path": absolute(config.output.path)})
+        output = config.output.model_copy(update={"path": make_absolute(config.output.path)})
     except (ValueError, ImportError) as error:
         raise UsageError(f"output.path = {config.output.path!r}: {error}") from None
     reranker = config.reranker
@@ -132,7 +132,7 @@ def _check_place(config: Config) -> None:
     if not is_local(output) and any(char in output for char in "*?["):
         raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
     for path in config.input.path:
-        if _overlap(absolute(path), output):
+        if _overlap(make_absolute(path), output):
             raise UsageError(
                 f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
                 "a run would read its own output, or delete its input"

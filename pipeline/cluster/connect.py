@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 from ray.data import DataContext
 from ray.util.annotations import RayDeprecationWarning
 
 from actors.engines import ENGINE
+from pipeline.cluster.in_process import InProcess
+from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.config import Config
-from pipeline.errors import RunError, UsageError
-from pipeline.say import say
+from pipeline.errors import RunError, UsageError, say
 from pipeline.storage.urls import is_local
 
 ROOT = Path(__file__).resolve().parents[2]
+Cluster = RayCluster | InProcess
 Paths = list[tuple[str, str]]  # the key under which the user gave it, and the path
 
 
@@ -41,16 +42,16 @@ def actor_cpus(config: Config) -> float:
 
 
 @contextmanager
-def cluster(config: Config) -> Iterator[None]:
+def connect_for_run(config: Config) -> Iterator[RayCluster]:
     """The cluster of a run, with what its engines take and Ray Data set as they need it."""
-    with connected(_paths(config), config.run.shared_filesystem, "run.shared_filesystem=true"):
+    with connect(_paths(config), config.run.shared_filesystem, "run.shared_filesystem=true") as cluster:
         _check_resources(config)
         _set_ray_data()
-        yield
+        yield cluster
 
 
 @contextmanager
-def connected(paths: Paths, shared: bool, allow: str) -> Iterator[None]:
+def connect(paths: Paths, shared: bool, allow: str) -> Iterator[RayCluster]:
     """Connects to the cluster, or starts a local Ray and stops it afterwards.
 
     paths: (key, path) of all that its nodes read and write. shared: every node sees the local ones; allow: how the
@@ -61,19 +62,10 @@ def connected(paths: Paths, shared: bool, allow: str) -> Iterator[None]:
         _connect()
     try:
         _check_paths(paths, shared, allow)
-        yield
+        yield RayCluster()
     finally:
         if mine:
             ray.shutdown()
-
-
-def spilled_bytes() -> int | None:
-    """Bytes that the object stores of all nodes have written to disk since they began; None where Ray cannot say."""
-    try:
-        state = get_state_from_address(ray.get_runtime_context().gcs_address)
-        return int(get_memory_info_reply(state).store_stats.spilled_bytes_total)
-    except Exception:  # of many kinds, and a figure is not worth a run
-        return None
 
 
 def _connect() -> None:
@@ -82,7 +74,7 @@ def _connect() -> None:
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray Data's actors are reported as errors in vain
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it reports the ends of Ray Data's actors as errors
         python_path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         logging.getLogger("ray._private.authentication").setLevel(
             logging.ERROR
@@ -107,12 +99,12 @@ def _set_ray_data() -> None:
     # A unit of reasoning may take longer than Ray Data's half an hour, and so may waiting for a GPU; a stuck engine has
     # its own watchdog.
     context.execution_no_progress_timeout_s = -1
-    # Workers that die or do not start are actors/worker/failures.py's to judge: what reaches Ray Data as an error is final,
-    # and no unit is ever left out.
+    # actors/worker/failures.py judges workers that die or do not start: what reaches Ray Data as an error is final, and
+    # no unit is ever left out.
     context.actor_init_retry_on_errors = False
     context.max_consecutive_actor_init_deaths = 0
     context.max_errored_blocks = 0
-    # Until 2.64 at least, nothing else bounds how often Ray tries a task whose process died (pipeline/score/stream.py).
+    # Until 2.64 at least, nothing else bounds how often Ray tries a task whose process died (pipeline/cluster/ray_cluster.py).
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", RayDeprecationWarning)
     context.enable_progress_bars = False
     context.print_on_execution_start = False

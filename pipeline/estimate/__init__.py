@@ -1,1 +1,1 @@
-"""What a run will take, before it runs: footers and a random sample of rows, no Ray and no engine (`--dry-run`)."""
+"""An estimate of a run before it runs, from footers and a random sample of rows: no Ray, no engine (`--dry-run`)."""

@@ -1,4 +1,4 @@
-"""A dry run on one page: units left -> drawn rows -> tokens -> hours and cost, memory, warnings -> lines of text."""
+"""A dry run on one page: unscored units -> drawn rows -> tokens -> hours and cost, memory, warnings -> text."""
 
 from typing import Any
 
@@ -9,17 +9,20 @@ from pipeline.check.preflight import check, leaving_nothing
 from pipeline.cluster.connect import actor_gpus
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.estimate.draw import UNITS, draw
-from pipeline.estimate.hours import hours
-from pipeline.estimate.left import Left, left
-from pipeline.estimate.memory import memory
+from pipeline.estimate.draw import draw_units
+from pipeline.estimate.hours import estimate_hours
+from pipeline.estimate.memory import estimate_memory
 from pipeline.estimate.rate import Rate
-from pipeline.estimate.tokens import Sample, sample
-from pipeline.estimate.warn import NO_GPUS, Found, warnings
+from pipeline.estimate.sizes import Sizes
+from pipeline.estimate.tokens import Sample, sample_tokens
+from pipeline.estimate.unscored import UnscoredUnits, find_unscored_units
+from pipeline.estimate.warn import NO_GPUS, Facts, find_warnings
 
 
-def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | None = None) -> dict[str, Any]:
-    """Everything that can be told of a run before it runs, as JSON-ready data. It writes nothing and starts no Ray.
+def dry_run(
+    config: Config, rate: Rate | None = None, gpu_hour_price: float | None = None, sizes: Sizes = Sizes()
+) -> dict[str, Any]:
+    """All figures of a run that can be known before it, as JSON-ready data. It writes nothing and starts no Ray.
 
     gpu_hour_price: of one GPU, in any currency. Raises UsageError as the run would.
     """
@@ -30,27 +33,29 @@ def dry_run(config: Config, rate: Rate | None = None, gpu_hour_price: float | No
     gpus = actor_gpus(config)
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
-    todo = left(checked)
-    about = _work(todo)
+    todo = find_unscored_units(checked, sizes)
+    about = _describe_rows(todo)
     if not len(todo.at):
         return about
-    seen = sample(draw(todo), tokenizer, config.reranker, whole=len(todo.at) <= UNITS)
+    seen = sample_tokens(draw_units(todo, sizes), tokenizer, config.reranker, whole=len(todo.at) <= sizes.units)
     request = RERANKERS[config.reranker.type].request(config.reranker)
     pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
-    about |= _tokens(seen, todo)
+    about |= _describe_tokens(seen, todo)
     if request.max_tokens > 1:
         known, most = rate.new_tokens if rate else None, request.max_tokens * request.rounds
         about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or most))]
         about["most_new_tokens"] = most
     if rate:
-        about |= _hours(pairs, seen, request.max_tokens > 1, rate, config.workers.count[1], gpus, gpu_hour_price)
-    need = memory(config)
+        about |= _describe_hours(
+            pairs, seen, request.max_tokens > 1, rate, config.workers.count[1], gpus, gpu_hour_price
+        )
+    need = estimate_memory(config)
     return about | {
         "workers": config.workers.count,
         "gpus_per_worker": gpus,
         "memory": {"weights": need.weights, "dtype": need.dtype, "token": need.token, "limit": tokenizer.limit,
                    "longest_sequence": seen.longest},
-        "warnings": warnings(Found(config, todo, seen, tokenizer.limit, request.max_tokens, gpus, rate)),
+        "warnings": find_warnings(Facts(config, todo, seen, tokenizer.limit, request.max_tokens, gpus, rate)),
     }  # fmt: skip
 
 
@@ -61,7 +66,7 @@ def _check_price(price: float | None, rate: Rate | None) -> None:
         raise UsageError(f"--gpu-hour-price = {price}: needs a rate: --from-manifest or --pairs-per-second")
 
 
-def _work(todo: Left) -> dict[str, Any]:
+def _describe_rows(todo: UnscoredUnits) -> dict[str, Any]:
     return {
         "files": todo.files,
         "pairs": todo.rows,
@@ -73,7 +78,7 @@ def _work(todo: Left) -> dict[str, Any]:
     }
 
 
-def _tokens(seen: Sample, todo: Left) -> dict[str, Any]:
+def _describe_tokens(seen: Sample, todo: UnscoredUnits) -> dict[str, Any]:
     return {
         "unusable": seen.unusable,
         "sampled": {"units": seen.units, "rows": seen.prompts},
@@ -88,12 +93,12 @@ def _tokens(seen: Sample, todo: Left) -> dict[str, Any]:
     }
 
 
-def _hours(
+def _describe_hours(
     pairs: int, seen: Sample, writes: bool, rate: Rate, workers: int, gpus: float, price: float | None
 ) -> dict[str, Any]:
     """Hours of workers and GPUs at this rate, and what they cost. The GPUs are held while the engines start, too."""
     usable = max(1e-9, 1 - sum(seen.unusable.values()))
-    took = hours(pairs, seen.per_row / usable, seen.error / usable, writes, rate)
+    took = estimate_hours(pairs, seen.per_row / usable, seen.error / usable, writes, rate)
     start = rate.start or 0.0
     worker_hours = {"expected": took.expected, "least": took.least, "most": took.most}
     about: dict[str, Any] = {

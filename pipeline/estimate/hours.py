@@ -1,15 +1,15 @@
-"""Worker hours of a run, GPU hours and cost, as a range with the formula they came by."""
+"""The hours of scoring of a run, as a range with its formula."""
 
 from dataclasses import dataclass
 
 from pipeline.estimate.rate import Rate
 
-SPREAD = 0.2  # what two runs on the same machines may differ by, on either side; ours moved by a tenth
+MARGIN = 0.2  # two runs on the same machines may differ by this, on either side; ours moved by a tenth
 
 
 @dataclass(frozen=True)
 class Hours:
-    """expected, least, most: hours of scoring of one worker. formula: how they came about, a line each."""
+    """expected, least, most: hours of scoring of one worker. formula: their derivation, in lines."""
 
     expected: float
     least: float
@@ -17,10 +17,10 @@ class Hours:
     formula: tuple[str, ...]
 
 
-def hours(pairs: int, tokens_per_pair: float, error: float, writes: bool, rate: Rate) -> Hours:
+def estimate_hours(pairs: int, tokens_per_pair: float, error: float, writes: bool, rate: Rate) -> Hours:
     """pairs: that will be scored. tokens_per_pair: of the prompts, with half its confidence interval `error`.
 
-    writes: the model generates, so that the time hangs on what it writes more than on the prompts' length.
+    writes: the model generates, so that the time depends on its answers more than on the prompts' length.
     A model that writes nothing takes its time by tokens, and by pairs: where an earlier run's pairs were shorter or
     longer, the truth lies between the two.
     """
@@ -36,5 +36,5 @@ def hours(pairs: int, tokens_per_pair: float, error: float, writes: bool, rate: 
             f"by tokens: the same x {tokens_per_pair:,.1f} prompt tokens a pair / {rate.prompt_tokens:,.1f} in that run"
             " (the expected one)"
         )
-    formula.append(f"range: the least less {SPREAD:.0%}, to the most and {SPREAD:.0%}")
-    return Hours(expected, min(every) * (1 - SPREAD), max(every) * (1 + SPREAD), tuple(formula))
+    formula.append(f"range: the least less {MARGIN:.0%}, to the most and {MARGIN:.0%}")
+    return Hours(expected, min(every) * (1 - MARGIN), max(every) * (1 + MARGIN), tuple(formula))

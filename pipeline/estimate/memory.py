@@ -10,14 +10,14 @@ from typing import Any
 from actors.engines import ENGINE
 from pipeline.config import Config
 
-BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
+DTYPE_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes of one engine, over all its GPUs.
 
-    weights: None where the sizes of the files cannot be had. dtype: as what they are loaded. token: keys and values of
+    weights: None where the files' sizes are not known. dtype: the type they are loaded as. token: keys and values of
     one token; 0 for an encoder, which keeps none.
     """
 
@@ -26,7 +26,7 @@ class Memory:
     token: int
 
 
-def memory(config: Config) -> Memory:
+def estimate_memory(config: Config) -> Memory:
     """The memory of a config's engine.
 
     weights: the files' sizes, times bytes of the engine's dtype / bytes of the stored one (quantised: as they are).
@@ -41,34 +41,34 @@ def memory(config: Config) -> Memory:
     stored = str(getattr(declared, "dtype", None) or "float32").removeprefix("torch.")
     dtype = ENGINE.loaded_dtype(engine, stored)
     quantised = ENGINE.is_quantised(engine) or getattr(declared, "quantization_config", None)
-    size = _files(settings.model, settings.revision)
+    size = _sum_weight_files(settings.model, settings.revision)
     if size is not None and not quantised:
-        size = size * BYTES.get(dtype, 2) // BYTES.get(stored, 4)
-    cached = ENGINE.cached_bytes(engine, BYTES.get(dtype, 2))
-    tokenizer = declared.model_type in ENCODERS
-    token = 0 if tokenizer else _numbers_a_token(declared.get_text_config()) * cached
+        size = size * DTYPE_BYTES.get(dtype, 2) // DTYPE_BYTES.get(stored, 4)
+    cached = ENGINE.cached_bytes(engine, DTYPE_BYTES.get(dtype, 2))
+    keeps_none = declared.model_type in ENCODERS
+    token = 0 if keeps_none else _count_cached_numbers(declared.get_text_config()) * cached
     return Memory(size, "quantised, as stored" if quantised else dtype, token)
 
 
-def _numbers_a_token(text: Any) -> int:
+def _count_cached_numbers(text: Any) -> int:
     heads = text.num_attention_heads
     shared = getattr(text, "num_key_value_heads", None) or heads
     each = getattr(text, "head_dim", None) or text.hidden_size // heads
     return 2 * text.num_hidden_layers * shared * each
 
 
-def _files(model: str, revision: str | None) -> int | None:
-    """Bytes of a model's weight files; None where the hub does not tell."""
+def _sum_weight_files(model: str, revision: str | None) -> int | None:
+    """Bytes of a model's weight files; None where the hub does not answer."""
     if Path(model).is_dir():
         sizes = {path.name: path.stat().st_size for path in Path(model).iterdir()}
     else:
         from huggingface_hub import HfApi
 
         try:
-            about = HfApi().model_info(model, revision=revision, files_metadata=True)
+            info = HfApi().model_info(model, revision=revision, files_metadata=True)
         except Exception:  # of many kinds, and all of them mean that the size is not known
             return None
-        sizes = {file.rfilename: file.size or 0 for file in about.siblings or []}
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     for ending in (".safetensors", ".bin"):  # some have both; Mistral's are there a second time, consolidated
         if total := sum(size for name, size in sizes.items() if _is_part(name, ending)):
             return total

@@ -7,17 +7,17 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from pipeline.storage.urls import absolute
+from pipeline.storage.urls import make_absolute
 
-SHORT = 60  # seconds of scoring
-FEW = 4  # units for each worker
+MIN_SECONDS = 60  # of scoring: a shorter run says little
+MIN_UNITS_PER_WORKER = 4  # with fewer, some workers wait for others at the end
 
 
 @dataclass(frozen=True)
 class Rate:
-    """One worker's speed while it scores, and what an earlier run tells besides.
+    """One worker's speed while it scores, and what else is known of an earlier run.
 
     pairs: per second, the least and the most that it can have been. prompt_tokens, new_tokens: of a pair.
     start: seconds until the engines took their first pair; None where that is not known, 0 where the rate has it in it.
@@ -33,16 +33,16 @@ class Rate:
     doubts: tuple[str, ...] = ()
 
 
-def given_rate(pairs_per_second: float) -> Rate:
+def make_rate(pairs_per_second: float) -> Rate:
     """A rate that the user gives. Raises UsageError where it is none."""
     if not (math.isfinite(pairs_per_second) and pairs_per_second > 0):
         raise UsageError(f"--pairs-per-second = {pairs_per_second}: should be a number above 0")
     return Rate(f"--pairs-per-second {pairs_per_second:g}", (pairs_per_second, pairs_per_second))
 
 
-def rate_of(output: str, config: Config) -> Rate:
-    """The rate of the run that made a result. Raises UsageError where its manifest tells none."""
-    manifest = committed(Folder(absolute(output)))
+def read_rate(output: str, config: Config) -> Rate:
+    """The rate of the run that made a result. Raises UsageError where its manifest has none."""
+    manifest = read_result(Folder(make_absolute(output)))
     if manifest is None:
         raise UsageError(f"--from-manifest {output!r}: there is no finished result (no _SUCCESS with its manifest)")
     figures, seconds = manifest["figures"], manifest["figures"]["seconds"]
@@ -63,23 +63,23 @@ def rate_of(output: str, config: Config) -> Rate:
         prompt_tokens=figures["prompt_tokens"] / pairs,
         new_tokens=figures["new_tokens"] / pairs,
         start=start,
-        other=tuple(_differences(manifest["config"], config)),
-        doubts=tuple(_doubts(output, scoring, units, manifest["config"]["workers"]["count"][1])),
+        other=tuple(_find_differences(manifest["config"], config)),
+        doubts=tuple(_find_doubts(output, scoring, units, manifest["config"]["workers"]["count"][1])),
     )
 
 
-def _doubts(output: str, scoring: float, units: int | None, workers: int) -> Iterator[str]:
-    if scoring < SHORT:
+def _find_doubts(output: str, scoring: float, units: int | None, workers: int) -> Iterator[str]:
+    if scoring < MIN_SECONDS:
         yield f"--from-manifest {output!r}: that run scored for {scoring:,.1f} s, which is little to go by"
-    if units is not None and units < FEW * workers:
+    if units is not None and units < MIN_UNITS_PER_WORKER * workers:
         yield (
             f"--from-manifest {output!r}: that run scored {units:,} units on {workers:,} worker(s), so that some of "
             "them may have waited for the others; its rate may be too low"
         )
 
 
-def _differences(before: dict[str, Any], config: Config) -> list[str]:
-    """What else than the input may make this run faster or slower than that one."""
+def _find_differences(before: dict[str, Any], config: Config) -> list[str]:
+    """The differences, apart from the input, that may make this run faster or slower than that one."""
     now = config.model_dump(mode="json")
     reranker = {name for name in before["reranker"].keys() | now["reranker"].keys() if name != "revision"}
     keys = [("reranker", name) for name in reranker] + [

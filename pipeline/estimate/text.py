@@ -8,7 +8,7 @@ from pipeline.score.progress import clock
 NO_START = "the engines' start is not known, and not included"
 
 
-def described(about: dict[str, Any]) -> list[str]:
+def describe_estimate(about: dict[str, Any]) -> list[str]:
     """The lines of `dry_run`'s data."""
     word = "" if about["exact"] else "about "
     lines = [f"to score  {word}{about['pairs']:,} pairs in {word}{about['units']:,} units of {about['files']:,} files"]
@@ -22,11 +22,11 @@ def described(about: dict[str, Any]) -> list[str]:
         )
     if "prompt_tokens" not in about:
         return [*lines, "          nothing is left to score: the run would fuse and rank"]
-    lines += [*_tokens(about), *_hours(about), *_memory(about)]
+    lines += [*_describe_tokens(about), *_describe_hours(about), *_describe_memory(about)]
     return lines + [f"warning   {line}" for line in about["warnings"]]
 
 
-def _tokens(about: dict[str, Any]) -> list[str]:
+def _describe_tokens(about: dict[str, Any]) -> list[str]:
     drawn, each = about["sampled"], about["tokens_per_prompt"]
     total, error = about["prompt_tokens"], about["prompt_tokens_error"]
     sure = f"+-{error / max(1, total):.1%} with 95% confidence" if error else "counted"
@@ -49,7 +49,7 @@ def _tokens(about: dict[str, Any]) -> list[str]:
     return lines + [f"no score  {share:.2%} of the rows: {reason}" for reason, share in about["unusable"].items()]
 
 
-def _hours(about: dict[str, Any]) -> list[str]:
+def _describe_hours(about: dict[str, Any]) -> list[str]:
     if "rate" not in about:
         return ["hours     not known without a rate: --from-manifest OUTPUT of an earlier run, or --pairs-per-second N"]
     rate, workers, gpus = about["rate"], about["workers"][1], about["gpus_per_worker"]
@@ -60,36 +60,39 @@ def _hours(about: dict[str, Any]) -> list[str]:
         term = f"(worker hours + {workers:,} workers x {start:.0f} s of starting)"
     lines = [f"rate      {rate['source']}", *(f"          {line}" for line in rate["formula"])]
     lines += [f"          unlike there: {line}" for line in rate["differs"]]
-    lines.append(f"hours     {_range(about['worker_hours'])} of one worker, scoring")
+    lines.append(f"hours     {_format_range(about['worker_hours'])} of one worker, scoring")
     lines.append(
         f"          {clock(round(about['score_seconds']))} expected on {workers:,} workers, as if they shared the work "
         f"evenly; {known}"
     )
     if "gpu_hours" in about:
-        lines.append(f"          {_range(about['gpu_hours'])} GPU hours = {term} x {gpus:g} GPUs")
+        lines.append(f"          {_format_range(about['gpu_hours'])} GPU hours = {term} x {gpus:g} GPUs")
     if "cost" in about:
-        lines.append(f"cost      {_range(about['cost'])} = GPU hours x price" + f"; {NO_START}" * (start is None))
+        lines.append(
+            f"cost      {_format_range(about['cost'])} = GPU hours x price" + f"; {NO_START}" * (start is None)
+        )
     return lines
 
 
-def _memory(about: dict[str, Any]) -> list[str]:
+def _describe_memory(about: dict[str, Any]) -> list[str]:
     need, mean = about["memory"], about["tokens_per_prompt"]["mean"]
-    weights = "of unknown size" if need["weights"] is None else _bytes(need["weights"])
+    weights = "of unknown size" if need["weights"] is None else _format_bytes(need["weights"])
     lines = [f"memory    of one engine, estimated: weights {weights} ({need['dtype']})"]
     if need["token"]:
         lines.append(
-            f"          keys and values {_bytes(need['token'])} a token: {_bytes(need['token'] * need['limit'])} for a "
-            f"request that fills the context of {need['limit']:,}"
-            + (f", {_bytes(need['token'] * mean)} for a mean prompt" if mean else "")
+            f"          keys and values {_format_bytes(need['token'])} a token: "
+            f"{_format_bytes(need['token'] * need['limit'])} for a request that fills the context of {need['limit']:,}"
+            + (f", {_format_bytes(need['token'] * mean)} for a mean prompt" if mean else "")
         )
     return [*lines, "          activations, graphs and vLLM's own buffers come on top"]
 
 
-def _range(values: dict[str, float]) -> str:
-    return f"{_figures(values['least'])} to {_figures(values['most'])} ({_figures(values['expected'])} expected)"
+def _format_range(values: dict[str, float]) -> str:
+    least, most, expected = (_format_figures(values[name]) for name in ("least", "most", "expected"))
+    return f"{least} to {most} ({expected} expected)"
 
 
-def _figures(value: float) -> str:
+def _format_figures(value: float) -> str:
     """Two figures: an estimate has no more."""
     if value == 0:
         return "0"
@@ -97,7 +100,7 @@ def _figures(value: float) -> str:
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 
-def _bytes(size: float) -> str:
+def _format_bytes(size: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

@@ -10,17 +10,17 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.estimate.draw import DrawnUnit
-from pipeline.input.pairs import pairs_of
+from pipeline.input.pairs import make_pairs
 
-Z = 1.96  # of a confidence of 95%
-BOTH = ("query", "doc")
+Z_95 = 1.96  # of a confidence of 95%
+BOTH_SIDES = ("query", "doc")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the drawn rows came to.
+    """The prompts of the drawn rows, in figures.
 
-    units: that were read. prompts: that were made of their drawn rows.
+    units: number of units read. prompts: number of prompts of their drawn rows.
     per_row: tokens that the engine is asked to take for a row of the input, on average; prompts that are equal inside
     a unit count once, rows without a prompt 0. error: half of its confidence interval.
     lengths: tokens of each prompt, all sequences of a pair together. longest: tokens of the longest single sequence.
@@ -43,20 +43,20 @@ class Sample:
     repeated: float
 
 
-def sample(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings, whole: bool) -> Sample:
+def sample_tokens(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings, whole: bool) -> Sample:
     """Makes the prompts of drawn rows. whole: the units are all that there are, and not drawn from more.
 
     The mean of a stratified sample where they are all, of a cluster sample else (Cochran, Sampling Techniques, 5.3
     and 9A.1): then the units' own means, of which each holds many rows, give the interval.
     """
-    seen = _sides(tokenizer, settings)
+    seen = _find_sides(tokenizer, settings)
     means, errors, totals = [], [], []
     lengths: list[int] = []
     reasons: dict[str, float] = defaultdict(float)
     longest = queries = single = tied = 0
     rows = made = truncated = repeated = 0.0
     for unit in units:
-        prompts = RERANKERS[settings.type].prompt(tokenizer, settings, pairs_of(unit.rows, settings))
+        prompts = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(unit.rows, settings))
         asked = np.zeros(len(prompts))
         row = 1.0 if whole else 1 / unit.total  # the weight of one; the draw has weighed the unit by its rows already
         drawn = row * unit.ok / max(1, len(prompts))
@@ -66,7 +66,7 @@ def sample(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings,
             if isinstance(prompt, Unscored):
                 reasons[prompt.reason] += drawn
                 continue
-            asked[i] = _asked(prompt, seen, {side: counts[i] for side, counts in unit.same.items()})
+            asked[i] = _count_asked(prompt, seen, {side: counts[i] for side, counts in unit.same.items()})
             lengths.append(sum(map(len, prompt.sequences)))
             longest = max(longest, *map(len, prompt.sequences))
             made += drawn
@@ -88,7 +88,7 @@ def sample(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings,
         units=len(totals),
         prompts=len(lengths),
         per_row=per_row,
-        error=Z * variance**0.5,
+        error=Z_95 * variance**0.5,
         lengths=np.array(lengths, dtype=np.int64),
         longest=longest,
         truncated=truncated / made if made else 0.0,
@@ -99,19 +99,20 @@ def sample(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings,
     )
 
 
-def _asked(prompt: Prompt, seen: list[tuple[str, ...]], same: dict[tuple[str, ...], int]) -> float:
+def _count_asked(prompt: Prompt, seen: list[tuple[str, ...]], same: dict[tuple[str, ...], int]) -> float:
     """A prompt's share of the tokens that its unit asks the engine to take: equal sequences are asked once."""
-    sides = seen if len(seen) == len(prompt.sequences) else [BOTH] * len(prompt.sequences)
+    sides = seen if len(seen) == len(prompt.sequences) else [BOTH_SIDES] * len(prompt.sequences)
     return sum(len(tokens) / same[side] for tokens, side in zip(prompt.sequences, sides, strict=True))
 
 
-def _sides(tokenizer: Tokenizer, settings: Settings) -> list[tuple[str, ...]]:
-    """Which sides of a pair each sequence of its prompt hangs on: a bi-encoder's two have one side each."""
+def _find_sides(tokenizer: Tokenizer, settings: Settings) -> list[tuple[str, ...]]:
+    """The sides of a pair that each sequence of its prompt depends on: a bi-encoder's two have one side each."""
     pairs = [Pair("one", "one", "one"), Pair("two", "one", "one"), Pair("one", "two", "one")]
     made = RERANKERS[settings.type].prompt(tokenizer, settings, pairs)
     one, *others = ([list(tokens) for tokens in prompt.sequences] for prompt in made if isinstance(prompt, Prompt))
     differs = [[before != after for before, after in zip(one, other, strict=True)] for other in others]
-    hangs = [
-        tuple(side for side, moved in zip(BOTH, flags, strict=True) if moved) for flags in zip(*differs, strict=True)
+    depends_on = [
+        tuple(side for side, moved in zip(BOTH_SIDES, flags, strict=True) if moved)
+        for flags in zip(*differs, strict=True)
     ]
-    return [sides or BOTH for sides in hangs]
+    return [sides or BOTH_SIDES for sides in depends_on]

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.config import Fusion
 from pipeline.evaluate.measures import Judge
 from pipeline.evaluate.result import Result
-from pipeline.evaluate.runs import fused, run
+from pipeline.evaluate.runs import fuse_again, list_docs
 
 GRID = [step / 20 for step in range(21)]
 FOLDS = 5
@@ -24,10 +24,10 @@ class CrossValidated:
     best: float
 
 
-def curve(result: Result, fusion: Fusion, judge: Judge, depth: int | None) -> np.ndarray:
-    """(alphas of the grid x measures x judged queries): the stored scores, fused anew with each alpha."""
+def compute_curve(result: Result, fusion: Fusion, judge: Judge, depth: int | None) -> np.ndarray:
+    """(alphas of the grid x measures x judged queries): the stored scores, fused again with each alpha."""
     at = [fusion.model_copy(update={"alpha": alpha}) for alpha in GRID]
-    return np.stack([judge(run(result, fused(result, fusion), depth)) for fusion in at])
+    return np.stack([judge(list_docs(result, fuse_again(result, fusion), depth)) for fusion in at])
 
 
 def cross_validate(values: np.ndarray) -> CrossValidated | None:
@@ -43,18 +43,18 @@ def cross_validate(values: np.ndarray) -> CrossValidated | None:
     fold = np.empty(queries, dtype=np.int64)
     fold[np.random.default_rng(SEED).permutation(queries)] = np.arange(queries) % folds
     return CrossValidated(
-        alphas=[GRID[_best(values[:, fold != number])] for number in range(folds)],
+        alphas=[GRID[_find_best(values[:, fold != number])] for number in range(folds)],
         fold=fold,
-        best=GRID[_best(values)],
+        best=GRID[_find_best(values)],
     )
 
 
-def held_out(chosen: CrossValidated, values: np.ndarray) -> np.ndarray:
+def judge_held_out(chosen: CrossValidated, values: np.ndarray) -> np.ndarray:
     """(measures x queries): each query with the alpha that the other folds chose. values: as `curve` gives them."""
     at = np.array([GRID.index(alpha) for alpha in chosen.alphas])[chosen.fold]
     return values[at, :, np.arange(values.shape[2])].T
 
 
-def _best(values: np.ndarray) -> int:
+def _find_best(values: np.ndarray) -> int:
     means = values.mean(axis=1)
     return int(np.argmax(means > means.max() - 1e-12))  # the same rankings may differ by the rounding of a sum

@@ -1,4 +1,4 @@
-"""What a run took, from its manifest."""
+"""The cost of a run, from its manifest."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cost:
-    """Of the run that scored last: pairs and tokens, wall seconds of scoring (with the start of the engines), workers
-    (of an autoscaling pool the most there may be, so that what hangs on them is an upper bound) and what they took."""
+    """The pairs and tokens of the run that scored last, its seconds of scoring (with the start of the engines), and its
+    workers (the most that an autoscaling pool may have, so that all that follows from them is an upper bound)."""
 
     pairs: int
     seconds: float
@@ -19,8 +19,8 @@ class Cost:
     worker_hours_per_million: float
 
 
-def cost(manifest: dict[str, Any]) -> Cost | None:
-    """None for a result that was ranked from scores that were there: its manifest says nothing of their making."""
+def read_cost(manifest: dict[str, Any]) -> Cost | None:
+    """None for a result that was ranked from scores that were there: its manifest does not say how they were made."""
     figures, workers = manifest["figures"], manifest["config"]["workers"]
     pairs, seconds = figures["scored_now"], figures["seconds"].get("score")
     if not pairs or not seconds:

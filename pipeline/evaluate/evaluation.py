@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from ir_measures import Judged, Measure, SetR
 
-from pipeline.evaluate.alpha import GRID, CrossValidated, cross_validate, curve, held_out
-from pipeline.evaluate.cost import cost
-from pipeline.evaluate.measures import depth, judge
+from pipeline.evaluate.alpha import GRID, CrossValidated, compute_curve, cross_validate, judge_held_out
+from pipeline.evaluate.cost import read_cost
+from pipeline.evaluate.measures import find_depth, make_judge
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.result import Result
-from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, orders, run
-from pipeline.evaluate.significance import Difference, compare, holm
+from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, list_docs, make_rankings
+from pipeline.evaluate.significance import Difference, compare, correct_by_holm
 from pipeline.fusion import METHODS
 
 TUNED = "tuned fusion"  # its alpha chosen by cross-validation
@@ -68,7 +68,7 @@ class Evaluation:
         return self.values[ranking].mean(axis=1)
 
     def figures(self) -> dict[str, Any]:
-        """What was found, ready for JSON."""
+        """The figures, ready for JSON."""
         names = [str(measure) for measure in self.measures]
         chosen = self.chosen
         means = {ranking: dict(zip(names, self.mean(ranking).tolist(), strict=True)) for ranking in self.values}
@@ -91,27 +91,27 @@ class Evaluation:
                 method: dict(zip(map(str, GRID), curve[:, 0].mean(axis=1).tolist(), strict=True))
                 for method, curve in self.curves.items()
             },
-            "cost": asdict(spent) if (spent := cost(self.result.manifest)) else None,
+            "cost": asdict(spent) if (spent := read_cost(self.result.manifest)) else None,
         }
 
 
 def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure]) -> Evaluation:
     """Judges a result by measures, of which the first one chooses alpha."""
     measures = tuple(measures)
-    by_measures, deep = judge(measures, qrels), depth(measures)
-    ranked = orders(result)
-    runs = {ranking: run(result, order) for ranking, order in ranked.items()}
+    by_measures, deep = make_judge(measures, qrels), find_depth(measures)
+    ranked = make_rankings(result)
+    runs = {ranking: list_docs(result, order) for ranking, order in ranked.items()}
     values = {ranking: by_measures(found) for ranking, found in runs.items()}
     curves = {
-        method: curve(result, result.fusion.model_copy(update={"method": method}), by_measures, deep)
+        method: compute_curve(result, result.fusion.model_copy(update={"method": method}), by_measures, deep)
         for method in METHODS
         if method != "none"
     }
     method = result.fusion.method if result.fusion.method in curves else "zscore"
     chosen = cross_validate(curves[method][:, 0])
     if chosen:
-        values[TUNED] = held_out(chosen, curves[method])
-    at_10, candidates = judge([Judged @ 10], qrels), judge([SetR], qrels)
+        values[TUNED] = judge_held_out(chosen, curves[method])
+    at_10, candidates = make_judge([Judged @ 10], qrels), make_judge([SetR], qrels)
     here = np.isin(list(qrels), result.query_ids)
     return Evaluation(
         name=name,
@@ -125,18 +125,20 @@ def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure
         curves=curves,
         method=method,
         chosen=chosen,
-        comparisons=compared(values, measures, [pair for pair in PAIRS if pair[0] in values]),
+        comparisons=compare_pairs(values, measures, [pair for pair in PAIRS if pair[0] in values]),
     )
 
 
-def compared(
+def compare_pairs(
     values: dict[str, np.ndarray], measures: Sequence[Measure], pairs: Sequence[tuple[str, str]]
 ) -> list[Comparison]:
     """Every pair (after, before) by every measure; the family of a correction is one measure's pairs."""
     comparisons = []
     for row, measure in enumerate(measures):
         differences = [compare(values[before][row], values[after][row]) for after, before in pairs]
-        p_t, p_bootstrap = (holm([getattr(found, name) for found in differences]) for name in ("p_t", "p_bootstrap"))
+        p_t, p_bootstrap = (
+            correct_by_holm([getattr(found, name) for found in differences]) for name in ("p_t", "p_bootstrap")
+        )
         for (after, before), found, *p in zip(pairs, differences, p_t, p_bootstrap, strict=True):
             comparisons.append(Comparison(str(measure), after, before, found, *p))
     return comparisons

@@ -11,7 +11,7 @@ from pipeline.errors import UsageError, one_line
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.runs import Run
 
-DEFAULT = ("nDCG@10", "RR@10", "R@10", "AP@100")
+DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@10", "AP@100")
 Judge = Callable[[Run], np.ndarray]
 
 
@@ -34,7 +34,7 @@ def _parse(name: str) -> Measure:
     return measure
 
 
-def depth(measures: Sequence[Measure]) -> int | None:
+def find_depth(measures: Sequence[Measure]) -> int | None:
     """How many documents of a query these measures look at; None where one of them looks at all, as one does that
     leaves out what is not judged before it cuts."""
     bounded = [measure for measure in measures if not measure.params.get("judged_only")]
@@ -42,24 +42,24 @@ def depth(measures: Sequence[Measure]) -> int | None:
     return max(cutoffs) if len(cutoffs) == len(measures) else None
 
 
-def first_relevant(docs: Sequence[str], grades: dict[str, int]) -> int | None:
+def find_first_relevant(docs: Sequence[str], grades: dict[str, int]) -> int | None:
     """The rank of the first document with a grade above 0, or None."""
     return next((rank for rank, doc in enumerate(docs, 1) if grades.get(doc, 0) > 0), None)
 
 
-def judge(measures: Sequence[Measure], qrels: Qrels) -> Judge:
-    """What measures a run: (measures x judged queries, in the order of `qrels`) of values.
+def make_judge(measures: Sequence[Measure], qrels: Qrels) -> Judge:
+    """A function from a run to its values, (measures x judged queries, in the order of `qrels`).
 
-    The run has judged queries only. All of these count; one that the run lacks has the measure's default, which is 0.
+    The run has judged queries only. All judged queries count; one that the run lacks has the measure's default, 0.
     """
     # Queries go by their numbers, for some of the programs that ir_measures starts take no other ids.
-    number = {query: str(place) for place, query in enumerate(qrels)}
+    number = {query: str(row) for row, query in enumerate(qrels)}
     evaluator = ir_measures.evaluator(measures, {number[query]: grades for query, grades in qrels.items()})
-    row = {measure: place for place, measure in enumerate(measures)}
+    row = {measure: at for at, measure in enumerate(measures)}
 
     def values(run: Run) -> np.ndarray:
-        # Measures sort by score: the place from the bottom stands in, for the run's own scores may tie.
-        scores = {number[query]: {doc: -float(place) for place, doc in enumerate(run[query])} for query in run}
+        # Measures sort by score: a negative rank stands in, for the run's own scores may tie.
+        scores = {number[query]: {doc: -float(rank) for rank, doc in enumerate(run[query])} for query in run}
         found = np.repeat([[float(measure.DEFAULT)] for measure in measures], len(qrels), axis=1)
         try:
             for metric in evaluator.iter_calc(scores):

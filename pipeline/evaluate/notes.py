@@ -1,12 +1,12 @@
-"""What a reader of the figures has to know before trusting them, one sentence each."""
+"""Sentences that a reader of the figures needs before trusting them."""
 
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.runs import FUSION
 
-FEW_JUDGED = 0.5
+MIN_JUDGED_SHARE = 0.5
 
 
-def notes(evaluation: Evaluation) -> list[str]:
+def write_notes(evaluation: Evaluation) -> list[str]:
     """The sentences that apply to this result; often none."""
     result, found = evaluation.result, []
     if result.top_k:
@@ -25,7 +25,7 @@ def notes(evaluation: Evaluation) -> list[str]:
         found.append(
             f"{unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their query."
         )
-    if evaluation.judged_at_10[FUSION] < FEW_JUDGED:
+    if evaluation.judged_at_10[FUSION] < MIN_JUDGED_SHARE:
         found.append(
             f"Of the first ten documents of the fusion {evaluation.judged_at_10[FUSION]:.0%} are judged. A document "
             "that nobody judged counts as not relevant, which is hard on a ranking that finds other documents."

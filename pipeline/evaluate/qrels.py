@@ -30,7 +30,7 @@ def read_qrels(path: str) -> Qrels:
     A judgement that stands there twice counts once; two different grades of one document are an error.
     """
     qrels: Qrels = {}
-    for number, query, doc, text in _judgements(path, _lines(path)):
+    for number, query, doc, text in _parse_judgements(path, _read_lines(path)):
         try:
             grade = int(text)
         except ValueError:
@@ -45,7 +45,7 @@ def read_qrels(path: str) -> Qrels:
     return qrels
 
 
-def _lines(path: str) -> list[tuple[int, str]]:
+def _read_lines(path: str) -> list[tuple[int, str]]:
     """Number and text of each line that is not blank."""
     try:
         with fsspec.open(path, "rt", encoding="utf-8-sig", newline="", compression="infer") as file:
@@ -56,18 +56,18 @@ def _lines(path: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _judgements(path: str, lines: list[tuple[int, str]]) -> Iterator[Judgement]:
+def _parse_judgements(path: str, lines: list[tuple[int, str]]) -> Iterator[Judgement]:
     if not lines:
         return
     header = [name.strip().lower() for name in lines[0][1].split("\t")]
     found = [next((header.index(name) for name in names if name in header), None) for names in NAMES.values()]
-    columns = [place for place in found if place is not None]
+    columns = [column for column in found if column is not None]
     if len(columns) == len(NAMES):
         for number, line in lines[1:]:
             fields = line.split("\t")
             if len(fields) != len(header):
                 raise UsageError(f"{path}: line {number} has {len(fields)} fields, and the header {len(header)}")
-            query, doc, grade = (fields[place].strip() for place in columns)
+            query, doc, grade = (fields[column].strip() for column in columns)
             yield number, query, doc, grade
         return
     for number, line in lines:

@@ -1,6 +1,6 @@
-"""A committed result, read as docs/output.md says: `_SUCCESS`, the manifest it names, the parts the manifest names.
+"""A committed result, read as in docs/output.md: `_SUCCESS`, the manifest it names, the parts the manifest names.
 
-Of a result of any size only the judged queries are read, and texts only of the queries that are shown.
+Only the judged queries of a result are read, whatever its size, and texts only of the queries that are shown.
 """
 
 from collections.abc import Collection
@@ -14,9 +14,9 @@ import pyarrow.dataset as ds
 
 from pipeline.config import Fusion
 from pipeline.errors import UsageError, one_line
-from pipeline.output.commit import MANIFEST, SUCCESS, committed
+from pipeline.output.commit import MANIFEST, SUCCESS, read_result
 from pipeline.storage.folder import Folder
-from pipeline.storage.urls import absolute, open_url
+from pipeline.storage.urls import make_absolute, open_url
 
 COLUMNS = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score"]
 
@@ -26,7 +26,7 @@ class Result:
     """The judged queries of a result.
 
     query_ids: those that were found, ascending by bytes. The arrays have one value for each pair, sorted by query_id,
-    then doc_id, by bytes: `query` (the place of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
+    then doc_id, by bytes: `query` (the index of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
     one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan.
     """
 
@@ -50,14 +50,14 @@ class Result:
         return self.manifest["config"]["output"]["top_k"]
 
 
-def read_result(url: str, judged: Collection[str]) -> Result:
+def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
     """Reads the pairs of the judged queries. Raises UsageError where no committed result stands, or none of them is
     in it."""
-    folder, manifest, rows = _read(url, COLUMNS, judged)
+    folder, manifest, rows = _read_queries(url, COLUMNS, judged)
     if not len(rows):
         raise UsageError(
             f"{url}: has none of the {len(judged):,} judged queries ({min(judged)!r}, ...); are the ids written alike? "
-            f"The result has {_some_ids(folder, manifest)}"
+            f"The result has {_show_an_id(folder, manifest)}"
         )
     rows = rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
     coded = rows["query_id"].combine_chunks().dictionary_encode()  # in the order of first sight, which is ascending
@@ -86,23 +86,23 @@ def read_texts(result: Result, queries: Collection[str]) -> tuple[dict[str, str]
     carried = {mapped.get(name, name): name for name in config["output"]["columns"]}
     columns = {name: carried[column] for name in ("query", "doc") if (column := mapped.get(name, name)) in carried}
     wanted = ["query_id", "doc_id", *columns.values()]
-    _, manifest, rows = _read(result.url, wanted, queries)
+    _, manifest, rows = _read_queries(result.url, wanted, queries)
     if manifest["tag"] != result.manifest["tag"]:
         raise UsageError(f"{result.url}: another result has taken its place while it was read; start again")
     texts = rows.to_pydict()
     pairs = list(zip(texts["query_id"], texts["doc_id"], strict=True))
     query = texts[columns["query"]] if "query" in columns else []
     doc = texts[columns["doc"]] if "doc" in columns else []
-    by_query = {pair[0]: _text(text) for pair, text in zip(pairs, query, strict=bool(query))}
-    return by_query, {pair: _text(text) for pair, text in zip(pairs, doc, strict=bool(doc))}
+    by_query = {pair[0]: _to_text(text) for pair, text in zip(pairs, query, strict=bool(query))}
+    return by_query, {pair: _to_text(text) for pair, text in zip(pairs, doc, strict=bool(doc))}
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else "" if value is None else str(value)
 
 
-def short_names(urls: list[str]) -> list[str]:
-    """For each path or URL its last two parts, or as many as tell it from the others."""
+def shorten_names(urls: list[str]) -> list[str]:
+    """For each path or URL its last two parts, or as many as distinguish it from the others."""
     parts = [url.rstrip("/").split("/") for url in urls]
     for depth in range(2, max(2, *map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
@@ -111,26 +111,30 @@ def short_names(urls: list[str]) -> list[str]:
     return names
 
 
-def _read(url: str, columns: list[str], queries: Collection[str]) -> tuple[Folder, dict[str, Any], pa.Table]:
+def _read_queries(url: str, columns: list[str], queries: Collection[str]) -> tuple[Folder, dict[str, Any], pa.Table]:
     """The rows of some queries. A reader that finds a part gone starts again from `_SUCCESS`."""
     try:
-        folder = Folder(absolute(url))
-        manifest = _standing(url, folder)
+        folder = Folder(make_absolute(url))
+        manifest = _read_manifest(url, folder)
         while True:
             try:
-                return folder, manifest, _rows(folder, manifest, columns, pc.field("query_id").isin(sorted(queries)))
+                return (
+                    folder,
+                    manifest,
+                    _read_rows(folder, manifest, columns, pc.field("query_id").isin(sorted(queries))),
+                )
             except FileNotFoundError as error:
-                before, manifest = manifest, _standing(url, folder)
+                before, manifest = manifest, _read_manifest(url, folder)
                 if manifest == before:
                     raise UsageError(f"{url}: a part that the manifest names is gone: {one_line(error)}") from None
     except (OSError, ValueError, ImportError) as error:
         raise UsageError(f"{url}: cannot be read: {one_line(error)}") from None
 
 
-def _standing(url: str, folder: Folder) -> dict[str, Any]:
-    if manifest := committed(folder):
+def _read_manifest(url: str, folder: Folder) -> dict[str, Any]:
+    if manifest := read_result(folder):
         return manifest
-    there = folder.present([MANIFEST, SUCCESS], "")
+    there = folder.find_present([MANIFEST, SUCCESS], "")
     raise UsageError(
         f"{url}: no committed result: "
         + (
@@ -143,13 +147,13 @@ def _standing(url: str, folder: Folder) -> dict[str, Any]:
     )
 
 
-def _rows(folder: Folder, manifest: dict[str, Any], columns: list[str], wanted: pc.Expression | None) -> pa.Table:
+def _read_rows(folder: Folder, manifest: dict[str, Any], columns: list[str], wanted: pc.Expression | None) -> pa.Table:
     fs, root = open_url(folder.url)
     paths = [f"{root}/{part}" for part in manifest["parts"]]
     return ds.dataset(paths, filesystem=fs, format="parquet").to_table(columns=columns, filter=wanted)
 
 
-def _some_ids(folder: Folder, manifest: dict[str, Any]) -> str:
+def _show_an_id(folder: Folder, manifest: dict[str, Any]) -> str:
     fs, root = open_url(folder.url)
     parts = ds.dataset([f"{root}/{part}" for part in manifest["parts"]], filesystem=fs, format="parquet")
     ids = parts.head(1, columns=["query_id"])["query_id"].to_pylist()

@@ -1,8 +1,8 @@
 """The rankings that a result holds: first stage, reranker alone, fusion, and the fusion with another alpha.
 
 An order is an array of pair numbers: query after query, the best pair of each query first. Ties go as in the project's
-own ranking (pipeline.rank.rank): first-stage score down, then doc_id up by bytes; pairs without a reranker score come last,
-in first-stage order, but for the first stage itself.
+own ranking (pipeline.rank.rank): first-stage score down, then doc_id up by bytes; pairs without a reranker score are
+last, in first-stage order, but for the first stage itself.
 """
 
 import numpy as np
@@ -16,29 +16,29 @@ Run = dict[str, list[str]]  # query_id -> doc_ids, best first
 FIRST_STAGE, RERANKER, FUSION = "first stage", "reranker", "fusion"
 
 
-def orders(result: Result) -> dict[str, np.ndarray]:
+def make_rankings(result: Result) -> dict[str, np.ndarray]:
     """The three rankings of a result, by their names."""
     pairs = np.arange(len(result.query))
     return {
         FIRST_STAGE: np.lexsort((pairs, -result.first, result.query)),
-        RERANKER: fused(result, Fusion(method="none")),
+        RERANKER: fuse_again(result, Fusion(method="none")),
         FUSION: np.lexsort((result.rank, result.query)),
     }
 
 
-def fused(result: Result, fusion: Fusion) -> np.ndarray:
+def fuse_again(result: Result, fusion: Fusion) -> np.ndarray:
     """The ranking by another fusion of the scores that the result holds."""
     return fused_order(result.query, result.first, result.rerank, result.scored, fusion)[0]
 
 
-def ranks(result: Result, order: np.ndarray) -> np.ndarray:
+def number_ranks(result: Result, order: np.ndarray) -> np.ndarray:
     """The rank of each pair in an order, from 1."""
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = places(result.query)
     return ranks
 
 
-def run(result: Result, order: np.ndarray, depth: int | None = None) -> Run:
+def list_docs(result: Result, order: np.ndarray, depth: int | None = None) -> Run:
     """An order as document ids, down to `depth` for each query."""
     bounds = np.searchsorted(result.query, np.arange(len(result.query_ids) + 1))
     return {

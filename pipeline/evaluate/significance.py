@@ -8,8 +8,8 @@ from scipy import stats
 
 RESAMPLES = 10_000
 SEED = 0
-BATCH = 2_000_000  # numbers that are drawn at once
-SAME = 1e-9  # a difference below this is rounding
+BATCH_NUMBERS = 2_000_000  # numbers that are drawn at once
+ROUNDING = 1e-9  # a difference below this is rounding
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def compare(before: np.ndarray, after: np.ndarray, resamples: int = RESAMPLES) -
     algorithm 16.2 (the shifted bootstrap).
     """
     change = after - before
-    change = np.where(np.abs(change) < SAME, 0.0, change)
+    change = np.where(np.abs(change) < ROUNDING, 0.0, change)
     wins, losses = int((change > 0).sum()), int((change < 0).sum())
     counts = (wins, len(change) - wins - losses, losses)
     mean = float(change.mean())
@@ -51,26 +51,26 @@ def compare(before: np.ndarray, after: np.ndarray, resamples: int = RESAMPLES) -
         np.mean,
         n_resamples=resamples,
         method="percentile",
-        batch=max(1, BATCH // len(change)),
+        batch=max(1, BATCH_NUMBERS // len(change)),
         rng=np.random.default_rng(SEED),
     )
     low, high = bootstrap.confidence_interval
-    as_far = np.abs(bootstrap.bootstrap_distribution - mean) >= abs(mean) - SAME
+    as_far = np.abs(bootstrap.bootstrap_distribution - mean) >= abs(mean) - ROUNDING
     # Few queries can show little, however alike they are: no test of signs and sizes gives less than this.
     p_bootstrap = max((1 + as_far.sum()) / (1 + resamples), 2.0 ** (1 - len(change)))
     p_t = 0.0 if np.ptp(change) == 0 else stats.ttest_rel(after, before).pvalue
     return Difference(mean, float(low), float(high), float(p_t), float(p_bootstrap), *counts)
 
 
-def holm(p: Sequence[float | None]) -> list[float | None]:
+def correct_by_holm(p: Sequence[float | None]) -> list[float | None]:
     """p-values of a family of comparisons, corrected so that all of them together err with the probability of one.
 
     Source: Holm, Scandinavian Journal of Statistics 1979. A comparison without a p-value is none.
     """
-    known = sorted((value, place) for place, value in enumerate(p) if value is not None)
+    known = sorted((value, at) for at, value in enumerate(p) if value is not None)
     corrected: list[float | None] = [None] * len(p)
     highest = 0.0
-    for smaller, (value, place) in enumerate(known):
+    for smaller, (value, at) in enumerate(known):
         highest = max(highest, min(1.0, value * (len(known) - smaller)))
-        corrected[place] = highest
+        corrected[at] = highest
     return corrected

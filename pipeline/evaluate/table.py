@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 
 from pipeline.evaluate.evaluation import TUNED, Comparison, Evaluation
-from pipeline.evaluate.leaderboard import against_first, warnings
-from pipeline.evaluate.notes import notes
+from pipeline.evaluate.leaderboard import compare_with_first, find_warnings
+from pipeline.evaluate.notes import write_notes
 from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER
 
-COMPARED = ("difference", "95% interval", "p (t)", "p (bootstrap)", "wins", "ties", "losses")
+COMPARISON_HEADER = ("difference", "95% interval", "p (t)", "p (bootstrap)", "wins", "ties", "losses")
 
 
-def tables(evaluations: Sequence[Evaluation]) -> list[str]:
+def format_tables(evaluations: Sequence[Evaluation]) -> list[str]:
     """One result as its rankings and their differences; of several, a leaderboard comes first."""
-    lines = _leaderboard(evaluations) if len(evaluations) > 1 else []
+    lines = _format_leaderboard(evaluations) if len(evaluations) > 1 else []
     for evaluation in evaluations:
-        lines += _one(evaluation)
+        lines += _format_result(evaluation)
     return lines
 
 
-def _one(evaluation: Evaluation) -> list[str]:
+def _format_result(evaluation: Evaluation) -> list[str]:
     own, chosen = evaluation.result.fusion, evaluation.chosen
     names = {FUSION: f"{FUSION} ({own.method}, alpha {own.alpha:g})"}
     columns = [str(measure) for measure in evaluation.measures]
@@ -32,8 +32,8 @@ def _one(evaluation: Evaluation) -> list[str]:
     ]
     queries, pairs = len(evaluation.queries), len(evaluation.result.query)
     lines = ["", f"{evaluation.name}: {queries:,} judged queries, {pairs:,} pairs", ""]
-    lines += aligned([["", *columns, "judged at 10"], *rows])
-    lines += ["", *_differences([found for found in evaluation.comparisons if found.measure == columns[0]])]
+    lines += align([["", *columns, "judged at 10"], *rows])
+    lines += ["", *_format_differences([found for found in evaluation.comparisons if found.measure == columns[0]])]
     lines += [""]
     if chosen:
         folds = ", ".join(f"{alpha:g}" for alpha in chosen.alphas)
@@ -42,10 +42,10 @@ def _one(evaluation: Evaluation) -> list[str]:
             f"Best on all queries, for other data of the kind: alpha {chosen.best:g}.",
         ]
     lines += [f"{evaluation.found:.0%} of a query's relevant documents are candidates; reranking cannot find more."]
-    return lines + [f"Note: {note}" for note in notes(evaluation)]
+    return lines + [f"Note: {note}" for note in write_notes(evaluation)]
 
 
-def _leaderboard(evaluations: Sequence[Evaluation]) -> list[str]:
+def _format_leaderboard(evaluations: Sequence[Evaluation]) -> list[str]:
     first = evaluations[0]
     columns = [str(measure) for measure in first.measures]
     rows = [
@@ -57,33 +57,36 @@ def _leaderboard(evaluations: Sequence[Evaluation]) -> list[str]:
         ]
         for one in sorted(evaluations, key=lambda one: -one.mean(FUSION)[0])
     ]
-    unlike = warnings(evaluations)
+    unlike = find_warnings(evaluations)
     if not unlike:
         rows.append([FIRST_STAGE, *(f"{mean:.3f}" for mean in first.mean(FIRST_STAGE)), "", ""])
     lines = ["", f"The fusion of each result; then {columns[0]} of its reranker and of its tuned fusion", ""]
-    lines += aligned([["", *columns, RERANKER, TUNED], *rows])
-    lines += ["", *_differences([found for found in against_first(evaluations) if found.measure == columns[0]])]
+    lines += align([["", *columns, RERANKER, TUNED], *rows])
+    lines += [
+        "",
+        *_format_differences([found for found in compare_with_first(evaluations) if found.measure == columns[0]]),
+    ]
     return lines + [f"Warning: {line}" for line in unlike]
 
 
-def _differences(comparisons: Sequence[Comparison]) -> list[str]:
+def _format_differences(comparisons: Sequence[Comparison]) -> list[str]:
     """By one measure."""
-    rows = [[f"{found.after} - {found.before}", *_compared(found)] for found in comparisons]
-    return aligned([[comparisons[0].measure, *COMPARED], *rows])
+    rows = [[f"{found.after} - {found.before}", *_format_comparison(found)] for found in comparisons]
+    return align([[comparisons[0].measure, *COMPARISON_HEADER], *rows])
 
 
-def _compared(comparison: Comparison) -> list[str]:
+def _format_comparison(comparison: Comparison) -> list[str]:
     found = comparison.difference
     between = "" if found.low is None else f"{found.low:+.3f} to {found.high:+.3f}"
     counts = [f"{count:,}" for count in (found.wins, found.ties, found.losses)]
-    return [f"{found.mean:+.3f}", between, _p(comparison.p_t), _p(comparison.p_bootstrap), *counts]
+    return [f"{found.mean:+.3f}", between, _format_p(comparison.p_t), _format_p(comparison.p_bootstrap), *counts]
 
 
-def _p(value: float | None) -> str:
+def _format_p(value: float | None) -> str:
     return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of equally many cells as lines: the first column to the left, all others to the right."""
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     lines = ([row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows)

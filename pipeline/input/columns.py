@@ -1,6 +1,6 @@
-"""Input columns of any Arrow type -> the few types that a pair is made of. One rule a type.
+"""Input columns of any Arrow type -> the few types of a pair's fields. One rule for each type.
 
-ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is none;
+ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is not;
         binary of a fixed size as `0x` and hex; UUIDs in their usual form; any other flat type as Arrow's cast to
         string writes it (12, 1.5, true, 2026-11-21). Without an id column the id is the 128-bit BLAKE2b hash of the
         text, in hex.
@@ -22,7 +22,7 @@ TEXTS = ("query", "doc", "title", "instruction")
 REQUIRED = ("query", "doc", "score")
 
 
-def present(config: Config, schema: pa.Schema) -> dict[str, str]:
+def select_columns(config: Config, schema: pa.Schema) -> dict[str, str]:
     """Logical name -> column in the files, for the columns that a run reads, given the schema of one file.
 
     `query_id` and `doc_id` are optional under their own names, `title` and `instruction` are read only where the
@@ -39,7 +39,7 @@ def present(config: Config, schema: pa.Schema) -> dict[str, str]:
 def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str = "input.columns.") -> None:
     """Raises UsageError where a file lacks one of the columns, or has it in a type that cannot be used.
 
-    key: what stands before the logical name where the user gives the column.
+    key: the start of the user's name for the column, which ends with its logical name.
     """
     for name, column in columns.items():
         if (n := schema.names.count(column)) != 1:
@@ -47,12 +47,12 @@ def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str
             there = ", ".join(schema.names) or "none"
             raise UsageError(f"{path}: {what} {column!r} ({key}{name}); it has {there}")
         kind = schema.field(column).type
-        if not _usable(name, _decoded(kind)):
+        if not _is_usable(name, _unwrap_type(kind)):
             wants = "a text" if name in TEXTS else "a number" if name == "score" else "an id"
             raise UsageError(f"{path}: column {column!r} ({key}{name}) is {kind}, not {wants}")
 
 
-def carried(config: Config) -> dict[str, str]:
+def select_carried(config: Config) -> dict[str, str]:
     """Name in the output -> column in the files, for `output.columns`: logical names, else the files' own."""
     return {name: config.input.column(name) for name in config.output.columns}
 
@@ -63,7 +63,7 @@ def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_p
         if (n := schema.names.count(column)) != 1:
             what = "has no column" if n == 0 else f"has {n} columns named"
             raise UsageError(f"output.columns: {path} {what} {column!r} for {name!r}; it has {', '.join(schema.names)}")
-        kind, other = carried_field(schema.field(column)), carried_field(first.field(column))
+        kind, other = make_carried_field(schema.field(column)), make_carried_field(first.field(column))
         try:
             pa.nulls(0, kind.type).take(pa.array([], pa.int64()))
         except pa.ArrowNotImplementedError:
@@ -75,41 +75,44 @@ def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_p
             )
 
 
-def carried_field(field: pa.Field) -> pa.Field:
-    """The type in which a column is carried: dictionaries by their values, for two files' dictionaries differ, and
-    texts as large strings, for one bucket's may come to more than the 2 GiB that the others can hold."""
+def make_carried_field(field: pa.Field) -> pa.Field:
+    """The type in which a column is carried: dictionaries become their values, as the dictionaries of two files differ,
+    and texts become large strings, as one bucket may have more than the 2 GiB that the other string types can hold."""
     kind = field.type.value_type if pt.is_dictionary(field.type) else field.type
     large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
-    large |= {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # no rows can be taken of views
+    large |= {
+        pa.string_view(): pa.large_string(),
+        pa.binary_view(): pa.large_binary(),
+    }  # Arrow cannot take rows from views
     return pa.field(field.name, large.get(kind, kind))
 
 
 def check_same_ids(path: str, schema: pa.Schema, first_path: str, first: pa.Schema, columns: dict[str, str]) -> None:
-    """Raises UsageError where two files' ids would be written in different ways: 1 and 1.0, or ms and us."""
+    """Raises UsageError where the ids of two files would become different strings: 1 and 1.0, or ms and us."""
     for name in ("query_id", "doc_id"):
         if name in columns:
             kind, other = schema.field(columns[name]).type, first.field(columns[name]).type
-            if len({_id_form(kind), _id_form(other)} - {None}) > 1:
+            if len({_name_id_form(kind), _name_id_form(other)} - {None}) > 1:
                 raise UsageError(
                     f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {other} in {first_path}"
                 )
 
 
-def _id_form(kind: pa.DataType) -> str | None:
-    """How ids of a type are written: whole numbers as their text is; None for a column without values."""
+def _name_id_form(kind: pa.DataType) -> str | None:
+    """The form in which ids of a type are written, the same for whole numbers and texts; None for a null column."""
     if kind == pa.uuid() or pt.is_null(kind):
         return None if pt.is_null(kind) else "uuid"
-    kind = _decoded(kind)
+    kind = _unwrap_type(kind)
     return "plain" if _is_text(kind) or pt.is_integer(kind) else str(kind)
 
 
-def _decoded(kind: pa.DataType) -> pa.DataType:
+def _unwrap_type(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
         return kind.storage_type
     return kind.value_type if pt.is_dictionary(kind) else kind
 
 
-def _usable(name: str, kind: pa.DataType) -> bool:
+def _is_usable(name: str, kind: pa.DataType) -> bool:
     if pt.is_null(kind):
         return True
     if name in TEXTS:
@@ -120,26 +123,26 @@ def _usable(name: str, kind: pa.DataType) -> bool:
         return False
     try:
         as_ids(pa.array([], kind))
-    except pa.ArrowException:  # of a time zone that is not known here, say
+    except pa.ArrowException:  # e.g. a time zone that this machine does not know
         return False
     return True
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pt.is_string(kind) or pt.is_large_string(kind) or _is(kind, "string_view") or _is_binary(kind)
+    return pt.is_string(kind) or pt.is_large_string(kind) or _has_name(kind, "string_view") or _is_binary(kind)
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return pt.is_binary(kind) or pt.is_large_binary(kind) or _is(kind, "binary_view")
+    return pt.is_binary(kind) or pt.is_large_binary(kind) or _has_name(kind, "binary_view")
 
 
-def _is(kind: pa.DataType, name: str) -> bool:
+def _has_name(kind: pa.DataType, name: str) -> bool:
     return str(kind) == name
 
 
 def as_bytes(column: pa.Array) -> pa.Array:
     """The bytes of texts, as large binary."""
-    return _flat(column).cast(pa.large_binary())
+    return _flatten(column).cast(pa.large_binary())
 
 
 def as_text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -156,7 +159,7 @@ def as_ids(column: pa.Array) -> pa.Array:
     """Ids as strings; null stays null."""
     if column.type == pa.uuid():
         return pa.array([value and str(value) for value in column.to_pylist()], pa.string())
-    column = _flat(column)
+    column = _flatten(column)
     if pt.is_fixed_size_binary(column.type):
         return pa.array([None if value is None else "0x" + value.hex() for value in column.to_pylist()], pa.string())
     if not _is_text(column.type):
@@ -170,7 +173,7 @@ def as_ids(column: pa.Array) -> pa.Array:
 
 def as_scores(column: pa.Array) -> pa.Array:
     """First-stage scores as float64; null stays null."""
-    return _flat(column).cast(pa.float64(), safe=False)
+    return _flatten(column).cast(pa.float64(), safe=False)
 
 
 def hash_ids(texts: pa.Array) -> pa.Array:
@@ -183,7 +186,7 @@ def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _flat(column: pa.Array) -> pa.Array:
+def _flatten(column: pa.Array) -> pa.Array:
     if isinstance(column, pa.ExtensionArray):
         return column.storage
     return column.dictionary_decode() if pt.is_dictionary(column.type) else column

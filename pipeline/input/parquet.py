@@ -1,8 +1,8 @@
 """Reading Parquet from object storage with few requests and no wasted bytes.
 
-pyarrow is handed a file whose bytes are fetched in ranges fixed beforehand: a few large ones that cover the columns
-in use. Each range is fetched once, when it is first touched, and let go when all that is wanted of it was read, so
-that even a row group larger than memory streams through.
+pyarrow reads through a file object that fetches a few large ranges, fixed beforehand, which cover the columns in use.
+Each range is fetched once, at the first read in it, and freed when all its columns have been read, so that even a row
+group larger than memory streams through.
 """
 
 import io
@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
-from pipeline.storage.urls import fetch, fetch_known
+from pipeline.storage.urls import fetch, fetch_listed
 
 SPLIT_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
 WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
-TAIL_SHARE, TAIL_MIN, TAIL_MAX = 1 / 32, 16 * 1024, 64 * 1024  # of a file: a first guess at its footer's size
+TAIL_SHARE, TAIL_MIN, TAIL_MAX = 1 / 32, 16 * 1024, 64 * 1024  # first guess at a footer's size, as a share of the file
 
 Range = tuple[int, int]
 
@@ -40,11 +40,11 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
         tail = fetch(path, begin, start) + tail
         start = begin
     footer = _parse_footer(tail[begin - start :])
-    if footer.serialized_size < size - 8 - begin:  # behind a footer in plain text, where columns are encrypted
+    if footer.serialized_size < size - 8 - begin:  # a signature follows a plain footer over encrypted columns
         raise pa.ArrowInvalid(f"encrypted ({size} bytes): its footer is signed")
     if footer.num_row_groups:
         last = footer.row_group(footer.num_row_groups - 1)
-        ends = [_extent(last.column(i))[1] for i in range(last.num_columns)]
+        ends = [_find_extent(last.column(i))[1] for i in range(last.num_columns)]
         if max(ends, default=0) > begin:
             raise pa.ArrowInvalid(
                 "bytes are missing from the middle of the file: its footer tells of more than there are"
@@ -53,59 +53,59 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
 
 
 def _parse_footer(tail: bytes) -> pq.FileMetaData:
-    """`tail`: a file's bytes from where its footer begins."""
-    try:  # pyarrow wants the magic number that a file begins with, too
+    """tail: a file's bytes from where its footer begins."""
+    try:  # pyarrow expects the magic number at the file's start, too
         return pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
-    except OSError as error:  # so it calls a footer that is no Thrift
+    except OSError as error:  # pyarrow's error for a footer that is not Thrift
         raise pa.ArrowInvalid(f"not a Parquet file: {error}") from None
 
 
-def in_use(chunk: pq.ColumnChunkMetaData, columns: Collection[str]) -> bool:
+def is_in_use(chunk: pq.ColumnChunkMetaData, columns: Collection[str]) -> bool:
     """Whether a column chunk belongs to one of the columns (top-level names, which may hold dots)."""
     return chunk.path_in_schema in columns or chunk.path_in_schema.split(".")[0] in columns
 
 
-def decoded_bytes(footer: pq.FileMetaData, row_groups: Iterable[int], columns: Collection[str]) -> int:
-    """Bytes of these columns in these row groups, decompressed."""
+def count_decoded_bytes(footer: pq.FileMetaData, row_groups: Iterable[int], columns: Collection[str]) -> int:
+    """Decompressed bytes of these columns in these row groups."""
     groups = (footer.row_group(number) for number in row_groups)
     chunks = (group.column(i) for group in groups for i in range(group.num_columns))
-    return sum(chunk.total_uncompressed_size for chunk in chunks if in_use(chunk, columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if is_in_use(chunk, columns))
 
 
-def _extent(chunk: pq.ColumnChunkMetaData) -> Range:
+def _find_extent(chunk: pq.ColumnChunkMetaData) -> Range:
     start = chunk.data_page_offset
     if chunk.has_dictionary_page and chunk.dictionary_page_offset:
         start = min(start, chunk.dictionary_page_offset)
     return start, start + chunk.total_compressed_size
 
 
-def chunk_ranges(footer: pq.FileMetaData, row_groups: range, columns: list[str]) -> list[Range]:
-    """Where the bytes of the columns (top-level names) lie in the file, one range per column chunk."""
+def list_chunk_ranges(footer: pq.FileMetaData, row_groups: range, columns: list[str]) -> list[Range]:
+    """The byte ranges of the columns (top-level names), one for each column chunk, in the file's order."""
     groups = [footer.row_group(number) for number in row_groups]
     chunks = (group.column(i) for group in groups for i in range(group.num_columns))
-    return sorted(_extent(chunk) for chunk in chunks if in_use(chunk, columns))
+    return sorted(_find_extent(chunk) for chunk in chunks if is_in_use(chunk, columns))
 
 
-def plan_ranges(chunks: list[Range], footer: Range, decoded_bytes: int) -> list[Range]:
+def plan_ranges(chunks: list[Range], footer: Range, decoded_bytes: int, split_bytes: int = SPLIT_BYTES) -> list[Range]:
     """The ranges to fetch for a split: its column chunks and the file's footer.
 
-    A split within SPLIT_BYTES takes as few ranges as WASTE allows: one where the columns in use lie side by side, one
-    more for each wide column that parts them. A larger one (a single huge row group) takes windows of its chunks, so
-    many that at most four requests are made for each SPLIT_BYTES, the footer and what planning took among them.
+    A split within `split_bytes` takes as few ranges as WASTE allows: one where the columns in use lie side by side, and
+    one more for each wide column between them. A larger split (a single huge row group) takes windows of its chunks: as
+    many as keep the requests for each `split_bytes` at four or fewer, counting the footer and those of planning.
     """
-    shares = -(-decoded_bytes // SPLIT_BYTES)
+    shares = -(-decoded_bytes // split_bytes)
     if shares <= 1:
         return _merge([*chunks, footer])
     allowed = 4 * shares - 3  # besides this footer, the listing and the footer when planning
     total = sum(stop - start for start, stop in chunks)
     for parts in range(allowed, 0, -1):
-        windows = _windows(chunks, -(-total // parts))
+        windows = _cut_windows(chunks, -(-total // parts))
         if len(windows) <= allowed:
             break
     return [*windows, footer]
 
 
-def _windows(chunks: list[Range], window: int) -> list[Range]:
+def _cut_windows(chunks: list[Range], window: int) -> list[Range]:
     """The chunks cut into ranges of at most `window` bytes; small chunks side by side share one."""
     windows: list[Range] = []
     for begin, end in chunks:
@@ -119,7 +119,7 @@ def _windows(chunks: list[Range], window: int) -> list[Range]:
 
 
 def _merge(ranges: list[Range]) -> list[Range]:
-    """Closes the smallest gaps first, as long as the bytes in them stay below WASTE."""
+    """Closes gaps between ranges, the smallest first, as long as the bytes in them stay within WASTE."""
     ranges = sorted(ranges)
     spare = WASTE * sum(stop - start for start, stop in ranges)
     gaps = sorted((after[0] - before[1], i) for i, (before, after) in enumerate(pairwise(ranges)))
@@ -147,27 +147,27 @@ def read_batches(
     """
     source = _RangeFile(path, size, ranges)
     try:
-        footer = source.footer()  # pyarrow itself would read the last 64 KiB, whatever lies there
+        footer = source.read_footer()  # pyarrow itself would always read the last 64 KiB
     except pa.ArrowInvalid as error:
         raise UsageError(f"{path}: its footer cannot be decoded: {one_line(error)}") from None
-    source.expect(chunk_ranges(footer, row_groups, columns))
+    source.expect(list_chunk_ranges(footer, row_groups, columns))
     file = pq.ParquetFile(
         pa.PythonFile(source, mode="r"),
         metadata=footer,
         pre_buffer=False,
         buffer_size=2**20,
-        page_checksum_verification=True,  # of writers that put one, as Spark's does
+        page_checksum_verification=True,  # Spark, among others, writes checksums
     )
     try:
         yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
     except pa.ArrowMemoryError:
-        raise  # it says nothing of the file
+        raise  # not the file's fault
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: {_damaged(file, row_groups, columns)}: {one_line(error)}") from None
+        raise UsageError(f"{path}: {_locate_damage(file, row_groups, columns)}: {one_line(error)}") from None
 
 
-def _damaged(file: pq.ParquetFile, row_groups: range, columns: list[str]) -> str:
-    """Where the bytes that cannot be decoded are, in words."""
+def _locate_damage(file: pq.ParquetFile, row_groups: range, columns: list[str]) -> str:
+    """Names the first column and row group that cannot be decoded."""
     for group in row_groups:
         for column in columns:
             try:
@@ -179,25 +179,25 @@ def _damaged(file: pq.ParquetFile, row_groups: range, columns: list[str]) -> str
 
 
 class _RangeFile(io.RawIOBase):
-    """A read-only file over ranges, each fetched when it is first touched and kept until it was read.
+    """A read-only file over ranges, each fetched at the first read in it and kept until all of it has been read.
 
-    What is read outside of them is fetched as it is asked for.
+    Bytes outside the ranges are fetched as they are requested.
     """
 
     def __init__(self, path: str, size: int, ranges: list[Range]):
         self._path, self._size, self._ranges = path, size, ranges
         self._at = 0
         self._held: dict[Range, memoryview] = {}
-        self._ends: dict[Range, list[int]] = {}  # of the chunks, or parts of them, that lie in a range
+        self._ends: dict[Range, list[int]] = {}  # range -> where the chunks in it end
         self._unread: dict[Range, set[int]] = {}
 
-    def footer(self) -> pq.FileMetaData:
+    def read_footer(self) -> pq.FileMetaData:
         self.seek(-8, io.SEEK_END)
         self.seek(-8 - int.from_bytes(self.read(4), "little"), io.SEEK_END)
         return _parse_footer(self.read())
 
     def expect(self, chunks: list[Range]) -> None:
-        """Says what will be read, each chunk once and from its start: a range is let go with its last chunk."""
+        """Announces the chunks that will be read, each once and from its start: a range is freed after its last one."""
         for begin, end in self._ranges:
             ends = {min(stop, end) for start, stop in chunks if start < end and begin < stop}
             self._ends[begin, end], self._unread[begin, end] = sorted(ends), ends
@@ -224,17 +224,17 @@ class _RangeFile(io.RawIOBase):
         stop = self._size if length < 0 else min(self._at + length, self._size)
         pieces = []
         while self._at < stop:
-            piece = self._piece(stop)
+            piece = self._read_piece(stop)
             pieces.append(piece)
             self._at += len(piece)
         return b"".join(pieces)
 
-    def _piece(self, stop: int) -> memoryview:
+    def _read_piece(self, stop: int) -> memoryview:
         """Bytes from the current position to `stop`, or to the end of their range if that comes first."""
         for begin, end in self._ranges:
             if begin <= self._at < end:
                 break
-        else:  # e.g. the gap a writer left behind a dictionary page: rare, small, and fetched as it is asked for
+        else:  # e.g. the gap that a writer left after a dictionary page: rare and small
             ahead = [begin for begin, _ in self._ranges if begin > self._at]
             return self._fetch(self._at, min([stop, *ahead]))
         if (begin, end) not in self._held:
@@ -248,4 +248,4 @@ class _RangeFile(io.RawIOBase):
         return piece
 
     def _fetch(self, start: int, stop: int) -> memoryview:
-        return memoryview(fetch_known(self._path, start, stop))
+        return memoryview(fetch_listed(self._path, start, stop))

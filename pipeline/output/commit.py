@@ -1,8 +1,8 @@
 """The commit of a result: parts first, then the manifest that names them, then `_SUCCESS`.
 
-Protocol of a re-rank: `_SUCCESS` goes, new parts come, the manifest is replaced, `_SUCCESS` comes with the manifest's
-SHA-256, parts that the manifest does not name go. A reader takes `_SUCCESS`, checks that the manifest has that hash,
-and reads the parts it names; it finds the whole old result, or the whole new one, or that there is none just now.
+Protocol of a re-rank: delete `_SUCCESS`, put the new parts, replace the manifest, put `_SUCCESS` with the manifest's
+SHA-256, delete the parts that the manifest does not name. A reader reads `_SUCCESS`, checks that the manifest has that
+hash, and reads the parts that it names: it finds the whole old result, the whole new one, or none at that moment.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from pipeline.errors import RunError
 from pipeline.storage.folder import Folder
 
 SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
-FOLDERS = ("lease", "ranked", "rejects", "scores")  # of an output; others in it are not a run's
-PART = re.compile(r"(ranked|rejects)/part-\d+-[0-9a-f]{12}\.parquet")  # what a run writes, and may delete
+RUN_FOLDERS = ("lease", "ranked", "rejects", "scores")  # a run's folders in an output, which may have others
+PART_NAME = re.compile(r"(ranked|rejects)/part-\d+-[0-9a-f]{12}\.parquet")  # names that runs write, and may delete
 
 
-def committed(output: Folder) -> dict[str, Any] | None:
-    """The manifest of the result that stands, or None where none does."""
+def read_result(output: Folder) -> dict[str, Any] | None:
+    """The manifest of the standing result, or None."""
     try:
         success, manifest = output.read(SUCCESS), output.read(MANIFEST)
     except FileNotFoundError:
@@ -27,24 +27,24 @@ def committed(output: Folder) -> dict[str, Any] | None:
     return json.loads(manifest) if success.strip() == _hash(manifest) else None
 
 
-def complete(output: Folder, manifest: dict[str, Any]) -> bool:
+def has_all_parts(output: Folder, manifest: dict[str, Any]) -> bool:
     """Whether all parts that a manifest names are there."""
     try:
-        _find(output, manifest)
+        _check_parts(output, manifest)
     except FileNotFoundError:
         return False
     return True
 
 
-def begin(output: Folder) -> None:
-    """Takes the standing result back, before any part of a new one is written."""
+def withdraw_result(output: Folder) -> None:
+    """Makes the standing result invalid, before any part of a new one is written."""
     output.delete([SUCCESS])
 
 
 def commit(output: Folder, manifest: dict[str, Any]) -> None:
-    """Makes the parts that `manifest` names, all of which have been put, the result. Raises RunError if one is gone."""
+    """Makes the parts that `manifest` names the result. Raises RunError if one of them is not there."""
     try:
-        _find(output, manifest)
+        _check_parts(output, manifest)
     except FileNotFoundError as error:
         raise RunError(
             f"{error}: is gone before it was committed; does another run write to this output? "
@@ -56,26 +56,26 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
 
 
 def sweep(output: Folder, manifest: dict[str, Any]) -> None:
-    """Deletes the parts that the standing manifest does not name, and what killed processes left half-written."""
+    """Deletes the parts that the standing manifest does not name, and the temporary files of killed processes."""
     named = {*manifest["parts"], *manifest["rejects"]}
-    output.delete([name for name in _parts(output) if name not in named])
-    output.sweep_unfinished(FOLDERS)
+    output.delete([name for name in _list_parts(output) if name not in named])
+    output.sweep_unfinished(RUN_FOLDERS)
 
 
-def discard(output: Folder, tag: str) -> None:
-    """Deletes the parts of a result that was begun, whose scores may be gone since."""
-    output.delete([name for name in _parts(output) if name.endswith(f"-{tag}.parquet")])
+def discard_parts(output: Folder, result_id: str) -> None:
+    """Deletes the parts of a result that was not committed: scores they were made of may be gone since."""
+    output.delete([name for name in _list_parts(output) if name.endswith(f"-{result_id}.parquet")])
 
 
-def _find(output: Folder, manifest: dict[str, Any]) -> None:
-    """Raises FileNotFoundError, with its name, where a part that a manifest names is gone."""
-    output.sizes([*manifest["parts"], *manifest["rejects"]], _parts(output))
+def _check_parts(output: Folder, manifest: dict[str, Any]) -> None:
+    """Raises FileNotFoundError, with the part's URL, where a part that a manifest names is gone."""
+    output.sizes([*manifest["parts"], *manifest["rejects"]], _list_parts(output))
 
 
-def _parts(output: Folder) -> dict[str, int]:
-    """Name -> size of what runs have written as parts."""
+def _list_parts(output: Folder) -> dict[str, int]:
+    """Name -> size of all parts, of this result or another."""
     found = output.files("ranked/") | output.files("rejects/")
-    return {name: size for name, size in found.items() if PART.fullmatch(name)}
+    return {name: size for name, size in found.items() if PART_NAME.fullmatch(name)}
 
 
 def _hash(data: bytes) -> bytes:

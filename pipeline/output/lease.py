@@ -1,13 +1,13 @@
-"""One run at a time for an output, so that no second one burns the same GPU hours.
+"""One run at a time for an output, so that no second run spends the same GPU hours.
 
-The highest of `lease/000001.json`, `lease/000002.json`, ... is the one that holds. A number is put where none is, so
-one of two who want it gets it; its holder replaces it every BEAT seconds with a higher count. Whoever comes upon a
-lease watches it. If its count rises its holder lives, and the newcomer ends (exit code 4). If it stands still for STALE
-seconds, or was held by a process of this machine that is gone, the newcomer puts the next number; a holder that wakes
-up and finds its own gone, or a higher one, ends. No clock is compared with another.
+The highest of `lease/000001.json`, `lease/000002.json`, ... holds the output. A lease is put only where no file of its
+number is, so one of two runs that want it gets it; its holder replaces it every BEAT_SECONDS with a higher count. A run
+that finds a lease watches it. If the count rises, the holder is alive, and the new run ends (exit code 4). If it stays
+the same for STALE_SECONDS, or its holder was a process of this machine that is gone, the new run puts the next number.
+A holder that was suspended and finds its lease gone, or a higher one, ends. No two clocks are compared.
 
-Nothing but hours hangs on it where the same config runs twice: any number of drivers come to one right result. Where
-two configs fuse the same scores in different ways, a driver looks once more before it commits.
+The result does not depend on the lease where the same config runs twice: any number of drivers make one right result.
+Where two configs fuse the same scores in different ways, a driver checks its lease once more before it commits.
 """
 
 import json
@@ -22,13 +22,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.errors import RunError, one_line
-from pipeline.say import say
+from pipeline.errors import RunError, one_line, say
 from pipeline.storage.folder import Folder
 
-BEAT, STALE = 10.0, 60.0
-LET_GO = 20.0  # seconds; a store that has failed is asked for minutes, and the error waits for the lease to be let go
-NAME = re.compile(r"lease/\d{6}\.json")
+BEAT_SECONDS, STALE_SECONDS = 10.0, 60.0
+RELEASE_SECONDS = 20.0  # a failing store is retried for minutes, and a run's error waits until its lease is released
+LEASE_NAME = re.compile(r"lease/\d{6}\.json")
 
 
 class Held(RunError):
@@ -37,131 +36,166 @@ class Held(RunError):
     exit_code = 4
 
 
-class Lease:
-    """One that this process holds."""
+class Clock:
+    """How a lease measures time and lets it pass."""
 
-    def __init__(self, output: Folder, number: int):
-        self._output, self._number = output, number
-        self._holder = _me()
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Waits for an event, but not longer. Returns whether it is set."""
+        return event.wait(seconds)
+
+
+CLOCK = Clock()
+
+
+class Lease:
+    """A lease of this process. beat: seconds from one sign of life to the next. release: seconds to delete it."""
+
+    def __init__(
+        self,
+        output: Folder,
+        number: int,
+        beat: float = BEAT_SECONDS,
+        release: float = RELEASE_SECONDS,
+        clock: Clock = CLOCK,
+    ):
+        self._output, self._name = output, _format_name(number)
+        self._beat, self._release, self._clock = beat, release, clock
+        self._holder = _describe_self()
         self._taken_by: dict[str, Any] | None = None
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="lease")
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lease")
 
     def check(self) -> None:
         """Raises Held if another run has taken the output over."""
         if self._taken_by is not None:
             raise Held(
-                f"{self._output.url}: this run made no sign of life for a while, and {_named(self._taken_by)} has "
+                f"{self._output.url}: this run made no sign of life for a while, and {_describe(self._taken_by)} has "
                 "taken its place"
             )
 
     def confirm(self) -> None:
-        """Looks whether the output is still this run's. Raises Held if it is not."""
+        """Reads the lease again. Raises Held if another run has taken the output over."""
         self._look()
         self.check()
 
     def take(self) -> bool:
-        """Puts it, unless another has just done so. Says whether it did."""
-        if not self._output.put_new(_name(self._number), _encoded(self._holder)):
-            there = _read(self._output, _name(self._number))
-            if there is None or there["token"] != self._holder["token"]:  # else a put that was repeated found itself
+        """Puts the lease, unless another run has just put one of this number. Returns whether it did."""
+        if not self._output.put_new(self._name, _encode(self._holder)):
+            there = _read(self._output, self._name)
+            if there is None or there["token"] != self._holder["token"]:  # else a repeated put found its own file
                 return False
         self._thread.start()
         return True
 
     def release(self) -> None:
-        """Gives the output free, unless it is another's by now. If it cannot, the next run waits a minute."""
+        """Deletes the lease, unless another run has taken the output. If it cannot, the next run waits a minute."""
         self._over.set()
-        letting_go = threading.Thread(target=self._let_go, daemon=True, name="lease-end")
-        letting_go.start()
-        letting_go.join(LET_GO)
-        if letting_go.is_alive():
-            say(f"{self._output.path(_name(self._number))}: could not be deleted within {LET_GO:.0f} s")
+        deletion = threading.Thread(target=self._delete, daemon=True, name="lease-end")
+        deletion.start()
+        deletion.join(self._release)
+        if deletion.is_alive():
+            say(f"{self._output.path(self._name)}: could not be deleted within {self._release:.0f} s")
 
-    def _let_go(self) -> None:
+    def _delete(self) -> None:
         self._thread.join()
         try:
             found = self._look()
             if self._taken_by is None:
-                self._output.delete(sorted({*found, _name(self._number)}))  # no listing may show it yet
+                self._output.delete(sorted({*found, self._name}))  # a listing may not show this lease yet
         except Exception as error:
-            say(f"{self._output.path(_name(self._number))}: could not be deleted: {one_line(error)}")
+            say(f"{self._output.path(self._name)}: could not be deleted: {one_line(error)}")
 
     def _look(self) -> list[str]:
-        """Finds out whether another has taken the output: this lease is gone, or there is a higher one. Returns all."""
-        found = _leases(self._output)
-        last = max([*found, _name(self._number)])
+        """Notes whether another run has taken the output: this lease is gone, or there is a higher one. Returns all."""
+        found = _list_leases(self._output)
+        last = max([*found, self._name])
         there = _read(self._output, last)
         if there is None or there["token"] != self._holder["token"]:
             self._taken_by = there or {}
         return found
 
-    def _beat(self) -> None:
+    def _keep_beating(self) -> None:
         failed = False
-        while not self._over.wait(BEAT):
+        while not self._clock.wait(self._over, self._beat):
             try:
                 self._look()
                 if self._taken_by is not None:
                     return
                 self._holder["beat"] += 1
-                self._output.put(_name(self._number), _encoded(self._holder))
+                self._output.put(self._name, _encode(self._holder))
                 failed = False
-            except Exception as error:  # of the store's; the next beat may come through, and the run can do without
+            except Exception as error:  # the store's: the next beat may succeed, and the run can go on without one
                 if not failed:
-                    say(f"{self._output.path(_name(self._number))}: no sign of life could be put: {one_line(error)}")
+                    say(f"{self._output.path(self._name)}: no sign of life could be put: {one_line(error)}")
                 failed = True
 
 
 @contextmanager
-def hold(output: Folder) -> Iterator[Lease]:
-    """Holds the output for the time of a run. Raises Held, naming the run that does."""
+def hold(
+    output: Folder,
+    beat: float = BEAT_SECONDS,
+    stale: float = STALE_SECONDS,
+    release: float = RELEASE_SECONDS,
+    clock: Clock = CLOCK,
+) -> Iterator[Lease]:
+    """Holds the output until the block ends. Raises Held, naming the run that holds it already.
+
+    beat: seconds from one sign of life to the next. stale: seconds without one after which a holder counts as dead.
+    release: seconds that the end waits for the lease to be deleted.
+    """
     seen = ""
     while True:
-        last = max([seen, *_leases(output)])
+        last = max([seen, *_list_leases(output)])
         if last:
-            _wait_for_death(output, last)
+            _wait_for_death(output, last, beat, stale, clock)
         number = int(last[6:12]) + 1 if last else 1
-        lease = Lease(output, number)
+        lease = Lease(output, number, beat, release, clock)
         if lease.take():
             break
-        seen = _name(number)  # another was faster, and the listing may not show it yet
+        seen = _format_name(number)  # another run was faster, and the listing may not show it yet
     try:
         yield lease
     finally:
         lease.release()
 
 
-def holder(output: Folder) -> str | None:
-    """Who holds the output in words; who did not let go may be dead. None where nobody does."""
-    last = max(_leases(output), default="")
+def read_holder(output: Folder) -> str | None:
+    """The run that has a lease of the output, in words; it may be dead. None without a lease."""
+    last = max(_list_leases(output), default="")
     found = _read(output, last) if last else None
-    return None if found is None else _named(found) + (", which is dead" if _is_dead(found) else "")
+    return None if found is None else _describe(found) + (", which is dead" if _is_dead(found) else "")
 
 
-def _wait_for_death(output: Folder, name: str) -> None:
+def _wait_for_death(output: Folder, name: str, beat: float, stale: float, clock: Clock) -> None:
     """Returns when the lease is gone, or its holder surely dead. Raises Held when it shows a sign of life."""
     first = _read(output, name)
     if first is None or _is_dead(first):
         return
-    say(f"{output.url}: held by {_named(first)}; waiting up to {STALE:.0f} s for a sign of life of it")
-    until = time.monotonic() + STALE
+    say(f"{output.url}: held by {_describe(first)}; waiting up to {stale:.0f} s for a sign of life of it")
+    until = clock.monotonic() + stale
     while True:
-        late = time.monotonic() > until  # before it is read: who was asleep reads once more
+        late = clock.monotonic() > until  # before the read: a process that was suspended reads once more
         now = _read(output, name)
         if now is None:
             return
         if (now["beat"], now["token"]) != (first["beat"], first["token"]):
-            raise Held(f"output.path = {output.url!r}: another run holds it, {_named(now)}, and is alive")
+            raise Held(f"output.path = {output.url!r}: another run holds it, {_describe(now)}, and is alive")
         if late:
             return
-        time.sleep(BEAT / 5)
+        clock.sleep(beat / 5)
 
 
-def _leases(output: Folder) -> list[str]:
-    return [name for name in output.files("lease/") if NAME.fullmatch(name)]
+def _list_leases(output: Folder) -> list[str]:
+    return [name for name in output.files("lease/") if LEASE_NAME.fullmatch(name)]
 
 
-def _name(number: int) -> str:
+def _format_name(number: int) -> str:
     return f"lease/{number:06d}.json"
 
 
@@ -172,36 +206,36 @@ def _read(output: Folder, name: str) -> dict[str, Any] | None:
         return None
 
 
-def _encoded(holder: dict[str, Any]) -> bytes:
+def _encode(holder: dict[str, Any]) -> bytes:
     return json.dumps(holder, indent=1).encode()
 
 
-def _me() -> dict[str, Any]:
+def _describe_self() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
-        "started": _started(os.getpid()),
+        "machine": _read_machine(),
+        "started": _read_start(os.getpid()),
         "token": secrets.token_hex(8),
         "beat": 0,
     }
 
 
-def _named(holder: dict[str, Any]) -> str:
+def _describe(holder: dict[str, Any]) -> str:
     if not holder:
         return "another run, which has ended,"
     return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """Whether it was a process of this machine that is gone; False where nobody can tell."""
-    machine = _machine()
-    return machine is not None and holder["machine"] == machine and _started(holder["pid"]) != holder["started"]
+    """Whether the holder was a process of this machine that is gone; False where that cannot be known."""
+    machine = _read_machine()
+    return machine is not None and holder["machine"] == machine and _read_start(holder["pid"]) != holder["started"]
 
 
-def _machine() -> str | None:
-    """What two processes share that see each other's process ids: this boot of the machine, and the namespace."""
+def _read_machine() -> str | None:
+    """The boot of this machine and the process namespace, which two processes share if they see each other's ids."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -209,8 +243,8 @@ def _machine() -> str | None:
         return None
 
 
-def _started(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks since the boot; None where there is none of that id."""
+def _read_start(pid: int) -> str | None:
+    """The start of a process, in the kernel's ticks since the boot; None where no process has that id."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[19]

@@ -1,4 +1,4 @@
-"""The manifest of a result: what a reader, and the person on call, may want to know about how it came to be."""
+"""The manifest of a result: how it was made, for its readers and the person on call."""
 
 import importlib.metadata
 import platform
@@ -9,16 +9,16 @@ from typing import Any
 from actors.engines import ENGINE
 from pipeline.check.preflight import Checked
 from pipeline.plan.plan import Plan
+from pipeline.rows import Part
 
-COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "truncated")
-VERSION = importlib.metadata.version
+BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "truncated")
 
 
-def scored(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
-    """The figures of this run's scoring: what it scored, at what rate (the engine's start included), and its times.
+def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
+    """The figures of this run's scoring: pairs, pairs per second (including the engine's start), and times.
 
-    sums: over the units scored in this run, and their number as `units_now`. seconds: wall time of each step;
-    `engines`, until the first pair was in an engine, is a part of `score`. spilled: see pipeline.cluster.connect.
+    sums: figures of the units scored in this run, added up, and their number as `units_now`. seconds: wall time of each
+    step; `engines`, until the first pair was in an engine, is a part of `score`. spilled: bytes that Ray wrote to disk.
     """
     pairs = sums["rows"] - sums["failed"] - sums["rejected"]
     if pairs:
@@ -33,30 +33,30 @@ def scored(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -
     }
 
 
-def build(
+def build_manifest(
     checked: Checked,
     plan: Plan,
-    tag: str,
-    buckets: list[dict[str, Any]],
+    result_id: str,
+    parts: list[Part],
     scoring: dict[str, Any],
 ) -> dict[str, Any]:
     """The manifest as JSON-ready data.
 
-    buckets: what each fusing task came to, in the order of the parts. scoring: what `scored` made of this run.
-    `figures` is what the job prints as its last line.
+    parts: in their order. scoring: the result of `summarize_scoring`. The job
+    prints `figures` as its last line.
     """
-    counts = {name: sum(line[name] for line in buckets) for name in COUNTS}
-    reasons = sum((Counter(line["reasons"]) for line in buckets), Counter())
+    counts = {name: sum(getattr(part.counts, name) for part in parts) for name in BUCKET_COUNTS}
+    reasons = sum((Counter(part.counts.reasons) for part in parts), Counter())
     figures = {"output": checked.config.output.path} | counts | scoring
     settings = checked.config.reranker
     return {
         "format": 1,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tag": tag,
+        "tag": result_id,
         "figures": figures,
         "reasons": dict(reasons.most_common()),
-        "parts": [line["part"] for line in buckets],
-        "rejects": [line["rejects"] for line in buckets if line["rejects"]],
+        "parts": [part.part for part in parts],
+        "rejects": [part.rejects for part in parts if part.rejects],
         "model": {"name": settings.model, "revision": settings.revision},
         "fingerprint": checked.fingerprint,
         "plan": {"id": plan.id, "revision": plan.revision, "units": len(plan.units)},
@@ -65,6 +65,6 @@ def build(
         "versions": {
             "python": platform.python_version(),
             "vllm": ENGINE.installed().version,
-            **{name: VERSION(name) for name in ("ray", "pyarrow", "transformers")},
+            **{name: importlib.metadata.version(name) for name in ("ray", "pyarrow", "transformers")},
         },
     }

@@ -1,46 +1,49 @@
-"""What earlier runs left of the scores under an output, and the plan by which it can be read."""
+"""The scores and plans that earlier runs left under an output."""
 
 import re
 
 from pipeline.check.preflight import Checked
-from pipeline.errors import RunError, UsageError
-from pipeline.output.commit import begin
-from pipeline.plan.draft import FILES, NAME, Draft, begin_draft, finished, read_draft, worth_drafting
+from pipeline.errors import RunError, UsageError, say
+from pipeline.plan.draft import NAME, Draft, begin_draft, finish_draft, is_worth_drafting, read_draft
 from pipeline.plan.plan import Plan, make_plan, unit_rows
-from pipeline.plan.replan import changed_files, revised
-from pipeline.plan.rounds import base, newest, stem
-from pipeline.say import say
+from pipeline.plan.replan import find_changed, revise_plan
+from pipeline.plan.rounds import find_newest, name_round, parse_name
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
 PLAN = "plan"
 UNIT = re.compile(r"(\d{6,})-\d{4,}\.")
-SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # what a run writes, and a restart deletes
+SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # files that runs write and a restart deletes
 
 
-def stored_scores(checked: Checked) -> list[str]:
-    """Names of the files under this run's fingerprint. Scores under another one are refused, or thrown away."""
-    stored = listed_scores(checked)
-    if checked.config.run.on_existing == "restart":
-        begin(checked.output)
-        plans = [name for name in stored if base(name.split("/")[2]) == PLAN or name.split("/")[2].startswith(NAME)]
-        checked.output.delete(sorted({*stored} - {*plans}))
-        checked.output.delete(plans)
-        return []
-    own = own_scores(checked, stored)
+def delete_scores(checked: Checked) -> None:
+    """Deletes all scores and plans, under any fingerprint; plans last, since scores mean nothing without them."""
+    stored = list_score_files(checked)
+    plans = [name for name in stored if parse_name(name.split("/")[2]) == PLAN or name.split("/")[2].startswith(NAME)]
+    checked.output.delete(sorted({*stored} - {*plans}))
+    checked.output.delete(plans)
+
+
+def list_stored(checked: Checked) -> list[str]:
+    """Names of the files under this run's fingerprint. Raises UsageError for scores under another one."""
+    own = select_own(checked, list_score_files(checked))
     begun = (f"{PLAN}.parquet", f"{NAME}.parquet")
     if not {*begun} & {*own} and all(checked.scores.size(name) is None for name in begun):  # a listing may lag behind
-        checked.scores.delete(own)  # units of a plan that is gone: nobody knows which rows they are
+        checked.scores.delete(own)  # scores without a plan: which rows they belong to is unknown
         return []
     return own
 
 
-def listed_scores(checked: Checked) -> list[str]:
-    """Names, below the output, of what runs have put as scores, under any fingerprint."""
+def list_score_files(checked: Checked) -> list[str]:
+    """Names of the files, below the output, that runs have put among the scores, under any fingerprint."""
     return [name for name in checked.output.files("scores/") if SCORES.match(name)]
 
 
-def own_scores(checked: Checked, stored: list[str]) -> list[str]:
-    """Those under this run's fingerprint, by their names there. Raises UsageError where there are only others'."""
+def select_own(checked: Checked, stored: list[str]) -> list[str]:
+    """Names, in this run's folder of scores, of the stored files that are there.
+
+    Raises UsageError where all are under other fingerprints.
+    """
     mine = f"scores/{checked.fingerprint}/"
     if stored and not any(name.startswith(mine) for name in stored):
         other = stored[0].split("/")[1]
@@ -52,58 +55,59 @@ def own_scores(checked: Checked, stored: list[str]) -> list[str]:
     return [name.removeprefix(mine) for name in stored if name.startswith(mine)]
 
 
-def standing_plan(checked: Checked, stored: list[str]) -> Plan | Draft:
-    """The plan of these scores: the one that is there, else a new one; revised where input files have changed.
+def find_plan(checked: Checked, stored: list[str], sizes: Sizes) -> Plan | Draft:
+    """The plan of these scores: the stored one, or else a new one; revised where input files have changed.
 
-    Of many files there is a draft at first, which becomes a plan while they are read.
-    Of several drivers that put a plan, or a revision, at once the first one's stays, and all take it.
+    For very many files it is a Draft, which becomes a plan while they are read. Where several drivers put a plan, or a
+    revision, at the same time, all of them use the first.
     """
     config, scores = checked.config, checked.scores
     plan = read_plan(scores, stored)
     if plan is None and stored and scores.size(f"{PLAN}.parquet") is not None:  # a listing may lag behind
         plan = Plan.from_bytes(scores.read(f"{PLAN}.parquet"))
-    if plan is None and stored:  # they are of a draft, then
-        plan = drafted(finished(read_draft(config, checked.files, scores)), scores)
-    if plan is None and worth_drafting(checked.files):
-        return begin_draft(config, checked.files, scores)
+    if plan is None and stored:  # the scores of a draft
+        plan = put_drafted(finish_draft(read_draft(config, checked.files, scores, sizes)), scores)
+    if plan is None and is_worth_drafting(checked.files, sizes):
+        return begin_draft(config, checked.files, scores, sizes)
     if plan is None:
-        plan = _put(scores, make_plan(config, checked.files, unit_rows(config)))
-    while changed := changed_files(plan.versions(), checked.files):
+        plan = _put(scores, make_plan(config, checked.files, unit_rows(config), sizes.split_bytes))
+    while changed := find_changed(plan.versions(), checked.files):
         say(f"{len(changed)} input files have changed, {changed[0]} first: their rows are scored anew")
-        plan = _put(scores, revised(plan, config, checked.files, changed))
+        plan = _put(scores, revise_plan(plan, config, checked.files, changed, sizes.split_bytes))
     return plan
 
 
-def drafted(plan: Plan, scores: Folder) -> Plan:
-    """Puts the plan that a draft has become. Raises RunError where another one is there."""
-    there = _put(scores, plan)
-    if there.id != plan.id:
+def put_drafted(plan: Plan, scores: Folder) -> Plan:
+    """Puts the plan that was made from a draft. Raises RunError where another plan was put before."""
+    stored = _put(scores, plan)
+    if stored.id != plan.id:
         raise RunError(
             f"{scores.path(PLAN)}.parquet: has been put by another run; the same command goes on from what that one has"
         )
-    return there
+    return stored
 
 
 def read_plan(scores: Folder, stored: list[str]) -> Plan | None:
-    """The last revision of the plan among the files of a folder of scores."""
-    there = newest(stored).get(PLAN)
-    return Plan.from_bytes(scores.read(there.file)) if there else None
+    """The last revision of the plan. stored: names of the files in the folder of scores."""
+    newest = find_newest(stored).get(PLAN)
+    return Plan.from_bytes(scores.read(newest.file)) if newest else None
 
 
-def sweep_scores(scores: Folder, plan: Plan) -> None:
-    """Deletes, once the result stands, the plan's draft, and the scores of files as they were before they changed.
+def delete_stale_scores(scores: Folder, plan: Plan, sizes: Sizes) -> None:
+    """Deletes, once the result is committed, the plan's draft and the scores of files from before they changed.
 
-    Splits that this plan does not know of are those of a later revision, whose driver took this one's place.
+    Splits above this plan's numbers are kept: they belong to a later revision, by a driver that took the output over.
     """
-    if len(plan.versions()) > FILES:
+    if len(plan.versions()) > sizes.drafted_files:
         scores.delete(list(scores.files(NAME)))
     if plan.revision:
         units = set(plan.unit_names())
         old = [name for name in scores.files() if (found := UNIT.match(name)) and int(found[1]) < plan.next_split]
-        scores.delete([name for name in old if base(name) not in units])
+        scores.delete([name for name in old if parse_name(name) not in units])
 
 
 def _put(scores: Folder, plan: Plan) -> Plan:
-    file = f"{stem(PLAN, plan.revision)}.parquet"
+    """Puts a plan. Returns the one that is stored, which may be that of another driver."""
+    file = f"{name_round(PLAN, plan.revision)}.parquet"
     scores.put_new(file, plan.to_bytes())
     return Plan.from_bytes(scores.read(file))

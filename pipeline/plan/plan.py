@@ -1,6 +1,6 @@
-"""The plan: input files -> splits (what one task reads) -> units (what is committed at once).
+"""The plan: input files -> splits (each read by one task) -> units (each with one score file).
 
-The plan is put once for a fingerprint and read by every later run, so units mean the same rows for ever.
+The plan is put once for a fingerprint and read by every later run, so a unit always means the same rows.
 """
 
 import json
@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from actors.rerankers import RERANKERS
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.input.footers import FOOTER_THREADS, First, check_file, file_footer, first_file, splits
+from pipeline.input.footers import FOOTER_THREADS, FirstFile, check_file, cut_splits, read_file_footer, read_first_file
 from pipeline.input.listing import InputFile
-from pipeline.input.parquet import Range, chunk_ranges, plan_ranges
+from pipeline.input.parquet import SPLIT_BYTES, Range, list_chunk_ranges, plan_ranges
 
 SCHEMA = pa.schema(
     [
@@ -43,6 +43,8 @@ SCHEMA = pa.schema(
 
 
 class Unit(NamedTuple):
+    """Rows of a file: start <= row < stop."""
+
     name: str
     start: int
     stop: int
@@ -52,7 +54,7 @@ class Unit(NamedTuple):
 class Split:
     """Whole row groups of one file, with the byte ranges that hold the columns in use and the footer.
 
-    file: its number, by which the first of two rows of one pair stands.
+    file: its number; where a pair comes twice, the row in the file with the lower number is kept.
     """
 
     file: int
@@ -70,17 +72,19 @@ class Plan:
 
     table: one row a unit, and before them one row for each file without rows (its split is -1).
     columns: logical name -> column in the files, for the columns that are read.
-    id: tells this plan, and its revisions (pipeline.plan.replan), from every other.
+    id: distinguishes this plan, with its revisions (pipeline.plan.replan), from all others.
+    next_split: higher than the number of any split of any revision so far.
     """
 
     table: pa.Table
     columns: dict[str, str]
     id: str
     revision: int
-    next_split: int  # a number that no split of any revision has
+    next_split: int
 
     @cached_property
     def units(self) -> pa.Table:
+        """The rows of the table that are units."""
         return self.table.filter(pc.field("split") >= 0)
 
     def unit_names(self) -> list[str]:
@@ -113,7 +117,7 @@ class Plan:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Plan":
-        """Raises UsageError for what another version of this software has written."""
+        """Raises UsageError for a plan that another version of this software has written."""
         table = pq.read_table(pa.BufferReader(data))
         try:
             return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
@@ -125,14 +129,14 @@ class Plan:
 
 
 def split_cuts(units: pa.Table) -> np.ndarray:
-    """At which of these units of a plan a split begins; and their number, at the end."""
-    numbers = units["split"].to_numpy()
-    begins = np.flatnonzero(np.diff(numbers, prepend=-1))
-    return np.append(begins, len(numbers))
+    """The indices at which a split begins among these units of a plan, and at the end the number of units."""
+    splits = units["split"].to_numpy()
+    starts = np.flatnonzero(np.diff(splits, prepend=-1))
+    return np.append(starts, len(splits))
 
 
-def bytes_of(ranges: list[int]) -> int:
-    """How many bytes a split's ranges, as a plan has them, are."""
+def count_bytes(ranges: list[int]) -> int:
+    """The bytes to fetch for a split. ranges: as in a plan's table, (start, stop, start, stop, ...)."""
     return sum(ranges[1::2]) - sum(ranges[::2])
 
 
@@ -154,17 +158,17 @@ def splits_of(units: pa.Table) -> Iterator[Split]:
 
 
 def unit_rows(config: Config) -> int:
-    """Rows in a unit: the config's, or the reranker's own."""
+    """Rows in a unit: from the config, or else the reranker's default."""
     return config.run.unit_rows or RERANKERS[config.reranker.type].unit_rows
 
 
-def make_plan(config: Config, files: list[InputFile], unit_rows: int) -> Plan:
+def make_plan(config: Config, files: list[InputFile], unit_rows: int, split_bytes: int = SPLIT_BYTES) -> Plan:
     """Reads every footer, checks every schema, and cuts the input into splits and units.
 
     Raises UsageError naming the first file, in the order of the input, that cannot be used.
     """
-    first = first_file(config, files[0])
-    table, next_split = plan_files(config, enumerate(files), unit_rows, first)
+    first = read_first_file(config, files[0])
+    table, next_split = plan_files(config, enumerate(files), unit_rows, first, split_bytes=split_bytes)
     return Plan(table, first.columns, secrets.token_hex(8), 0, next_split)
 
 
@@ -172,33 +176,36 @@ def plan_files(
     config: Config,
     files: Iterable[tuple[int, InputFile]],
     unit_rows: int,
-    first: First,
+    first: FirstFile,
     split: int = 0,
     threads: int = FOOTER_THREADS,
+    split_bytes: int = SPLIT_BYTES,
 ) -> tuple[pa.Table, int]:
-    """The rows of a plan for these files, by their numbers; and the number after that of their last split.
+    """The rows of a plan for these files, and the number after that of their last split.
 
-    split: the number of the first one. threads: that read footers.
+    files: with their numbers. split: the number of the first split. threads: how many read footers. split_bytes: the
+    most decoded bytes of a split, unless a single row group has more.
     """
     rows: list[dict[str, Any]] = []
     numbers, listed = zip(*files, strict=True)
     pool = ThreadPoolExecutor(threads)
     try:
-        for number, file, (footer, begin) in zip(numbers, listed, pool.map(file_footer, listed), strict=True):
+        footers = pool.map(read_file_footer, listed)
+        for number, file, (footer, footer_start) in zip(numbers, listed, footers, strict=True):
             about_file = {"file": number, "path": file.path, "size": file.size, "version": file.version}
             check_file(config, file, footer, first)
             if not footer.num_rows:
                 rows.append(about_file | {"split": -1, "start": 0, "stop": 0})
-            for first_row, groups, decoded in splits(footer, first.columns):
-                chunks = chunk_ranges(footer, groups, list(first.columns.values()))
-                ranges = plan_ranges(chunks, (begin, file.size), decoded)
+            for first_row, groups, decoded in cut_splits(footer, first.columns, split_bytes):
+                chunks = list_chunk_ranges(footer, groups, list(first.columns.values()))
+                ranges = plan_ranges(chunks, (footer_start, file.size), decoded, split_bytes)
                 stop = first_row + sum(footer.row_group(group).num_rows for group in groups)
                 about_split = about_file | {
                     "split": split,
                     "first_row": first_row,
                     "first_group": groups[0],
                     "last_group": groups[-1],
-                    "ranges": [at for bounds in ranges for at in bounds],
+                    "ranges": [offset for bounds in ranges for offset in bounds],
                 }
                 for unit, start in enumerate(range(first_row, stop, unit_rows)):
                     bounds = {"unit": f"{split:06d}-{unit:04d}", "start": start, "stop": min(start + unit_rows, stop)}

@@ -1,44 +1,46 @@
-"""The names of files that are put once and later followed by another: the last one holds.
+"""The names of files that are put once and later replaced by one with a higher number: the highest holds.
 
 plan.parquet, plan.r1.parquet, ...                a plan, and its revisions
 000001-0002.parquet, 000001-0002.r1.parquet, ...  a unit's scores, and those with some of its rows scored once more
-000001-0002.transient                             put before the file of that stem where some of its rows are worth
-                                                  another try: a listing tells
+000001-0002.transient, ...                        put before the .parquet file of the same name where some of its rows
+                                                  are worth another try, so that a listing shows it
+
+Files of one number are a round. A unit's first round is 0, and has no number in its name.
 """
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-MOST = 3  # rounds after the first: what killed its worker so often does not get well
+MOST = 3  # rounds after the first: rows that killed their workers in all of them are left without a score
 NAME = re.compile(r"([^./]+)(?:\.r(\d+))?\.(parquet|transient)")
 
 
 class Newest(NamedTuple):
-    """The file that holds, and whether it has rows that are worth another try."""
+    """The file of the highest round, and whether it has rows that are worth another try."""
 
     file: str
     round: int
     transient: bool
 
 
-def stem(name: str, number: int) -> str:
-    """What the files of a round are called, without what comes after the last dot."""
+def name_round(name: str, number: int) -> str:
+    """The name of the files of a round, without their extension."""
     return f"{name}.r{number}" if number else name
 
 
-def base(name: str) -> str:
-    """What a stem, or a file, is a round of."""
-    return name.partition(".")[0]
+def parse_name(file: str) -> str:
+    """The name that all rounds share. file: the name of a round, with an extension or without."""
+    return file.partition(".")[0]
 
 
-def round_of(stem: str) -> int:
-    """The number of its round."""
-    return int(stem.partition(".r")[2] or 0)
+def parse_round(name: str) -> int:
+    """The number of a round. name: of its files, without their extension."""
+    return int(name.partition(".r")[2] or 0)
 
 
-def next_rounds(units: Iterable[str], there: dict[str, Newest]) -> dict[str, int]:
-    """Unit -> the round to be put, of those that have no scores, or some that are worth another try."""
+def find_next_rounds(units: Iterable[str], there: dict[str, Newest]) -> dict[str, int]:
+    """Unit -> the round to put, for units without scores and for those with rows that are worth another try."""
     rounds = {}
     for unit in units:
         if unit not in there:
@@ -48,17 +50,17 @@ def next_rounds(units: Iterable[str], there: dict[str, Newest]) -> dict[str, int
     return rounds
 
 
-def newest(files: Iterable[str]) -> dict[str, Newest]:
-    """What holds under each name."""
+def find_newest(files: Iterable[str]) -> dict[str, Newest]:
+    """Name -> the file that holds."""
     transient, rounds = set(), dict[str, int]()
     for file in files:
         if found := NAME.fullmatch(file):
             name, number, ending = found[1], int(found[2] or 0), found[3]
             if ending == "transient":
-                transient.add(stem(name, number))
+                transient.add(name_round(name, number))
             else:
                 rounds[name] = max(number, rounds.get(name, 0))
     return {
-        name: Newest(f"{stem(name, number)}.parquet", number, stem(name, number) in transient)
+        name: Newest(f"{name_round(name, number)}.parquet", number, name_round(name, number) in transient)
         for name, number in rounds.items()
     }

@@ -1,4 +1,4 @@
-"""What a run has to score, cut into the tasks that read it."""
+"""The units that a run has to score, cut into the tasks that read them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.plan.plan import Plan, Split, bytes_of, split_cuts, splits_of
-
-# Neighbours share a task where there are more than TASKS, but for those that are a good piece of work by themselves:
-# Ray Data keeps a list of tasks.
-TASKS, TASK_BYTES = 4096, 2**26
+from pipeline.plan.plan import Plan, Split, count_bytes, split_cuts, splits_of
+from pipeline.sizes import Sizes
 
 
 @dataclass(frozen=True)
 class PlannedWork:
-    """The splits of a plan in which a unit is missing. It is handed to the tasks; each knows the splits of its number.
+    """The splits of a plan that have units to score. It is passed to the tasks, and each reads its own splits.
 
-    columns, id: the plan's. rows: of the whole input. before: those that an earlier run has scored. later: unit -> its
+    columns, id: the plan's. rows: of the whole input. before: rows that earlier runs have scored. later: unit -> its
     round (pipeline.plan.rounds), where that is not the first.
-    units: of these splits. bounds: at which of them a task begins; and their number, at the end.
+    units: all units of these splits. bounds: the index of the first unit of each task, and at the end their number.
     """
 
     columns: dict[str, str]
@@ -32,21 +29,23 @@ class PlannedWork:
 
     @property
     def tasks(self) -> int:
+        """How many there are."""
         return len(self.bounds) - 1
 
     def splits(self, task: int) -> Iterator[Split]:
+        """The splits of a task."""
         start, stop = self.bounds[task : task + 2].tolist()
         return splits_of(self.units.slice(start, stop - start))
 
 
-def planned_work(plan: Plan, rounds: dict[str, int]) -> PlannedWork:
-    """What there is to do of a plan, if these units are to be put, each in its round."""
+def select_work(plan: Plan, rounds: dict[str, int], sizes: Sizes) -> PlannedWork:
+    """The work for a plan. rounds: unit -> its round, for the units to score."""
     missing = np.array([name in rounds for name in plan.unit_names()], dtype=bool)
     splits = plan.units["split"].to_numpy()
     units = plan.units.filter(pa.array(np.isin(splits, splits[missing]))).combine_chunks()
     cuts = split_cuts(units)
     ranges = units["ranges"].take(pa.array(cuts[:-1])).to_pylist()
-    tasks = together([bytes_of(flat) for flat in ranges])
+    tasks = group_neighbours([count_bytes(flat) for flat in ranges], sizes)
     return PlannedWork(
         columns=plan.columns,
         id=plan.id,
@@ -58,13 +57,13 @@ def planned_work(plan: Plan, rounds: dict[str, int]) -> PlannedWork:
     )
 
 
-def together(sizes: Sequence[int]) -> list[int]:
-    """At which of so many pieces, of these bytes, a task begins; and their number, at the end."""
-    most = -(-len(sizes) // TASKS)
-    cuts, held = [0], 0
-    for i, size in enumerate(sizes):
-        if i > cuts[-1] and (i - cuts[-1] == most or held + size > TASK_BYTES):
+def group_neighbours(pieces: Sequence[int], sizes: Sizes) -> list[int]:
+    """The index of the first piece of each task, and at the end the number of pieces. pieces: their bytes."""
+    most = -(-len(pieces) // sizes.tasks)
+    cuts, in_task = [0], 0
+    for i, size in enumerate(pieces):
+        if i > cuts[-1] and (i - cuts[-1] == most or in_task + size > sizes.task_bytes):
             cuts.append(i)
-            held = 0
-        held += size
-    return [*cuts, len(sizes)] if sizes else cuts
+            in_task = 0
+        in_task += size
+    return [*cuts, len(pieces)] if pieces else cuts

@@ -1,7 +1,7 @@
 """The rows of all runs -> the candidates of each query, best first.
 
 A run's order is trec_eval's: score down, doc_id down by bytes where scores are equal (as float64); ranks in a file
-count for nothing. One run keeps its scores. Of several the union counts, with reciprocal rank fusion as the
+count for nothing. One run keeps its scores. Several are united, with reciprocal rank fusion as the
 first-stage score: the sum over the runs of 1 / (60 + rank) (Cormack, Clarke and Buettcher, SIGIR 2009).
 """
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from pipeline.rank.rank import codes, places
 
-K = 60
+RRF_K = 60
 
 
-def candidates(rows: pa.Table, depth: int, fused: bool) -> tuple[pa.Table, Counter[str]]:
+def rank_candidates(rows: pa.Table, depth: int, fused: bool) -> tuple[pa.Table, Counter[str]]:
     """query_id, doc_id, score of at most `depth` rows a query, sorted by query_id (bytes), best first; and how many
     rows went otherwise: repeated_rows (a better one of the same run names that query and document), shared_rows (an
     earlier run names them, too: they are one candidate), rows_beyond_depth.
@@ -31,7 +31,7 @@ def candidates(rows: pa.Table, depth: int, fused: bool) -> tuple[pa.Table, Count
     kept = order[np.sort(first)]
     counts = Counter(repeated_rows=len(rows) - len(kept))
     if fused:
-        weights = 1 / (K + places(query[kept] * runs + run[kept]))
+        weights = 1 / (RRF_K + places(query[kept] * runs + run[kept]))
         _, first, pair = np.unique(query[kept] * len(rows) + doc[kept], return_index=True, return_inverse=True)
         counts["shared_rows"] = len(kept) - len(first)
         kept, score = kept[first], np.bincount(pair, weights=weights)

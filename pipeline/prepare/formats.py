@@ -1,4 +1,4 @@
-"""The formats of runs, queries and corpora: how a file's name tells its own, and how its lines become columns.
+"""The formats of runs, queries and corpora: how a file's name shows its own, and how its lines become columns.
 
 A reader of lines gets a block of whole lines and the columns' names, and gives the cells of each column as bytes (or a
 float, or None), a row for each line that is not blank. It raises BadRow for one that has not the format's form.
@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import UsageError
 
-# What a run, the queries and a corpus consist of, and the names under which columns are found without being told.
+# The columns of a run, of the queries and of a corpus, and the names under which columns are found by default.
 KINDS = {
     "run": ("query_id", "doc_id", "score"),
     "queries": ("query_id", "query"),
@@ -50,7 +50,7 @@ class Format:
     layouts: tuple[tuple[str, ...], ...] = ()
 
 
-def cells(lines: list[bytes], columns: tuple[str, ...], separator: bytes | None) -> Cells:
+def parse_cells(lines: list[bytes], columns: tuple[str, ...], separator: bytes | None) -> Cells:
     """columns: the name of each, empty for those that are not wanted. No quoting, no escapes."""
     rows = [line.removesuffix(b"\r").split(separator) for line in lines if line.strip()]
     for number, row in enumerate(rows):
@@ -59,7 +59,7 @@ def cells(lines: list[bytes], columns: tuple[str, ...], separator: bytes | None)
     return {name: [row[at] for row in rows] for at, name in enumerate(columns) if name}
 
 
-def objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Cells:
+def parse_objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Cells:
     """One JSON object a line. columns: name -> keys, of which an object has one; those in OPTIONAL may be missing."""
     found: Cells = {name: [] for name in columns}
     for number, line in enumerate(line for line in lines if line.strip()):
@@ -75,11 +75,11 @@ def objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Cells:
                 raise BadRow(number, f"has no {' or '.join(map(repr, keys))}")
             value = values.get(key)
             without = value is None and "score" in columns  # a run's row that lacks an id is left out, and counted
-            found[name].append(None if without else _cell(number, name, key, value))
+            found[name].append(None if without else _parse_value(number, name, key, value))
     return found
 
 
-def _cell(number: int, name: str, key: str | None, value: Any) -> bytes | float | None:
+def _parse_value(number: int, name: str, key: str | None, value: Any) -> bytes | float | None:
     if name == "score":
         fits = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
     elif name.endswith("_id"):
@@ -93,8 +93,8 @@ def _cell(number: int, name: str, key: str | None, value: Any) -> bytes | float 
     return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
-WORDS, TABS = partial(cells, separator=None), partial(cells, separator=b"\t")
-JSONL, PARQUET = Format((".jsonl", ".json"), objects), Format((".parquet",))
+WORDS, TABS = partial(parse_cells, separator=None), partial(parse_cells, separator=b"\t")
+JSONL, PARQUET = Format((".jsonl", ".json"), parse_objects), Format((".parquet",))
 TREC = ("query_id", "", "doc_id", "", "score", "")  # Q0, rank and tag: the order is that of the scores
 FORMATS: dict[str, dict[str, Format]] = {
     "run": {
@@ -117,16 +117,16 @@ FORMATS: dict[str, dict[str, Format]] = {
 }
 
 
-def endings(kind: str) -> tuple[str, ...]:
+def list_endings(kind: str) -> tuple[str, ...]:
     """The ends of names by which files of this kind are found in a folder."""
     plain = [ending for format in FORMATS[kind].values() for ending in format.endings]
     return tuple(ending + packed for ending in plain for packed in ("", *COMPRESSIONS))
 
 
-def told(kind: str, path: str, given: str | None) -> tuple[str, str | None]:
+def detect_format(kind: str, path: str, given: str | None) -> tuple[str, str | None]:
     """The format and the compression of a file, by its name. given: the format, whatever the name says.
 
-    Raises UsageError for a name that tells no format.
+    Raises UsageError for a name that shows no format.
     """
     name = path.lower()
     packed = next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
@@ -142,14 +142,14 @@ def told(kind: str, path: str, given: str | None) -> tuple[str, str | None]:
     )
 
 
-def named(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict[str, str]:
+def find_columns(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict[str, str]:
     """Name -> column, for a file whose columns have names. given: those that the user named.
 
     Raises UsageError where a column is missing.
     """
     columns = {}
     for name in KINDS[kind]:
-        keys = keys_of(kind, name, given)
+        keys = list_column_names(kind, name, given)
         found = next((key for key in keys if key in there), None)
         if found is not None:
             columns[name] = found
@@ -161,7 +161,7 @@ def named(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict
     return columns
 
 
-def keys_of(kind: str, name: str, given: dict[str, str]) -> tuple[str, ...]:
+def list_column_names(kind: str, name: str, given: dict[str, str]) -> tuple[str, ...]:
     """The columns under which a name may be found. given: `name`, or `kind.name`, -> the one that the user named."""
     column = given.get(f"{kind}.{name}", given.get(name))
     return NAMES[name] if column is None else (column,)

@@ -9,13 +9,13 @@ import re
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.input.listing import UNFINISHED
+from pipeline.input.listing import UNFINISHED_MARK
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import open_url
 
-SUMMARY, WORK = "_prepare.json", "_work"
-OURS = re.compile(
-    rf"part-\d+\.parquet|_unknown/(queries|docs)-\d+\.tsv|{SUMMARY}|{UNFINISHED}|{WORK}/.+|lease/.+"
+SUMMARY, SCRATCH = "_prepare.json", "_work"
+OWN_FILES = re.compile(
+    rf"part-\d+\.parquet|_unknown/(queries|docs)-\d+\.tsv|{SUMMARY}|{UNFINISHED_MARK}|{SCRATCH}/.+|lease/.+"
     r"|\.rayrank|(_unknown/)?\.put-[0-9a-f]{16}"  # of a process that was killed
 )
 
@@ -30,30 +30,30 @@ def check_output(output: Folder, overwrite: bool, inputs: list[str]) -> list[str
         if path.startswith(f"{output.url}/"):
             raise UsageError(f"--output = {output.url!r}: holds {path}, which is read")
     there = [name for name in output.files() if not name.startswith("lease/")]
-    foreign = next((name for name in there if not OURS.fullmatch(name)), None)
+    foreign = next((name for name in there if not OWN_FILES.fullmatch(name)), None)
     if foreign:
         raise UsageError(f"--output = {output.url!r}: holds {foreign}, which is no shard; choose another folder")
-    if there and UNFINISHED not in there and not overwrite:
+    if there and UNFINISHED_MARK not in there and not overwrite:
         raise UsageError(f"--output = {output.url!r}: has shards already; --overwrite replaces them")
     return there
 
 
 def begin(output: Folder, old: list[str]) -> None:
     """Marks the output as unfinished and deletes what is there."""
-    output.put(UNFINISHED, b"")
-    output.delete([name for name in old if name != UNFINISHED and not name.startswith(f"{WORK}/")])
+    output.put(UNFINISHED_MARK, b"")
+    output.delete([name for name in old if name != UNFINISHED_MARK and not name.startswith(f"{SCRATCH}/")])
     sweep(output)
 
 
 def finish(output: Folder, summary: dict[str, Any]) -> None:
     """Makes the shards that have been put the result."""
     output.put(SUMMARY, json.dumps(summary, indent=1).encode())
-    output.delete([UNFINISHED])
+    output.delete([UNFINISHED_MARK])
     sweep(output)
 
 
 def sweep(output: Folder) -> None:
     """Deletes the files between the steps."""
-    fs, work = open_url(output.path(WORK))
-    if fs.exists(work):
-        fs.rm(work, recursive=True)
+    fs, scratch = open_url(output.path(SCRATCH))
+    if fs.exists(scratch):
+        fs.rm(scratch, recursive=True)

@@ -15,8 +15,9 @@ from pipeline.errors import UsageError
 from pipeline.input.columns import as_bytes, as_ids, as_scores
 from pipeline.input.parquet import read_batches
 from pipeline.prepare.formats import FORMATS, KINDS, BadRow, Cells
-from pipeline.prepare.lines import blocks, line_number
+from pipeline.prepare.lines import find_line_number, read_blocks
 from pipeline.prepare.pieces import Piece
+from pipeline.prepare.sizes import Sizes
 
 BATCH_ROWS = 8192
 QUOTED = 80  # characters of a bad line that are shown
@@ -29,20 +30,20 @@ SCHEMAS = {
 }
 
 
-def read(piece: Piece) -> Iterator[pa.Table]:
+def read_piece(piece: Piece, sizes: Sizes = Sizes()) -> Iterator[pa.Table]:
     """The rows of a piece, in the order of the file, some thousand at a time.
 
     Raises UsageError naming file and line where a line has not the form of its format.
     """
     kind = piece.source.kind
-    for table in _parquet(piece) if piece.source.format == "parquet" else _text(piece):
+    for table in _read_parquet(piece) if piece.source.format == "parquet" else _read_text(piece, sizes):
         if kind == "run":
             finite = pc.fill_null(pc.is_finite(table["score"]), False)
             table = table.set_column(2, "score", pc.if_else(finite, table["score"], None))
         yield table
 
 
-def _parquet(piece: Piece) -> Iterator[pa.Table]:
+def _read_parquet(piece: Piece) -> Iterator[pa.Table]:
     source, columns, schema = piece.source, piece.columns, SCHEMAS[piece.source.kind]
     wanted = list(dict.fromkeys(columns.values()))
     groups = range(piece.start, piece.stop)
@@ -55,25 +56,25 @@ def _parquet(piece: Piece) -> Iterator[pa.Table]:
         yield pa.table(arrays, schema)
 
 
-def _text(piece: Piece) -> Iterator[pa.Table]:
+def _read_text(piece: Piece, sizes: Sizes) -> Iterator[pa.Table]:
     source = piece.source
     parse = FORMATS[source.kind][source.format].read
     assert parse is not None
-    for at, lines in blocks(source, piece.start, piece.stop):
+    for at, lines in read_blocks(source, piece.start, piece.stop, sizes):
         try:
-            yield _typed(source.kind, parse(lines, piece.columns))
+            yield _make_table(source.kind, parse(lines, piece.columns))
         except BadRow as bad:
-            place = [i for i, line in enumerate(lines) if line.strip()][bad.row]
-            quoted = lines[place][:QUOTED].decode("utf-8", "replace")
-            number = line_number(source, at) + place
+            line = [i for i, text in enumerate(lines) if text.strip()][bad.row]
+            quoted = lines[line][:QUOTED].decode("utf-8", "replace")
+            number = find_line_number(source, at, sizes) + line
             raise UsageError(f"{source.path}: line {number}: {bad.what}: {quoted}") from None
 
 
-def _typed(kind: str, cells: Cells) -> pa.Table:
+def _make_table(kind: str, cells: Cells) -> pa.Table:
     if "rank" in cells:
-        cells["score"] = [1 / rank for rank in _numbers(cells.pop("rank"), "rank", int, 1)]  # as Anserini converts it
+        cells["score"] = [1 / rank for rank in _parse_numbers(cells.pop("rank"), "rank", int, 1)]  # as Anserini has it
     elif "score" in cells:
-        cells["score"] = _numbers(cells["score"], "score", float)
+        cells["score"] = _parse_numbers(cells["score"], "score", float)
     arrays = []
     for name, type in zip(SCHEMAS[kind].names, SCHEMAS[kind].types, strict=True):
         if name.endswith("_id"):
@@ -84,7 +85,7 @@ def _typed(kind: str, cells: Cells) -> pa.Table:
     return pa.table(arrays, SCHEMAS[kind])
 
 
-def _numbers(cells: list[Any], what: str, number: type, least: float = float("-inf")) -> list[Any]:
+def _parse_numbers(cells: list[Any], what: str, number: type, least: float = float("-inf")) -> list[Any]:
     """Each cell as a number; None stays. Raises BadRow for one that is none, or less than `least`."""
     found = []
     for row, cell in enumerate(cells):

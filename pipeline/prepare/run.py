@@ -1,42 +1,41 @@
 """All of it: cut -> spread the runs and queries -> choose -> spread the corpus -> join -> write the shards.
 
 Both sides of each join are first spread by the same hash of an id, so that a bucket of one needs the same bucket of
-the other and no more. Only the documents that a candidate names are spread. What lies between the steps lies in
-`_work/` below the output, as bucketed files (pipeline/rank/buckets.py); no task holds more than one bucket or shard.
+the other and no more. Only the documents that a candidate names are spread. The files between the steps lie in
+`_work/` below the output, by bucket (pipeline/rank/buckets.py); no task holds more than one bucket or shard.
 """
 
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.cluster.connect import check_absolute, connected
-from pipeline.cluster.tasks import run_tasks
+from pipeline.cluster.connect import check_absolute, connect
+from pipeline.cluster.in_process import InProcess
+from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
 from pipeline.output.lease import Lease, hold
-from pipeline.prepare.choose import ASKED, CANDIDATES, Choose, Chosen
+from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, Chosen
 from pipeline.prepare.formats import KINDS
-from pipeline.prepare.join import TEXTS, Join, Joined
-from pipeline.prepare.output import WORK, begin, check_output, finish
-from pipeline.prepare.pieces import Piece, cut
-from pipeline.prepare.shards import WriteShard, Written, even_bounds
-from pipeline.prepare.sources import Source, sources
-from pipeline.prepare.spread import STORED, Spread
-from pipeline.rank.buckets import Bucketed
+from pipeline.prepare.join import TEXT_SCHEMA, Join, Joined
+from pipeline.prepare.output import SCRATCH, begin, check_output, finish
+from pipeline.prepare.pieces import Piece, cut_pieces
+from pipeline.prepare.shards import WriteShard, Written, find_even_bounds
+from pipeline.prepare.sizes import Sizes
+from pipeline.prepare.sources import Source, list_sources
+from pipeline.prepare.spread import STORED_SCHEMAS, Spread
+from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder, check_writable
-from pipeline.storage.urls import absolute
+from pipeline.storage.urls import make_absolute
 
-QUERY_BUCKET_BYTES = 64 * 2**20  # of runs, or of queries, as they are read
-DOC_BUCKET_BYTES = 128 * 2**20  # of the corpus as it is read, were all of it kept
-DOC_BUCKET_DOCS = 20_000  # that candidates name: less than this is not worth a bucket
-DOC_BUCKET_ASKED = 2_000_000  # rows of candidates that ask for its documents
-EVERY = 10.0  # seconds between lines of progress
+PROGRESS_SECONDS = 10.0  # between lines of progress
 NO_HASHES = np.zeros(0, np.uint32)
 FIGURES = (
     *("queries", "pairs", "shards", "unknown_queries", "unknown_docs", "queries_without_docs", "run_rows"),
@@ -45,12 +44,13 @@ FIGURES = (
 )
 
 Result = TypeVar("Result")
+Cluster = RayCluster | InProcess
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is asked for. runs: each a file, glob or folder. formats: kind -> format, where names do not tell it.
-    columns: logical name -> the files' own."""
+class Arguments:
+    """The arguments of jobs/prepare.py. runs: each a file, glob or folder. formats: kind -> format, where names do not
+    show it. columns: logical name -> the files' own."""
 
     runs: list[str]
     queries: list[str]
@@ -64,68 +64,61 @@ class Order:
     shared_filesystem: bool = False
 
 
-def prepare(order: Order) -> dict[str, Any]:
-    """Writes the shards and returns the figures. Raises UsageError, Held or RunError with one line."""
+def prepare(arguments: Arguments, sizes: Sizes = Sizes(), cluster: Cluster | None = None) -> dict[str, Any]:
+    """Writes the shards and returns the figures. Raises UsageError, Held or RunError with one line.
+
+    cluster: the machines of the tasks; without it the Ray cluster, which it connects to or starts.
+    """
     began = time.perf_counter()
-    check_absolute(_paths(order))
-    for key, path in _paths(order):
+    paths = _list_paths(arguments)
+    check_absolute(paths)
+    for key, path in paths:
         refuse_credentials(path, key)
     try:
-        output = Folder(absolute(order.output))
+        output = Folder(make_absolute(arguments.output))
     except (ValueError, ImportError) as error:
-        raise UsageError(f"--output = {order.output!r}: {error}") from None
-    files = _sources(order)
-    pieces = cut(files, order.columns)
+        raise UsageError(f"--output = {arguments.output!r}: {error}") from None
+    files = _list_files(arguments)
+    pieces = cut_pieces(files, arguments.columns, sizes)
     check_writable("--output", output.url)
-    check_output(output, order.overwrite, [source.path for source in files])
-    with hold(output) as lease, connected(_paths(order), order.shared_filesystem, "--shared-filesystem"):
-        begin(output, check_output(output, order.overwrite, []))
-        figures = _prepare(order, output, pieces, lease)
+    check_output(output, arguments.overwrite, [source.path for source in files])
+    ray = connect(paths, arguments.shared_filesystem, "--shared-filesystem")
+    with hold(output) as lease, ray if cluster is None else nullcontext(cluster) as machines:
+        begin(output, check_output(output, arguments.overwrite, []))
+        figures = _Preparation(arguments, sizes, machines, output).run(pieces, lease)
         figures["seconds"] = round(time.perf_counter() - began, 1)
         lease.confirm()
-        finish(output, figures | {"order": asdict(order)})
+        finish(output, figures | {"order": asdict(arguments)})
     return figures
 
 
-def _sources(order: Order) -> list[Source]:
+def _list_paths(arguments: Arguments) -> list[tuple[str, str]]:
+    inputs = [("--run", arguments.runs), ("--queries", arguments.queries), ("--corpus", arguments.corpus)]
+    return [*((key, path) for key, paths in inputs for path in paths), ("--output", arguments.output)]
+
+
+def _list_files(arguments: Arguments) -> list[Source]:
     files = []
-    for number, run in enumerate(order.runs):
-        files += sources("run", [run], order.formats.get("run"), number)
-    files += sources("queries", order.queries, order.formats.get("queries"))
-    return files + sources("corpus", order.corpus, order.formats.get("corpus"))
-
-
-def _prepare(order: Order, output: Folder, pieces: list[Piece], lease: Lease) -> dict[str, Any]:
-    work, counts = output.below(WORK), Counter[str]()
-    of = {kind: [piece for piece in pieces if piece.source.kind == kind] for kind in KINDS}
-    picked = _choose(order, work, output, of, counts)
-    _check_any(picked.rows, counts, "queries", output)
-    bounds = even_bounds(picked.starts, picked.rows, order.shard_rows)
-    joined = _join(work, output, of["corpus"], picked, bounds, counts)
-    _check_any(picked.rows - counts["unknown_doc_rows"], counts, "docs", output)
-    titles = any(line.titles for line in joined)
-    lease.confirm()
-    written = _write(work, output, picked, bounds, joined, titles)
-    counts["queries"] = sum(line.queries for line in written)
-    counts["pairs"] = sum(line.rows for line in written)
-    counts["shards"] = sum(line.name is not None for line in written)
-    counts["queries_without_docs"] = counts["known_queries"] - counts["queries"]
-    return {"output": output.url} | {name: counts[name] for name in FIGURES} | {"titles": titles}
+    for number, run in enumerate(arguments.runs):
+        files += list_sources("run", [run], arguments.formats.get("run"), number)
+    files += list_sources("queries", arguments.queries, arguments.formats.get("queries"))
+    return files + list_sources("corpus", arguments.corpus, arguments.formats.get("corpus"))
 
 
 @dataclass(frozen=True)
-class Picked:
-    """The candidates of all queries. wanted: hashes of their documents, sorted. doc_buckets: how many there are."""
+class Candidates:
+    """The candidates of all queries. buckets: those of each bucket of queries. wanted: hashes of their documents,
+    sorted. doc_buckets: how many there are."""
 
-    queries: Bucketed
-    chosen: list[Chosen]
+    queries: BucketReader
+    buckets: list[Chosen]
     wanted: np.ndarray
     doc_buckets: int
 
     @cached_property
     def offsets(self) -> np.ndarray:
-        """Of each bucket of queries the number of its first candidate among all; and at last how many there are."""
-        return np.cumsum([0, *(line.rows for line in self.chosen)])
+        """For each bucket of queries the number of its first candidate among all; and at last how many there are."""
+        return np.cumsum([0, *(bucket.rows for bucket in self.buckets)])
 
     @property
     def rows(self) -> int:
@@ -134,100 +127,130 @@ class Picked:
     @property
     def starts(self) -> np.ndarray:
         """The number of each query's first candidate among all."""
-        return np.concatenate([line.starts + at for line, at in zip(self.chosen, self.offsets, strict=False)])
+        starts = zip(self.buckets, self.offsets, strict=False)
+        return np.concatenate([bucket.starts + offset for bucket, offset in starts])
 
 
-def _choose(order: Order, work: Folder, output: Folder, of: dict[str, list[Piece]], counts: Counter[str]) -> Picked:
-    size = {kind: sum(piece.decoded for piece in found) for kind, found in of.items()}
-    buckets = max(1, *(-(-size[kind] // QUERY_BUCKET_BYTES) for kind in ("run", "queries")))
-    runs = _spread(work, "run", of["run"], buckets, counts)
-    if not counts["run_rows"]:
-        raise UsageError(f"--run = {', '.join(order.runs)}: no rows there")
-    queries = _spread(work, "queries", of["queries"], buckets, counts)
-    doc_buckets = doc_bucket_count(size["corpus"], counts["run_rows"])
-    task = Choose(work, output, runs, queries, order.depth, len(order.runs) > 1, doc_buckets)
-    chosen, wanted = _without_hashes(_watched("choose", run_tasks(task, range(buckets)), buckets))
-    for line in chosen:
-        counts.update(line.counts)
-    return Picked(queries, chosen, wanted, doc_buckets)
+class _Preparation:
+    """The steps, and what all of them need: where they run and write, and the counts of all rows so far."""
+
+    def __init__(self, arguments: Arguments, sizes: Sizes, cluster: Cluster, output: Folder):
+        self.arguments, self.sizes, self.cluster, self.output = arguments, sizes, cluster, output
+        self.scratch = output.below(SCRATCH)
+        self.counts = Counter[str]()
+
+    def run(self, pieces: list[Piece], lease: Lease) -> dict[str, Any]:
+        """The figures of the shards that it writes."""
+        counts = self.counts
+        by_kind = {kind: [piece for piece in pieces if piece.source.kind == kind] for kind in KINDS}
+        candidates = self.choose(by_kind)
+        self.check_any(candidates.rows, "queries")
+        bounds = find_even_bounds(candidates.starts, candidates.rows, self.arguments.shard_rows)
+        joined = self.join(by_kind["corpus"], candidates, bounds)
+        self.check_any(candidates.rows - counts["unknown_doc_rows"], "docs")
+        titles = any(bucket.titles for bucket in joined)
+        lease.confirm()
+        shards = self.write(candidates, bounds, joined, titles)
+        counts["queries"] = sum(shard.queries for shard in shards)
+        counts["pairs"] = sum(shard.rows for shard in shards)
+        counts["shards"] = sum(shard.name is not None for shard in shards)
+        counts["queries_without_docs"] = counts["known_queries"] - counts["queries"]
+        return {"output": self.output.url} | {name: counts[name] for name in FIGURES} | {"titles": titles}
+
+    def choose(self, pieces: dict[str, list[Piece]]) -> Candidates:
+        arguments, sizes, counts = self.arguments, self.sizes, self.counts
+        size = {kind: sum(piece.decoded for piece in found) for kind, found in pieces.items()}
+        buckets = sizes.count_query_buckets(size["run"], size["queries"])
+        runs = self.spread("run", pieces["run"], buckets)
+        if not counts["run_rows"]:
+            raise UsageError(f"--run = {', '.join(arguments.runs)}: no rows there")
+        queries = self.spread("queries", pieces["queries"], buckets)
+        doc_buckets = sizes.count_doc_buckets(size["corpus"], counts["run_rows"])
+        task = Choose(
+            scratch=self.scratch,
+            output=self.output,
+            runs=runs,
+            queries=queries,
+            depth=arguments.depth,
+            fused=len(arguments.runs) > 1,
+            doc_buckets=doc_buckets,
+            block_rows=sizes.block_rows,
+        )
+        chosen, wanted = _merge_hashes(_report_progress("choose", self.cluster.run(task, range(buckets)), buckets))
+        for bucket in chosen:
+            counts.update(bucket.counts)
+        return Candidates(queries, chosen, wanted, doc_buckets)
+
+    def join(self, corpus: list[Piece], candidates: Candidates, bounds: np.ndarray) -> list[Joined]:
+        docs = self.spread("corpus", corpus, candidates.doc_buckets, candidates.wanted)
+        asked = BucketReader(self.scratch, dict(bucket.asked for bucket in candidates.buckets), ASKED_SCHEMA)
+        task = Join(self.scratch, self.output, asked, docs, candidates.offsets, bounds, self.sizes.file_bytes)
+        buckets = candidates.doc_buckets
+        joined = list(_report_progress("join", self.cluster.run(task, range(buckets)), buckets))
+        for bucket in joined:
+            self.counts.update(bucket.counts)
+        return joined
+
+    def write(self, candidates: Candidates, bounds: np.ndarray, joined: list[Joined], titles: bool) -> list[Written]:
+        index = {name: index for bucket in joined for name, index in bucket.files.items()}
+        first_shard = {name: shard for bucket in joined for name, shard in bucket.first.items()}
+        first_block = np.cumsum([0, *(len(bucket.blocks[1]) - 1 for bucket in candidates.buckets)])
+        names = (bucket.blocks[0] for bucket in candidates.buckets)
+        first_blocks = dict(zip(names, first_block.tolist(), strict=False))
+        blocks = dict(bucket.blocks for bucket in candidates.buckets)
+        task = WriteShard(
+            output=self.output,
+            bounds=bounds,
+            offsets=candidates.offsets,
+            blocks=BucketReader(self.scratch, blocks, CANDIDATE_SCHEMA, first_blocks),
+            first_block=first_block,
+            block_rows=self.sizes.block_rows,
+            queries=candidates.queries,
+            texts=BucketReader(self.scratch, index, TEXT_SCHEMA, first_shard),
+            titles=titles,
+        )
+        shards = len(bounds) - 1
+        return list(_report_progress("write", self.cluster.run(task, range(shards)), shards))
+
+    def spread(self, kind: str, pieces: list[Piece], buckets: int, wanted: np.ndarray | None = None) -> BucketReader:
+        """All rows of a kind, in the order of the input."""
+        files: dict[str, np.ndarray] = {}
+        task = Spread(self.scratch, buckets, wanted, self.sizes)
+        for index, counts in _report_progress(kind, self.cluster.run(task, enumerate(pieces)), len(pieces)):
+            files |= index
+            self.counts.update(counts)
+        return BucketReader(self.scratch, files, STORED_SCHEMAS[kind])
+
+    def check_any(self, rows: int, what: str) -> None:
+        """Raises UsageError where no row remains to be written."""
+        if not rows:
+            raise UsageError(
+                f"no row of the runs has a known {'query' if what == 'queries' else 'document'}: "
+                f"{self.counts[f'unknown_{what}']:,} unknown ids, see {self.output.url}/_unknown"
+            )
 
 
-def doc_bucket_count(corpus_bytes: int, run_rows: int) -> int:
-    """Buckets of documents: so many that neither the documents of one nor what is asked of it are too much, and no more
-    than are worth it where a run names few documents of a large corpus."""
-    worth = min(-(-corpus_bytes // DOC_BUCKET_BYTES), -(-run_rows // DOC_BUCKET_DOCS))
-    return max(1, worth, -(-run_rows // DOC_BUCKET_ASKED))
+def _merge_hashes(buckets: Iterable[Chosen]) -> tuple[list[Chosen], np.ndarray]:
+    """The buckets without their hashes, and all hashes, sorted and each once.
 
-
-def _join(
-    work: Folder, output: Folder, corpus: list[Piece], picked: Picked, bounds: np.ndarray, counts: Counter[str]
-) -> list[Joined]:
-    docs = _spread(work, "corpus", corpus, picked.doc_buckets, counts, picked.wanted)
-    asked = Bucketed(work, dict(line.asked for line in picked.chosen), ASKED)
-    task = Join(work, output, asked, docs, picked.offsets, bounds)
-    joined = list(_watched("join", run_tasks(task, range(picked.doc_buckets)), picked.doc_buckets))
-    for line in joined:
-        counts.update(line.counts)
-    return joined
-
-
-def _write(
-    work: Folder, output: Folder, picked: Picked, bounds: np.ndarray, joined: list[Joined], titles: bool
-) -> list[Written]:
-    files = {name: index for line in joined for name, index in line.files.items()}
-    texts = Bucketed(work, files, TEXTS, {name: at for line in joined for name, at in line.first.items()})
-    first_block = np.cumsum([0, *(len(line.blocks[1]) - 1 for line in picked.chosen)])
-    names = (line.blocks[0] for line in picked.chosen)
-    first = dict(zip(names, first_block.tolist(), strict=False))
-    blocks = Bucketed(work, dict(line.blocks for line in picked.chosen), CANDIDATES, first)
-    task = WriteShard(output, bounds, picked.offsets, blocks, first_block, picked.queries, texts, titles)
-    return list(_watched("write", run_tasks(task, range(len(bounds) - 1)), len(bounds) - 1))
-
-
-def _spread(
-    work: Folder, kind: str, pieces: list[Piece], buckets: int, counts: Counter[str], wanted: np.ndarray | None = None
-) -> Bucketed:
-    """All files of a kind, in the order of the input."""
-    files: dict[str, np.ndarray] = {}
-    for index, line in _watched(kind, run_tasks(Spread(work, buckets, wanted), enumerate(pieces)), len(pieces)):
-        files |= index
-        counts.update(line)
-    return Bucketed(work, files, STORED[kind])
-
-
-def _without_hashes(lines: Iterable[Chosen]) -> tuple[list[Chosen], np.ndarray]:
-    """The lines, without their hashes, and all hashes, sorted and each once.
-
-    They are put together whenever as many wait as there are, so that each is sorted a few times and few wait."""
-    kept, wanted, waiting = [], NO_HASHES, []
-    for line in lines:
-        kept.append(line._replace(wanted=NO_HASHES))
-        waiting.append(line.wanted)
+    They are merged whenever as many wait as are merged already, so that each is sorted a few times and few wait."""
+    without, wanted, waiting = [], NO_HASHES, []
+    for bucket in buckets:
+        without.append(bucket._replace(wanted=NO_HASHES))
+        waiting.append(bucket.wanted)
         if sum(map(len, waiting)) >= len(wanted):
             wanted, waiting = np.unique(np.concatenate([wanted, *waiting])), []
-    return kept, np.unique(np.concatenate([wanted, *waiting]))
+    return without, np.unique(np.concatenate([wanted, *waiting]))
 
 
-def _check_any(rows: int, counts: Counter[str], what: str, output: Folder) -> None:
-    """Raises UsageError where nothing is left to write."""
-    if not rows:
-        raise UsageError(
-            f"no row of the runs has a known {'query' if what == 'queries' else 'document'}: "
-            f"{counts[f'unknown_{what}']:,} unknown ids, see {output.url}/_unknown"
-        )
-
-
-def _watched(what: str, results: Iterable[Result], total: int) -> Iterator[Result]:
-    """The results, and on stderr how many there are: when it is over, and every few seconds before."""
+def _report_progress(
+    what: str, results: Iterable[Result], total: int, seconds: float = PROGRESS_SECONDS
+) -> Iterator[Result]:
+    """The results, and on stderr how many there are: when all are there, and every few seconds before."""
     began = shown = time.monotonic()
     for done, result in enumerate(results, 1):
         yield result
-        if (now := time.monotonic()) > shown + EVERY and done < total:
+        if (now := time.monotonic()) > shown + seconds and done < total:
             shown = now
             print(f"{what:<8} {done:,} of {total:,} parts", file=sys.stderr, flush=True)
     print(f"{what:<8} {total:,} part(s) in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
-
-
-def _paths(order: Order) -> list[tuple[str, str]]:
-    asked = [("--run", order.runs), ("--queries", order.queries), ("--corpus", order.corpus)]
-    return [*((key, path) for key, paths in asked for path in paths), ("--output", order.output)]

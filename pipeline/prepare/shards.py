@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.prepare.choose import BLOCK_ROWS, first_of
-from pipeline.rank.buckets import Bucketed
+from pipeline.prepare.choose import keep_first
+from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder
 
 ROW_GROUP = 10_000
-REPEATED = ["query_id", "query"]  # columns that a dictionary makes smaller
+DICTIONARY_COLUMNS = ["query_id", "query"]  # columns that a dictionary makes smaller
 
 
-def even_bounds(starts: np.ndarray, rows: int, shard_rows: int) -> np.ndarray:
+def find_even_bounds(starts: np.ndarray, rows: int, shard_rows: int) -> np.ndarray:
     """The first row of each shard, and the end of the last one.
 
     starts: the first row of each query, sorted. There are as many shards as come nearest to `shard_rows` rows each,
@@ -43,15 +43,16 @@ class Written(NamedTuple):
 @dataclass(frozen=True)
 class WriteShard:
     """bounds, offsets: numbers of candidates among all, at which shards and buckets of queries begin, and the end.
-    blocks: the candidates; the blocks of bucket i begin with number first_block[i]. texts: by shard."""
+    blocks: the candidates, block_rows in each; those of bucket i begin with number first_block[i]. texts: by shard."""
 
     output: Folder
     bounds: np.ndarray
     offsets: np.ndarray
-    blocks: Bucketed
+    blocks: BucketReader
     first_block: np.ndarray
-    queries: Bucketed
-    texts: Bucketed
+    block_rows: int
+    queries: BucketReader
+    texts: BucketReader
     titles: bool
 
     def __call__(self, shard: int) -> Written:
@@ -66,7 +67,7 @@ class WriteShard:
         columns |= {"title": texts["title"]} if self.titles else {}
         sink = pa.BufferOutputStream()
         table = pa.table(columns | {"score": rows["score"]})
-        pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=REPEATED)
+        pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=DICTIONARY_COLUMNS)
         name = f"part-{shard:05d}.parquet"
         self.output.put(name, sink.getvalue().to_pybytes())
         return Written(name, len(table), pc.count_distinct(table["query_id"]).as_py())
@@ -79,9 +80,9 @@ class WriteShard:
             start, stop = max(low, offset) - offset, min(high, end) - offset
             if start >= stop:
                 continue
-            numbers = range(start // BLOCK_ROWS, (stop - 1) // BLOCK_ROWS + 1)
+            numbers = range(start // self.block_rows, (stop - 1) // self.block_rows + 1)
             rows = self.blocks.read(*(int(self.first_block[bucket]) + number for number in numbers))
-            rows = rows.slice(start - numbers[0] * BLOCK_ROWS, stop - start)
-            queries, _ = first_of(self.queries.read(bucket), "query_id")
-            place = pc.index_in(rows["query_id"], queries["query_id"].combine_chunks())
-            yield rows.append_column("query", queries["query"].take(place))
+            rows = rows.slice(start - numbers[0] * self.block_rows, stop - start)
+            queries, _ = keep_first(self.queries.read(bucket), "query_id")
+            query_row = pc.index_in(rows["query_id"], queries["query_id"].combine_chunks())
+            yield rows.append_column("query", queries["query"].take(query_row))

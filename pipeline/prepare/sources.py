@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import UsageError
 from pipeline.input.listing import list_inputs
-from pipeline.prepare.formats import endings, told
+from pipeline.prepare.formats import detect_format, list_endings
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Source:
     number: int = 0
 
 
-def sources(kind: str, paths: list[str], given: str | None, number: int = 0) -> list[Source]:
+def list_sources(kind: str, paths: list[str], given: str | None, number: int = 0) -> list[Source]:
     """The files of these paths: files, globs, or folders of files of one format.
 
-    given: the format, else the files' names tell it. Raises UsageError naming the path.
+    given: the format; without it the files' names show it. Raises UsageError naming the path.
     """
     found = []
     for path in paths:
-        files = list_inputs([path], f"--{kind}", endings(kind))
-        here = [Source(kind, file.path, file.size, *told(kind, file.path, given), number) for file in files]
+        files = list_inputs([path], f"--{kind}", list_endings(kind))
+        here = [Source(kind, file.path, file.size, *detect_format(kind, file.path, given), number) for file in files]
         if len(formats := {source.format for source in here}) > 1:
             hint = " (--beir for a BEIR folder)" if kind == "corpus" else ""
             raise UsageError(f"--{kind} = {path!r}: holds files of {len(formats)} formats; name them by a glob{hint}")
@@ -35,11 +35,11 @@ def sources(kind: str, paths: list[str], given: str | None, number: int = 0) -> 
     return list({source.path: source for source in found}.values())
 
 
-def beir(folder: str) -> tuple[str, str]:
+def find_beir_files(folder: str) -> tuple[str, str]:
     """The corpus and the queries of a BEIR folder: corpus.jsonl and queries.jsonl, compressed or not."""
     paths = []
     for name in ("corpus.jsonl", "queries.jsonl"):
-        there = [file.path for file in list_inputs([folder], "--beir", endings("corpus"))]
+        there = [file.path for file in list_inputs([folder], "--beir", list_endings("corpus"))]
         found = [path for path in there if path.rpartition("/")[2].startswith(name)]
         if len(found) != 1:
             raise UsageError(f"--beir = {folder!r}: has {len(found) or 'no'} files {name}")

@@ -1,4 +1,4 @@
-"""Ids that a run names and nobody knows: written out beside the shards, where the job does not read them."""
+"""Ids of a run that no queries or corpus have: in files beside the shards, which the job does not read."""
 
 import csv
 import io

@@ -18,19 +18,19 @@ COMPRESSION = "lz4"
 INDEX = np.dtype("<i8")
 
 
-def hashes(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+def hash_crc32(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """The CRC-32 of each id, as uint32; a null has that of the empty one, which is 0."""
     coded = pa.chunked_array(ids).combine_chunks().dictionary_encode(null_encoding="encode")
     numbers = [zlib.crc32((value or "").encode()) for value in coded.dictionary.to_pylist()]
     return np.array(numbers, dtype=np.uint32)[coded.indices.to_numpy()] if len(coded) else np.zeros(0, np.uint32)
 
 
-def bucket_of(ids: pa.Array | pa.ChunkedArray, buckets: int) -> np.ndarray:
+def find_buckets(ids: pa.Array | pa.ChunkedArray, buckets: int) -> np.ndarray:
     """The bucket of each row: the hash of its id modulo their number; a null id goes to bucket 0."""
-    return hashes(ids).astype(np.int64) % buckets
+    return hash_crc32(ids).astype(np.int64) % buckets
 
 
-def bucketed(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[bytes, np.ndarray]:
+def encode_by_bucket(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[bytes, np.ndarray]:
     """A file of these rows, and its index (int64, one more than `buckets`). Inside a bucket they keep their order."""
     small = bucket.astype(np.min_scalar_type(buckets))  # numpy sorts 16 bits by radix
     rows = rows.combine_chunks().take(np.argsort(small, kind="stable"))
@@ -47,17 +47,17 @@ def bucketed(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[bytes, n
     return sink.getvalue().to_pybytes(), np.array(index, dtype=np.int64)
 
 
-def stored(folder: Folder, name: str, buckets: int, make: Callable[[], tuple[bytes, np.ndarray]]) -> np.ndarray:
+def put_bucketed(folder: Folder, name: str, buckets: int, make: Callable[[], tuple[bytes, np.ndarray]]) -> np.ndarray:
     """The index of the file of that name, which stands behind it; the file is made and put unless it is there."""
     size = folder.size(name)
     if size is None:
         data, index = make()
         data += index.astype(INDEX).tobytes()
         size = len(data) if folder.put_new(name, data) else None
-    return index_of(folder, name, buckets, size)
+    return read_index(folder, name, buckets, size)
 
 
-def index_of(folder: Folder, name: str, buckets: int, size: int | None = None) -> np.ndarray:
+def read_index(folder: Folder, name: str, buckets: int, size: int | None = None) -> np.ndarray:
     """The index that stands behind a file. size: of the file, where it is known."""
     size = size or folder.sizes([name], {})[name]
     (read,) = folder.read_ranges([(name, size - INDEX.itemsize * (buckets + 1), size)])
@@ -65,7 +65,7 @@ def index_of(folder: Folder, name: str, buckets: int, size: int | None = None) -
 
 
 @dataclass(frozen=True)
-class Bucketed:
+class BucketReader:
     """Bucketed files of one schema. index: name -> that of the file, in the order in which rows are wanted. first:
     name -> the bucket at which its index begins, where that is not 0."""
 
@@ -79,9 +79,7 @@ class Bucketed:
         try:
             pieces = self.folder.read_ranges([part for bucket in buckets for part in self._ranges(bucket)])
         except FileNotFoundError as error:
-            raise RunError(
-                f"{error}: has gone; does another run write to this output? Start the same command again"
-            ) from None
+            raise make_gone_error(error) from None
         batches = [pa.ipc.read_record_batch(pa.ipc.read_message(piece), self.schema) for piece in pieces]
         return pa.Table.from_batches(batches, self.schema)
 
@@ -89,3 +87,8 @@ class Bucketed:
         places = ((name, bucket - self.first.get(name, 0), at) for name, at in self.index.items())
         found = [(name, int(at[i]), int(at[i + 1])) for name, i, at in places if 0 <= i < len(at) - 1]
         return [(name, start, stop) for name, start, stop in found if start < stop]
+
+
+def make_gone_error(error: FileNotFoundError) -> RunError:
+    """The error that ends a run over a file of its own that is gone."""
+    return RunError(f"{error}: has gone; does another run write to this output? Start the same command again")

@@ -8,55 +8,56 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError, StoreError, UsageError, one_line
-from pipeline.input.columns import carried_field, check_carried
-from pipeline.input.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
+from pipeline.input.columns import check_carried, make_carried_field
+from pipeline.input.parquet import list_chunk_ranges, plan_ranges, read_batches, read_footer
 
 BATCH_ROWS = 8192
 PLACE = pa.schema([("file", pa.int32()), ("row", pa.int64())])
-Place = tuple[str, int]  # path and size of an input file
+FilePlace = tuple[str, int]  # path and size of an input file
 
 
-def carried_schema(columns: dict[str, str], files: dict[int, Place]) -> pa.Schema:
+def read_carried_schema(columns: dict[str, str], files: dict[int, FilePlace]) -> pa.Schema:
     """The files' columns that `columns` names, each once and in that order, in the types in which they are carried."""
     first = _footer(*files[min(files)])[0].schema.to_arrow_schema()
-    return pa.schema([carried_field(first.field(name)) for name in dict.fromkeys(columns.values())])
+    return pa.schema([make_carried_field(first.field(name)) for name in dict.fromkeys(columns.values())])
 
 
 @dataclass(frozen=True)
-class Fetch:
-    """What fetches a bucket's rows from the input itself. schema: of the carried columns."""
+class CarriedFetcher:
+    """Fetches the carried columns of a bucket's rows from the input itself. schema: theirs."""
 
-    files: dict[int, Place]
+    files: dict[int, FilePlace]
     schema: pa.Schema
 
     def __call__(self, bucket: int, rows: pa.Table) -> pa.Table:
         """rows: file and row, in the order of the input. They and their carried columns, in that order."""
-        return pa.concat_tables([self.texts.empty_table(), *self.pieces(rows)])
+        return pa.concat_tables([self.output_schema.empty_table(), *self.read_pieces(rows)])
 
     @property
-    def texts(self) -> pa.Schema:
-        """Of what it gives: PLACE, and the carried columns by numbers, for theirs may be any names."""
+    def output_schema(self) -> pa.Schema:
+        """PLACE, and the carried columns by numbers, for theirs may be any names."""
         carried = (field.with_name(str(i)) for i, field in enumerate(self.schema))
         return pa.schema([*PLACE, *carried])
 
-    def pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
+    def read_pieces(self, rows: pa.Table) -> Iterator[pa.Table]:
         file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
         for number in np.unique(file).tolist():
             wanted, done = row[file == number], 0
             for table in _take(*self.files[number], wanted, self.schema):
                 place = [pa.repeat(pa.scalar(number, pa.int32()), len(table)), wanted[done : done + len(table)]]
-                yield pa.Table.from_arrays([*place, *table.columns], schema=self.texts)
+                yield pa.Table.from_arrays([*place, *table.columns], schema=self.output_schema)
                 done += len(table)
 
 
-def in_input_order(rows: pa.Table) -> pa.Table:
+def select_in_input_order(rows: pa.Table) -> pa.Table:
+    """file and row, in the order of the input."""
     return rows.select(["file", "row"]).sort_by([("file", "ascending"), ("row", "ascending")])
 
 
-def carry(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Table:
+def carry_columns(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) -> pa.Table:
     """`ranked` (with the columns file and row) with the input's columns added, in the order of `columns`.
 
-    texts: as Fetch gives them, of these very rows.
+    texts: as CarriedFetcher gives them, of these very rows.
     """
     order = np.lexsort((ranked["row"].to_numpy(), ranked["file"].to_numpy()))
     if not ranked.select(PLACE.names).take(order).equals(texts.select(PLACE.names)):
@@ -98,7 +99,7 @@ def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator
         raise UsageError(f"{path}: has {starts[-1]:,} rows, and row {rows[-1]:,} of it was scored")
     for group in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
         groups = range(group, group + 1)
-        chunks = chunk_ranges(footer, groups, schema.names)
+        chunks = list_chunk_ranges(footer, groups, schema.names)
         ranges = plan_ranges(chunks, (begin, size), footer.row_group(group).total_byte_size)
         at = int(starts[group])
         for batch in read_batches(path, size, ranges, groups, schema.names, BATCH_ROWS):

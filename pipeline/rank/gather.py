@@ -1,9 +1,10 @@
 """The carried columns of a result of many parts: read once, in the order of the input, and put by bucket.
 
 A bucket's queries may stand anywhere in the input: were each bucket to fetch its own rows, most of the input would be
-read again for each. So every bucket first says which rows it keeps, by the stretch of the input in which they stand.
-Then every stretch is read once, and the rows that are kept are put by bucket, beside the merged score files, with which
-they go once the result is committed. Fusing a bucket then reads what is its own.
+read again for each. So every bucket is ranked first, and puts its ranked rows, and which rows of each stretch of the
+input it keeps. Then every stretch is read once, and the rows that are kept are put by bucket. Writing a part then reads
+what is its own. All of this stands beside the merged score files, and is deleted with them once the result is
+committed; what is there already is not made again.
 """
 
 import hashlib
@@ -11,98 +12,144 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.cluster.tasks import run_tasks
+from pipeline.cluster.connect import Cluster
 from pipeline.plan.plan import Plan, split_cuts
-from pipeline.rank.buckets import Bucketed, bucketed, index_of, stored
-from pipeline.rank.carry import PLACE, Fetch, carried_schema
+from pipeline.rank.buckets import BucketReader, encode_by_bucket, make_gone_error, put_bucketed, read_index
+from pipeline.rank.carry import PLACE, CarriedFetcher, read_carried_schema
 from pipeline.rank.merge import MERGED
-from pipeline.rank.part import RankBucket
+from pipeline.rank.part import BucketCounts, RankBucket, RankedBucket
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-FEW = 4  # buckets, up to which each fetches its rows from the input itself
-STRETCH_ROWS = 1_000_000
-STRETCH_SPLITS = 1000
-FILE_BYTES = 128 * 2**20  # of carried columns in memory, held three times
-FORMAT = 1  # of what is put: raised when the same scores come to other files
+GATHERED_VERSION = 2  # of what is put: raised when the same scores make other files
 KEPT = pa.schema([("bucket", pa.int32()), *PLACE])
 
 
-def texts_of(
-    rank: RankBucket, columns: dict[str, str], plan: Plan, scores: Folder, buckets: int, tag: str
-) -> Callable[[int, pa.Table], pa.Table]:
-    """What gives the carried columns of a bucket's rows; made here, on the cluster, where there are many buckets.
+class Carried(NamedTuple):
+    """How parts are written: what gives a ranked bucket, and the carried columns of its rows."""
 
-    columns: as pipeline.rank.carry.carried gives them. tag: of the result, part of the names of what is put.
+    rank: Callable[[int], RankedBucket]
+    read_carried: Callable[[int, pa.Table], pa.Table]
+
+
+def gather_carried(
+    rank: RankBucket,
+    columns: dict[str, str],
+    plan: Plan,
+    scores: Folder,
+    buckets: int,
+    result_id: str,
+    cluster: Cluster,
+    sizes: Sizes,
+) -> Carried:
+    """Gathers the carried columns on the cluster where there are many buckets; few fetch their own rows.
+
+    columns: as select_carried gives them. result_id: part of the names of what is put.
     """
     files = plan.places()
-    fetch = Fetch(files, carried_schema(columns, files))
-    if buckets <= FEW or "dictionary<" in str(fetch.schema):  # one in a list or struct cannot be put by bucket
-        return fetch
-    starts = stretches(plan)
-    made_of = json.dumps([FORMAT, tag, buckets, FILE_BYTES, starts.tolist()])
+    fetch = CarriedFetcher(files, read_carried_schema(columns, files))
+    if buckets <= sizes.fetching_buckets or "dictionary<" in str(fetch.schema):  # in a list it cannot be put by bucket
+        return Carried(rank, fetch)
+    starts = cut_stretches(plan, sizes)
+    made_of = json.dumps([GATHERED_VERSION, result_id, buckets, sizes.gathered_bytes, starts.tolist()])
     name = f"{MERGED}{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
-    kept = run_tasks(KeepRows(rank, scores, starts, name), range(buckets))
-    rows = Bucketed(scores, {f"{name}-{bucket:05d}.arrow": index for bucket, index in enumerate(kept)}, KEPT)
-    gather = GatherStretch(rows, fetch, scores, buckets, name, FILE_BYTES)
-    index = {file: index for piece in run_tasks(gather, range(len(starts))) for file, index in piece.items()}
-    return Gathered(Bucketed(scores, index, fetch.texts))
+    ranked = StoredRanking(rank, scores, starts, name)
+    kept = cluster.run(ranked.keep, range(buckets))
+    rows = BucketReader(scores, {ranked.kept_name(bucket): index for bucket, index in enumerate(kept)}, KEPT)
+    gather = GatherStretch(rows, fetch, scores, buckets, name, sizes.gathered_bytes)
+    index = {file: index for piece in cluster.run(gather, range(len(starts))) for file, index in piece.items()}
+    return Carried(ranked.read, GatheredReader(BucketReader(scores, index, fetch.output_schema)))
 
 
-def stretches(plan: Plan) -> np.ndarray:
-    """The place (see `places`) at which each stretch of the input begins: whole splits, as many as STRETCH_ROWS and
-    STRETCH_SPLITS allow, and one at least."""
+def cut_stretches(plan: Plan, sizes: Sizes) -> np.ndarray:
+    """The position (see `number_rows`) at which each stretch of the input begins: whole splits, as many as stretch_rows
+    and stretch_splits allow, and one at least."""
     units = plan.units
     first = split_cuts(units)[:-1]
-    begins = places(units["file"].to_numpy()[first], units["start"].to_numpy()[first])
+    begins = number_rows(units["file"].to_numpy()[first], units["start"].to_numpy()[first])
     rows = np.add.reduceat(plan.unit_rows(), first)
     order = np.argsort(begins)
     starts: list[int] = []
     held = splits = 0
     for begin, more in zip(begins[order].tolist(), rows[order].tolist(), strict=True):
         held, splits = held + more, splits + 1
-        if not starts or held > STRETCH_ROWS or splits > STRETCH_SPLITS:
+        if not starts or held > sizes.stretch_rows or splits > sizes.stretch_splits:
             starts.append(begin)
             held, splits = more, 1
     return np.array(starts)
 
 
-def places(file: np.ndarray, row: np.ndarray) -> np.ndarray:
+def number_rows(file: np.ndarray, row: np.ndarray) -> np.ndarray:
     """One number for file and row, in the order of the input."""
     return file.astype(np.int64) << 40 | row
 
 
 @dataclass(frozen=True)
-class KeepRows:
-    """The task of saying which rows a bucket keeps, by stretch."""
+class StoredRanking:
+    """Ranks buckets once: `keep` puts what `read` gives back."""
 
     rank: RankBucket
     scores: Folder
     starts: np.ndarray
     name: str
 
-    def __call__(self, bucket: int) -> np.ndarray:
-        """The index of the file that says it."""
-        return stored(self.scores, f"{self.name}-{bucket:05d}.arrow", len(self.starts), lambda: self._kept(bucket))
+    def kept_name(self, bucket: int) -> str:
+        """The file that says which rows a bucket keeps, by stretch."""
+        return f"{self.name}-{bucket:05d}.arrow"
 
-    def _kept(self, bucket: int) -> tuple[bytes, np.ndarray]:
-        ranked = self.rank(bucket).ranked
-        place = places(ranked["file"].to_numpy(), ranked["row"].to_numpy())
-        stretch = np.searchsorted(self.starts, place, side="right") - 1
-        own = pa.repeat(pa.scalar(bucket, pa.int32()), len(ranked))
-        rows = ranked.select(["file", "row"]).add_column(0, KEPT.field("bucket"), own)
-        return bucketed(rows, stretch, len(self.starts))
+    def _ranked_name(self, bucket: int) -> str:
+        return f"{self.name}-{bucket:05d}-ranked.arrow"
+
+    def keep(self, bucket: int) -> np.ndarray:
+        """Ranks a bucket and puts it, and which rows it keeps; the index of the file that says so."""
+        return put_bucketed(self.scores, self.kept_name(bucket), len(self.starts), lambda: self._keep(bucket))
+
+    def _keep(self, bucket: int) -> tuple[bytes, np.ndarray]:
+        found = self.rank(bucket)
+        self.scores.put_new(self._ranked_name(bucket), encode_ranked(found))  # before the file that says it is there
+        position = number_rows(found.ranked["file"].to_numpy(), found.ranked["row"].to_numpy())
+        stretch = np.searchsorted(self.starts, position, side="right") - 1
+        own = pa.repeat(pa.scalar(bucket, pa.int32()), len(found.ranked))
+        rows = found.ranked.select(["file", "row"]).add_column(0, KEPT.field("bucket"), own)
+        return encode_by_bucket(rows, stretch, len(self.starts))
+
+    def read(self, bucket: int) -> RankedBucket:
+        """A bucket as it was ranked. Raises RunError where its file has gone."""
+        try:
+            return decode_ranked(self.scores.read(self._ranked_name(bucket)))
+        except FileNotFoundError as error:
+            raise make_gone_error(error) from None
+
+
+def encode_ranked(found: RankedBucket) -> bytes:
+    """Two Arrow streams, of the ranked rows and of the rejects; the counts stand in the first one's metadata."""
+    sink = pa.BufferOutputStream()
+    counts = {"counts": json.dumps(found.counts._asdict())}
+    for table in (found.ranked.replace_schema_metadata(counts), found.rejects):
+        with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def decode_ranked(data: bytes) -> RankedBucket:
+    """What encode_ranked was given."""
+    source = pa.BufferReader(data)
+    ranked, rejects = (pa.ipc.open_stream(source).read_all() for _ in range(2))
+    counts = BucketCounts(**json.loads(ranked.schema.metadata[b"counts"]))
+    return RankedBucket(ranked.replace_schema_metadata(None), rejects, counts)
 
 
 @dataclass(frozen=True)
 class GatherStretch:
     """The task of reading a stretch of the input, and putting the rows that are kept, by bucket."""
 
-    kept: Bucketed
-    fetch: Fetch
+    kept: BucketReader
+    fetch: CarriedFetcher
     scores: Folder
     buckets: int
     name: str
@@ -112,20 +159,21 @@ class GatherStretch:
         """The index of each file that was put, in the order of the input. A stretch whose list is there is not read."""
         listed = f"{self.name}-{stretch:06d}.json"
         if self.scores.size(listed) is not None:
-            return {name: index_of(self.scores, name, self.buckets) for name in json.loads(self.scores.read(listed))}
+            return {name: read_index(self.scores, name, self.buckets) for name in json.loads(self.scores.read(listed))}
         files: dict[str, np.ndarray] = {}
-        for bucket, texts in self._filled(self.kept.read(stretch).combine_chunks()):
+        for bucket, texts in self._read_pieces(self.kept.read(stretch).combine_chunks()):
             name = f"{self.name}-{stretch:06d}-{len(files):06d}.arrow"
-            files[name] = stored(self.scores, name, self.buckets, partial(bucketed, texts, bucket, self.buckets))
+            make = partial(encode_by_bucket, texts, bucket, self.buckets)
+            files[name] = put_bucketed(self.scores, name, self.buckets, make)
         self.scores.put_new(listed, json.dumps([*files]).encode())
         return files
 
-    def _filled(self, kept: pa.Table) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    def _read_pieces(self, kept: pa.Table) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """The buckets and the carried columns of these rows, in the order of the input, file_bytes at a time."""
-        kept = kept.take(np.argsort(places(kept["file"].to_numpy(), kept["row"].to_numpy())))
+        kept = kept.take(np.argsort(number_rows(kept["file"].to_numpy(), kept["row"].to_numpy())))
         held: list[pa.Table] = []
         size = done = count = 0
-        for texts in self.fetch.pieces(kept):
+        for texts in self.fetch.read_pieces(kept):
             held.append(texts)
             size, count = size + texts.nbytes, count + len(texts)
             if size >= self.file_bytes:
@@ -136,10 +184,10 @@ class GatherStretch:
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What reads the carried columns of a bucket's rows where they were put by bucket."""
+class GatheredReader:
+    """Reads the carried columns of a bucket's rows where they were put by bucket."""
 
-    texts: Bucketed
+    columns: BucketReader
 
     def __call__(self, bucket: int, rows: pa.Table) -> pa.Table:
-        return self.texts.read(bucket)
+        return self.columns.read(bucket)

@@ -1,4 +1,4 @@
-"""One bucket of the result: its score rows, fused, ranked and written as one part."""
+"""One bucket of the result: its score rows, fused and ranked, and written as one part."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,88 +10,89 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config import Fusion
-from pipeline.rank.carry import Place, carry, in_input_order
+from pipeline.rank.carry import FilePlace, carry_columns, select_in_input_order
 from pipeline.rank.rank import rank
-from pipeline.rows import kinds_of
+from pipeline.rows import BucketCounts, Part, kinds_of
 from pipeline.storage.folder import Folder
 
-REASONS = 50  # kinds of them that are reported
+REPORTED_REASONS = 50  # kinds of them
+UNREPEATED = ("doc_id", "rank", "score", "first_stage_score", "rerank_score")  # no dictionary makes these smaller
 
 
-class Ranked(NamedTuple):
-    """A bucket's score rows; those that are ranked, down to top_k, with file and row; those of all ranks that have no
-    score; the rejects."""
+class RankedBucket(NamedTuple):
+    """ranked: rows down to top_k, with file and row. rejects: file (its number), row, reason."""
 
-    rows: pa.Table
     ranked: pa.Table
-    unscored: pa.Table
     rejects: pa.Table
+    counts: BucketCounts
 
 
 @dataclass(frozen=True)
 class RankBucket:
-    """Reads one bucket (`read` is what pipeline.rank.merge.score_rows gives) and ranks it."""
+    """Reads the score rows of a bucket (`read` is what merge_scores gives) and ranks them."""
 
     read: Callable[[int], pa.Table]
     fusion: Fusion
     top_k: int | None
 
-    def __call__(self, bucket: int) -> Ranked:
+    def __call__(self, bucket: int) -> RankedBucket:
         rows = self.read(bucket)
         ranked, rejects = rank(rows, self.fusion)
         unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
         if self.top_k:
             ranked = ranked.filter(pc.less_equal(ranked["rank"], self.top_k))
-        return Ranked(rows, ranked, unscored, rejects)
+        reasons = _count_reasons(unscored["reason"]) + _count_reasons(rejects["reason"])
+        counts = BucketCounts(
+            rows=len(rows),
+            ranked=len(ranked),
+            queries=len(pc.unique(ranked["query_id"])),
+            unscored=len(unscored),
+            rejected=len(rejects),
+            truncated=pc.sum(rows["truncated"]).as_py() or 0,
+            reasons=dict(reasons.most_common(REPORTED_REASONS)),
+        )
+        return RankedBucket(ranked, rejects, counts)
 
 
 @dataclass(frozen=True)
-class FuseBucket:
-    """The task of fusing one bucket.
+class WritePart:
+    """The task of writing one bucket.
 
-    files: number -> path and size of the input files. columns: the carried ones, as pipeline.rank.carry.carried gives them.
-    texts: gives the carried columns of a bucket's rows (pipeline.rank.carry.Fetch, pipeline.rank.gather.Gathered). tag: the
-    fusion's hash, part of the names of what is written. buckets: how many there are.
+    rank: gives the ranked bucket. files: number -> path and size of the input files. columns: the carried ones, as
+    select_carried gives them. read_carried: gives the carried columns of a bucket's rows (pipeline/rank/carry.py,
+    pipeline/rank/gather.py). result_id: part of the names of what is written.
     """
 
-    rank: RankBucket
+    rank: Callable[[int], RankedBucket]
     output: Folder
-    files: dict[int, Place]
+    files: dict[int, FilePlace]
     columns: dict[str, str]
-    texts: Callable[[int, pa.Table], pa.Table] | None
+    read_carried: Callable[[int, pa.Table], pa.Table] | None
     explain: bool
-    tag: str
-    buckets: int
+    result_id: str
 
-    def __call__(self, bucket: int) -> dict:
-        rows, ranked, unscored, rejects = self.rank(bucket)
-        if self.texts:
-            ranked = carry(ranked, self.columns, self.texts(bucket, in_input_order(ranked)))
+    def __call__(self, bucket: int) -> Part:
+        ranked, rejects, counts = self.rank(bucket)
+        if self.read_carried:
+            carried = self.read_carried(bucket, select_in_input_order(ranked))
+            ranked = carry_columns(ranked, self.columns, carried)
         if self.explain:  # it comes last
             ranked = ranked.select([*(name for name in ranked.column_names if name != "explanation"), "explanation"])
         paths = pa.array([self.files[number][0] for number in rejects["file"].to_pylist()], pa.string())
-        rejects = rejects.set_column(0, "file", paths)
-        return {
-            "rows": len(rows),
-            "ranked": len(ranked),
-            "queries": len(pc.unique(ranked["query_id"])),
-            "unscored": len(unscored),
-            "rejected": len(rejects),
-            "truncated": pc.sum(rows["truncated"]).as_py() or 0,
-            "reasons": dict((_counts(unscored["reason"]) + _counts(rejects["reason"])).most_common(REASONS)),
-            "part": self._put("ranked", bucket, ranked.drop_columns(["file", "row"])),
-            "rejects": self._put("rejects", bucket, rejects) if len(rejects) else None,
-        }
+        return Part(
+            part=self._put("ranked", bucket, ranked.drop_columns(["file", "row"])),
+            rejects=self._put("rejects", bucket, rejects.set_column(0, "file", paths)) if len(rejects) else None,
+            counts=counts,
+        )
 
     def _put(self, folder: str, bucket: int, table: pa.Table) -> str:
-        name = f"{folder}/part-{bucket:05d}-{self.tag}.parquet"
+        name = f"{folder}/part-{bucket:05d}-{self.result_id}.parquet"
         sink = pa.BufferOutputStream()
-        distinct = ("doc_id", "rank", "score", "first_stage_score", "rerank_score")  # no dictionary makes these smaller
-        repeated = [name for name in table.column_names if name not in distinct]
+        repeated = [name for name in table.column_names if name not in UNREPEATED]
         pq.write_table(table, sink, compression="zstd", use_dictionary=repeated)
         self.output.put_new(name, sink.getvalue().to_pybytes())
         return name
 
 
-def _counts(values: pa.ChunkedArray) -> Counter[str]:
+def _count_reasons(values: pa.ChunkedArray) -> Counter[str]:
     return kinds_of({pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()})

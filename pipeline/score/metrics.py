@@ -1,7 +1,7 @@
-"""What Prometheus is told of a run, by the processes that hold the engines; Ray's agent on each node gives it out.
+"""The Prometheus metrics of a run. The processes with the engines count them, and Ray's agent on each node serves them.
 
-All of it is counted once a unit, or once a second, and never for a pair. Ray puts `ray_` before each name, and
-`_total` behind those of COUNTERS.
+They are counted once for each unit, or once a second, and never for a single pair. Ray puts `ray_` before each name,
+and `_total` after those of COUNTERS.
 """
 
 import threading
@@ -27,30 +27,33 @@ COUNTERS = {
 GAUGES = {"rayrank_engine_queue": "Sequences that the engine was asked for and has not answered"}
 HISTOGRAMS = {"rayrank_unit_seconds": "Seconds from a unit's coming to the worker until it was scored"}
 BOUNDARIES = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
-LABELS = {"rayrank_failures": ("run", "reason")}  # of all others: the run alone
-REASONS = 20  # kinds of them that a process names; the rest are `other`
+LABELS = {"rayrank_failures": ("run", "reason")}  # all others have the run alone
+REASONS = 20  # different kinds that a process counts by name; it counts the rest as `other`
 WATCH_SECONDS = 1.0
 
 
-def count_unit(run: str, line: dict[str, Any], kinds: dict[str, int], truncated: int) -> None:
-    """Counts a unit that was put. line: its figures. kinds: of the reasons of its rows without a score."""
-    if not line["rows"]:  # its scores were there
+def count_unit(run: str, figures: dict[str, Any], reasons: dict[str, int], truncated: int) -> None:
+    """Counts a unit that was put.
+
+    figures: its UnitStats. reasons: kind of reason -> rows without a score. truncated: rows whose prompt was cut.
+    """
+    if not figures["rows"]:  # its scores were there
         return
     amounts = {
-        "rayrank_pairs": line["rows"] - line["failed"] - line["rejected"],
+        "rayrank_pairs": figures["rows"] - figures["failed"] - figures["rejected"],
         "rayrank_truncated": truncated,
-        **{f"rayrank_{name}": line[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
+        **{f"rayrank_{name}": figures[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
         "rayrank_units": 1,
     }
     for name, amount in amounts.items():
         _count(name, amount, run=run)
-    for kind, rows in kinds.items():
-        _count("rayrank_failures", rows, run=run, reason=_named(kind))
-    _metric("rayrank_unit_seconds").observe(float(line["seconds"]), {"run": run})
+    for kind, rows in reasons.items():
+        _count("rayrank_failures", rows, run=run, reason=_choose_label(kind))
+    _metric("rayrank_unit_seconds").observe(float(figures["seconds"]), {"run": run})
 
 
 def watch(run: str, load: Callable[[], Load]) -> None:
-    """Tells, from a thread of its own, how busy this process's engine is, until the process ends."""
+    """Starts a thread that reports how busy this process's engine is, until the process ends."""
     threading.Thread(target=_watch, args=(run, load), daemon=True, name="watch").start()
 
 
@@ -65,15 +68,16 @@ def _watch(run: str, load: Callable[[], Load]) -> None:
 
 
 @cache
-def _seen() -> set[str]:
-    """The kinds of reasons that this process has named."""
+def _named_reasons() -> set[str]:
+    """The kinds of reasons that this process counts by name."""
     return set()
 
 
-def _named(kind: str) -> str:
-    if kind not in _seen() and len(_seen()) >= REASONS:
+def _choose_label(kind: str) -> str:
+    """The kind itself, or `other` where the process counts too many kinds already."""
+    if kind not in _named_reasons() and len(_named_reasons()) >= REASONS:
         return "other"
-    _seen().add(kind)
+    _named_reasons().add(kind)
     return kind
 
 

@@ -1,4 +1,4 @@
-"""The order of work inside a unit: pairs that share a prompt prefix stand together, to serve vLLM's prefix cache."""
+"""The order of pairs inside a unit: those that share a prompt prefix are neighbours, for the engine's prefix cache."""
 
 from typing import Literal
 
@@ -7,9 +7,10 @@ import pyarrow as pa
 
 
 def group_by_prefix(unit: pa.Table, shared: Literal["query", "doc"]) -> pa.Table:
-    """The unit's rows, grouped by the side that comes first in the prompt.
+    """The unit's rows, grouped by the text that comes first in the prompt.
 
-    Groups come in the order in which they first appear, and rows inside a group in the order of the input.
+    shared: the column with that text. Groups are in the order of their first rows, and the rows of a group in the order
+    of the input.
     """
     texts = unit[shared].combine_chunks().dictionary_encode(null_encoding="encode")
     return unit.take(np.argsort(texts.indices.to_numpy(), kind="stable"))

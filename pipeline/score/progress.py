@@ -11,8 +11,9 @@ BAR = 20
 class Progress:
     """Shows itself while its `with` block runs: pairs done of all, pairs/s, tokens/s, failures, time left.
 
-    The rates are those of scoring in this run: what was done before, and loading the model, do not count.
-    about: the total is an estimate, until `of` tells it.
+    The rates are those of scoring in this run: pairs of earlier runs, and the time to load the model, do not count.
+    total: pairs of the input. done: pairs scored by earlier runs. every: seconds from one line to the next. about:
+    whether the total is an estimate, until `of` sets it.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Progress:
         self._stream.flush()
 
     def add(self, pairs: int, tokens: int, failed: int, seconds: float) -> None:
-        """A unit is done, `seconds` after the engine was given it."""
+        """Counts a unit that is done. seconds: since it was given to the engine."""
         if self._scoring_since is None and pairs:
             self._scoring_since = max(self._entered, time.monotonic() - seconds)
         self._done += pairs
@@ -53,15 +54,16 @@ class Progress:
         self._failed += failed
 
     def of(self, total: int) -> None:
-        """So many pairs there are, then."""
+        """Sets the total, which was an estimate before."""
         self._total, self._of = total, "of"
 
     @property
     def waited(self) -> float:
-        """Seconds until the first pair of this run went into an engine: they start, and load the model."""
+        """Seconds until the first pair of this run went into an engine: actors start in them and load the model."""
         return (self._scoring_since or time.monotonic()) - self._entered
 
     def line(self) -> str:
+        """The progress so far, as one line."""
         now = time.monotonic()
         line = f"{self._done:,} {self._of} {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
         if self._scoring_since is None:

@@ -1,7 +1,7 @@
-"""Prompts of a unit: built and tokenised here, in the CPU pool, so that the actor that holds the engine takes ids.
+"""Builds and tokenises the prompts of a unit, in the CPU pool, so that the actor with the engine gets token ids.
 
-On its way to that actor a unit is one row of two columns, its name and its bytes. So whatever Ray Data cuts, merges
-or makes again, a unit stays whole.
+A unit travels to that actor as one row of two columns, its name and its bytes. So a unit stays whole, however Ray Data
+cuts, merges or repeats blocks.
 """
 
 import gc
@@ -16,8 +16,8 @@ import pyarrow as pa
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Prompt, Unscored
 from actors.rerankers.tokenizer import Tokenizer
-from pipeline.input.pairs import pairs_of
-from pipeline.plan.rounds import round_of
+from pipeline.input.pairs import make_pairs
+from pipeline.plan.rounds import parse_round
 from pipeline.rows import OK, PERMANENT
 
 TRAVELS = ("file", "row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
@@ -26,9 +26,10 @@ TRAVELS = ("file", "row", "query_id", "doc_id", "first_stage_score", "kind", "re
 class PromptedUnit(NamedTuple):
     """A unit without its texts.
 
-    rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores are
-    there already.
-    prompts: of each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
+    name: of its score file, without the extension (pipeline/plan/rounds.py).
+    rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores were put
+    before.
+    prompts: one for each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
     """
 
     name: str
@@ -38,19 +39,19 @@ class PromptedUnit(NamedTuple):
     @property
     def again(self) -> bool:
         """Whether its rows killed their worker in an earlier run."""
-        return round_of(self.name) > 0
+        return parse_round(self.name) > 0
 
 
 def prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
     """A unit's rows with their prompts, as the one row that travels. Columns: unit, payload."""
-    with _no_collection():
+    with _pause_garbage_collection():
         return _prompt_unit(name, unit, tokenizer, settings)
 
 
 def _prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
     ready = np.array(unit["kind"].to_pylist()) == OK
     texts = unit.filter(pa.array(ready))
-    prompts = RERANKERS[settings.type].prompt(tokenizer, settings, pairs_of(texts, settings))
+    prompts = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(texts, settings))
     sequences: list[list[list[int]] | None] = [None] * len(unit)
     boundaries: list[int | None] = [None] * len(unit)
     kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), [False] * len(unit)
@@ -63,13 +64,13 @@ def _prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Sett
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
-    return packed(name, rows.append_column("boundary", pa.array(boundaries, pa.int32())))
+    return pack_unit(name, rows.append_column("boundary", pa.array(boundaries, pa.int32())))
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without looking for cycles among all the token ids that are alive: there are none, and it takes a third of the
-    time of short prompts."""
+def _pause_garbage_collection() -> Iterator[None]:
+    """Keeps Python from searching the token ids for reference cycles. There are none, and the search takes a third of
+    the time of short prompts."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -79,8 +80,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def packed(name: str, rows: pa.Table | None) -> pa.Table:
-    """A unit as the row that travels; None where its scores are there already."""
+def pack_unit(name: str, rows: pa.Table | None) -> pa.Table:
+    """A unit as the row that travels. rows: None where its scores were put before."""
     payload: pa.Array = pa.nulls(1, pa.large_binary())
     if rows is not None:
         sink = pa.BufferOutputStream()
@@ -92,14 +93,14 @@ def packed(name: str, rows: pa.Table | None) -> pa.Table:
     return pa.table({"unit": [name], "payload": payload})
 
 
-def unpacked(row: pa.Table) -> PromptedUnit:
-    """The unit of a travelled row; its `rows` are None where its scores are there already."""
+def unpack_unit(row: pa.Table) -> PromptedUnit:
+    """The unit of a row that has travelled."""
     name, payload = row["unit"][0].as_py(), row["payload"][0]
     if not payload.is_valid:
         return PromptedUnit(name, None, [])
     rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
     prompts = rows["prompts"].combine_chunks()
-    # Lists where single numbers are looked up: those of an array are objects made for the occasion, and slow.
+    # Lists where single numbers are read: an array makes an object for each number that is read, which is slow.
     outer, bounds = prompts.offsets.to_numpy().tolist(), prompts.values.offsets.to_numpy().tolist()
     tokens = prompts.values.values.to_numpy()
     sequences = [tokens[start:stop] for start, stop in pairwise(bounds)]

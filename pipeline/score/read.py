@@ -1,10 +1,10 @@
-"""A split's rows as pairs of one form, cut into the plan's units.
+"""Reads a split's rows as pairs of one form, cut into the plan's units.
 
-What cannot be used is marked here and never dropped:
+Rows that cannot be used are marked and never dropped:
   kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
   kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text, or
                       one of its texts is not UTF-8
-Later on a pair may become `permanent` for its model's sake, or `transient`: another try may give it a score.
+Scoring may make a pair `permanent`, where the model cannot score it, or `transient`, where another try may.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,10 @@
-"""Puts units, and tells of each: to Prometheus, and as a line of JSON in the log of the worker that scored it."""
+"""Writes the scores of a unit, and reports them: to Prometheus, and as a line of JSON in the log of the worker."""
 
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections import Counter
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -12,48 +13,127 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.rerankers.contract import Unscored
-from pipeline.score.files import REASONS, reasons_of
+from pipeline.plan.rounds import name_round, parse_name, parse_round
+from pipeline.rows import PERMANENT, REJECT, TRANSIENT, kinds_of
+from pipeline.score.files import SCHEMA, encode_scores, make_score_table, read_score_file
 from pipeline.score.metrics import count_unit
 from pipeline.score.prompt import PromptedUnit
+from pipeline.storage.folder import Folder
+
+REPORTED_REASONS = 10  # kinds of reasons of a unit, at most, that are reported while the job runs
+
+
+@dataclass(frozen=True)
+class UnitStats:
+    """The figures of a unit, which go to the driver as one row.
+
+    rows: how many were scored now; 0 where its scores were put before. size: rows of the score file that was written.
+    failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
+    -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
+    until it was scored.
+    """
+
+    unit: str
+    rows: int
+    size: int
+    failed: int
+    rejected: int
+    reasons: str
+    prompt_tokens: float
+    cached_tokens: float
+    new_tokens: float
+    seconds: float
+
+    def sums(self) -> dict[str, float]:
+        """The figures that are summed over units."""
+        numbers = {name: value for name, value in asdict(self).items() if name not in ("unit", "reasons")}
+        return numbers | {"units_now": self.rows > 0}  # else its scores were put before
 
 
 class UnitWriter:
-    """`put`, which gives the one row about a unit, with a word about it once it has put the unit.
+    """Writes units' score files, and reports each.
 
-    run: the plan's id, by which metrics, log lines and the manifest know the run.
-    What is put is put, whatever becomes of the word about it.
+    plan: its id, which stands for the run in metrics, log lines and the manifest. explain: whether to keep what the
+    model wrote. A unit that is written stays written, even if the report fails.
     """
 
-    def __init__(self, run: str, put: Callable[..., pa.Table]):
-        self._run, self._put = run, put
+    def __init__(self, scores: Folder, plan: str, explain: bool):
+        self._scores, self._plan, self._explain = scores, plan, explain
 
-    def __call__(self, unit: PromptedUnit, scores: list[float | Unscored], *more: Any) -> pa.Table:
-        row = self._put(unit, scores, *more)
-        if unit.rows is not None:  # else its scores were there
+    def __call__(
+        self,
+        unit: PromptedUnit,
+        scores: list[float | Unscored],
+        texts: list[str | None],
+        figures: dict[str, float],
+    ) -> pa.Table:
+        """Puts a unit's score file, unless there is one. Returns its UnitStats as a table of one row.
+
+        scores, texts: of the rows of kind `ok`, in their order. figures: the other fields of UnitStats.
+        """
+        size = self._put(unit, scores, texts) if unit.rows is not None else 0
+        rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
+        kinds, reasons = rows["kind"].to_pylist(), count_reasons(rows, scores)
+        stats = UnitStats(
+            unit=parse_name(unit.name),
+            rows=len(rows),
+            size=size,
+            failed=sum(isinstance(score, Unscored) for score in scores) + kinds.count(PERMANENT),
+            rejected=kinds.count(REJECT),
+            reasons=json.dumps(dict(reasons.most_common(REPORTED_REASONS))),
+            **figures,
+        )
+        if unit.rows is not None:  # else its scores were put before
             try:
-                self._tell(row.to_pylist()[0], unit.rows, scores)
-            except Exception:  # of many kinds, and none is worth a unit, which would be scored again
-                _complain()
-        return row
+                _report(self._plan, stats, reasons, pc.sum(rows["truncated"]).as_py() or 0)
+            except Exception:  # whatever it is: the unit would be scored again
+                _log_failed_report()
+        return pa.Table.from_pylist([asdict(stats)])
 
-    def _tell(self, line: dict[str, Any], rows: pa.Table, scores: list[float | Unscored]) -> None:
-        """Of the reasons only their kinds: the reasons themselves may have words of a document or of the model."""
-        truncated, kinds = pc.sum(rows["truncated"]).as_py() or 0, reasons_of(rows, scores)
-        count_unit(self._run, line, kinds, truncated)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        about = {"at": at, "run": self._run} | line | {"reasons": dict(kinds.most_common(REASONS))}
-        _log().info(json.dumps(about | {"truncated": truncated, "seconds": round(line["seconds"], 3)}))
+    def _put(self, unit: PromptedUnit, scores: list[float | Unscored], texts: list[str | None]) -> int:
+        """Puts the score file and returns its rows.
+
+        In a round after the first, the rows that were not scored now are those of the round before.
+        """
+        assert unit.rows is not None
+        name, number = parse_name(unit.name), parse_round(unit.name)
+        if not len(unit.rows) and not number:  # a later one must replace a file whose mark has no rows to try
+            return 0
+        table = make_score_table(unit, scores, texts if self._explain else None)
+        if number:
+            previous = read_score_file(self._scores, name_round(name, number - 1))
+            others = previous.filter(pc.invert(pc.is_in(previous["row"], unit.rows["row"])))
+            table = pa.concat_tables([others, table]).sort_by("row")
+        if TRANSIENT in table["kind"].to_pylist():
+            self._scores.put_new(f"{unit.name}.transient", b"")
+        self._scores.put_new(f"{unit.name}.parquet", encode_scores(table, self._plan))
+        return len(table)
+
+
+def count_reasons(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str]:
+    """Kind of reason -> rows of a unit without a score. scores: of its rows of kind `ok`."""
+    unscored = [score.reason for score in scores if isinstance(score, Unscored)]
+    return kinds_of(Counter([*unscored, *filter(None, rows["reason"].to_pylist())]))
+
+
+def _report(plan: str, stats: UnitStats, reasons: Counter[str], truncated: int) -> None:
+    """Reports a unit. Of its reasons it reports the kinds alone, since a reason may quote a document or the model."""
+    figures: dict[str, Any] = asdict(stats)
+    count_unit(plan, figures, reasons, truncated)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    about = {"at": now, "run": plan} | figures | {"reasons": dict(reasons.most_common(REPORTED_REASONS))}
+    _log().info(json.dumps(about | {"truncated": truncated, "seconds": round(stats.seconds, 3)}))
 
 
 @cache
-def _complain() -> None:
-    """Logs, once a process, the exception that is being handled."""
+def _log_failed_report() -> None:
+    """Logs the exception that is being handled, once in each process."""
     _log().exception("rayrank: a unit was put, and metrics or log were not told of it; this is logged once")
 
 
 @cache
 def _log() -> logging.Logger:
-    """To stderr, which Ray keeps as a file for each worker; not to loggers above, which others may have set up."""
+    """A log on stderr, which Ray keeps as a file for each worker. It does not pass lines to other loggers."""
     log = logging.getLogger("rayrank.units")
     log.addHandler(logging.StreamHandler(sys.stderr))
     log.setLevel(logging.INFO)

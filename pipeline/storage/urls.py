@@ -12,9 +12,9 @@ from fsspec.utils import get_protocol
 from s3fs import S3FileSystem
 
 from pipeline.errors import StoreError, one_line
-from pipeline.storage.retry import patiently
+from pipeline.storage.retry import RETRIES, Retries, call_with_retries
 
-S3_TRIES = 6  # botocore's, with 0 to 1, 2, 4, 8 and 16 seconds between them
+S3_TRIES = 6  # of a request by botocore, with 0 to 1, 2, 4, 8 and 16 seconds between them
 
 
 def open_url(url: str) -> tuple[Any, str]:
@@ -23,8 +23,8 @@ def open_url(url: str) -> tuple[Any, str]:
         local = fsspec.filesystem("file", use_listings_cache=False)
         return local, local._strip_protocol(url)
     if get_protocol(url) in S3FileSystem.protocol:
-        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, config_kwargs=_s3_config())
-        fs.retries = 1  # s3fs's own multiply botocore's: as it comes, it asks 125 times for a file that times out
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False, config_kwargs=_make_s3_config())
+        fs.retries = 1  # s3fs's own retries multiply botocore's: by default it sends a request that times out 125 times
         return fs, path
     try:
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
@@ -34,9 +34,9 @@ def open_url(url: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(url)
 
 
-def _s3_config() -> dict[str, Any]:
+def _make_s3_config() -> dict[str, Any]:
     """botocore's settings. FSSPEC_S3='{"config_kwargs": {...}}' in the environment replaces any of them."""
-    # The standard mode has a quota of retries, so that a store in trouble is not asked ever more by many threads.
+    # The standard mode has a quota of retries, so that many threads do not add to the trouble of a failing store.
     retries = {"mode": "standard", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", S3_TRIES))}
     config = {"connect_timeout": 10, "read_timeout": 20, "retries": retries}
     return config | fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
@@ -46,17 +46,17 @@ def is_local(url: str) -> bool:
     return isinstance(open_url(url)[0], LocalFileSystem)
 
 
-def full_name(fs: Any, path: str) -> str:
+def build_url(fs: Any, path: str) -> str:
     """The one name by which `open_url` finds a path of this file system again; a local path has no protocol."""
     return "/" + os.path.normpath(path).lstrip("/") if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
 
 
-def absolute(url: str) -> str:
+def make_absolute(url: str) -> str:
     """A path or URL in the one form under which every process finds it."""
-    return full_name(*open_url(url)).rstrip("/") or "/"
+    return build_url(*open_url(url)).rstrip("/") or "/"
 
 
-def fetch(url: str, start: int | None = None, stop: int | None = None) -> bytes:
+def fetch(url: str, start: int | None = None, stop: int | None = None, retries: Retries = RETRIES) -> bytes:
     """The bytes of a file from `start` to before `stop`, or all of them, in one request.
 
     Raises FileNotFoundError with the URL; StoreError where the file is shorter.
@@ -64,7 +64,9 @@ def fetch(url: str, start: int | None = None, stop: int | None = None) -> bytes:
     fs, path = open_url(url)
     at_once = {"max_concurrency": 1} if isinstance(fs, S3FileSystem) else {}  # else it asks for the size first
     try:
-        data = patiently(f"{url}: cannot be read", lambda: fs.cat_file(path, start=start, end=stop, **at_once))
+        data = call_with_retries(
+            f"{url}: cannot be read", lambda: fs.cat_file(path, start=start, end=stop, **at_once), retries
+        )
     except FileNotFoundError:  # S3's does not say which
         raise FileNotFoundError(url) from None
     if start is not None and stop is not None and len(data) != stop - start:
@@ -72,8 +74,8 @@ def fetch(url: str, start: int | None = None, stop: int | None = None) -> bytes:
     return data
 
 
-def fetch_known(url: str, start: int, stop: int) -> bytes:
-    """As `fetch`, of a file that was there before; one that has gone is a StoreError, too."""
+def fetch_listed(url: str, start: int, stop: int) -> bytes:
+    """The same for a file that a listing has shown: StoreError if it is gone."""
     try:
         return fetch(url, start, stop)
     except FileNotFoundError:

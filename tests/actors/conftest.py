@@ -1,4 +1,4 @@
-"""Models and engines that the tests of actors/ share, made once a session."""
+"""Models and engines that the tests of actors/ share, each made once a session."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from actors.engines.vllm.engine import Engine, EngineRequest
+from actors.engines.contract import Engine, EngineRequest
 from actors.rerankers import RERANKERS, bi_encoder, lb
 from actors.rerankers.contract import Reply, Unscored
 from actors.rerankers.tokenizer import Tokenizer
-from actors.worker.watchdog import Watchdog
 from tests import tiny
+from tests.parity import ENGINES, shared_engine
 
 
 def run(
     engine: Engine, sequences: list[list[int]], boundary: int | None = None, max_tokens: int = 1
 ) -> "Future[list[Reply | Unscored]]":
-    """The replies to sequences, in their order."""
+    """The future replies to sequences, in the order of the sequences."""
     future: Future[list[Reply | Unscored]] = Future()
     replies: dict[int, Reply | Unscored] = {}
 
@@ -34,12 +34,9 @@ def run(
     return future
 
 
-ENGINE = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26}
-
-
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Name of a function of tests/tiny.py -> the folder of its model."""
+    """The name of a function of tests/tiny.py -> the folder of its model, made once."""
     made: dict[str, str] = {}
 
     def make(name: str) -> str:
@@ -51,9 +48,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def tiny_qwen2(tmp_path_factory: pytest.TempPathFactory) -> str:
+def tiny_qwen2(tiny_model: Callable[[str], str]) -> str:
     """The folder of a tiny random Qwen2 with a ChatML template."""
-    return tiny.qwen2(tmp_path_factory.mktemp("tiny") / "qwen2")
+    return tiny_model("qwen2")
 
 
 @pytest.fixture(scope="session")
@@ -67,37 +64,20 @@ def lb_tokenizer(lb_settings: lb.LB) -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def new_lb_engine(lb_settings: lb.LB, lb_tokenizer: Tokenizer) -> Callable[..., Engine]:
-    """Makes an engine of the tiny Qwen2, for tests that break theirs."""
-
-    def make(stall_seconds: float = 1800, **arguments: Any) -> Engine:
-        request = RERANKERS["lb"].request(lb_settings)
-        return Engine(
-            lb_settings,
-            ENGINE | arguments,
-            request,
-            lb_tokenizer.label_ids(request.labels),
-            stall_seconds,
-            watchdog=Watchdog(),
-        )
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def lb_engine(new_lb_engine: Callable[..., Engine]) -> Engine:
-    return new_lb_engine()
+def lb_engine(lb_settings: lb.LB, lb_tokenizer: Tokenizer) -> Engine:
+    request = RERANKERS["lb"].request(lb_settings)
+    return shared_engine(lb_settings, ENGINES["cached"], request, lb_tokenizer.label_ids(request.labels))
 
 
 @pytest.fixture(scope="session")
 def minilm_engine(minilm: str) -> Engine:
     settings = bi_encoder.BiEncoder(type="bi_encoder", model=minilm)
-    return Engine(settings, ENGINE, RERANKERS["bi_encoder"].request(settings), [], 1800, watchdog=Watchdog())
+    return shared_engine(settings, {}, RERANKERS["bi_encoder"].request(settings))
 
 
 @pytest.fixture(scope="session")
 def save_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Saves a tokenizer beside a config of nothing but a model type and the given keys, as the folder of a model."""
+    """Saves a tokenizer, and a config with a model type and the given keys, as the folder of a model."""
 
     def save(tokenizer: Any, **config: Any) -> str:
         from transformers import AutoConfig

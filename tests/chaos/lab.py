@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 import pyarrow as pa
 
-from pipeline.output.commit import committed
-from pipeline.storage.folder import UNFINISHED, Folder
+from pipeline.output.commit import read_result
+from pipeline.storage.folder import Folder
+from pipeline.storage.local import TEMPORARY_NAME
 from tests.chaos.driver import Order
 from tests.conftest import ROOT, minilm_folder
 from tests.pipeline.conftest import pairs, ranked, write
@@ -98,7 +99,7 @@ class Trial:
         """Kills a driver; it counts where no result stood yet."""
         driver.kill()
         driver.wait()
-        self.kills += committed(self._output) is None
+        self.kills += read_result(self._output) is None
 
     def kill_actors(self, actors: list[int]) -> None:
         for actor in actors:
@@ -158,7 +159,7 @@ class Trial:
         return len(list(self._folder.glob(f"{what}-*")))
 
     def committed(self) -> bool:
-        return committed(self._output) is not None
+        return read_result(self._output) is not None
 
     def ranked(self) -> pa.Table:
         return ranked(self._output.url)
@@ -166,7 +167,7 @@ class Trial:
     def names(self) -> list[str]:
         """Of all files of the output, without the part that tells a plan from another, and without what a killed
         process left half-written, which nobody reads and a later commit sweeps."""
-        return [re.sub("-[0-9a-f]{12}", "", file) for file in self._output.files() if not UNFINISHED.search(file)]
+        return [re.sub("-[0-9a-f]{12}", "", file) for file in self._output.files() if not TEMPORARY_NAME.search(file)]
 
     def check(self, lab: Lab, allowed: int) -> None:
         """Raises Wrong unless the result is the undisturbed run's, with `allowed` units given again at most."""

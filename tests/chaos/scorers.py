@@ -60,24 +60,24 @@ class Noting:
 
 
 class Calm(Noting, KnownScorer):
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         await asyncio.sleep(PAUSE)
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class AllTogether(Calm):
     """Scores nothing before four of them are there."""
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         while len((self.FOLDER / "actors").read_text().split()) < 4:
             await asyncio.sleep(0.05)
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class FailsToStart(Calm):
     """One start in five fails, the first one among them."""
 
-    def _build(self, *unused: Any) -> None:
+    def build_engine(self, *unused: Any) -> None:
         number = self.count("start")
         if number == 0 or random.Random(f"{self.SEED} {number}").random() < 0.2:
             self.count("failed")
@@ -85,19 +85,19 @@ class FailsToStart(Calm):
 
 
 class NeverStarts(Calm):
-    def _build(self, *unused: Any) -> None:
+    def build_engine(self, *unused: Any) -> None:
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
 
 class Hangs(Calm):
     """Three times its whole process stands still, with a watchdog set as an engine sets its own."""
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         if self.count("scored") in (0, 20, 40):
             self.count("hung")
             self._watchdog.expect(STALL)
             time.sleep(3600)  # the event loop of the actor with it
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class RealEngine(Noting, Scorer):
@@ -107,8 +107,8 @@ class RealEngine(Noting, Scorer):
 class HangingEngine(RealEngine):
     """vLLM itself, of which one step never ends."""
 
-    def _build(self, *settings: Any) -> None:
-        super()._build(*settings)
+    def build_engine(self, *settings: Any) -> None:
+        super().build_engine(*settings)
         engine: Any = self._engine._engine
         step = engine.step
 

@@ -53,7 +53,7 @@ def test_pairs_are_the_bm25_run_with_texts(made, tmp_path):
 
 def test_scores_are_bm25():
     """Robertson's tf with Lucene's idf, ln(1 + (N - df + 0.5) / (df + 0.5)), k1 = 1.5, b = 0.75."""
-    rows = prepare.first_stage({"q": "copy"}, DOCUMENTS, depth=1).to_pylist()
+    rows = prepare.rank_by_bm25({"q": "copy"}, DOCUMENTS, depth=1).to_pylist()
     mean_length = (2 + 3 + 2 + 2) / 4
     expected = math.log(1 + (4 - 2 + 0.5) / (2 + 0.5)) * 1 / (1 + 1.5 * (1 - 0.75 + 0.75 * 2 / mean_length))
     assert [row["doc_id"] for row in rows] == ["a.copy"]
@@ -62,7 +62,7 @@ def test_scores_are_bm25():
 
 @pytest.mark.parametrize("query", ["the", "", "zebra"])
 def test_a_query_without_a_known_word_finds_nothing(query):
-    table = prepare.first_stage({"q": query}, DOCUMENTS, depth=100)
+    table = prepare.rank_by_bm25({"q": query}, DOCUMENTS, depth=100)
     assert table.num_rows == 0
     assert table.column_names == ["query_id", "query", "doc_id", "doc", "score"]
 
@@ -77,7 +77,7 @@ def test_qrels_file(made, tmp_path):
 def test_a_judged_object_goes_by_its_name_in_the_corpus(capsys):
     questions = [{"id": "q1", "query": "", "relevant": {"io.open": 2, "json.loads": 1, "json.no_such_name": 1}}]
     documents = {"builtins.open": "", "json.loads": ""}
-    assert prepare.judgements(questions, documents) == [
+    assert prepare.list_judgements(questions, documents) == [
         ("q1", "builtins.open", 2),
         ("q1", "json.loads", 1),
         ("q1", "json.no_such_name", 1),

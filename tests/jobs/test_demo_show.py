@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.demo.show import MEASURES, pick, report, show, side_by_side
+from jobs.demo.show import MEASURES, pick_queries, show, side_by_side, write_report
 from pipeline.evaluate.evaluation import evaluate
-from pipeline.evaluate.result import read_result
+from pipeline.evaluate.result import read_judged_pairs
 from tests.results import SCHEMA, write_result
 
 ROWS = [
@@ -29,7 +29,7 @@ QRELS = {"q1": {"a": 2, "b": 1}, "q2": {"y": 1, "lost": 1}, "q3": {"x": 2}}
 def test_pick_takes_the_largest_gain_the_middle_and_the_largest_loss():
     before = {"q1": 0.5, "q2": 0.5, "q3": 0.5, "q4": 0.5, "q5": 0.5}
     after = {"q1": 0.4, "q2": 0.9, "q3": 0.5, "q4": 0.6, "q5": 0.9}
-    assert pick(before, after) == [
+    assert pick_queries(before, after) == [
         ("largest gain", "q2"),  # as large as q5's
         ("middle of 4 that changed, 3 up and 1 down", "q4"),
         ("largest loss", "q1"),
@@ -46,7 +46,7 @@ def test_pick_takes_the_largest_gain_the_middle_and_the_largest_loss():
     ],
 )
 def test_pick_does_not_call_a_gain_a_loss(after, expected):
-    assert pick({"q1": 0.5, "q2": 0.5}, after) == expected
+    assert pick_queries({"q1": 0.5, "q2": 0.5}, after) == expected
 
 
 def test_side_by_side():
@@ -65,8 +65,8 @@ def test_side_by_side_keeps_to_its_width():
 
 
 def test_report(tmp_path: Path):
-    evaluation = evaluate("demo", read_result(write_result(tmp_path, ROWS), QRELS), QRELS, MEASURES)
-    text = report(evaluation, {"q1": "first question", "q2": "second question"}, QRELS, width=80)
+    evaluation = evaluate("demo", read_judged_pairs(write_result(tmp_path, ROWS), QRELS), QRELS, MEASURES)
+    text = write_report(evaluation, {"q1": "first question", "q2": "second question"}, QRELS, width=80)
     lines = text.splitlines()
     assert "3 queries, 7 pairs, 2 of them without a reranker score" in lines
     assert lines[3].split() == ["nDCG@10", "RR@10", "R@10"]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,16 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.prepare import main
+from pipeline.cluster.in_process import InProcess
 from pipeline.output.lease import hold
+from pipeline.prepare.run import prepare
 from pipeline.storage.folder import Folder
 from tests.conftest import ROOT
-from tests.pipeline.prepare.conftest import without_ray
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A BEIR folder, two runs of it, and the same as MS MARCO and as Parquet has it."""
-    without_ray(monkeypatch)
+    monkeypatch.setattr("jobs.prepare.prepare", partial(prepare, cluster=InProcess()))  # one process, and no Ray
     docs = [{"_id": f"d{i}", "title": f"T{i}", "text": f"text {i}"} for i in range(4)]
     queries = [{"_id": "q1", "text": "one"}, {"_id": "q2", "text": "two"}]
     (tmp_path / "beir").mkdir()
@@ -127,9 +129,8 @@ def test_shards_that_are_there_are_not_replaced_unasked(place: Path, capsys: pyt
 def test_a_second_run_of_the_same_output_ends_with_code_4(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "pairs").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.output.lease.BEAT", 0.2)
-        patch.setattr("pipeline.output.lease.STALE", 5.0)
-        with hold(Folder(f"{place}/pairs")):
+        patch.setattr("pipeline.prepare.run.hold", partial(hold, beat=0.2))
+        with hold(Folder(f"{place}/pairs"), beat=0.2):
             assert prepared(place, BEIR) == 4
 
 

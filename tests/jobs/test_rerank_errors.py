@@ -18,7 +18,7 @@ import ray
 from jobs.rerank import main
 from pipeline.errors import StoreError
 from tests.conftest import ROOT
-from tests.s3_counter import recorded
+from tests.s3_counter import record_requests
 
 PAIRS = {"query": ["q", "q"], "doc": ["a", "b"], "score": [1.0, 0.5]}
 
@@ -231,7 +231,7 @@ def test_it_ends_with_code_2_and_one_line_that_names_the_culprit(
     given = arguments.split(" ")
     if not given[0].endswith(".yaml"):
         given = [str(place / "config.yaml"), *given]
-    with recorded(forbidden="/forbidden"):
+    with record_requests(forbidden="/forbidden"):
         code = main(given)
     stdout, stderr = capfd.readouterr()
     stderr = "".join(f"{line}\n" for line in stderr.splitlines() if "HTTP/1.1" not in line)  # the S3 server's own log

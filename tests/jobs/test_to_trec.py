@@ -1,12 +1,12 @@
-"""jobs/to_trec.py: a result in, a TREC run and one line of figures out. tests/pipeline/output/test_trec.py has the rest."""
+"""jobs/to_trec.py: a result in, a TREC run and figures out. tests/pipeline/output/test_trec.py has the rest."""
 
 import json
 from pathlib import Path
 
 import pytest
-from tests.pipeline.output.test_trec import LINES, PARTS, put_result
 
 from jobs.to_trec import main
+from tests.pipeline.output.test_trec import LINES, PARTS, put_result
 
 
 def test_a_result_becomes_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,28 +1,37 @@
-"""What tests of whole runs share: a real Ray, pairs, and a scorer of known scores in place of the engine."""
+"""What tests of whole runs share: pairs, and runs with a scorer of known scores in place of the engine.
 
+Runs go through this process alone (pipeline/cluster/in_process.py), but for those that ask for `run_on_ray`.
+"""
+
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
 
+from pipeline.cluster.connect import Cluster
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
-from pipeline.output.commit import committed
-from pipeline.rank import merge
+from pipeline.output.commit import read_result
 from pipeline.run import rerank
-from pipeline.score import files as scores
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 from tests.conftest import ROOT
 from tests.fakes import KnownScorer
 
 ROWS = 700
+BUCKETS = 7
+SMALL = Sizes(bucket_rows=100, carried_bucket_rows=100, merged_rows=100)  # BUCKETS of them, and groups of 100 rows
+Run = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_ray(s3_server: str) -> Iterator[None]:
-    """A cluster of a test file's own, started where the S3 credentials are: runs find it and leave it running."""
+    """A cluster for all tests that ask for it, whose workers have the S3 credentials and find the tests."""
     start_ray()
     yield
     ray.shutdown()
@@ -35,8 +44,12 @@ def start_ray() -> None:
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)} | s3_environment()},
     )
+
+
+def s3_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
 def pairs(rows: int = ROWS) -> pa.Table:
@@ -62,26 +75,71 @@ def write(table: pa.Table, folder: Path, files: int) -> str:
 
 
 def ranked(output: str) -> pa.Table:
-    manifest = committed(Folder(output))
+    manifest = read_result(Folder(output))
     assert manifest
     return pa.concat_tables(pq.read_table(f"{output}/{part}") for part in manifest["parts"])
 
 
-@pytest.fixture
-def run(tmp_path: Path, make_config: Callable[..., Config], one_ray: None) -> Callable[..., dict]:
-    """Runs the pairs in `path` to tmp_path/name; other keyword arguments are sections of the config."""
+def in_order(output: Path) -> pa.Table:
+    """The ranked rows of any number of parts, in one order."""
+    return ranked(str(output)).sort_by([("query_id", "ascending"), ("rank", "ascending")])
 
-    def run(path: str, name: str = "out", scorer: type = KnownScorer, **sections: dict) -> dict:
+
+@pytest.fixture
+def run(tmp_path: Path, make_config: Callable[..., Config]) -> Run:
+    """Runs the pairs in `path` to tmp_path/name, in this process; other keyword arguments are sections of the config.
+
+    more: arguments of rerank.
+    """
+
+    def run(
+        path: str,
+        name: str = "out",
+        scorer: type = KnownScorer,
+        cluster: Cluster | None = None,
+        more: dict[str, Any] = {},
+        **sections: dict,
+    ) -> dict:
         sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
         sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
-        return rerank(make_config(path, **sections), scorer)
+        return rerank(make_config(path, **sections), scorer, cluster or InProcess(), **more)
 
     return run
 
 
-def bucketed(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Runs have seven buckets from now on, and merge units in groups of about 100 rows."""
-    monkeypatch.setattr(scores, "ROWS_PER_BUCKET", 100)
-    monkeypatch.setattr(scores, "CARRIED_ROWS_PER_BUCKET", 100)
-    monkeypatch.setattr(merge, "GROUP_ROWS", 100)
-    return 7
+@pytest.fixture
+def run_on_ray(tmp_path: Path, make_config: Callable[..., Config], one_ray: None) -> Run:
+    """The same on a real Ray."""
+
+    def run(path: str, name: str = "out", scorer: type = KnownScorer, more: dict = {}, **sections: dict) -> dict:
+        sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
+        sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
+        return rerank(make_config(path, **sections), scorer, **more)
+
+    return run
+
+
+class Interrupted(InProcess):
+    """This process, in which something happens at a moment of a run.
+
+    scored: before the first unit is scored, and after the last one. writing: before the parts are written.
+    """
+
+    def __init__(
+        self,
+        before_scoring: Callable[[], Any] = lambda: None,
+        after_scoring: Callable[[], Any] = lambda: None,
+        before_writing: Callable[[], Any] = lambda: None,
+    ):
+        self._before_scoring, self._after_scoring = before_scoring, after_scoring
+        self._before_writing = before_writing
+
+    def stream(self, *arguments: Any, **named: Any) -> Any:
+        self._before_scoring()
+        yield from super().stream(*arguments, **named)
+        self._after_scoring()
+
+    def run(self, task: Any, items: Any) -> Any:
+        if type(task).__name__ == "WritePart":
+            self._before_writing()
+        return super().run(task, items)

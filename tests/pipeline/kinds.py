@@ -1,8 +1,10 @@
-"""Rows and files of every kind that people have, and what becomes of them: docs/input.md as a table."""
+"""Rows and files of every kind that people have, with their fate: docs/input.md as tables.
+
+ROWS and FILES go through a job, JUNK is ignored. The files that end a job are in bad_files.py.
+"""
 
 import decimal
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,10 @@ LATIN1 = "Zürich".encode("latin-1")
 
 @dataclass(frozen=True)
 class Kind:
-    """One row: a bad one in a query of plain rows, one that is scored in a query of such.
+    """One row, which differs from a plain one in some columns.
 
-    columns: what differs from a plain row. becomes: SCORED, or `no score: <reason>`, or `reject: <reason>`. file: the
-    name of a file of its own. write: options of the writer of one. doc_id: the id that comes out, where it is
-    not the kind's name.
+    becomes: SCORED, or `no score: <reason>`, or `reject: <reason>`. file: the name of its own file, if it has one.
+    write: options of that file's writer. doc_id: the id in the result, where it is not the kind's name.
     """
 
     columns: dict[str, Any] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Kind:
 
 
 def unchecked(value: bytes) -> pa.Array:
-    """A column of strings that holds these bytes, whatever they are: no writer of Parquet has to look."""
+    """A column of strings that holds any bytes: writers of Parquet need not check them."""
     raw = pa.array([value], pa.binary())
     return pa.Array.from_buffers(pa.string(), 1, raw.buffers())
 
@@ -59,6 +60,7 @@ ROWS = {
     "null query_id": Kind({"query_id": None}, "reject: query_id is null"),
     "null doc_id": Kind({"doc_id": None}, "reject: doc_id is null"),
     "ids of the null type": Kind({"doc_id": pa.nulls(1)}, "reject: doc_id is null"),
+    "empty query_id": Kind({"query_id": ""}),
     "empty id": Kind({"doc_id": ""}, doc_id=""),
     "id with NUL, RTL and line break": Kind({"doc_id": "a\0b\u202ec\nd"}, doc_id="a\0b\u202ec\nd"),
     "id that looks like a path": Kind({"doc_id": "../../etc/passwd"}, doc_id="../../etc/passwd"),
@@ -77,7 +79,10 @@ ROWS = {
     "documents of the null type": Kind({"doc": pa.nulls(1)}, "no score: document is null"),
     "empty query": Kind({"query": ""}, "no score: query is empty"),
     "empty document": Kind({"doc": ""}, "no score: document is empty"),
-    "white space": Kind({"doc": " \t\n\u3000"}, "no score: document is empty"),
+    "white space": Kind({"doc": " \t\n\u3000\u00a0"}, "no score: document is empty"),
+    "white space as query": Kind({"query": " \t\n\u3000\u00a0"}, "no score: query is empty"),
+    "empty query, null document": Kind({"query": "", "doc": None}, "no score: query is empty"),
+    "null query, empty document": Kind({"query": None, "doc": ""}, "no score: query is null"),
     "binary document that is not UTF-8": Kind({"doc": LATIN1}, "no score: document is not valid UTF-8"),
     "string document that is not UTF-8": Kind({"doc": unchecked(LATIN1)}, "no score: document is not valid UTF-8"),
     "a surrogate in bytes": Kind({"query": unchecked(b"\xed\xa0\x80")}, "no score: query is not valid UTF-8"),
@@ -87,7 +92,8 @@ ROWS = {
         {"query": "word " * 300}, f"no score: prompt does not fit: 303 tokens without the document, room for {CONTEXT}"
     ),
     "document of 1 MB": Kind({"doc": "word " * 200_000}),
-    "document of one character": Kind({"doc": "."}),
+    "document of one character": Kind({"doc": " . "}),
+    "document of a zero": Kind({"doc": "0"}),
     "NUL bytes": Kind({"doc": "before\0after"}),
     "byte order mark": Kind({"doc": "\ufeffdocument"}),
     "right to left": Kind({"doc": "\u202e\u05e9\u05dc\u05d5\u05dd"}),
@@ -101,6 +107,10 @@ ROWS = {
     "null in a dictionary of documents": Kind(
         {"doc": pa.array([None], pa.dictionary(pa.int8(), pa.string()))}, "no score: document is null"
     ),
+    # of several problems a reject stands, and of several rejects the first
+    "null score, empty document": Kind({"score": None, "doc": ""}, "reject: first-stage score is null"),
+    "null doc_id, empty document": Kind({"doc_id": None, "doc": ""}, "reject: doc_id is null"),
+    "null doc_id, null score": Kind({"doc_id": None, "score": None}, "reject: doc_id is null"),
     # pairs
     "twice": Kind({"doc_id": "good 1", "query_id": "q1", "query": "query number 1", "doc": "document 1"}, DUPLICATE),
     "twice with another text": Kind({"doc_id": "good 2", "query_id": "q2", "doc": "another text"}, DUPLICATE),
@@ -144,7 +154,7 @@ FILES = {
     "a struct with our names": Kind({"pair": [{"doc": "wrong", "query": "wrong"}]}),
 }
 
-# Passed over: no row of these is read.
+# No row of these files is read.
 JUNK = ["_SUCCESS", "_metadata", "_common_metadata.parquet", ".hidden.parquet", "_temporary/0/part-0.parquet"]
 JUNK += ["notes.csv", "part-0.parquet.crc", ".part-0.parquet.crc", "spark.parquet/_SUCCESS"]
 
@@ -152,7 +162,7 @@ KINDS = ROWS | FILES
 BAD = [name for name, kind in KINDS.items() if kind.becomes != SCORED]
 
 
-def plain(name: str, number: int = 0) -> dict[str, Any]:
+def make_row(name: str, number: int = 0) -> dict[str, Any]:
     return {
         "query_id": f"q{number % 7}",
         "query": f"query number {number % 7}",
@@ -163,9 +173,9 @@ def plain(name: str, number: int = 0) -> dict[str, Any]:
     }
 
 
-def table(kind: Kind, name: str = "d", number: int = 0) -> pa.Table:
-    columns = plain(name, number) | ({"query_id": "odd"} if kind.becomes == SCORED else {}) | kind.columns
-    types = pa.Table.from_pylist([plain(name)]).schema
+def make_table(kind: Kind, name: str = "d", number: int = 0) -> pa.Table:
+    columns = make_row(name, number) | ({"query_id": "odd"} if kind.becomes == SCORED else {}) | kind.columns
+    types = pa.Table.from_pylist([make_row(name)]).schema
     return pa.table(
         {
             name: value
@@ -176,11 +186,11 @@ def table(kind: Kind, name: str = "d", number: int = 0) -> pa.Table:
     )
 
 
-def files() -> dict[str, tuple[list[str], pa.Table]]:
-    """File -> the kinds whose rows it holds, and the rows: those of one schema together, but where a kind is a file."""
+def list_files() -> dict[str, tuple[list[str], pa.Table]]:
+    """File -> its kinds, and their rows. Rows of one schema share a file, except those of a kind with its own file."""
     found: dict[str, tuple[list[str], pa.Table]] = {}
     for number, (name, kind) in enumerate(KINDS.items()):
-        rows = table(kind, name, number)
+        rows = make_table(kind, name, number)
         types = zlib.crc32(str(rows.schema).encode())
         file = kind.file or f"{name if kind.write else types}.parquet"
         names, before = found.get(file, ([], rows.slice(0, 0)))
@@ -194,7 +204,7 @@ def write(path: Path, rows: pa.Table, **options: Any) -> Path:
     return path
 
 
-def config(path: str, output: Path, minilm: str, **sections: dict[str, Any]) -> Config:
+def make_config(path: str, output: Path, minilm: str, **sections: dict[str, Any]) -> Config:
     values: dict[str, dict[str, Any]] = {
         "input": {"path": path},
         "reranker": {"type": "cross_encoder", "model": minilm},
@@ -202,26 +212,3 @@ def config(path: str, output: Path, minilm: str, **sections: dict[str, Any]) -> 
         "output": {"path": str(output)},
     }
     return parse({name: values.get(name, {}) | sections.get(name, {}) for name in values | sections})
-
-
-WORDS = [f"document {i * 7919 % 1000:04d}" for i in range(1000)]
-
-
-def damaged(path: Path, change: Callable[[bytearray, int, int], Any], **options: Any) -> Path:
-    """A file of two row groups. change: gets its bytes, and where the documents of the second one begin and end."""
-    rows = pa.Table.from_pylist([plain(f"d{i}", i) | {"doc": doc} for i, doc in enumerate(WORDS)])
-    write(path, rows, row_group_size=500, use_dictionary=False, write_statistics=False, **options)
-    data, footer = bytearray(path.read_bytes()), pq.read_metadata(path)
-    doc = footer.row_group(1).column(4)
-    change(data, doc.data_page_offset, doc.data_page_offset + doc.total_compressed_size)
-    path.write_bytes(data)
-    return path
-
-
-def zeroed(data: bytearray, start: int, stop: int) -> None:
-    data[start:stop] = bytes(stop - start)
-
-
-def flipped(data: bytearray, start: int, stop: int) -> None:
-    at = (start + stop) // 2
-    data[max(at, data.find(b"document", at) + 9)] ^= 1  # where texts can be seen: one of a digit

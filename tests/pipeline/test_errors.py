@@ -1,6 +1,6 @@
 """The one line that the person on call reads."""
 
-from pipeline.errors import RefusedError, StoreError, UsageError, of_worker, root_cause
+from pipeline.errors import RefusedError, StoreError, UsageError, read_worker_error, root_cause
 
 TASK_ERROR = """ray::MapWorker(MapBatches(Scorer)).submit() (pid=1, ip=192.0.2.2)
   File "/srv/actors/engine.py", line 8, in step
@@ -34,6 +34,6 @@ def test_of_any_other_error_its_kind_and_its_words_on_one_line() -> None:
 def test_a_run_error_of_a_worker_comes_back_as_itself() -> None:
     for kind in (UsageError, StoreError, RefusedError):
         text = TASK_ERROR.replace("RuntimeError: out", f"pipeline.errors.{kind.__name__}: s3://b/x: cannot be: out")
-        error = of_worker(Exception(text))
+        error = read_worker_error(Exception(text))
         assert type(error) is kind and str(error) == "s3://b/x: cannot be: out of memory"
-    assert of_worker(Exception(TASK_ERROR)) is None
+    assert read_worker_error(Exception(TASK_ERROR)) is None

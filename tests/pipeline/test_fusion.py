@@ -1,6 +1,7 @@
 """Fused scores are the formulas of each method, query by query."""
 
 import random
+import re
 from math import sqrt
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.fusion import METHODS
+from tests.conftest import ROOT
 from tests.formulas import FORMULAS
 
 ALPHAS = [0.0, 0.2, 0.5, 1.0]
@@ -172,3 +174,11 @@ def test_equals_ranx_rrf(ranx: ModuleType) -> None:
         expected = fused_by_ranx(ranx, queries, norm=None, method="rrf", params={"k": K})
         for result, by_ranx in zip(fused("rrf", queries, alpha=0.5), expected, strict=True):
             assert [2 * score for score in result] == pytest.approx(by_ranx, rel=1e-12)
+
+
+def test_the_docs_list_the_methods_of_the_table() -> None:
+    config = (ROOT / "docs" / "config.md").read_text()
+    (values,) = re.findall(r"\| `fusion\.method` \| (.*?) \|", config)
+    assert re.findall(r"`(\w+)`", values) == [*METHODS]
+    _, _, formulas = config.partition("| method | f |")
+    assert re.findall(r"^\| `(\w+)` \|", formulas.partition("\n\n")[0], re.MULTILINE) == [*METHODS]

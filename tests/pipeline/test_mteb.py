@@ -134,9 +134,9 @@ def with_mteb() -> str:
 def test_mteb_s_main_score_is_that_of_the_job_s_own_ranking(with_mteb: str, minilm: str, tmp_path: Path) -> None:
     """Twelve of the demo's questions, their answers and sixteen docstrings drawn at random; the real MiniLM."""
     questions = yaml.safe_load(prepare.QUESTIONS.read_text())[:12]
-    texts = corpus.documents()
+    texts = corpus.collect_documents()
     qrels: dict[str, dict[str, int]] = {}
-    for query, doc, grade in prepare.judgements(questions, texts):
+    for query, doc, grade in prepare.list_judgements(questions, texts):
         qrels.setdefault(query, {})[doc] = grade
     draw = random.Random(7)
     ranked = {q["id"]: sorted({*qrels[q["id"]], *draw.sample(sorted(texts), 16)}) for q in questions}

@@ -1,25 +1,27 @@
-"""What vLLM's engine is built with, for a config and what its reranker asks for."""
+"""The arguments that vLLM's engine is built with: those of the config, and those that the kind of request needs."""
 
 import math
 from typing import Any
 
-from actors.engines.vllm.facts import installed
 from actors.engines.vllm.models import register
+from actors.engines.vllm.version import installed
 from actors.rerankers.contract import Request
 from actors.rerankers.settings import Settings
 
-CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes says otherwise
-# One-token follow-ups are given to vLLM some at a time, since a step with one of them costs the probabilities of all:
-# as many as an eighth of the generations that run at once, for which it gets room beside them.
-READINGS = 1 / 8
+CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes overrides it
+# One-token follow-ups are sent to vLLM in groups, because a step with a single one of them computes probabilities for
+# the whole batch. A group is this share of the sequences that run at once, and its places are reserved.
+FOLLOW_UP_SHARE = 1 / 8
 
 
 def engine_arguments(
     settings: Settings, arguments: dict[str, Any], request: Request, label_ids: list[int], one_by_one: bool
 ) -> dict[str, Any]:
-    """The config's arguments, and what this kind of request needs; those of its model are registered.
+    """The keyword arguments of vLLM's EngineArgs. Also registers our own models for the model's architectures.
 
-    label_ids: the tokens of request.labels. one_by_one: one sequence at a time, nothing of which is taken from a cache.
+    arguments: the `engine` section of the config.
+    label_ids: the tokens of request.labels.
+    one_by_one: compute one sequence at a time, without the prefix cache.
     """
     from transformers import PretrainedConfig
 
@@ -32,16 +34,16 @@ def engine_arguments(
     if request.max_tokens > 1:
         defaults["scheduling_policy"] = "priority"
         if seqs := arguments.get("max_num_seqs"):
-            arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - READINGS))}
+            arguments = arguments | {"max_num_seqs": math.ceil(seqs / (1 - FOLLOW_UP_SHARE))}
     if request.logits:
         defaults["logprobs_mode"] = "raw_logits"
     if request.task == "classify" and label_ids:
         arguments = arguments | {"convert": "classify", "hf_overrides": _label_head(settings, label_ids, arguments)}
-    if request.task == "likelihood":  # the head in the model's own type, as the authors compute it
+    if request.task == "likelihood":  # compute the head in the model's own type, as the authors do
         arguments = arguments | {"hf_overrides": {"head_dtype": "model"} | arguments.get("hf_overrides", {})}
-    if installed().cpu:  # vLLM would take nine tenths of the machine's memory, and fail where that is not free
+    if installed().cpu:  # vLLM's default is nine tenths of the machine's memory, and it fails where that is not free
         defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
-        if request.max_tokens > 1:  # its 128 would make each follow-up compute up to 127 tokens again
+        if request.max_tokens > 1:  # with vLLM's 128, each follow-up would compute up to 127 tokens again
             defaults["block_size"] = 32
     if one_by_one:
         arguments = arguments | {"max_num_seqs": 1, "enable_prefix_caching": False}
@@ -55,14 +57,14 @@ def engine_arguments(
 
 
 def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
-    """What makes vLLM put the labels' rows of the model's head in the place of a classifier."""
+    """The `hf_overrides` with which vLLM makes a classifier of the labels' rows of the model's head."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(
         settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
     )
     pieces = tokenizer.convert_ids_to_tokens(label_ids)
-    if tokenizer.convert_tokens_to_ids(pieces) != label_ids:  # vLLM is given names, and looks them up
+    if tokenizer.convert_tokens_to_ids(pieces) != label_ids:  # vLLM takes the tokens by name, and looks their ids up
         raise ValueError(f"reranker.scoring = 'head': {settings.model} has two tokens of one name among {pieces}")
     head = {"method": "no_post_processing", "classifier_from_token": pieces, "num_labels": len(pieces)}
     return arguments.get("hf_overrides", {}) | head

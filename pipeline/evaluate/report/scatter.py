@@ -4,7 +4,7 @@ import numpy as np
 from markupsafe import Markup
 from scipy import stats
 
-from pipeline.evaluate.report.svg import Frame, tag, ticks
+from pipeline.evaluate.report.svg import Frame, choose_ticks, element
 from pipeline.fusion import METHODS
 
 CELLS = (32, 24)
@@ -13,7 +13,7 @@ ENDS = (-3.5, 4.5)  # standard deviations; what lies beyond is drawn at the end
 SEED = 0
 
 
-def scatter(query: np.ndarray, first: np.ndarray, rerank: np.ndarray, relevant: np.ndarray) -> Markup:
+def draw_scatter(query: np.ndarray, first: np.ndarray, rerank: np.ndarray, relevant: np.ndarray) -> Markup:
     """Both scores in standard deviations from their query's mean, as the fusion zscore sees them.
 
     query: numbers of the pairs' queries, sorted, every one occurs. All arrays are of the scored pairs.
@@ -23,7 +23,7 @@ def scatter(query: np.ndarray, first: np.ndarray, rerank: np.ndarray, relevant: 
     counts, across, up = np.histogram2d(x, y, bins=CELLS, range=[ENDS, ENDS])
     strength = np.log1p(counts) / np.log1p(max(1, counts.max()))
     cells = [
-        tag(
+        element(
             "rect",
             x=frame.x(across[i]),
             y=frame.y(up[j + 1]),
@@ -37,19 +37,19 @@ def scatter(query: np.ndarray, first: np.ndarray, rerank: np.ndarray, relevant: 
     those = np.flatnonzero(relevant)
     if len(those) > DOTS:
         those = np.sort(np.random.default_rng(SEED).choice(those, DOTS, replace=False))
-    dots = [tag("circle", cx=frame.x(x[i]), cy=frame.y(y[i]), r=2.6, class_="dot") for i in those.tolist()]
+    dots = [element("circle", cx=frame.x(x[i]), cy=frame.y(y[i]), r=2.6, class_="dot") for i in those.tolist()]
     return frame.draw(
         f"first-stage score against reranker score of {len(x):,} pairs, {int(relevant.sum()):,} of them relevant",
-        frame.axis_y("reranker", ticks(*ENDS)),
+        frame.axis_y("reranker", choose_ticks(*ENDS)),
         *cells,
         frame.line(0, ENDS[0], 0, ENDS[1], "axis"),
         frame.line(ENDS[0], 0, ENDS[1], 0, "axis"),
         *dots,
-        frame.axis_x("first stage", ticks(*ENDS)),
+        frame.axis_x("first stage", choose_ticks(*ENDS)),
     )
 
 
-def agreement(query: np.ndarray, first: np.ndarray, rerank: np.ndarray) -> float | None:
+def measure_agreement(query: np.ndarray, first: np.ndarray, rerank: np.ndarray) -> float | None:
     """Mean over queries of Spearman's rank correlation of the two scores; of those queries in which both scores vary.
 
     None where there is no such query.

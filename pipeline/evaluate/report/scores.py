@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from pipeline.evaluate.report.svg import Frame, tag, ticks
+from pipeline.evaluate.report.svg import Frame, choose_ticks, element
 
 BINS = 40
 
@@ -21,7 +21,7 @@ class Ties:
     common_share: float
 
 
-def ties(query: np.ndarray, score: np.ndarray) -> Ties:
+def find_ties(query: np.ndarray, score: np.ndarray) -> Ties:
     """query, score: of the scored pairs, at least one."""
     order = np.lexsort((score, query))
     same = (np.diff(query[order]) == 0) & (np.diff(score[order]) == 0)  # as the one before it
@@ -32,7 +32,7 @@ def ties(query: np.ndarray, score: np.ndarray) -> Ties:
     return Ties(tied, float(tied.mean()), float(values[most]), float(count[most] / len(score)))
 
 
-def histogram(score: np.ndarray, relevant: np.ndarray, tied: np.ndarray, label: str) -> Markup:
+def draw_histogram(score: np.ndarray, relevant: np.ndarray, tied: np.ndarray, label: str) -> Markup:
     """Relevant documents upwards, all others downwards, each as shares of their number; pairs that tie in full colour.
 
     score: of the scored pairs. relevant, tied: which of them are that.
@@ -53,13 +53,13 @@ def histogram(score: np.ndarray, relevant: np.ndarray, tied: np.ndarray, label: 
                 if share:
                     y, zero = sorted((frame.y(sign * share), frame.y(0)))
                     x, width = frame.x(edges[bin_]), frame.x(edges[bin_ + 1]) - frame.x(edges[bin_])
-                    bars.append(tag("rect", x=x, y=y, width=width * 0.9, height=zero - y, class_=f"{name} {kind}"))
-    marks = ticks(-top, top, 4)
+                    bars.append(element("rect", x=x, y=y, width=width * 0.9, height=zero - y, class_=f"{name} {kind}"))
+    marks = choose_ticks(-top, top, 4)
     digits = 1 if top < 0.05 else 0
     return frame.draw(
         f"{label} of relevant documents (upwards) and of all others (downwards)",
         frame.axis_y("share of pairs", marks, [f"{abs(mark):.{digits}%}" for mark in marks]),
         *bars,
         frame.line(edges[0], 0, edges[-1], 0, "axis"),
-        frame.axis_x(label, ticks(edges[0], edges[-1])),
+        frame.axis_x(label, choose_ticks(edges[0], edges[-1])),
     )

@@ -8,19 +8,20 @@ from markupsafe import Markup
 MINUS = "\N{MINUS SIGN}"
 
 
-def tag(name: str, *children: str | Markup, **attributes: str | float) -> Markup:
+def element(name: str, *children: str | Markup, **attributes: str | float) -> Markup:
     """An element. An underscore in an attribute's name stands for a hyphen, one at its end for nothing (`class_`)."""
     written = Markup().join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _value(value)) for key, value in attributes.items()
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _format_value(value))
+        for key, value in attributes.items()
     )
     return Markup("<{}{}>{}</{}>").format(Markup(name), written, Markup().join(children), Markup(name))
 
 
-def _value(value: str | float) -> str:
+def _format_value(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def number(value: float, digits: int = 3, sign: bool = False) -> str:
+def format_number(value: float, digits: int = 3, sign: bool = False) -> str:
     """A number as the page shows it, with a true minus sign."""
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     if float(text) == 0:
@@ -28,14 +29,14 @@ def number(value: float, digits: int = 3, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from low to high: 1, 2 or 5 times a power of ten apart, about so many."""
+def choose_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers from low to high: 1, 2 or 5 times a power of ten apart; `about`: how many."""
     if high <= low:
         return [low]
     raw = (high - low) / about
     power = 10.0 ** floor(log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    return [place * step for place in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+    return [number * step for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
 @dataclass(frozen=True)
@@ -62,36 +63,36 @@ class Frame:
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
     def line(self, x0: float, y0: float, x1: float, y1: float, class_: str) -> Markup:
-        return tag("line", x1=self.x(x0), y1=self.y(y0), x2=self.x(x1), y2=self.y(y1), class_=class_)
+        return element("line", x1=self.x(x0), y1=self.y(y0), x2=self.x(x1), y2=self.y(y1), class_=class_)
 
     def axis_x(self, label: str, at: list[float], texts: list[str] | None = None) -> Markup:
         """Numbers below the plot and what they are."""
         below = self.height - self.bottom
-        names = texts or [_short(value) for value in at]
+        names = texts or [_format_tick(value) for value in at]
         marks = [
-            tag("text", name, x=self.x(value), y=below + 18, text_anchor="middle", class_="tick")
+            element("text", name, x=self.x(value), y=below + 18, text_anchor="middle", class_="tick")
             for value, name in zip(at, names, strict=True)
         ]
         middle = (self.left + self.width - self.right) / 2
-        return Markup().join([*marks, tag("text", label, x=middle, y=self.height - 6, text_anchor="middle")])
+        return Markup().join([*marks, element("text", label, x=middle, y=self.height - 6, text_anchor="middle")])
 
     def axis_y(self, label: str, at: list[float], texts: list[str] | None = None) -> Markup:
         """Lines across the plot, their numbers, and what they are."""
-        names = texts or [_short(value) for value in at]
+        names = texts or [_format_tick(value) for value in at]
         marks = [
             self.line(self.x0, value, self.x1, value, "grid")
-            + tag("text", name, x=self.left - 8, y=self.y(value) + 4, text_anchor="end", class_="tick")
+            + element("text", name, x=self.left - 8, y=self.y(value) + 4, text_anchor="end", class_="tick")
             for value, name in zip(at, names, strict=True)
         ]
         x, y = 13, (self.top + self.height - self.bottom) / 2
-        turned = tag("text", label, x=x, y=y, text_anchor="middle", transform=f"rotate(-90 {x} {y:.1f})")
+        turned = element("text", label, x=x, y=y, text_anchor="middle", transform=f"rotate(-90 {x} {y:.1f})")
         return Markup().join([*marks, turned])
 
     def draw(self, title: str, *children: Markup) -> Markup:
         """The whole picture. `title` is what a screen reader says of it."""
-        return tag(
+        return element(
             "svg",
-            tag("title", title),
+            element("title", title),
             *children,
             viewBox=f"0 0 {self.width:g} {self.height:g}",
             role="img",
@@ -99,5 +100,5 @@ class Frame:
         )
 
 
-def _short(value: float) -> str:
+def _format_tick(value: float) -> str:
     return f"{round(value, 10):g}".replace("-", MINUS)

@@ -1,16 +1,11 @@
-"""A Ray for all jobs of a test file."""
-
-from collections.abc import Iterator
+"""Models that several files of this folder use."""
 
 import pytest
-import ray
 
-from pipeline.cluster.connect import _connect
+from tests import tiny_trained
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A local Ray, that jobs of this file use one after the other."""
-    _connect()
-    yield
-    ray.shutdown()
+@pytest.fixture(scope="session")
+def trained_erank(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a tiny model that answers ERank's prompt (tests/tiny_trained.py)."""
+    return tiny_trained.erank(tmp_path_factory.mktemp("erank"))

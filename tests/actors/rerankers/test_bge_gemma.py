@@ -1,7 +1,6 @@
-"""bge-reranker-v2-gemma against FlagEmbedding's way, through the whole job: the raw logit of Yes."""
+"""bge-reranker-v2-gemma: the raw logit of Yes, against FlagEmbedding's code."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 from actors.rerankers.bge_gemma import RERANKER, BgeGemma
 from actors.rerankers.contract import Reply
-from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
 MAX_LENGTH = 200
 TASK = (
@@ -19,7 +18,7 @@ TASK = (
 
 
 def library(reference: Reference, query: str, passage: str) -> float:
-    """Query and passage are cut alone, then the passage once more: to max_length and the task's own length."""
+    """Cuts query and passage separately, then the passage once more, to max_length plus the task's length."""
     tokenizer = reference.tokenizer
 
     def ids(text: str, length: int | None = None) -> list[int]:
@@ -33,11 +32,11 @@ def library(reference: Reference, query: str, passage: str) -> float:
 
 
 @pytest.mark.parametrize("engine", BOTH)
-def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+def test_scores_are_the_librarys(engine: str, tiny_model: Callable) -> None:
     model = tiny_model("gemma")
     reference = Reference(model)
-    rows = job(tmp_path, {"type": "bge_gemma", "model": model, "max_length": MAX_LENGTH}, ENGINES[engine])
-    assert_same(scores(rows), np.array([library(reference, *pair) for pair in PAIRS]), atol=1e-5)
+    got = score_pairs({"type": "bge_gemma", "model": model, "max_length": MAX_LENGTH}, ENGINES[engine])
+    assert_same(scores(got), np.array([library(reference, *pair) for pair in PAIRS]), atol=1e-5)
 
 
 def test_a_probability_is_the_sigmoid_of_the_logit() -> None:

@@ -9,11 +9,10 @@ import torch
 from pydantic import ValidationError
 from transformers import AutoModel, AutoTokenizer
 
-from actors.engines.vllm.engine import Engine
 from actors.rerankers.bi_encoder import BiEncoder, prompt, score
 from actors.rerankers.contract import Pair, Prompt, Reply
 from actors.rerankers.tokenizer import Tokenizer
-from tests.actors.conftest import run
+from tests import parity
 
 QUERIES = [
     "what is the capital of France?",
@@ -41,15 +40,13 @@ def settings(minilm: str, **more: Any) -> BiEncoder:
     return BiEncoder(type="bi_encoder", model=minilm, **more)
 
 
-def scores(engine: Engine, given: BiEncoder, pairs: list[Pair], limit: int | None = None) -> np.ndarray:
-    prompts = [made for made in prompt(Tokenizer(given, limit), given, pairs) if isinstance(made, Prompt)]
-    replies = iter(run(engine, [tokens for made in prompts for tokens in made.sequences]).result())
-    both = [[reply for reply in pair if isinstance(reply, Reply)] for pair in zip(replies, replies, strict=True)]
-    return np.array([score(Tokenizer(given, limit), given, replies) for replies in both])
+def scores(given: BiEncoder, pairs: list[Pair]) -> np.ndarray:
+    texts = [(pair.query, pair.doc) for pair in pairs]
+    return parity.scores(parity.score_pairs(given.model_dump(), {}, texts))
 
 
 def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarray:
-    """Cosine of the means of the last hidden states over each text's tokens, special ones among them."""
+    """Cosines of the mean of each text's last hidden states, over all tokens including the special ones."""
     tokenizer, model = AutoTokenizer.from_pretrained(minilm), AutoModel.from_pretrained(minilm, dtype=torch.float32)
 
     def embed(text: str) -> torch.Tensor:
@@ -61,15 +58,15 @@ def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarr
     return np.array([torch.cosine_similarity(vectors[p.query], vectors[p.doc], dim=0).item() for p in pairs])
 
 
-def test_scores_are_transformers_cosines(minilm: str, minilm_engine: Engine) -> None:
-    got = scores(minilm_engine, settings(minilm), PAIRS)
+def test_scores_are_transformers_cosines(minilm: str) -> None:
+    got = scores(settings(minilm), PAIRS)
     np.testing.assert_allclose(got, reference(minilm, PAIRS), atol=1e-4)
     assert got.max() - got.min() > 0.5
 
 
-def test_texts_are_cut_at_their_limits_special_tokens_counted(minilm: str, minilm_engine: Engine) -> None:
+def test_texts_are_cut_at_their_limits_special_tokens_counted(minilm: str) -> None:
     limited = settings(minilm, max_query_tokens=16, max_doc_tokens=16)
-    got = scores(minilm_engine, limited, PAIRS)
+    got = scores(limited, PAIRS)
     np.testing.assert_allclose(got, reference(minilm, PAIRS, max_tokens=16), atol=1e-4)
     (made,) = prompt(Tokenizer(limited), limited, [Pair("q " * 300, "short")])
     assert isinstance(made, Prompt) and made.truncated
@@ -120,7 +117,7 @@ def test_the_score_is_a_cosine_whatever_the_lengths() -> None:
         return Reply(prompt=[1], vector=np.array(vector, dtype=np.float32))
 
     given = settings("m")
-    unused: Any = None  # the encoder
+    unused: Any = None  # the tokenizer
     assert score(unused, given, [reply(3, 4), reply(6, 8)]) == pytest.approx(1)
     assert score(unused, given, [reply(1, 0), reply(0, 5)]) == pytest.approx(0)
     assert score(unused, given, [reply(1, 0), reply(-2, -2)]) == pytest.approx(-1 / math.sqrt(2))

@@ -1,7 +1,6 @@
-"""Sequence-classification models against transformers, through the whole job."""
+"""Sequence-classification models against transformers."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,16 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
 from actors.rerankers.tokenizer import Tokenizer
-from tests.parity import ENGINES, PAIRS, SLOW, assert_same, job, scores
+from tests.parity import ENGINES, PAIRS, SLOW, assert_same, score_pairs, scores
 
 LENGTH = 400
 RANKLLAMA = {"query_template": "query: {query}", "doc_template": "document: {doc}"}
-unused: Any = None  # an encoder
+unused: Any = None  # the tokenizer
 
 
 @torch.no_grad()
 def expected(folder: str, templates: dict[str, str], dtype: torch.dtype = torch.float32) -> np.ndarray:
+    """The logits of PAIRS by transformers."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
     logits = []
@@ -43,12 +43,10 @@ def expected(folder: str, templates: dict[str, str], dtype: torch.dtype = torch.
     ],
     ids=["xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"],
 )
-def test_scores_are_transformers_logits(
-    name: str, engine: dict, templates: dict, tiny_model: Callable, local_ray: None, tmp_path: Path
-) -> None:
+def test_scores_are_transformers_logits(name: str, engine: dict, templates: dict, tiny_model: Callable) -> None:
     model = tiny_model(name)
-    rows = job(tmp_path, {"type": "cross_encoder", "model": model} | templates, engine | {"max_model_len": LENGTH})
-    assert_same(scores(rows), expected(model, templates), atol=1e-5)
+    got = score_pairs({"type": "cross_encoder", "model": model} | templates, engine | {"max_model_len": LENGTH})
+    assert_same(scores(got), expected(model, templates), atol=1e-5)
 
 
 def settings(model: str = "m", **more: Any) -> CrossEncoder:

@@ -1,10 +1,9 @@
-"""ERank against its authors' prompt and the paper's score, fed vLLM's own tokens, through the whole job.
+"""ERank against its authors' prompt and the paper's score, for the tokens that vLLM generated.
 
-A model of random weights never writes an answer, so the models here are trained to; its weights are as tiny.
+A model with random weights never writes an answer, so the tiny model here is trained to.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Unscored
 from actors.rerankers.erank import PRESETS, RERANKER, ERank
 from actors.rerankers.tokenizer import Tokenizer
-from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, job, recorder, scores
+from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, score_pairs, scores
 from tests.tiny_trained import ERANK, GRADES
 
 NEW_TOKENS = 64
@@ -35,13 +34,6 @@ Desired output format:
 
 Your output:"""
 BEIR = "Given a query, retrieval relevant passage."
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from tests import tiny_trained
-
-    return tiny_trained.erank(tmp_path_factory.mktemp("erank"))
 
 
 def prompt_ids(reference: Reference, query: str, doc: str, instruction: str, length: int | None = None) -> list[int]:
@@ -69,56 +61,23 @@ def paper(reference: Reference, written: Reply) -> float:
 
 
 @pytest.mark.parametrize("engine", [pytest.param("cached", marks=SLOW), "chunked"])
-def test_scores_are_the_papers(engine: str, trained: str, local_ray: None, tmp_path: Path) -> None:
-    reference = Reference(trained)
-    scorer, records = recorder(tmp_path / "records")
+def test_scores_are_the_papers(engine: str, trained_erank: str) -> None:
+    reference = Reference(trained_erank)
     graded = [key for key in ERANK if key in GRADES or key in ("HESITANT", "NEARLY")]
     pairs = [
         (query, f"It is {graded[i % len(graded)]} of all. {doc[:200]}") for i, (query, doc) in enumerate(SOME_PAIRS)
     ]
     instructions = [None if i % 2 else "Find it." for i in range(len(pairs))]
-    settings = {"type": "erank", "model": trained, "max_new_tokens": NEW_TOKENS, "max_query_tokens": 150}
-    settings |= {"max_doc_tokens": 150}
-    columns = {"instruction": instructions}
-    got = scores(job(tmp_path, settings, ENGINES[engine], pairs, columns=columns, scorer=scorer))
-    by_prompt = {tuple(replies[0].prompt): replies[0] for replies in records()}
+    settings = {"type": "erank", "model": trained_erank, "max_new_tokens": NEW_TOKENS}
+    settings |= {"max_query_tokens": 150, "max_doc_tokens": 150}
+    got = score_pairs(settings, ENGINES[engine], pairs, instructions)
     expected = np.full(len(pairs), np.nan)
-    for i, (query, doc) in enumerate(pairs):
-        written = by_prompt.get(tuple(prompt_ids(reference, query, doc, instructions[i] or BEIR, 150)))
-        if written is not None:
+    for i, ((query, doc), instruction, result) in enumerate(zip(pairs, instructions, got, strict=True)):
+        if result.score is not None:
+            written = result.replies[0]
+            assert written.prompt == prompt_ids(reference, query, doc, instruction or BEIR, 150)
             expected[i] = paper(reference, written)
-    assert_same(got, expected)
-
-
-OUTCOMES: dict[str, Any] = {key: grade for grade, key in enumerate(GRADES)} | {
-    "ENDLESS": f"the model wrote no </answer> within {NEW_TOKENS} new tokens",
-    "UNTAGGED": "the model wrote no </answer>",
-    "TWICE": 7,
-    "AGAIN": 3,
-    "ELEVEN": "the model's answer is not a whole number of 0 to 10: '11'",
-    "WORDS": "the model's answer is not a whole number of 0 to 10: 'high'",
-    "SILENT": "the model wrote no </answer>",
-    "UNCLOSED": 4,
-}
-
-
-def test_however_a_model_answers_the_result_is_the_documented_one(
-    trained: str, local_ray: None, tmp_path: Path
-) -> None:
-    settings = {"type": "erank", "model": trained, "max_new_tokens": NEW_TOKENS}
-    pairs = [(f"query {i}", f"It is about apples. It is {key} of all.") for i in range(3) for key in OUTCOMES]
-    rows = job(tmp_path, settings, ENGINES["cached"], pairs, explain=True)
-    for (_, doc), row in zip(pairs, rows, strict=True):
-        key = doc.split()[6]
-        if isinstance(OUTCOMES[key], str):
-            assert (row["rerank_score"], row["score"], row["reason"]) == (None, None, OUTCOMES[key])
-        else:
-            assert row["rerank_score"] == pytest.approx(OUTCOMES[key], rel=0.15, abs=1e-9), key
-            assert row["rerank_score"] <= OUTCOMES[key]
-        wrote = row["explanation"] or ""
-        whole = ERANK[key].partition("</answer>")
-        assert wrote[:40] == "".join(whole[:2])[:40]
-    assert rows[0]["rerank_score"] == 0.0, "an answer of 0 scores 0"
+    assert_same(scores(got), expected)
 
 
 def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(tiny_model: Callable) -> None:

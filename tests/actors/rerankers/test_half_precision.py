@@ -1,10 +1,9 @@
-"""bfloat16 and float16, as the configs have them: rounding moves scores, and no further than it moves the authors'.
+"""bfloat16 and float16, as in the configs: rounding may change our scores no more than it changes the authors'.
 
-The whole job in half precision, and transformers in half precision, are each compared with transformers in float32.
+Our scores in half precision, and transformers' in half precision, are both compared with transformers in float32.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,15 @@ import torch
 
 from tests.actors.rerankers import test_bge_gemma, test_cross_encoder, test_mxbai, test_qwen3, test_rankinggpt
 from tests.actors.rerankers.test_lb import FORMULAS, label_probabilities
-from tests.parity import PAIRS, SLOW, Reference, job, scores
+from tests.parity import PAIRS, SLOW, Reference, score_pairs, scores
 
-LONG = ("lb", "qwen3", "mxbai", "bge_gemma", "rankinggpt")  # beside the other they show nothing that CI must see
+LONG = ("lb", "qwen3", "mxbai", "bge_gemma", "rankinggpt")  # one family is enough for CI
 
 Theirs = Callable[[str, torch.dtype], list[float]]
 
 
 def each_pair(score: Callable[..., float], *more: Any) -> Theirs:
-    """What transformers give for PAIRS, by one of the functions that read like the authors'."""
+    """The scores of PAIRS by transformers, by a function `score` of one pair."""
 
     def theirs(model: str, dtype: torch.dtype) -> list[float]:
         reference = Reference(model, dtype)
@@ -44,7 +43,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], Theirs]] = {
         "qwen3",
         "bfloat16",
         {"max_length": 400},
-        each_pair(test_qwen3.card, "Given a web search query, retrieve relevant passages that answer the query", 400),
+        each_pair(test_qwen3.card, test_qwen3.USUAL, 400),
     ),
     "mxbai": ("qwen2", "bfloat16", {"max_length": 300}, each_pair(test_mxbai.library, None)),
     "bge_gemma": ("gemma", "bfloat16", {"max_length": 200}, each_pair(test_bge_gemma.library)),
@@ -54,13 +53,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any], Theirs]] = {
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[SLOW] if name in LONG else []) for name in CASES])
-def test_rounding_moves_scores_no_further_than_it_moves_the_authors(
-    name: str, tiny_model: Callable, local_ray: None, tmp_path: Path
-) -> None:
+def test_rounding_moves_scores_no_further_than_it_moves_the_authors(name: str, tiny_model: Callable) -> None:
     made, dtype, settings, theirs = CASES[name]
     model = tiny_model(made)
     lengths = {"max_model_len": test_cross_encoder.LENGTH} if name == "cross_encoder" else {"max_model_len": 2048}
-    ours = scores(job(tmp_path, {"type": name, "model": model} | settings, lengths | {"dtype": dtype}))
+    ours = scores(score_pairs({"type": name, "model": model} | settings, lengths | {"dtype": dtype}))
     exact = np.array(theirs(model, torch.float32))
     rounded = np.array(theirs(model, getattr(torch, dtype)))
     there = ~np.isnan(ours)

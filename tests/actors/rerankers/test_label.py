@@ -1,7 +1,6 @@
-"""Rerankers described in a config alone, against transformers, through the whole job."""
+"""Rerankers described in a config alone, against transformers."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,13 @@ from pydantic import ValidationError
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.label import RERANKER, Label
 from actors.rerankers.tokenizer import Tokenizer
-from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, score_pairs, scores
 
 GRADES = {"0": 0.0, "1": 1.0, "2": 2.5, "3": 4.0}
-RAW = "<|im_start|>Grade {doc}\nfor {query} ({instruction}) with {braces}:"
 
 
 @pytest.mark.parametrize("engine", BOTH)
-def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable) -> None:
     model = tiny_model("qwen2")
     reference = Reference(model)
     settings = {
@@ -31,7 +29,7 @@ def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable, l
         "labels": GRADES,
         "score": "expectation",
     }
-    got = scores(job(tmp_path, settings, ENGINES[engine]))
+    got = scores(score_pairs(settings, ENGINES[engine]))
     expected = []
     for query, doc in PAIRS:
         chat = [
@@ -48,9 +46,7 @@ def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable, l
     ("score", "formula"),
     [("probability", lambda y, n: y / (y + n)), pytest.param("log_odds", lambda y, n: np.log(y / n), marks=SLOW)],
 )
-def test_a_yes_or_no_reranker_of_a_raw_prompt(
-    score: str, formula: Callable, tiny_model: Callable, local_ray: None, tmp_path: Path
-) -> None:
+def test_a_yes_or_no_reranker_of_a_raw_prompt(score: str, formula: Callable, tiny_model: Callable) -> None:
     """On a tokenizer that begins every text with <s>."""
     model = tiny_model("mistral")
     reference = Reference(model)
@@ -62,7 +58,7 @@ def test_a_yes_or_no_reranker_of_a_raw_prompt(
         "labels": {" true": 1.0, " false": 0.0},
         "score": score,
     }
-    got = scores(job(tmp_path, settings, ENGINES["cached"]))
+    got = scores(score_pairs(settings, ENGINES["cached"]))
     expected = []
     for query, doc in PAIRS:
         p = reference.logprobs(reference.ids(f"Is {doc}\nabout {query} (be strict)? {{braces}}")).exp().double()
@@ -81,9 +77,9 @@ def label(**more: Any) -> Label:
     return Label(type="label", **(usual | more))
 
 
-def test_the_side_that_comes_first_is_the_shared_one() -> None:
-    assert RERANKER.shared(label()) == "query"
-    assert RERANKER.shared(label(prompt="{doc} {query}")) == "doc"
+def test_the_prefix_side_is_the_text_that_comes_first() -> None:
+    assert RERANKER.prefix_side(label()) == "query"
+    assert RERANKER.prefix_side(label(prompt="{doc} {query}")) == "doc"
 
 
 def test_special_tokens_of_a_raw_prompt_are_special(tiny_model: Callable) -> None:
@@ -99,8 +95,7 @@ def test_special_tokens_of_a_raw_prompt_are_special(tiny_model: Callable) -> Non
 def test_a_row_without_an_instruction_for_a_prompt_with_one_is_unscored(tiny_model: Callable) -> None:
     settings = label(model=tiny_model("qwen2"), prompt="{instruction} {query} {doc}")
     made = RERANKER.prompt(Tokenizer(settings), settings, [Pair("q", "d"), Pair("q", "d", "Find it.")])
-    assert made[0] == Unscored("no instruction in the input or the config, and the prompt has one")
-    assert not isinstance(made[1], Unscored)
+    assert [isinstance(prompt, Unscored) for prompt in made] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The labels' logits from their rows of the head alone, against the exact log-probabilities over the vocabulary."""
+"""`scoring: head`, which computes only the labels' logits, against exact log-probabilities over the vocabulary."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.engines.vllm.engine import Engine
-from actors.rerankers import RERANKERS
-from actors.rerankers.contract import Pair, Prompt, Reply
-from actors.rerankers.tokenizer import Tokenizer
-from actors.worker.watchdog import Watchdog
-from tests.actors.conftest import ENGINE, run
-from tests.parity import PAIRS
+from tests import parity
+from tests.parity import ENGINES, PAIRS
 
 LABEL = {"prompt": "{query}\n{doc}\nIs it?", "labels": {"yes": 3.0, "no": 1.0, "true": 2.0}}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -20,21 +15,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("qwen3", {}),
     "mxbai": ("qwen2", {}),
     "bge_gemma": ("gemma", {}),
-    "label": ("llama2", LABEL | {"score": "probability"}),  # whose head is no copy of its embeddings
+    "label": ("llama2", LABEL | {"score": "probability"}),  # the only one whose head is not tied to its embeddings
 }
 
 
 def scores(reranker: dict[str, Any]) -> np.ndarray:
-    """Of every tenth pair."""
-    family = RERANKERS[reranker["type"]]
-    settings = family.settings(**reranker)
-    tokenizer, request = Tokenizer(settings), family.request(settings)
-    pairs = [Pair(*pair, getattr(settings, "instruction", None)) for pair in PAIRS[::10]]
-    prompts = [prompt for prompt in family.prompt(tokenizer, settings, pairs) if isinstance(prompt, Prompt)]
-    assert len(prompts) == 22
-    engine = Engine(settings, ENGINE, request, tokenizer.label_ids(request.labels), 1800, watchdog=Watchdog())
-    replies = run(engine, [prompt.sequences[0] for prompt in prompts]).result(60)
-    return np.array([family.score(tokenizer, settings, [reply]) for reply in replies if isinstance(reply, Reply)])
+    """The scores of every tenth pair."""
+    engine = ENGINES["cached"] if reranker.get("scoring") != "head" else {}
+    return parity.scores(parity.score_pairs(reranker, engine, PAIRS[::10]))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -42,7 +30,7 @@ def test_head_and_exact_give_the_same_where_other_tokens_do_not_count(family: st
     name, settings = FAMILIES[family]
     reranker = {"type": family, "model": tiny_model(name)} | settings
     exact, head = scores(reranker), scores(reranker | {"scoring": "head"})
-    assert len(exact) == 22 and np.ptp(exact) > 0
+    assert len(exact) == 22 and np.ptp(exact) > 0 and not np.isnan(head).any()
     np.testing.assert_allclose(head, exact, rtol=1e-3, atol=1e-5)
 
 

@@ -1,12 +1,11 @@
-"""mxbai-rerank-v2 against its library's way, through the whole job: pieces tokenised apart, each cut by its ids."""
+"""mxbai-rerank-v2 against its library's code: pieces are tokenised separately, and each is cut by its ids."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
 MAX_LENGTH = 300
 PREFIX = (
@@ -33,11 +32,11 @@ def library(reference: Reference, query: str, doc: str, instruction: str | None)
 
 
 @pytest.mark.parametrize("engine", BOTH)
-def test_scores_are_the_librarys(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+def test_scores_are_the_librarys(engine: str, tiny_model: Callable) -> None:
     model = tiny_model("qwen2")
     reference = Reference(model)
     instructions = [None if i % 3 else "Find the passage that answers." for i in range(len(PAIRS))]
     settings = {"type": "mxbai", "model": model, "max_length": MAX_LENGTH}
-    rows = job(tmp_path, settings, ENGINES[engine], columns={"instruction": instructions})
+    got = score_pairs(settings, ENGINES[engine], instructions=instructions)
     expected = [library(reference, *pair, instruction) for pair, instruction in zip(PAIRS, instructions, strict=True)]
-    assert_same(scores(rows), np.array(expected), atol=1e-5)
+    assert_same(scores(got), np.array(expected), atol=1e-5)

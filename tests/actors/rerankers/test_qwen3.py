@@ -1,14 +1,15 @@
-"""Qwen3-Reranker against its model card's transformers code, through the whole job."""
+"""Qwen3-Reranker against its model card's transformers code."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, job, scores
+from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
-INSTRUCTION = "Find the passage that answers."
+LENGTH = 400
+USUAL = "Given a web search query, retrieve relevant passages that answer the query"
+INSTRUCTIONS = [None if i % 3 else "Find the passage that answers." for i in range(len(PAIRS))]
 PREFIX = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
     'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
@@ -17,7 +18,7 @@ SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
 def card(reference: Reference, query: str, doc: str, instruction: str, max_length: int) -> float:
-    """What the card does with a pair: prefix and suffix tokenised apart, the body cut to what they leave."""
+    """The card's score: prefix and suffix are tokenised separately, and the body is cut to the room they leave."""
     prefix, suffix = (reference.ids(text, add_special_tokens=False) for text in (PREFIX, SUFFIX))
     body = reference.ids(
         f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {doc}",
@@ -29,13 +30,16 @@ def card(reference: Reference, query: str, doc: str, instruction: str, max_lengt
     return float(logits[[no, yes]].softmax(0)[1])
 
 
-@pytest.mark.parametrize("engine", BOTH)
-def test_scores_are_the_cards(engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
-    model = tiny_model("qwen3")
+def expected(model: str) -> np.ndarray:
+    """The card's scores of PAIRS with INSTRUCTIONS."""
     reference = Reference(model)
-    settings = {"type": "qwen3", "model": model, "max_length": 400}
-    columns = {"instruction": [None if i % 3 else INSTRUCTION for i in range(len(PAIRS))]}
-    rows = job(tmp_path, settings, ENGINES[engine], columns=columns)
-    usual = "Given a web search query, retrieve relevant passages that answer the query"
-    expected = [card(reference, q, d, columns["instruction"][i] or usual, 400) for i, (q, d) in enumerate(PAIRS)]
-    assert_same(scores(rows), np.array(expected))
+    rows = zip(PAIRS, INSTRUCTIONS, strict=True)
+    return np.array([card(reference, *pair, instruction or USUAL, LENGTH) for pair, instruction in rows])
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_scores_are_the_cards(engine: str, tiny_model: Callable) -> None:
+    model = tiny_model("qwen3")
+    settings = {"type": "qwen3", "model": model, "max_length": LENGTH}
+    got = score_pairs(settings, ENGINES[engine], instructions=INSTRUCTIONS)
+    assert_same(scores(got), expected(model))

@@ -1,7 +1,6 @@
-"""rank1 against its authors' way, fed vLLM's own tokens, through the whole job."""
+"""rank1 against its authors' code, for the tokens that vLLM generated."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from pydantic import ValidationError
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.rank1 import RERANKER, Rank1
 from actors.rerankers.tokenizer import Tokenizer
-from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, job, recorder, scores
+from tests import tiny_trained
+from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, Scored, assert_same, score_pairs, scores
 from tests.tiny_trained import RANK1, RANK1_WAIT
 
 NEW_TOKENS = 64
@@ -25,7 +25,7 @@ def asked(query: str, passage: str) -> str:
 
 
 def authors(reference: Reference, prompt: str, replies: list[Reply]) -> float:
-    """Their score of what vLLM generated, round by round, with the label probabilities of transformers."""
+    """The authors' score of vLLM's generations, round by round, with the label probabilities of transformers."""
     rounds = [reply for reply in replies if reply.text or len(reply.tokens) > 1 or reply is replies[0]]
     text = ""
     for number, reply in enumerate(rounds):
@@ -46,9 +46,9 @@ def authors(reference: Reference, prompt: str, replies: list[Reply]) -> float:
     return true / (true + false)
 
 
-def expected(reference: Reference, prompts: list[str], records: list[list[Reply]]) -> np.ndarray:
-    by_prompt = {tuple(replies[0].prompt): replies for replies in records}
-    return np.array([authors(reference, prompt, by_prompt[tuple(reference.ids(prompt))]) for prompt in prompts])
+def expected(reference: Reference, pairs: list[tuple[str, str]], results: list[Scored]) -> np.ndarray:
+    rows = zip(pairs, results, strict=True)
+    return np.array([authors(reference, asked(*pair), result.replies) for pair, result in rows])
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,10 @@ def expected(reference: Reference, prompts: list[str], records: list[list[Reply]
         pytest.param("mistral", "chunked", marks=SLOW),
     ],
 )
-def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable) -> None:
     model = tiny_model(name)
-    reference = Reference(model)
-    scorer, records = recorder(tmp_path / "records")
-    settings = {"type": "rank1", "model": model, "max_new_tokens": 24}
-    got = scores(job(tmp_path, settings, ENGINES[engine], SOME_PAIRS, scorer=scorer))
-    assert_same(got, expected(reference, [asked(*pair) for pair in SOME_PAIRS], records()))
+    got = score_pairs({"type": "rank1", "model": model, "max_new_tokens": 24}, ENGINES[engine], SOME_PAIRS)
+    assert_same(scores(got), expected(Reference(model), SOME_PAIRS, got))
 
 
 def test_title_instruction_and_dataset_prompt_are_joined_as_the_authors_join_them(tiny_model: Callable) -> None:
@@ -83,31 +80,24 @@ def test_title_instruction_and_dataset_prompt_are_joined_as_the_authors_join_the
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from tests import tiny_trained
-
     return tiny_trained.rank1(tmp_path_factory.mktemp("rank1"))
 
 
 @pytest.mark.parametrize("rethink", [0, pytest.param(1, marks=SLOW)])
-def test_a_model_that_reasons_is_scored_however_it_ends(
-    rethink: int, trained: str, local_ray: None, tmp_path: Path
-) -> None:
-    reference = Reference(trained)
-    scorer, records = recorder(tmp_path / "records")
+def test_a_model_that_reasons_is_scored_however_it_ends(rethink: int, trained: str) -> None:
     keys = [key for key in RANK1 if not rethink or key in RANK1_WAIT]
     pairs = [(f"query {i}", f"It is about apples. It is {key} of all.") for i in range(3) for key in keys]
     settings = {"type": "rank1", "model": trained, "max_new_tokens": NEW_TOKENS, "rethink": rethink}
-    rows = job(tmp_path, settings, ENGINES["cached"], pairs, explain=True, scorer=scorer)
-    got = scores(rows)
+    results = score_pairs(settings, ENGINES["cached"], pairs)
+    got = scores(results)
     assert not np.isnan(got).any()
-    wanted = expected(reference, [asked(*pair) for pair in pairs], records())
-    np.testing.assert_allclose(got, wanted, rtol=1e-3)
-    for (_, doc), row in zip(pairs, rows, strict=True):
+    np.testing.assert_allclose(got, expected(Reference(trained), pairs, results), rtol=1e-3)
+    for (_, doc), result, score in zip(pairs, results, got, strict=True):
         key = doc.split()[6]
-        wrote = row["explanation"] or ""
+        wrote = result.text or ""
         if rethink:
             assert wrote == f"{RANK1[key]}\n{RANK1_WAIT[key]}"
-            assert (row["rerank_score"] > 0.5) == RANK1_WAIT[key].endswith("true"), "the last round decides"
+            assert (score > 0.5) == RANK1_WAIT[key].endswith("true"), "the last round decides"
         elif key in ("ENDLESS", "RAMBLING"):
             assert RANK1[key][:40] == wrote[:40], "cut off at max_new_tokens"
         else:

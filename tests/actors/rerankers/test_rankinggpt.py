@@ -1,7 +1,6 @@
-"""RankingGPT against its model card's code and the authors' eval.py, through the whole job."""
+"""RankingGPT against its model card's code and the authors' eval.py."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +10,11 @@ from pydantic import ValidationError
 from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
 from actors.rerankers.tokenizer import Tokenizer
-from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, job, scores
-
-MODELS = {"bloom": {"max_model_len": 2048}, "llama2": {}}
+from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, score_pairs, scores
 
 
 def card(reference: Reference, query: str, doc: str) -> float:
-    """Context and query are encoded apart; the mean log-probability of the query's tokens."""
+    """The mean log-probability of the query's tokens; context and query are encoded separately."""
     context = reference.ids(f"Document: {doc} Query:", add_special_tokens=False)
     asked = reference.ids(query, add_special_tokens=False)
     logprobs = reference.logits((context + asked)[:-1]).log_softmax(-1)[len(context) - 1 :]
@@ -49,26 +46,24 @@ def authors_eval(reference: Reference, query: str, passage: str, arguana: bool) 
 
 @pytest.mark.parametrize("engine", BOTH)
 @pytest.mark.parametrize("name", ["bloom", pytest.param("llama2", marks=SLOW)])
-def test_scores_are_the_cards(name: str, engine: str, tiny_model: Callable, local_ray: None, tmp_path: Path) -> None:
+def test_scores_are_the_cards(name: str, engine: str, tiny_model: Callable) -> None:
     model = tiny_model(name)
     reference = Reference(model)
-    rows = job(tmp_path, {"type": "rankinggpt", "model": model}, ENGINES[engine] | MODELS[name])
-    assert_same(scores(rows), np.array([card(reference, *pair) for pair in PAIRS]))
+    got = score_pairs({"type": "rankinggpt", "model": model}, ENGINES[engine])
+    assert_same(scores(got), np.array([card(reference, *pair) for pair in PAIRS]))
 
 
 @pytest.mark.parametrize("arguana", [False, pytest.param(True, marks=SLOW)])
 @pytest.mark.parametrize("name", [pytest.param("bloom", marks=SLOW), "llama2"])
-def test_scores_are_those_of_the_authors_eval(
-    name: str, arguana: bool, tiny_model: Callable, local_ray: None, tmp_path: Path
-) -> None:
+def test_scores_are_those_of_the_authors_eval(name: str, arguana: bool, tiny_model: Callable) -> None:
     model = tiny_model(name)
     reference = Reference(model)
     pairs = [*PAIRS, ("[PAD] in the query", "and [PAD] in the document"), ("long " * 300, "doc")][
         : None if arguana else -1
     ]
     settings = {"type": "rankinggpt", "model": model, "mode": "eval", "arguana": arguana}
-    rows = job(tmp_path, settings, ENGINES["cached"] | MODELS[name], pairs)
-    assert_same(scores(rows), np.array([authors_eval(reference, *pair, arguana) for pair in pairs]))
+    got = score_pairs(settings, ENGINES["cached"], pairs)
+    assert_same(scores(got), np.array([authors_eval(reference, *pair, arguana) for pair in pairs]))
 
 
 def test_the_card_and_the_eval_are_two_contracts(tiny_model: Callable) -> None:

@@ -1,13 +1,12 @@
-"""Chat prompts: the reference's tokens, a document that cannot leave its place, and cuts that touch it alone."""
+"""Filled templates: the reference's tokens, no text outside its place, and only the document is cut."""
 
-import time
 import unicodedata
 from typing import Any
 
 import pytest
 
 from actors.rerankers.contract import Pair, Prompt, Unscored
-from actors.rerankers.templates import Capped, Template, filled, shortened
+from actors.rerankers.templates import Capped, Template, fill_template, shorten_pairs
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 ROOM = 10**9  # more than any prompt here
@@ -19,13 +18,13 @@ def messages(query: str = QUERY, doc: str = DOC) -> list[dict[str, str]]:
 
 def made(tokenizer: Tokenizer, query: str, doc: str, room: int = ROOM, **limits: int) -> Any:
     """The prompt of one pair: its token ids and whether it was cut, or Unscored."""
-    pairs = shortened(tokenizer, [Pair(query, doc)], limits.get("max_query_tokens"), limits.get("max_doc_tokens"))
-    (prompt,) = filled(tokenizer, [*tokenizer.chat(messages())], pairs, room)
+    pairs = shorten_pairs(tokenizer, [Pair(query, doc)], limits.get("max_query_tokens"), limits.get("max_doc_tokens"))
+    (prompt,) = fill_template(tokenizer, [*tokenizer.render_chat(messages())], pairs, room)
     return prompt if isinstance(prompt, Unscored) else (prompt.sequences[0], prompt.truncated)
 
 
 def reference(tokenizer: Tokenizer, query: str, doc: str) -> list[int]:
-    """What transformers makes of the messages with the texts in them."""
+    """The ids that transformers gives the messages with the texts in them."""
     chat: Any = tokenizer.pretrained.apply_chat_template(
         messages(query, doc), tokenize=True, add_generation_prompt=True
     )
@@ -38,7 +37,7 @@ def test_prompts_are_the_references(lb_tokenizer: Tokenizer, query: str, doc: st
     assert made(lb_tokenizer, query, doc) == (reference(lb_tokenizer, query, doc), False)
 
 
-def test_stand_in_characters_in_a_query_do_not_bring_the_document_there(lb_tokenizer: Tokenizer) -> None:
+def test_placeholder_characters_in_a_query_are_not_filled(lb_tokenizer: Tokenizer) -> None:
     query = f"{DOC}{QUERY}"
     assert made(lb_tokenizer, query, "secret")[0] == reference(lb_tokenizer, query, "secret")
 
@@ -55,7 +54,7 @@ def test_no_text_closes_its_turn_or_opens_another(lb_tokenizer: Tokenizer, text:
 
 def test_prompts_come_in_the_order_of_their_pairs(lb_tokenizer: Tokenizer) -> None:
     pairs = [Pair(f"query {i % 3}", f"document {i}") for i in range(10)]
-    prompts = filled(lb_tokenizer, [*lb_tokenizer.chat(messages())], pairs, ROOM)
+    prompts = fill_template(lb_tokenizer, [*lb_tokenizer.render_chat(messages())], pairs, ROOM)
     assert prompts == [Prompt([reference(lb_tokenizer, pair.query, pair.doc)]) for pair in pairs]
 
 
@@ -97,25 +96,23 @@ def test_a_text_whose_normal_form_is_longer_is_cut_by_its_tokens_not_its_bytes(l
     assert truncated and ids == reference(lb_tokenizer, "query", doc[:1])
 
 
-def test_a_megabyte_of_document_takes_seconds(lb_tokenizer: Tokenizer) -> None:
-    started = time.monotonic()
-    for doc in ("some words " * 90_000, "a" * 1_000_000, "文" * 330_000):
-        ids, _ = made(lb_tokenizer, "query", doc, room=4000)
-        assert 3990 <= len(ids) <= 4000
-    assert time.monotonic() - started < 60
+@pytest.mark.parametrize("doc", ["some words " * 5800, "a" * 64_000, "文" * 21_000], ids=["words", "letter", "han"])
+def test_a_document_of_64_kilobytes_is_cut_to_fit(lb_tokenizer: Tokenizer, doc: str) -> None:
+    ids, truncated = made(lb_tokenizer, "query", doc, room=4000)
+    assert truncated and 3990 <= len(ids) <= 4000
 
 
-def test_a_capped_piece_is_cut_at_its_ids_to_its_own_length_and_to_fit(lb_tokenizer: Tokenizer) -> None:
+def test_a_capped_piece_is_cut_by_its_ids_to_its_own_limit_and_to_fit(lb_tokenizer: Tokenizer) -> None:
     template: Template = [7, Capped(f"Text: {DOC}", 30), f"end{QUERY}"]
     doc = "many words " * 50
     whole, end = lb_tokenizer.encode([f"Text: {doc}", "endq"])
-    assert filled(lb_tokenizer, template, [Pair("q", doc)], ROOM) == [Prompt([[7, *whole[:30], *end]], truncated=True)]
-    room = 1 + 20 + len(end)
-    assert filled(lb_tokenizer, template, [Pair("q", doc)], room) == [Prompt([[7, *whole[:20], *end]], truncated=True)]
+    for room, kept in ((ROOM, 30), (1 + 20 + len(end), 20)):
+        cut = fill_template(lb_tokenizer, template, [Pair("q", doc)], room)
+        assert cut == [Prompt([[7, *whole[:kept], *end]], truncated=True)]
 
 
 def test_a_prompt_with_an_instruction_needs_one(lb_tokenizer: Tokenizer) -> None:
-    made = filled(lb_tokenizer, [f"{INSTRUCTION} {QUERY}{DOC}"], [Pair("q", "d", "Find"), Pair("q", "d")], ROOM)
+    made = fill_template(lb_tokenizer, [f"{INSTRUCTION} {QUERY}{DOC}"], [Pair("q", "d", "Find"), Pair("q", "d")], ROOM)
     assert made[0] == Prompt([lb_tokenizer.encode(["Find qd"])[0]])
     assert made[1] == Unscored("no instruction in the input or the config, and the prompt has one")
 
@@ -125,4 +122,4 @@ def test_a_template_without_a_place_for_a_text_is_a_mistake(
     template: Template, missing: str, lb_tokenizer: Tokenizer
 ) -> None:
     with pytest.raises(ValueError, match=f"the prompt has no place for the {missing}"):
-        filled(lb_tokenizer, template, [Pair("q", "d")], ROOM)
+        fill_template(lb_tokenizer, template, [Pair("q", "d")], ROOM)

@@ -1,7 +1,7 @@
-"""No text of a user's becomes a special token, whatever it spells: of each reranker, in query, document, instruction.
+"""For each reranker, no query, document or instruction becomes a special token, whatever it spells.
 
-What must come out is written down apart from the code under test: the prompt's frame by the model's own tokenizer,
-around a text tokenised by a copy of it that has never heard of any added token.
+The expected tokens do not come from the code under test: the prompt's frame is from the model's own tokenizer, and the
+text is tokenised by a copy of it without any added token.
 """
 
 import json
@@ -43,13 +43,16 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "label-raw": ("qwen2", {"prompt": "<|im_start|>{instruction} {query} {doc}<|im_end|>", **YES_NO}, CHAT),
 }
 
+# One for each kind of tokenizer gets a megabyte: byte-level BPE, Unigram, WordPiece. The others get 64 kB.
+MEGABYTE = ("lb", "cross_encoder", "cross_encoder-bert")
+
 
 def test_every_reranker_is_here() -> None:
-    assert {name.split("-")[0] for name in CASES} == set(RERANKERS) - {"bi_encoder"}  # whose texts stand alone
+    assert {name.split("-")[0] for name in CASES} == set(RERANKERS) - {"bi_encoder"}  # it has no prompt
 
 
 def specials(tokenizer: Tokenizer) -> set[int]:
-    """Ids of all added tokens but runs of white space, which are text."""
+    """Ids of all added tokens except runs of whitespace, which are text."""
     return {i for token, i in tokenizer.pretrained.get_added_vocab().items() if token.strip("▁ \n\t")}
 
 
@@ -73,7 +76,7 @@ def test_special_tokens_are_the_templates_alone(name: str, tiny_model: Callable)
     for text, ids in zip(texts, made, strict=True):
         assert [i for i in ids if i in special] == frame, f"{text!r} became a special token"
         spelt = "".join(tokenizer.decode(ids).split()).lower()  # BERT writes all in small letters
-        assert "".join(text.split()).lower() in spelt, "it is there, spelt out"
+        assert "".join(text.split()).lower() in spelt, "the text is there, spelt out"
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name][0] in ("qwen2", "qwen3", "rank1_qwen2")])
@@ -102,10 +105,10 @@ def test_odd_texts_have_prompts(name: str, text: str, tiny_model: Callable) -> N
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_megabyte_is_cut_to_fit(name: str, tiny_model: Callable) -> None:
+def test_a_long_document_is_cut_to_fit(name: str, tiny_model: Callable) -> None:
     model, own, hostile = CASES[name]
-    tokenizer, (ids,) = prompts(
-        name, tiny_model(model), own, [Pair("a query", hostile[0] + " words" * 170_000, "Judge.")]
-    )
+    words = (1_000_000 if name in MEGABYTE else 64_000) // len(" words")
+    pair = Pair("a query", hostile[0] + " words" * words, "Judge.")
+    tokenizer, (ids,) = prompts(name, tiny_model(model), own, [pair])
     assert 400 < len(ids) <= 8192
     assert len([i for i in ids if i in specials(tokenizer)]) < 20

@@ -1,4 +1,4 @@
-"""Texts as token ids: what is special comes from the template alone."""
+"""Texts as token ids: special tokens come only from templates."""
 
 import random
 import time
@@ -133,7 +133,7 @@ def test_a_template_is_its_special_tokens_and_the_texts_between(lb_tokenizer: To
     start, end = (lb_tokenizer.pretrained.get_added_vocab()[token] for token in ("<|im_start|>", "<|im_end|>"))
     user = f"user\n<{QUERY}>\n{DOC}"
     system, turn = [start, "system\nJudge.", end, "\n"], [start, user, end, "\n"]
-    assert lb_tokenizer.chat(MESSAGES) == [*system, *turn, start, "assistant\n"]
+    assert lb_tokenizer.render_chat(MESSAGES) == [*system, *turn, start, "assistant\n"]
 
 
 def test_a_special_token_takes_the_templates_whitespace_where_its_flags_say_so(
@@ -145,30 +145,30 @@ def test_a_special_token_takes_the_templates_whitespace_where_its_flags_say_so(
     pretrained.chat_template = "{% for m in messages %}<|user|>\n{{ m.content }}\n<|end|>\n{% endfor %}"
     tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
     user, end = (tokenizer.pretrained.get_added_vocab()[token] for token in ("<|user|>", "<|end|>"))
-    assert tokenizer.chat([{"role": "user", "content": DOC}]) == [user, DOC, end, "\n"]
+    assert tokenizer.render_chat([{"role": "user", "content": DOC}]) == [user, DOC, end, "\n"]
 
 
 def test_a_template_that_cannot_be_tokenised_in_pieces_is_refused(save_tokenizer: Callable[..., str]) -> None:
     backend = tokenizers.Tokenizer(BPE())
-    backend.pre_tokenizer = Metaspace(prepend_scheme="first")  # of all pieces only the first gets a space before it
+    backend.pre_tokenizer = Metaspace(prepend_scheme="first")  # only the first of all pieces gets a space before it
     backend.train_from_iterator(["Judge."], BpeTrainer(special_tokens=["<|im_start|>", "<|im_end|>"]))
     template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
     pretrained = PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
     tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, model_type="llama")))
     with pytest.raises(ValueError, match=r"cannot take this template in pieces: .*<\{query\}>"):
-        tokenizer.chat(MESSAGES)
+        tokenizer.render_chat(MESSAGES)
 
 
 def test_a_model_without_a_chat_template_is_refused(minilm: str) -> None:
     with pytest.raises(ValueError, match="has no chat template"):
-        Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).chat(MESSAGES)
+        Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).render_chat(MESSAGES)
 
 
-def test_a_megabyte_takes_seconds(lb_tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("text", ["some words " * 90_000, "a" * 1_000_000, "字" * 330_000, " " * 1_000_000], ids=len)
+def test_a_megabyte_is_cut_in_seconds(lb_tokenizer: Tokenizer, text: str) -> None:
     started = time.monotonic()
-    for text in ("some words " * 90_000, "a" * 1_000_000, "字" * 330_000, " " * 1_000_000):
-        assert 4000 <= len(lb_tokenizer.encode([lb_tokenizer.cut(text, 4096)])[0]) <= 4096
-    assert time.monotonic() - started < 60
+    assert 4000 <= len(lb_tokenizer.encode([lb_tokenizer.cut(text, 4096)])[0]) <= 4096
+    assert time.monotonic() - started < 20
 
 
 def test_a_given_limit_stands(tiny_qwen2: str) -> None:
@@ -185,14 +185,14 @@ def test_without_one_the_limit_is_what_sentence_transformers_declares(minilm: st
         ({"model_type": "qwen2", "max_position_embeddings": 32768}, 32768),
         ({"model_type": "gpt2", "n_positions": 640}, 640),
         ({"model_type": "bloom", "seq_length": 1024}, 1024),
-        ({"model_type": "bloom"}, 2048),  # what vLLM takes where nothing is declared
+        ({"model_type": "bloom"}, 2048),  # vLLM's default
     ],
 )
 def test_without_one_the_limit_is_what_the_config_declares(
     declared: dict, limit: int, save_tokenizer: Callable[..., str]
 ) -> None:
     pretrained = tiny.qwen2_tokenizer()
-    pretrained.model_max_length = 10**30  # transformers' way to say: none
+    pretrained.model_max_length = 10**30  # in transformers this means: none
     assert Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, **declared))).limit == limit
 
 
@@ -200,4 +200,4 @@ def test_a_template_that_writes_the_date_writes_the_same_every_day(save_tokenize
     pretrained = tiny.qwen2_tokenizer()
     pretrained.chat_template = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
     tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
-    assert tokenizer.chat([{"role": "user", "content": "x"}]) == ["01 Jan 2025 x"]
+    assert tokenizer.render_chat([{"role": "user", "content": "x"}]) == ["01 Jan 2025 x"]

@@ -1,4 +1,4 @@
-"""Who may use an engine at the same time."""
+"""Which units may use an engine at the same time."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ async def visit(gate: Gate, name: str, alone: bool, inside: set[str], seen: list
         inside.discard(name)
 
 
-def test_many_are_inside_at_once_and_one_who_comes_alone_meets_nobody() -> None:
+def test_many_are_inside_at_once_and_one_that_must_be_alone_is() -> None:
     async def run() -> list[tuple[str, set[str]]]:
         gate, inside, seen = Gate(), set[str](), list[tuple[str, set[str]]]()
         visits = [("a", False), ("b", False), ("x", True), ("c", False), ("y", True), ("d", False)]
@@ -21,11 +21,18 @@ def test_many_are_inside_at_once_and_one_who_comes_alone_meets_nobody() -> None:
         return seen
 
     seen = asyncio.run(run())
-    assert [name for name, _ in seen] == ["a", "b", "x", "y", "c", "d"]  # those alone go before those who came later
+    assert [name for name, _ in seen] == [
+        "a",
+        "b",
+        "x",
+        "y",
+        "c",
+        "d",
+    ]  # x and y go before c
     assert dict(seen) == {"a": set(), "b": {"a"}, "x": set(), "y": set(), "c": set(), "d": {"c"}}
 
 
-def test_one_who_gives_up_waiting_holds_nobody_up() -> None:
+def test_one_that_stops_waiting_holds_up_no_other() -> None:
     async def run() -> bool:
         gate = Gate()
         async with gate.enter(alone=False):
@@ -39,7 +46,7 @@ def test_one_who_gives_up_waiting_holds_nobody_up() -> None:
     assert asyncio.run(asyncio.wait_for(run(), 1))
 
 
-def test_an_error_inside_lets_the_next_in() -> None:
+def test_after_an_error_inside_the_next_is_let_in() -> None:
     async def run() -> bool:
         gate = Gate()
         try:

@@ -1,4 +1,4 @@
-"""Replies cross from a thread to the event loop, and an error does."""
+"""Replies and errors pass from a thread to the event loop."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ def test_replies_of_a_thread_arrive_in_order_and_once() -> None:
     assert asyncio.run(asyncio.wait_for(read(), 30)) == list(range(300))
 
 
-def test_the_engines_error_is_raised_where_its_replies_are_waited_for() -> None:
+def test_the_engines_error_is_raised_where_replies_are_awaited() -> None:
     async def read() -> None:
         inbox = Inbox()
         inbox.put(EngineDied("out of memory"))
@@ -38,7 +38,7 @@ def test_the_engines_error_is_raised_where_its_replies_are_waited_for() -> None:
         asyncio.run(read())
 
 
-def test_a_loop_that_has_gone_away_is_no_error_of_the_engines() -> None:
+def test_replies_for_a_closed_loop_do_not_break_the_engine() -> None:
     async def make() -> Inbox:
         return Inbox()
 

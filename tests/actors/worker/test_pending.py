@@ -1,4 +1,4 @@
-"""Who waits for which reply: equal work is done once, and a pair is done as soon as its own replies are there."""
+"""Equal requests are made once, and a pair is scored as soon as its own replies are there."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.engines.vllm.engine import EngineRequest
+from actors.engines.contract import EngineRequest
 from actors.rerankers.contract import FollowUp, Prompt, Reply, Unscored
 from actors.worker.pending import Pending
 
@@ -20,25 +20,25 @@ def first_token(replies: list[Reply]) -> float:
     return float(replies[0].prompt[0])
 
 
-def asked(asks: list[EngineRequest]) -> list[list[int]]:
-    return [ask.tokens for ask in asks]
+def list_tokens(requests: list[EngineRequest]) -> list[list[int]]:
+    return [request.tokens for request in requests]
 
 
-def test_equal_sequences_are_asked_once() -> None:
+def test_equal_sequences_are_requested_once() -> None:
     pairs = [prompt([1], [2]), prompt([1]), prompt([1, 2]), prompt([2], [2])]
     pending = Pending(pairs, 1, lambda replies: float(sum(sum(reply.prompt) for reply in replies)))
-    assert asked(pending.first) == [[1], [2], [1, 2]]
-    for ask in pending.first:
-        pending.take(ask.number, Reply(ask.tokens))
+    assert list_tokens(pending.first) == [[1], [2], [1, 2]]
+    for request in pending.first:
+        pending.take(request.number, Reply(request.tokens))
     assert pending.left == 0 and pending.scores() == [3, 1, 3, 4]
 
 
 def test_sequences_that_are_split_in_different_places_are_different() -> None:
     pending = Pending([prompt([1, 2, 3], boundary=1), prompt([1, 2, 3], boundary=2)], 1, first_token)
-    assert [ask.boundary for ask in pending.first] == [1, 2]
+    assert [request.boundary for request in pending.first] == [1, 2]
 
 
-def test_a_pair_is_done_when_its_own_replies_are_there() -> None:
+def test_a_pair_is_scored_when_its_own_replies_are_there() -> None:
     pending = Pending([prompt([5]), prompt([6])], 1, first_token)
     pending.take(1, Reply([6]))
     assert pending.left == 1 and pending.scores() == [Unscored("not asked yet"), 6]
@@ -53,8 +53,11 @@ def test_a_score_function_may_ask_again_and_gets_all_replies_in_order() -> None:
 
     pending = Pending([prompt([5]), prompt([5])], 9, score)
     assert pending.first == [EngineRequest(0, [5], None, 9)]
-    again = pending.take(0, Reply([5]))
-    assert again == [EngineRequest(1, [7, 7], None, 3, follows=True), EngineRequest(2, [8, 8], None, 3, follows=True)]
+    follow_ups = pending.take(0, Reply([5]))
+    assert follow_ups == [
+        EngineRequest(1, [7, 7], None, 3, follows=True),
+        EngineRequest(2, [8, 8], None, 3, follows=True),
+    ]
     assert pending.take(2, Reply([8, 8])) == [] and pending.left == 1
     assert pending.take(1, Reply([7, 7])) == [] and pending.left == 0
     assert seen == [[[5]], [[5], [7, 7], [8, 8]]]
@@ -69,13 +72,13 @@ def test_a_refused_sequence_leaves_its_pairs_unscored_and_the_others_scored() ->
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
-def test_a_score_that_is_no_number_is_unscored(score: float) -> None:
+def test_a_score_that_is_not_finite_is_unscored(score: float) -> None:
     pending = Pending([prompt([3])], 1, lambda replies: score)
     pending.take(0, Reply([3]))
     assert pending.scores() == [Unscored(f"the model's score is {score}")]
 
 
-def test_figures_and_texts_are_those_of_every_reply() -> None:
+def test_figures_and_texts_include_every_reply() -> None:
     pending = Pending(
         [prompt([1, 2]), prompt([3])], 5, lambda replies: 0.0 if len(replies) > 1 else FollowUp([[1, 2, 9]])
     )

@@ -18,7 +18,7 @@ import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.config import load
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder
 from tests.conftest import ROOT
@@ -103,7 +103,7 @@ def score_files(output: Path) -> dict[str, tuple[int, int]]:
 
 
 def ranked(output: Path) -> pa.Table:
-    manifest = committed(Folder(str(output)))
+    manifest = read_result(Folder(str(output)))
     assert manifest
     return pa.concat_tables(pq.read_table(output / part) for part in manifest["parts"])
 
@@ -172,7 +172,7 @@ def test_of_two_intervals_the_killed_one_resumes_and_both_are_published(
     assert scheduled.wait(KILLED, "publish", {"success", "upstream_failed"})["state"] == "success"
     assert scheduled.task(KILLED, "rerank")["try_number"] > 1
     assert jobs_of(ray_jobs, KILLED) == {left_over: None, f"{job_name(KILLED)}-2": 137, f"{job_name(KILLED)}-3": 0}
-    manifest = committed(Folder(str(output)))
+    manifest = read_result(Folder(str(output)))
     assert manifest
     assert manifest["figures"]["scored_now"] == ROWS - len(before) * UNIT
     after = score_files(output)

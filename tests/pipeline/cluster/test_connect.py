@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import ray
 
-from pipeline.cluster.connect import check_absolute, cluster, connected
+from pipeline.cluster.connect import check_absolute, connect, connect_for_run
 from pipeline.config import Config
 from pipeline.errors import UsageError
 
@@ -23,11 +23,11 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
 def test_a_local_path_on_several_nodes_is_refused(nodes: list[dict]) -> None:
     paths = [("--run", "s3://bucket/a.trec"), ("--corpus", "/data/corpus.jsonl")]
     with pytest.raises(UsageError, match=r"--corpus = '/data/corpus.jsonl': a local path .* or --shared if every node"):
-        connected(paths, False, "--shared").__enter__()
-    with connected(paths, True, "--shared"), connected(paths[:1], False, "--shared"):
+        connect(paths, False, "--shared").__enter__()
+    with connect(paths, True, "--shared"), connect(paths[:1], False, "--shared"):
         pass
     nodes.pop(0)
-    with connected(paths, False, "--shared"):
+    with connect(paths, False, "--shared"):
         pass
 
 
@@ -41,9 +41,9 @@ def test_what_no_node_has_is_refused_on_one_machine_and_told_of_on_a_cluster(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     config = make_config("s3://bucket/in", workers={"num_gpus": 2})
     with pytest.raises(UsageError, match=r"workers\.num_gpus = 2: this machine has 1"):
-        cluster(config).__enter__()
+        connect_for_run(config).__enter__()
     monkeypatch.setenv("RAY_ADDRESS", "ray-head:6379")  # it may grow
-    with cluster(config):
+    with connect_for_run(config):
         pass
     told = "workers.num_gpus = 2: no node of the cluster has that now (1 at most); waiting for one"
     assert told in capsys.readouterr().err

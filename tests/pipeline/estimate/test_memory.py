@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from pipeline.config import Config, parse
-from pipeline.estimate.memory import memory
+from pipeline.estimate.memory import estimate_memory
 from tests import tiny
 
 
@@ -20,7 +20,7 @@ def config(model: str, kind: str = "lb", **engine: str) -> Config:
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("auto", 2)])
 def test_weights_are_counted_in_the_type_they_are_loaded_as(dtype: str, size: int, qwen2: str) -> None:
     parameters = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(qwen2).parameters())
-    assert memory(config(qwen2, dtype=dtype)).weights == pytest.approx(parameters * size, rel=0.02)
+    assert estimate_memory(config(qwen2, dtype=dtype)).weights == pytest.approx(parameters * size, rel=0.02)
 
 
 def test_a_token_takes_a_key_and_a_value_in_each_layer(qwen2: str) -> None:
@@ -29,12 +29,12 @@ def test_a_token_takes_a_key_and_a_value_in_each_layer(qwen2: str) -> None:
     cache = model(input_ids=model.dummy_inputs["input_ids"][:1]).past_key_values
     tokens = cache.get_seq_length()
     numbers = sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
-    assert memory(config(qwen2, dtype="float32")).token == numbers * 4 / tokens
-    assert memory(config(qwen2, dtype="float32", kv_cache_dtype="fp8")).token == numbers / tokens
+    assert estimate_memory(config(qwen2, dtype="float32")).token == numbers * 4 / tokens
+    assert estimate_memory(config(qwen2, dtype="float32", kv_cache_dtype="fp8")).token == numbers / tokens
 
 
 def test_an_encoder_keeps_no_keys_and_values(tmp_path: Path, minilm: str) -> None:
-    assert memory(config(minilm, "bi_encoder")).token == 0
+    assert estimate_memory(config(minilm, "bi_encoder")).token == 0
 
 
 def test_a_quantised_model_is_as_large_as_its_files(qwen2: str, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_quantised_model_is_as_large_as_its_files(qwen2: str, tmp_path: Path) 
     declared = json.loads((folder / "config.json").read_text())
     declared["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 128}
     (folder / "config.json").write_text(json.dumps(declared))
-    found = memory(config(str(folder), dtype="float16"))
+    found = estimate_memory(config(str(folder), dtype="float16"))
     assert found.weights == (folder / "model.safetensors").stat().st_size and found.dtype == "quantised, as stored"
 
 
@@ -52,7 +52,7 @@ def test_sizes_of_the_hub_s_files_are_asked_for(qwen2: str, monkeypatch: pytest.
     siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(siblings=siblings))
     monkeypatch.setattr("pipeline.estimate.memory.Path.is_dir", lambda path: False)
-    assert memory(config(qwen2, dtype="float32")).weights == 100
+    assert estimate_memory(config(qwen2, dtype="float32")).weights == 100
 
 
 def test_where_the_hub_does_not_answer_the_size_is_not_known(qwen2: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,4 +61,4 @@ def test_where_the_hub_does_not_answer_the_size_is_not_known(qwen2: str, monkeyp
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", nobody)
     monkeypatch.setattr("pipeline.estimate.memory.Path.is_dir", lambda path: False)
-    assert memory(config(qwen2)).weights is None
+    assert estimate_memory(config(qwen2)).weights is None

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.estimate.rate import given_rate, rate_of
+from pipeline.estimate.rate import make_rate, read_rate
 from pipeline.output.commit import commit
 from pipeline.storage.folder import Folder
 
@@ -37,14 +37,14 @@ def earlier(lb_config: Callable, tmp_path: Path) -> Callable[..., tuple[str, Con
 
 
 def test_the_rate_is_that_of_one_worker_without_the_start(earlier: Callable) -> None:
-    rate = rate_of(*earlier(workers={"count": 4}))
+    rate = read_rate(*earlier(workers={"count": 4}))
     assert rate.pairs == (1000 / 100 / 4, 1000 / 100 / 4)
     assert (rate.prompt_tokens, rate.new_tokens, rate.start, rate.other) == (50, 3, 10, ())
 
 
 def test_workers_that_had_no_unit_do_not_count(earlier: Callable) -> None:
-    assert rate_of(*earlier(units=2, workers={"count": 4})).pairs == (1000 / 100 / 2, 1000 / 100 / 2)
-    assert rate_of(*earlier(units=3, workers={"count": [1, 5]})).pairs == (1000 / 100 / 3, 1000 / 100 / 1)
+    assert read_rate(*earlier(units=2, workers={"count": 4})).pairs == (1000 / 100 / 2, 1000 / 100 / 2)
+    assert read_rate(*earlier(units=3, workers={"count": [1, 5]})).pairs == (1000 / 100 / 3, 1000 / 100 / 1)
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,17 @@ def test_workers_that_had_no_unit_do_not_count(earlier: Callable) -> None:
     ],
 )
 def test_a_run_too_small_to_go_by_is_doubted(made: dict, said: list[str], earlier: Callable) -> None:
-    doubts = rate_of(*earlier(**made, workers={"count": 4})).doubts
+    doubts = read_rate(*earlier(**made, workers={"count": 4})).doubts
     assert [part in line for part, line in zip(said, doubts, strict=True)] == [True] * len(said)
 
 
 def test_of_an_autoscaling_pool_the_rate_is_a_range(earlier: Callable) -> None:
-    assert rate_of(*earlier(workers={"count": [1, 5]})).pairs == (2, 10)
+    assert read_rate(*earlier(workers={"count": [1, 5]})).pairs == (2, 10)
 
 
 def test_what_differs_from_that_run_is_named(earlier: Callable, lb_config: Callable) -> None:
     output, _ = earlier()
-    other = rate_of(output, lb_config("p", engine={"dtype": "bfloat16"}, reranker={"score": "notebook"})).other
+    other = read_rate(output, lb_config("p", engine={"dtype": "bfloat16"}, reranker={"score": "notebook"})).other
     assert other == (
         "engine.dtype was 'float32', is 'bfloat16'",
         "reranker.score was 'card', is 'notebook'",
@@ -76,12 +76,12 @@ def test_what_differs_from_that_run_is_named(earlier: Callable, lb_config: Calla
 
 def test_a_result_that_tells_no_rate_is_refused(earlier: Callable, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--from-manifest .*: that run scored nothing"):
-        rate_of(*earlier(scored=0))
+        read_rate(*earlier(scored=0))
     with pytest.raises(UsageError, match=rf"--from-manifest '{tmp_path}': there is no finished result"):
-        rate_of(str(tmp_path), earlier()[1])
+        read_rate(str(tmp_path), earlier()[1])
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_given_rate_is_above_0(wrong: float) -> None:
     with pytest.raises(UsageError, match="--pairs-per-second = "):
-        given_rate(wrong)
+        make_rate(wrong)

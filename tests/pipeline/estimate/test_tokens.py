@@ -8,7 +8,7 @@ import pytest
 
 from actors.rerankers.tokenizer import load_tokenizer
 from pipeline.estimate.draw import DrawnUnit
-from pipeline.estimate.tokens import Sample, sample
+from pipeline.estimate.tokens import Sample, sample_tokens
 
 
 def unit(total: int, empty: int = 0, long: int = 0, repeated: int = 0) -> DrawnUnit:
@@ -30,7 +30,7 @@ def unit(total: int, empty: int = 0, long: int = 0, repeated: int = 0) -> DrawnU
 @pytest.fixture
 def sampled(lb_config: Callable) -> Callable[..., Sample]:
     settings = lb_config("p", reranker={"max_doc_tokens": 12}).reranker
-    return lambda units, whole: sample(units, load_tokenizer(settings, 512), settings, whole)
+    return lambda units, whole: sample_tokens(units, load_tokenizer(settings, 512), settings, whole)
 
 
 def test_units_drawn_by_their_rows_weigh_the_same(sampled: Callable) -> None:

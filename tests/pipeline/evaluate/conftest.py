@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.evaluate.evaluation import Evaluation, evaluate
-from pipeline.evaluate.measures import DEFAULT, parse_measures
+from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
 from pipeline.evaluate.qrels import Qrels
-from pipeline.evaluate.result import read_result
+from pipeline.evaluate.result import read_judged_pairs
 from tests.results import ranked, some_qrels, some_scores, write_result
 
 QUERIES, DOCS = 12, 20
@@ -38,8 +38,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, qrels: Qrels) -> Evaluat
         ]
         folder = tmp_path_factory.mktemp("evaluated") / name
         fusion = {"method": method, "alpha": alpha}
-        result = read_result(write_result(folder, rows, texts=TEXTS, fusion=fusion, **how), qrels)
-        return evaluate(name, result, qrels, parse_measures(DEFAULT))
+        result = read_judged_pairs(write_result(folder, rows, texts=TEXTS, fusion=fusion, **how), qrels)
+        return evaluate(name, result, qrels, parse_measures(DEFAULT_MEASURES))
 
     return evaluated
 

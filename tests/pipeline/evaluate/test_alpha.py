@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.evaluate.alpha import FOLDS, GRID, SEED, cross_validate, curve, held_out
+from pipeline.evaluate.alpha import FOLDS, GRID, SEED, compute_curve, cross_validate, judge_held_out
 from pipeline.evaluate.evaluation import TUNED, evaluate
-from pipeline.evaluate.measures import depth, judge, parse_measures
-from pipeline.evaluate.result import Result, read_result
+from pipeline.evaluate.measures import find_depth, make_judge, parse_measures
+from pipeline.evaluate.result import Result, read_judged_pairs
 from tests.results import ranked, some_qrels, some_scores, write_result
 
 QUERIES = 14
@@ -18,7 +18,7 @@ MEASURES = parse_measures(["nDCG@10", "RR@10"])
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return read_result(write_result(tmp_path_factory.mktemp("result"), ranked(SCORES)), QRELS)
+    return read_judged_pairs(write_result(tmp_path_factory.mktemp("result"), ranked(SCORES)), QRELS)
 
 
 def run_at(alpha: float, method: str = "zscore") -> dict[str, list[str]]:
@@ -30,14 +30,18 @@ def run_at(alpha: float, method: str = "zscore") -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("method", ["zscore", "minmax", "rrf"])
 def test_curve_is_what_a_run_with_each_alpha_would_have(result: Result, method: str) -> None:
-    values = curve(result, result.fusion.model_copy(update={"method": method}), judge(MEASURES, QRELS), depth(MEASURES))
-    expected = [judge(MEASURES, QRELS)(run_at(alpha, method)) for alpha in GRID]
+    values = compute_curve(
+        result, result.fusion.model_copy(update={"method": method}), make_judge(MEASURES, QRELS), find_depth(MEASURES)
+    )
+    expected = [make_judge(MEASURES, QRELS)(run_at(alpha, method)) for alpha in GRID]
     assert values.shape == (21, 2, QUERIES)
     assert values == pytest.approx(np.array(expected))
 
 
 def test_cross_validation_by_a_written_out_loop(result: Result) -> None:
-    ndcg = {alpha: dict(zip(QRELS, judge(MEASURES, QRELS)(run_at(alpha))[0].tolist(), strict=True)) for alpha in GRID}
+    ndcg = {
+        alpha: dict(zip(QRELS, make_judge(MEASURES, QRELS)(run_at(alpha))[0].tolist(), strict=True)) for alpha in GRID
+    }
     queries = list(QRELS)
     shuffled = [queries[place] for place in np.random.default_rng(SEED).permutation(len(queries))]
     folds = [shuffled[number::FOLDS] for number in range(FOLDS)]
@@ -68,7 +72,7 @@ def test_a_query_has_no_say_in_its_own_alpha() -> None:
     assert chosen
     mine = chosen.fold[9]
     assert chosen.alphas == [0.0 if fold == mine else 1.0 for fold in range(FOLDS)]
-    assert held_out(chosen, values[:, None])[0, 9] == 0.0
+    assert judge_held_out(chosen, values[:, None])[0, 9] == 0.0
     assert chosen.best == 1.0
 
 
@@ -96,5 +100,5 @@ def test_equal_up_to_rounding_counts_as_equal() -> None:
 def test_one_judged_query_has_no_tuned_fusion(tmp_path: Path) -> None:
     url = write_result(tmp_path, ranked(some_scores(1, 9)))
     qrels = {"q0": {"d1": 1}}
-    found = evaluate("x", read_result(url, qrels), qrels, MEASURES)
+    found = evaluate("x", read_judged_pairs(url, qrels), qrels, MEASURES)
     assert found.chosen is None and TUNED not in found.values

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.evaluate.cost import cost
+from pipeline.evaluate.cost import read_cost
 
 FIGURES = {
     "scored_now": 7200,
@@ -16,7 +16,7 @@ WORKERS = {"count": [2, 4], "num_gpus": 1.0, "num_cpus": None}
 
 
 def test_of_a_run_that_scored() -> None:
-    found = cost({"figures": FIGURES, "config": {"workers": WORKERS}})
+    found = read_cost({"figures": FIGURES, "config": {"workers": WORKERS}})
     assert found and (found.pairs, found.seconds, found.workers, found.gpus) == (7200, 72.0, 4, 1.0)
     assert found.tokens_per_pair == pytest.approx(110)
     assert found.cached_share == pytest.approx(0.25)
@@ -26,4 +26,4 @@ def test_of_a_run_that_scored() -> None:
 
 def test_of_a_run_that_found_its_scores_there() -> None:
     again = FIGURES | {"scored_now": 0, "pairs_per_second": None, "seconds": {"plan": 0.1}}
-    assert cost({"figures": again, "config": {"workers": WORKERS}}) is None
+    assert read_cost({"figures": again, "config": {"workers": WORKERS}}) is None

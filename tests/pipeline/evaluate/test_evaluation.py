@@ -5,10 +5,10 @@ import json
 import pytest
 
 from pipeline.evaluate.evaluation import TUNED, Evaluation
-from pipeline.evaluate.measures import DEFAULT
+from pipeline.evaluate.measures import DEFAULT_MEASURES
 from pipeline.evaluate.qrels import Qrels
-from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, run
-from pipeline.evaluate.significance import compare, holm
+from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, list_docs
+from pipeline.evaluate.significance import compare, correct_by_holm
 
 
 def test_the_curve_meets_the_rankings(one: Evaluation) -> None:
@@ -19,20 +19,22 @@ def test_the_curve_meets_the_rankings(one: Evaluation) -> None:
 
 
 def test_every_comparison_is_corrected_among_those_by_its_measure(one: Evaluation) -> None:
-    assert len(one.comparisons) == 4 * len(DEFAULT)
-    for row, measure in enumerate(DEFAULT):
+    assert len(one.comparisons) == 4 * len(DEFAULT_MEASURES)
+    for row, measure in enumerate(DEFAULT_MEASURES):
         found = [comparison for comparison in one.comparisons if comparison.measure == measure]
         assert [(comparison.after, comparison.before) for comparison in found] == [
             (RERANKER, FIRST_STAGE), (FUSION, FIRST_STAGE), (FUSION, RERANKER), (TUNED, FUSION),
         ]  # fmt: skip
         alone = [compare(one.values[c.before][row], one.values[c.after][row]) for c in found]
         assert [comparison.difference for comparison in found] == alone
-        assert [comparison.p_t for comparison in found] == holm([difference.p_t for difference in alone])
-        assert [comparison.p_bootstrap for comparison in found] == holm([found.p_bootstrap for found in alone])
+        assert [comparison.p_t for comparison in found] == correct_by_holm([difference.p_t for difference in alone])
+        assert [comparison.p_bootstrap for comparison in found] == correct_by_holm(
+            [found.p_bootstrap for found in alone]
+        )
 
 
 def test_what_the_candidates_hold_and_what_is_judged(one: Evaluation, qrels: Qrels) -> None:
-    first = run(one.result, one.orders[FIRST_STAGE])
+    first = list_docs(one.result, one.orders[FIRST_STAGE])
     found, judged = [], []
     for query, grades in qrels.items():
         relevant = {doc for doc, grade in grades.items() if grade > 0}

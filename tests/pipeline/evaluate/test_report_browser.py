@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.evaluate.qrels import Qrels
-from pipeline.evaluate.report.page import page
+from pipeline.evaluate.report.page import render_page
 from tests.chromium import Seen, binary, chromium, look
 from tests.pipeline.evaluate.conftest import Evaluated
 
@@ -75,7 +75,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, evaluated: Evaluated, qrels
     """The URL of a leaderboard of two results, whose texts try to be markup, and whose names are long."""
     several = [evaluated("a-result-with-a-long-name-" * 3), evaluated("second", alpha=0.5, output={"top_k": 20})]
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(page(several, qrels, "/some/long/path/" * 4 + "qrels.tsv"), encoding="utf-8")
+    path.write_text(render_page(several, qrels, "/some/long/path/" * 4 + "qrels.tsv"), encoding="utf-8")
     return path.as_uri()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.evaluate.significance import RESAMPLES, SEED, compare, holm
+from pipeline.evaluate.significance import RESAMPLES, SEED, compare, correct_by_holm
 
 # Hours of sleep gained with two drugs: Student, Biometrika 1908. R's t.test(paired = TRUE) gives t = -4.0621, df = 9,
 # p-value = 0.002833 for them.
@@ -91,6 +91,6 @@ def test_one_query_proves_nothing() -> None:
 
 def test_holm() -> None:
     """R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") gives 0.03 0.06 0.06 0.02."""
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.6, None, 0.7]) == [1.0, None, 1.0]
-    assert holm([]) == []
+    assert correct_by_holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert correct_by_holm([0.6, None, 0.7]) == [1.0, None, 1.0]
+    assert correct_by_holm([]) == []

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.input.columns import as_ids, as_scores, as_text, check_schema, hash_ids, present
+from pipeline.input.columns import as_ids, as_scores, as_text, check_schema, hash_ids, select_columns
 
 MOMENT = datetime.datetime(2026, 11, 21, 9, 5, 3)
 UUID = uuid.UUID("550e8400-e29b-41d4-a716-446655440000")
@@ -188,12 +188,18 @@ BARE = pa.schema({name: pa.string() for name in ("query", "doc", "score")})
 
 def test_columns_in_use_by_their_own_names(make_config: Callable[..., Config]) -> None:
     config = make_config("pairs.parquet")
-    assert [*present(config, ALL)] == ["query_id", "query", "doc_id", "doc", "score"]  # a title only where mapped
-    assert [*present(config, BARE)] == ["query", "doc", "score"]
+    assert [*select_columns(config, ALL)] == [
+        "query_id",
+        "query",
+        "doc_id",
+        "doc",
+        "score",
+    ]  # a title only where mapped
+    assert [*select_columns(config, BARE)] == ["query", "doc", "score"]
 
 
 def test_columns_in_use_by_the_configs_names(make_config: Callable[..., Config]) -> None:
     columns = {"doc": "text", "doc_id": "url", "title": "heading"}
     config = make_config("pairs.parquet", input={"columns": columns})
     expected = {"query": "query", "doc_id": "url", "doc": "text", "score": "score", "title": "heading"}
-    assert present(config, BARE) == expected  # whether they are there is for check_schema to say
+    assert select_columns(config, BARE) == expected  # whether they are there is for check_schema to say

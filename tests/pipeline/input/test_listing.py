@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import RunError, UsageError
 from pipeline.input.listing import list_inputs
-from tests.s3_counter import recorded
+from tests.s3_counter import record_requests
 
 # What a listing sees of a file is its name, size and version, so any content will do.
 TREE = [
@@ -210,7 +210,7 @@ def test_a_store_or_bucket_that_is_none_is_named(s3_server: str, path: str, says
 
 @pytest.mark.parametrize("path", ["s3://bucket/secret/pairs.parquet", "s3://bucket/secret", "s3://bucket/secret/*"])
 def test_a_refusal_of_the_store_is_told_from_a_missing_file(s3_server: str, path: str) -> None:
-    with recorded(forbidden="/bucket"), pytest.raises(UsageError) as error:
+    with record_requests(forbidden="/bucket"), pytest.raises(UsageError) as error:
         list_inputs([path])
     assert str(error.value).startswith(f"input.path = '{path}': cannot be listed: no permission (")
 
@@ -250,10 +250,10 @@ def test_a_directory_on_s3_is_listed_without_a_request_per_file(s3_server: str) 
 
     for i in range(30):
         s3fs.S3FileSystem().pipe_file(f"bucket/thirty/part-{i:02d}.parquet", b"1")
-    with recorded() as requests:
+    with record_requests() as requests:
         assert len(list_inputs(["s3://bucket/thirty"])) == 30
     assert len(requests) == 1
-    with recorded() as requests:
+    with record_requests() as requests:
         assert len(list_inputs(["s3://bucket/thirty/part-*.parquet"])) == 30
     assert len(requests) <= 4
 

@@ -1,4 +1,4 @@
-"""pipeline/input/parquet.py: the ranges that are fetched, and what is read through them (footers: test_parquet_footers.py).
+"""pipeline/input/parquet.py: the ranges that are fetched, and the values that are read through them.
 
 The reference for every value read is pyarrow.parquet.read_table on the same file.
 """
@@ -7,6 +7,7 @@ import datetime
 import decimal
 import random
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.input import parquet
-from pipeline.input.parquet import chunk_ranges, plan_ranges, read_batches, read_footer
+from pipeline.input.parquet import SPLIT_BYTES, list_chunk_ranges, plan_ranges, read_batches, read_footer
 
 RANDOM = random.Random(11)
 
@@ -28,6 +29,7 @@ def write(path: Path, table: pa.Table, **options: Any) -> tuple[str, int]:
     return str(path), path.stat().st_size
 
 
+@cache
 def some_types(rows: int) -> pa.Table:
     """Columns of many types, a tenth of each null."""
 
@@ -61,13 +63,15 @@ def some_types(rows: int) -> pa.Table:
     )
 
 
-def read_all(path: str, size: int, columns: list[str], row_groups: range | None = None, batch_rows: int = 100) -> Any:
-    """What read_batches gives over the ranges that plan_ranges fixes, as one table; and the batches' lengths."""
+def read_all(
+    path: str, size: int, columns: list[str], row_groups: range | None = None, split_bytes: int = SPLIT_BYTES
+) -> tuple[pa.Table, list[int]]:
+    """All batches of read_batches, over the ranges of plan_ranges, as one table; and their lengths."""
     footer, begin = read_footer(path, size)
     groups = range(footer.num_row_groups) if row_groups is None else row_groups
     decoded = sum(footer.row_group(i).total_byte_size for i in groups)
-    ranges = plan_ranges(chunk_ranges(footer, groups, columns), (begin, size), decoded)
-    batches = list(read_batches(path, size, ranges, groups, columns, batch_rows))
+    ranges = plan_ranges(list_chunk_ranges(footer, groups, columns), (begin, size), decoded, split_bytes)
+    batches = list(read_batches(path, size, ranges, groups, columns, 100))
     return pa.Table.from_batches(batches), [len(batch) for batch in batches]
 
 
@@ -96,13 +100,13 @@ def test_chunks_of_the_columns_in_use_begin_at_their_dictionary(tmp_path: Path) 
     )
     path, size = write(tmp_path / "x.parquet", table, row_group_size=500, use_dictionary=["a"])
     footer, begin = read_footer(path, size)
-    every = chunk_ranges(footer, range(2), ["a", "b", "a.b", "c"])
+    every = list_chunk_ranges(footer, range(2), ["a", "b", "a.b", "c"])
     # In pyarrow's files the chunks lie one behind the other, from the magic number to the footer.
     assert [every[0][0], every[-1][1]] == [4, begin]
     assert all(before[1] == after[0] for before, after in pairwise(every))
-    assert chunk_ranges(footer, range(1, 2), ["b"]) == [every[5]]
-    assert chunk_ranges(footer, range(2), ["a.b"]) == [every[2], every[6]]
-    assert chunk_ranges(footer, range(2), ["c"]) == [every[3], every[7]]
+    assert list_chunk_ranges(footer, range(1, 2), ["b"]) == [every[5]]
+    assert list_chunk_ranges(footer, range(2), ["a.b"]) == [every[2], every[6]]
+    assert list_chunk_ranges(footer, range(2), ["c"]) == [every[3], every[7]]
 
 
 # Chunks, footer, and the ranges: gaps are closed, the smallest first, while they come to at most a fifth of what is in
@@ -129,11 +133,10 @@ def test_small_gaps_are_fetched_to_save_requests(chunks: Any, footer: Any, range
     assert plan_ranges(chunks, footer, decoded_bytes=1000) == ranges
 
 
-def test_a_split_above_the_bound_is_fetched_in_windows_at_most_four_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "SPLIT_BYTES", 1000)
+def test_a_split_above_the_bound_is_fetched_in_windows_at_most_four_a_bound() -> None:
     # 3 bounds make 12 requests: listing, footer when planning, footer again, and 9 windows. 8 parts of the 800 bytes
     # are 100 each; the two small columns share one. (9 parts of 89 would be cut into 10.)
-    assert plan_ranges([(4, 14), (14, 54), (54, 804)], (804, 850), decoded_bytes=2500) == [
+    assert plan_ranges([(4, 14), (14, 54), (54, 804)], (804, 850), decoded_bytes=2500, split_bytes=1000) == [
         (4, 54),
         *((at, min(at + 100, 804)) for at in range(54, 804, 100)),
         (804, 850),
@@ -141,18 +144,16 @@ def test_a_split_above_the_bound_is_fetched_in_windows_at_most_four_a_bound(monk
 
 
 @pytest.mark.parametrize("shares", [2, 3, 7, 40])
-def test_windows_cover_each_chunk_once_within_the_requests_allowed(
-    monkeypatch: pytest.MonkeyPatch, shares: int
-) -> None:
-    monkeypatch.setattr(parquet, "SPLIT_BYTES", 1000)
+def test_windows_cover_each_chunk_once_within_the_requests_allowed(shares: int) -> None:
     for _ in range(50):
         bounds = [4]
         for _ in range(7):
             bounds.append(bounds[-1] + RANDOM.choice([1, 20, 900, 4000]))
         chunks = list(pairwise(bounds))
-        *windows, footer = plan_ranges(chunks, (bounds[-1], bounds[-1] + 50), decoded_bytes=1000 * shares)
+        end = (bounds[-1], bounds[-1] + 50)
+        *windows, footer = plan_ranges(chunks, end, decoded_bytes=1000 * shares, split_bytes=1000)
         assert len(windows) + 3 <= 4 * shares
-        assert footer == (bounds[-1], bounds[-1] + 50)
+        assert footer == end
         assert sorted(at for window in windows for at in range(*window)) == list(range(bounds[0], bounds[-1]))
 
 
@@ -197,7 +198,7 @@ def test_each_range_is_fetched_once_and_nothing_else(tmp_path: Path, monkeypatch
     table = long_texts(9000)
     path, size = write(tmp_path / "x.parquet", table, row_group_size=3000)
     footer, begin = read_footer(path, size)
-    ranges = plan_ranges(chunk_ranges(footer, range(1), ["id", "doc", "score"]), (begin, size), 1)
+    ranges = plan_ranges(list_chunk_ranges(footer, range(1), ["id", "doc", "score"]), (begin, size), 1)
     assert len(ranges) == 2
     fetches = Fetches(monkeypatch)
     read = pa.Table.from_batches(read_batches(path, size, ranges, range(1), ["id", "doc", "score"], 100))
@@ -211,7 +212,7 @@ def test_bytes_outside_the_ranges_are_fetched_when_they_are_asked_for(
     table = pa.table({"a": ["x"] * 10, "b": ["y"] * 10})
     path, size = write(tmp_path / "x.parquet", table)
     footer, begin = read_footer(path, size)
-    (a, b), fetches = chunk_ranges(footer, range(1), ["a", "b"]), Fetches(monkeypatch)
+    (a, b), fetches = list_chunk_ranges(footer, range(1), ["a", "b"]), Fetches(monkeypatch)
     read = pa.Table.from_batches(read_batches(path, size, [a, (begin, size)], range(1), ["a", "b"], 100))
     assert read.equals(table)
     assert sum(stop - start for start, stop in fetches.ranges if start >= b[0] and stop <= b[1]) == b[1] - b[0]
@@ -222,9 +223,8 @@ def test_a_row_group_above_the_bound_streams_in_bounded_memory(tmp_path: Path, m
     path, size = write(tmp_path / "x.parquet", table, row_group_size=20_000)
     footer, _ = read_footer(path, size)
     bound = 2**20
-    monkeypatch.setattr(parquet, "SPLIT_BYTES", bound)
     fetches = Fetches(monkeypatch)
-    read, _ = read_all(path, size, ["id", "doc", "score"])
+    read, _ = read_all(path, size, ["id", "doc", "score"], split_bytes=bound)
     assert read.equals(table.drop_columns("unused"))
     decoded = footer.row_group(0).total_byte_size
     assert decoded > 20 * bound
@@ -237,7 +237,7 @@ def test_a_row_group_above_the_bound_streams_in_bounded_memory(tmp_path: Path, m
 def test_a_file_that_became_shorter_is_an_error_that_names_it(tmp_path: Path) -> None:
     path, size = write(tmp_path / "x.parquet", long_texts(100))
     footer, begin = read_footer(path, size)
-    ranges = plan_ranges(chunk_ranges(footer, range(1), ["doc"]), (begin, size), 1)
+    ranges = plan_ranges(list_chunk_ranges(footer, range(1), ["doc"]), (begin, size), 1)
     Path(path).write_bytes(Path(path).read_bytes()[:-100])
     with pytest.raises(StoreError, match=r"x\.parquet: asked for bytes .* it was changed or cut short"):
         list(read_batches(path, size, ranges, range(1), ["doc"], 100))

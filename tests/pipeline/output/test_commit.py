@@ -1,4 +1,4 @@
-"""Whoever reads while a result is replaced, or after a crash in the middle of it, finds a whole result or none."""
+"""A reader finds a whole result or none: while a result is replaced, and after a crash at any step of that."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.output.commit import begin, commit, committed, sweep
+from pipeline.output.commit import commit, read_result, sweep, withdraw_result
 from pipeline.storage.folder import Folder
 
 OLD = {
@@ -26,7 +26,7 @@ NEW = {
 
 @dataclass(frozen=True)
 class Watched(Folder):
-    """A folder that notes each file put or deleted, and calls `after` when that is done."""
+    """A folder that records each file that was put or deleted, and then calls `after`."""
 
     after: Callable[[], None] = lambda: None
     done: list[str] = field(default_factory=list)
@@ -48,18 +48,18 @@ class Watched(Folder):
 
 
 def write(output: Folder, result: dict[str, Any]) -> None:
-    """A whole run's writing: the standing result is taken back, parts are put, and the new one is committed."""
-    begin(output)
+    """All that a run writes: the standing result is withdrawn, parts are put, and the new result is committed."""
+    withdraw_result(output)
     for name in result["parts"] + result["rejects"]:
         output.put_new(name, f"{name} of {result['tag']}".encode())
     commit(output, result)
     sweep(output, result)
 
 
-def found(url: str) -> str | None:
-    """The tag of the result that a reader finds, after it has read every part of it."""
+def read(url: str) -> str | None:
+    """The id of the result that a reader finds, once it has read every part."""
     folder = Folder(url)
-    manifest = committed(folder)
+    manifest = read_result(folder)
     if manifest is None:
         return None
     for name in manifest["parts"] + manifest["rejects"]:
@@ -69,11 +69,11 @@ def found(url: str) -> str | None:
 
 def test_a_reader_finds_what_was_committed(tmp_path: Path) -> None:
     url = str(tmp_path)
-    assert committed(Folder(url)) is None
+    assert read_result(Folder(url)) is None
     write(Folder(url), OLD)
-    assert committed(Folder(url)) == OLD
+    assert read_result(Folder(url)) == OLD
     write(Folder(url), NEW)
-    assert committed(Folder(url)) == NEW
+    assert read_result(Folder(url)) == NEW
 
 
 def test_success_holds_the_hash_of_the_manifest(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_the_order_of_a_re_rank(tmp_path: Path) -> None:
 def test_a_reader_at_each_step_finds_a_whole_result_or_none(tmp_path: Path) -> None:
     url = str(tmp_path)
     write(Folder(url), OLD)
-    seen = [found(url)]
-    write(Watched(url, after=lambda: seen.append(found(url))), NEW)
+    seen = [read(url)]
+    write(Watched(url, after=lambda: seen.append(read(url))), NEW)
     assert seen == ["old", None, None, None, None, None, "new", "new", "new"]
 
 
@@ -118,9 +118,9 @@ def test_after_a_crash_at_any_step_the_next_run_ends_well(tmp_path: Path, steps:
     output = Watched(url, after=crash)
     with pytest.raises(KeyboardInterrupt):
         write(output, NEW)
-    assert found(url) == (None if steps < 6 else "new")
+    assert read(url) == (None if steps < 6 else "new")
     write(Folder(url), NEW)
-    assert found(url) == "new"
+    assert read(url) == "new"
     assert {*Folder(url).files()} == {*NEW["parts"], *NEW["rejects"], "manifest.json", "_SUCCESS"}
 
 
@@ -143,25 +143,25 @@ def test_stale_parts_go_and_everything_else_stays(tmp_path: Path) -> None:
 def test_a_manifest_that_success_does_not_name_counts_as_none(tmp_path: Path, success: bytes) -> None:
     write(Folder(str(tmp_path)), OLD)
     (tmp_path / "_SUCCESS").write_bytes(success)
-    assert committed(Folder(str(tmp_path))) is None
+    assert read_result(Folder(str(tmp_path))) is None
 
 
 @pytest.mark.parametrize("missing", ["_SUCCESS", "manifest.json"])
 def test_one_of_the_two_files_alone_counts_as_none(tmp_path: Path, missing: str) -> None:
     write(Folder(str(tmp_path)), OLD)
     (tmp_path / missing).unlink()
-    assert committed(Folder(str(tmp_path))) is None
+    assert read_result(Folder(str(tmp_path))) is None
 
 
 def test_a_manifest_that_was_changed_afterwards_counts_as_none(tmp_path: Path) -> None:
     write(Folder(str(tmp_path)), OLD)
     with open(tmp_path / "manifest.json", "ab") as file:
         file.write(b" ")
-    assert committed(Folder(str(tmp_path))) is None
+    assert read_result(Folder(str(tmp_path))) is None
 
 
 def test_a_reader_that_is_overtaken_between_two_files_finds_none(tmp_path: Path) -> None:
-    """It reads one of the two files before the result is replaced, and the other one after that."""
+    """It reads one of the two files before the result is replaced, and the other one afterwards."""
 
     class Overtaken(Folder):
         def read(self, name: str) -> bytes:
@@ -171,9 +171,9 @@ def test_a_reader_that_is_overtaken_between_two_files_finds_none(tmp_path: Path)
 
     results: Iterator[dict[str, Any]] = iter([NEW, OLD])
     write(Folder(str(tmp_path)), OLD)
-    assert committed(Overtaken(str(tmp_path))) is None
+    assert read_result(Overtaken(str(tmp_path))) is None
 
 
-def test_taking_back_a_result_that_is_not_there_is_fine(tmp_path: Path) -> None:
-    begin(Folder(str(tmp_path)))
+def test_a_result_that_is_not_there_can_be_withdrawn(tmp_path: Path) -> None:
+    withdraw_result(Folder(str(tmp_path)))
     assert list(tmp_path.iterdir()) == []

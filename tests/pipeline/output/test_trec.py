@@ -1,4 +1,4 @@
-"""pipeline/output/trec.py: a result as a TREC run, which every tool orders as the result is ordered."""
+"""pipeline/output/trec.py: a result as a TREC run, which every tool orders like the result."""
 
 import random
 import struct
@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.output.commit import commit
-from pipeline.output.trec import falling, write_trec
+from pipeline.output.trec import make_decreasing, write_trec
 from pipeline.storage.folder import Folder
 
 NAN = float("nan")
@@ -52,14 +52,14 @@ def below(number: float) -> float:
     ],
 )
 def test_scores_fall_as_float32(scores: list[float], expected: list[float]) -> None:
-    assert falling(np.array(scores, dtype=float)).tolist() == expected
+    assert make_decreasing(np.array(scores, dtype=float)).tolist() == expected
 
 
 def test_any_scores_fall_strictly_and_stay_near() -> None:
     rng = np.random.default_rng(7)
     for scale in (1e-45, 1e-30, 1, 1e30, 1e39):
         scores = np.sort(np.round(rng.normal(size=3000), 2) * scale)[::-1]
-        found = falling(scores)
+        found = make_decreasing(scores)
         assert found.dtype == np.float32 and np.isfinite(found).all()
         assert (np.diff(found.astype(float)) < 0).all()
         if scale == 1:
@@ -95,16 +95,14 @@ q3 Q0 x 1 0.0 rayrank
 
 
 @pytest.mark.parametrize("store", ["local", "memory", "s3"])
-def test_a_run_has_the_result_s_rows_in_its_order(
-    store: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_has_the_result_s_rows_in_its_order(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if store == "s3":
         request.getfixturevalue("s3_server")
-    place = {"local": str(tmp_path), "memory": "memory://trec", "s3": "s3://bucket/trec"}[store]
-    put_result(f"{place}/out", PARTS)
-    monkeypatch.setattr("pipeline.output.trec.BATCH_ROWS", 2)  # queries go on from batch to batch
-    counts = write_trec(f"{place}/out", f"{place}/runs/rayrank.trec", "rayrank")
-    assert fsspec.open(f"{place}/runs/rayrank.trec", "rb").open().read().decode() == LINES
+    folder = {"local": str(tmp_path), "memory": "memory://trec", "s3": "s3://bucket/trec"}[store]
+    put_result(f"{folder}/out", PARTS)
+    # Batches of two rows, so that queries go on from one to the next.
+    counts = write_trec(f"{folder}/out", f"{folder}/runs/rayrank.trec", "rayrank", batch_rows=2)
+    assert fsspec.open(f"{folder}/runs/rayrank.trec", "rb").open().read().decode() == LINES
     assert counts == {"queries": 3, "rows": 6, "unscored": 2}
 
 

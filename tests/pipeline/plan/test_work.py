@@ -1,4 +1,4 @@
-"""What there is to score is in exactly one task, and nothing else is."""
+"""Every unit to score is in exactly one task; splits without such units are in none."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.input.listing import list_inputs
-from pipeline.plan import work
 from pipeline.plan.plan import Plan, make_plan, split_cuts
-from pipeline.plan.work import PlannedWork, planned_work, together
+from pipeline.plan.work import PlannedWork, group_neighbours, select_work
+from pipeline.sizes import Sizes
 
 Make = Callable[..., Config]
 
@@ -25,40 +25,38 @@ def plan(write_pairs: Any, make_config: Make) -> Plan:
     return make_plan(make_config(paths), list_inputs(paths), 2)
 
 
-def tasks(made: PlannedWork) -> list[list[str]]:
+def list_tasks(made: PlannedWork) -> list[list[str]]:
     """The units of each task."""
     return [[unit.name for split in made.splits(task) for unit in split.units] for task in range(made.tasks)]
 
 
 def test_a_split_with_a_missing_unit_is_a_task(plan: Plan) -> None:
-    made = planned_work(plan, {"000001-0002": 0, "000003-0000": 2, "000005-0001": 0})
-    assert tasks(made) == [
+    made = select_work(plan, {"000001-0002": 0, "000003-0000": 2, "000005-0001": 0}, Sizes())
+    assert list_tasks(made) == [
         ["000001-0000", "000001-0001", "000001-0002"], ["000003-0000"], ["000005-0000", "000005-0001", "000005-0002"]
     ]  # fmt: skip
     assert (made.rows, made.before, made.later) == (21, 21 - 1 - 1 - 2, {"000003-0000": 2})
     assert (made.columns, made.id) == (plan.columns, plan.id)
 
 
-def test_a_plan_of_which_nothing_is_missing_has_no_task(plan: Plan) -> None:
-    made = planned_work(plan, {})
+def test_a_plan_whose_units_are_all_scored_has_no_task(plan: Plan) -> None:
+    made = select_work(plan, {}, Sizes())
     assert (made.tasks, made.before) == (0, 21)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 6, 100])
-def test_neighbours_share_a_task_where_there_are_many(plan: Plan, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(work, "TASKS", most)
-    made = planned_work(plan, dict.fromkeys(plan.unit_names(), 0))
+def test_neighbours_share_a_task_where_there_are_many(plan: Plan, most: int) -> None:
+    made = select_work(plan, dict.fromkeys(plan.unit_names(), 0), Sizes(tasks=most))
     assert 0 < made.tasks <= most
-    assert [name for task in tasks(made) for name in task] == plan.unit_names()
+    assert [name for task in list_tasks(made) for name in task] == plan.unit_names()
 
 
-def test_a_task_is_no_more_than_a_good_piece_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "TASKS", 3)
-    monkeypatch.setattr(work, "TASK_BYTES", 100)
-    assert together([10] * 7) == [0, 3, 6, 7]
-    assert together([60, 60, 30, 30, 200, 1, 1]) == [0, 1, 3, 4, 5, 7]
-    assert together([1, 200]) == [0, 1, 2]
-    assert together([]) == [0]
+def test_splits_that_are_large_together_do_not_share_a_task() -> None:
+    sizes = Sizes(tasks=3, task_bytes=100)
+    assert group_neighbours([10] * 7, sizes) == [0, 3, 6, 7]
+    assert group_neighbours([60, 60, 30, 30, 200, 1, 1], sizes) == [0, 1, 3, 4, 5, 7]
+    assert group_neighbours([1, 200], sizes) == [0, 1, 2]
+    assert group_neighbours([], sizes) == [0]
 
 
 def test_splits_begin_where_their_number_changes(plan: Plan) -> None:

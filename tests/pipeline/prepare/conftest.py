@@ -3,15 +3,14 @@
 import bz2
 import gzip
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from pipeline.prepare import run
-from pipeline.prepare.pieces import Piece, cut
-from pipeline.prepare.sources import Source, sources
+from pipeline.prepare.pieces import Piece, cut_pieces
+from pipeline.prepare.sizes import Sizes
+from pipeline.prepare.sources import Source, list_sources
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
@@ -35,15 +34,11 @@ def write(tmp_path: Path) -> Callable[..., str]:
 
 
 def source(kind: str, path: str, format: str | None = None) -> Source:
-    (found,) = sources(kind, [path], format)
+    (found,) = list_sources(kind, [path], format)
     return found
 
 
-def pieces(kind: str, path: str, format: str | None = None, **columns: str) -> list[Piece]:
-    return cut([source(kind, path, format)], columns)
-
-
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tasks run in this process, one by one."""
-    monkeypatch.setattr(run, "run_tasks", lambda task, parts: map(task, parts))
-    monkeypatch.setattr(run, "connected", lambda *_: nullcontext())
+def pieces(
+    kind: str, path: str, format: str | None = None, sizes: Sizes = Sizes(), columns: dict[str, str] = {}
+) -> list[Piece]:
+    return cut_pieces([source(kind, path, format)], columns, sizes)

@@ -7,19 +7,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.prepare.candidates import candidates
-from pipeline.prepare.spread import RUN
+from pipeline.prepare.candidates import rank_candidates
+from pipeline.prepare.spread import RUN_SCHEMA
 
 Row = tuple[int, str, str, float]
 
 
 def table(rows: list[Row]) -> pa.Table:
-    names = RUN.names
-    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], RUN)
+    names = RUN_SCHEMA.names
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], RUN_SCHEMA)
 
 
 def found(rows: list[Row], depth: int = 100, fused: bool = False) -> list[tuple[Any, ...]]:
-    result, _ = candidates(table(rows), depth, fused)
+    result, _ = rank_candidates(table(rows), depth, fused)
     return [tuple(row.values()) for row in result.to_pylist()]
 
 
@@ -42,7 +42,7 @@ def test_the_order_is_the_one_that_pytrec_eval_sees() -> None:
 
 def test_depth_is_of_each_query() -> None:
     rows: list[Row] = [(0, f"q{q}", f"d{i}", float(-i)) for q in range(3) for i in range(q + 1)]
-    result, counts = candidates(table(rows), 2, False)
+    result, counts = rank_candidates(table(rows), 2, False)
     assert [(row["query_id"], row["doc_id"]) for row in result.to_pylist()] == [
         ("q0", "d0"),
         ("q1", "d0"),
@@ -55,7 +55,7 @@ def test_depth_is_of_each_query() -> None:
 
 def test_of_rows_with_the_same_ids_the_best_stands() -> None:
     rows = [(0, "q", "a", 1.0), (0, "q", "b", 2.0), (0, "q", "a", 3.0), (0, "q", "a", 1.0)]
-    result, counts = candidates(table(rows), 100, False)
+    result, counts = rank_candidates(table(rows), 100, False)
     assert result.to_pylist() == [
         {"query_id": "q", "doc_id": "a", "score": 3.0},
         {"query_id": "q", "doc_id": "b", "score": 2.0},
@@ -74,7 +74,7 @@ def test_several_runs_are_fused_by_reciprocal_rank() -> None:
         (1, "q", "a", 0.7),
     ]
     expected = {"a": 1 / 61 + 1 / 63, "c": 1 / 63 + 1 / 61, "b": 1 / 62, "d": 1 / 62}
-    result, counts = candidates(table(rows), 3, True)
+    result, counts = rank_candidates(table(rows), 3, True)
     assert [(row["doc_id"], row["score"]) for row in result.to_pylist()] == [
         (doc, pytest.approx(expected[doc], rel=1e-15)) for doc in ("c", "a", "d")
     ]

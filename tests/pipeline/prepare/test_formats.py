@@ -3,7 +3,16 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.prepare.formats import TREC, BadRow, cells, endings, keys_of, named, objects, told
+from pipeline.prepare.formats import (
+    TREC,
+    BadRow,
+    detect_format,
+    find_columns,
+    list_column_names,
+    list_endings,
+    parse_cells,
+    parse_objects,
+)
 
 JSON = {"doc_id": ("_id", "id"), "title": ("title",), "doc": ("text",)}
 
@@ -22,27 +31,27 @@ JSON = {"doc_id": ("_id", "id"), "title": ("title",), "doc": ("text",)}
     ],
 )
 def test_a_name_tells_format_and_compression(kind: str, path: str, expected: tuple) -> None:
-    assert told(kind, path, None) == expected
+    assert detect_format(kind, path, None) == expected
 
 
 def test_what_is_said_outweighs_the_name() -> None:
-    assert told("run", "top1000.tsv.gz", "msmarco") == ("msmarco", "gzip")
+    assert detect_format("run", "top1000.tsv.gz", "msmarco") == ("msmarco", "gzip")
 
 
 @pytest.mark.parametrize("kind, path", [("run", "bm25"), ("corpus", "collection.trec"), ("queries", "a.gz")])
 def test_a_name_that_tells_nothing_is_named(kind: str, path: str) -> None:
     with pytest.raises(UsageError, match=f"{path}: .*--{kind}-format, one of .*parquet"):
-        told(kind, path, None)
+        detect_format(kind, path, None)
 
 
 def test_endings_of_folders() -> None:
-    assert {".jsonl", ".jsonl.gz", ".tsv.zst", ".parquet"} <= set(endings("corpus"))
-    assert ".trec" not in endings("corpus")
+    assert {".jsonl", ".jsonl.gz", ".tsv.zst", ".parquet"} <= set(list_endings("corpus"))
+    assert ".trec" not in list_endings("corpus")
 
 
 def test_cells_of_a_trec_run_are_parted_by_any_white_space() -> None:
     lines = [b"q1 Q0 d1 1 2.5 bm25", b"  q1\tQ0   d2 2\t2e-3 bm25\r", b"", b" \t"]
-    assert cells(lines, TREC, None) == {
+    assert parse_cells(lines, TREC, None) == {
         "query_id": [b"q1", b"q1"],
         "doc_id": [b"d1", b"d2"],
         "score": [b"2.5", b"2e-3"],
@@ -51,23 +60,23 @@ def test_cells_of_a_trec_run_are_parted_by_any_white_space() -> None:
 
 def test_cells_of_a_table_keep_spaces_and_quotes() -> None:
     lines = [b'd1\t a "text" \r', b"d2\t"]
-    assert cells(lines, ("doc_id", "doc"), b"\t") == {"doc_id": [b"d1", b"d2"], "doc": [b' a "text" ', b""]}
+    assert parse_cells(lines, ("doc_id", "doc"), b"\t") == {"doc_id": [b"d1", b"d2"], "doc": [b' a "text" ', b""]}
 
 
 @pytest.mark.parametrize("line, has", [(b"q Q0 d 1 2.5", 5), (b"q Q0 d 1 2.5 my tag", 7), (b"q\x00", 1)])
 def test_a_line_of_another_width_is_told(line: bytes, has: int) -> None:
     with pytest.raises(BadRow) as error:
-        cells([b"", b"q Q0 d 1 2.5 tag", line], TREC, None)
+        parse_cells([b"", b"q Q0 d 1 2.5 tag", line], TREC, None)
     assert (error.value.row, error.value.what) == (1, f"has {has} columns, not 6")
 
 
 def test_objects_take_what_they_have() -> None:
     lines = [b'{"_id": "a", "title": "T", "text": "x", "metadata": {}}', b"", b'{"id": 7, "text": null}']
-    assert objects(lines, JSON) == {"doc_id": [b"a", b"7"], "title": [b"T", None], "doc": [b"x", None]}
+    assert parse_objects(lines, JSON) == {"doc_id": [b"a", b"7"], "title": [b"T", None], "doc": [b"x", None]}
 
 
 def test_half_a_surrogate_pair_is_kept_for_later() -> None:
-    assert objects([rb'{"id": "a", "text": "\ud800!"}'], JSON)["doc"] == [b"\xed\xa0\x80!"]
+    assert parse_objects([rb'{"id": "a", "text": "\ud800!"}'], JSON)["doc"] == [b"\xed\xa0\x80!"]
 
 
 @pytest.mark.parametrize(
@@ -86,28 +95,28 @@ def test_half_a_surrogate_pair_is_kept_for_later() -> None:
 )
 def test_an_object_of_another_form_is_told(line: bytes, what: str) -> None:
     with pytest.raises(BadRow) as error:
-        objects([b'{"id": "a", "text": "x"}', line], JSON)
+        parse_objects([b'{"id": "a", "text": "x"}', line], JSON)
     assert error.value.row == 1 and error.value.what.startswith(what)
 
 
 def test_a_score_in_json_is_a_number() -> None:
-    assert objects([b'{"score": 1}', b'{"score": null}'], {"score": ("score",)}) == {"score": [1, None]}
+    assert parse_objects([b'{"score": 1}', b'{"score": null}'], {"score": ("score",)}) == {"score": [1, None]}
     with pytest.raises(BadRow) as error:
-        objects([b'{"score": "1"}'], {"score": ("score",)})
+        parse_objects([b'{"score": "1"}'], {"score": ("score",)})
     assert error.value.what == "has \"1\" for 'score', which is not a number"
 
 
 def test_columns_are_found_by_usual_names() -> None:
-    assert named("corpus", "f", ["docid", "text"], {}) == {"doc_id": "docid", "doc": "text"}
-    assert named("run", "f", ["score", "query-id", "corpus-id"], {}) == {
+    assert find_columns("corpus", "f", ["docid", "text"], {}) == {"doc_id": "docid", "doc": "text"}
+    assert find_columns("run", "f", ["score", "query-id", "corpus-id"], {}) == {
         "query_id": "query-id",
         "doc_id": "corpus-id",
         "score": "score",
     }
-    assert named("corpus", "f", ["id", "doc", "text", "title"], {"doc": "text"})["doc"] == "text"
-    assert keys_of("corpus", "doc", {"doc": "text"}) == ("text",)
+    assert find_columns("corpus", "f", ["id", "doc", "text", "title"], {"doc": "text"})["doc"] == "text"
+    assert list_column_names("corpus", "doc", {"doc": "text"}) == ("text",)
     given = {"run.doc_id": "docno", "doc_id": "id"}
-    assert [keys_of(kind, "doc_id", given) for kind in ("run", "corpus")] == [("docno",), ("id",)]
+    assert [list_column_names(kind, "doc_id", given) for kind in ("run", "corpus")] == [("docno",), ("id",)]
 
 
 @pytest.mark.parametrize(
@@ -120,11 +129,13 @@ def test_columns_are_found_by_usual_names() -> None:
 )
 def test_a_missing_column_is_named(there: list[str], given: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError) as error:
-        named("corpus", "f", there, given)
+        find_columns("corpus", "f", there, given)
     assert says in str(error.value)
 
 
 def test_a_row_of_a_run_may_lack_an_id_and_is_left_out_later() -> None:
     columns: dict[str, tuple[str, ...]] = {"query_id": ("qid",), "doc_id": ("docid",), "score": ("score",)}
-    read = objects([b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}'], columns)
+    read = parse_objects(
+        [b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}'], columns
+    )
     assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None]}

@@ -6,25 +6,23 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.input import parquet
-from pipeline.prepare import pieces as module
 from pipeline.prepare.formats import TREC
+from pipeline.prepare.sizes import Sizes
 from tests.pipeline.prepare.conftest import pieces
 
 Write = Callable[..., str]
 
 
-def test_a_text_is_cut_into_ranges_of_its_bytes(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PIECE_BYTES", 10)
-    found = pieces("run", write("a.trec", "q Q0 d 1 1 t\n" * 2))
+def test_a_text_is_cut_into_ranges_of_its_bytes(write: Write) -> None:
+    found = pieces("run", write("a.trec", "q Q0 d 1 1 t\n" * 2), sizes=Sizes(piece_bytes=10))
     assert [(piece.start, piece.stop, piece.decoded) for piece in found] == [(0, 10, 10), (10, 20, 10), (20, 26, 6)]
     assert {piece.columns for piece in found} == {TREC}
     assert pieces("run", write("empty.trec", "")) == pieces("corpus", write("empty.tsv", "")) == []
 
 
-def test_a_packed_text_is_one_piece(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PIECE_BYTES", 10)
-    (piece,) = pieces("corpus", write("c.jsonl.gz", '{"_id": "d", "text": ""}\n' * 2))
+def test_a_packed_text_is_one_piece(write: Write) -> None:
+    path = write("c.jsonl.gz", '{"_id": "d", "text": ""}\n' * 2)
+    (piece,) = pieces("corpus", path, sizes=Sizes(piece_bytes=10))
     assert piece.start == 0 and piece.stop > 10**15
 
 
@@ -35,7 +33,7 @@ def test_the_first_line_of_a_table_names_its_columns(write: Write) -> None:
     (piece,) = pieces("run", path)
     assert piece.columns == ("score", "query_id", "", "doc_id")
     assert piece.start == len("\ufeffscore\tqid\tnote\tdocid\r\n".encode())
-    (piece,) = pieces("run", path, score="note")
+    (piece,) = pieces("run", path, columns={"score": "note"})
     assert piece.columns == ("", "query_id", "score", "doc_id")
 
 
@@ -59,10 +57,9 @@ def test_a_collection_of_another_width_is_named(write: Write) -> None:
         pieces("corpus", write("collection.tsv", "d\ttitle\tbody\n"))
 
 
-def test_parquet_is_cut_at_its_row_groups(write_pairs: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "SPLIT_BYTES", 1)
+def test_parquet_is_cut_at_its_row_groups(write_pairs: Callable[..., str]) -> None:
     path = write_pairs(docid=list(range(5)), text=["x"] * 5, row_group_size=2)
-    found = pieces("corpus", path)
+    found = pieces("corpus", path, sizes=Sizes(split_bytes=1))
     assert [(piece.start, piece.stop) for piece in found] == [(0, 1), (1, 2), (2, 3)]
     assert found[0].columns == {"doc_id": "docid", "doc": "text"}
     many = write_pairs("many.parquet", qid=["q"] * 9999, docid=["d"] * 9999, score=[1.0] * 9999)

@@ -8,16 +8,18 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.prepare import lines
-from pipeline.prepare import pieces as module
-from pipeline.prepare.readers import SCHEMAS, read
+from pipeline.prepare.readers import SCHEMAS, read_piece
+from pipeline.prepare.sizes import Sizes
 from tests.pipeline.prepare.conftest import pieces
 
 Write = Callable[..., str]
 
 
-def rows(kind: str, path: str, format: str | None = None, **columns: str) -> list[dict[str, Any]]:
-    tables = [table for piece in pieces(kind, path, format, **columns) for table in read(piece)]
+def rows(
+    kind: str, path: str, format: str | None = None, sizes: Sizes = Sizes(), **columns: str
+) -> list[dict[str, Any]]:
+    found = pieces(kind, path, format, sizes, columns)
+    tables = [table for piece in found for table in read_piece(piece, sizes)]
     assert all(table.schema == SCHEMAS[kind] for table in tables)
     return [row for table in tables for row in table.to_pylist()]
 
@@ -106,16 +108,13 @@ BAD = {
 
 @pytest.mark.parametrize("packed", ["", ".bz2"])
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_line_is_one_error_with_file_and_line(
-    name: str, packed: str, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_line_is_one_error_with_file_and_line(name: str, packed: str, write: Write) -> None:
     kind, line, says = BAD[name]
     good = "q Q0 d 1 1 t\n" if kind == "run" else '{"_id": 1, "text": ""}\n'
     path = write({"run": "a.trec", "corpus": "a.jsonl"}[kind] + packed, "\n" + good * 40 + "\n" + line + good)
-    monkeypatch.setattr(lines, "WINDOW", 50)
-    monkeypatch.setattr(module, "PIECE_BYTES", 90)  # the line's number does not depend on where its piece begins
+    sizes = Sizes(window_bytes=50, piece_bytes=90)  # the line's number does not depend on where its piece begins
     with pytest.raises(UsageError, match=f"^{path}: line 43: {says.replace('(.*)', '[(].*[)]')}$"):
-        rows(kind, path)
+        rows(kind, path, sizes=sizes)
 
 
 def test_a_rank_below_one_is_a_bad_line(write: Write) -> None:

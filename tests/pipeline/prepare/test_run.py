@@ -10,13 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.cluster.in_process import InProcess
 from pipeline.errors import UsageError
-from pipeline.prepare import choose, join, run, spread
-from pipeline.prepare import pieces as pieces_module
-from pipeline.prepare.run import Order, doc_bucket_count, prepare
-from tests.pipeline.prepare.conftest import without_ray
+from pipeline.prepare.run import Arguments, WriteShard, prepare
+from pipeline.prepare.sizes import Sizes
 
-QUERIES, DOCS = 40, 300
+QUERIES, DOCS = 24, 160
 COUNTS = [
     "unusable_rows",
     "unknown_query_rows",
@@ -27,23 +26,16 @@ COUNTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_ray(monkeypatch)
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces, buckets, blocks and files of a few rows each."""
-    monkeypatch.setattr(pieces_module, "PIECE_BYTES", 5000)
-    monkeypatch.setattr("pipeline.prepare.lines.WINDOW", 1500)
-    monkeypatch.setattr(run, "QUERY_BUCKET_BYTES", 6000)
-    monkeypatch.setattr(run, "DOC_BUCKET_BYTES", 3000)
-    monkeypatch.setattr(run, "DOC_BUCKET_DOCS", 10)
-    monkeypatch.setattr(choose, "BLOCK_ROWS", 16)
-    monkeypatch.setattr("pipeline.prepare.shards.BLOCK_ROWS", 16)
-    monkeypatch.setattr(spread, "FILE_BYTES", 2000)
-    monkeypatch.setattr(join, "FILE_BYTES", 1000)
+# Pieces, buckets, blocks and files of a few rows each.
+SMALL = Sizes(
+    piece_bytes=7000,
+    window_bytes=1500,
+    query_bucket_bytes=6000,
+    doc_bucket_bytes=3000,
+    doc_bucket_docs=10,
+    block_rows=16,
+    file_bytes=2500,
+)
 
 
 def run_rows(seed: int, queries: int = QUERIES) -> list[tuple[str, str, float]]:
@@ -74,10 +66,15 @@ def collection(write: Callable[..., str]) -> Iterator[dict[str, str]]:
     }
 
 
-def ordered(collection: dict[str, str], output: Path, *runs: str, **more: Any) -> dict[str, Any]:
-    order = {"depth": 10, "shard_rows": 50} | more
+def run(
+    collection: dict[str, str], output: Path, *runs: str, sizes: Sizes = Sizes(), **arguments: Any
+) -> dict[str, Any]:
+    """Prepares the pairs in this process."""
     paths = [collection[name] for name in runs or ("run1",)]
-    return prepare(Order(paths, [collection["queries"]], [collection["corpus"]], str(output), **order))
+    arguments = {"depth": 10, "shard_rows": 50} | arguments
+    return prepare(
+        Arguments(paths, [collection["queries"]], [collection["corpus"]], str(output), **arguments), sizes, InProcess()
+    )
 
 
 def shards(output: Path) -> list[pd.DataFrame]:
@@ -113,13 +110,9 @@ def same(found: list[pd.DataFrame], wanted: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(whole, wanted, check_dtype=False, rtol=1e-12)
 
 
-@pytest.mark.parametrize("size", ["one bucket", "many buckets"])
-def test_pairs_are_those_of_a_join_in_memory(
-    size: str, collection: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if size == "many buckets":
-        request.getfixturevalue("small")
-    figures = ordered(collection, tmp_path / "pairs")
+@pytest.mark.parametrize("sizes", [Sizes(), SMALL], ids=["one bucket", "many buckets"])
+def test_pairs_are_those_of_a_join_in_memory(sizes: Sizes, collection: dict[str, str], tmp_path: Path) -> None:
+    figures = run(collection, tmp_path / "pairs", sizes=sizes)
     found = shards(tmp_path / "pairs")
     same(found, expected(collection, best(run_rows(1))))
     assert figures["shards"] == len(found) > 3
@@ -128,8 +121,8 @@ def test_pairs_are_those_of_a_join_in_memory(
     assert max(map(len, found)) - min(map(len, found)) <= 30  # before unknown documents, one query is 10 rows at most
 
 
-def test_several_runs_are_fused(collection: dict[str, str], tmp_path: Path, small: None) -> None:
-    figures = ordered(collection, tmp_path / "pairs", "run1", "run2")
+def test_several_runs_are_fused(collection: dict[str, str], tmp_path: Path) -> None:
+    figures = run(collection, tmp_path / "pairs", "run1", "run2", sizes=SMALL)
     both = pd.concat([best(run_rows(1)), best(run_rows(2))])
     fused = (1 / (60 + both["rank"])).groupby([both["query_id"], both["doc_id"]]).sum().rename("score").reset_index()
     fused["score"] = fused["score"].round(15)  # sums in another order
@@ -141,9 +134,9 @@ def test_several_runs_are_fused(collection: dict[str, str], tmp_path: Path, smal
 
 @pytest.mark.parametrize("runs", [("run1",), ("run1", "run2")])
 def test_every_row_of_the_runs_is_a_pair_or_counted(
-    runs: tuple[str, ...], collection: dict[str, str], tmp_path: Path, small: None
+    runs: tuple[str, ...], collection: dict[str, str], tmp_path: Path
 ) -> None:
-    figures = ordered(collection, tmp_path / "pairs", *runs)
+    figures = run(collection, tmp_path / "pairs", *runs, sizes=SMALL)
     rows = [row for name in runs for row in run_rows(int(name[-1]))]
     assert figures["run_rows"] == len(rows) == figures["pairs"] + sum(figures[name] for name in COUNTS)
     assert figures["unknown_query_rows"] == sum(q in (f"q{QUERIES}", f"q{QUERIES + 1}") for q, _, _ in rows)
@@ -153,8 +146,8 @@ def test_every_row_of_the_runs_is_a_pair_or_counted(
     assert json.loads((tmp_path / "pairs/_prepare.json").read_text())["pairs"] == figures["pairs"]
 
 
-def test_unknown_ids_are_written_out(collection: dict[str, str], tmp_path: Path, small: None) -> None:
-    figures = ordered(collection, tmp_path / "pairs", depth=1000)
+def test_unknown_ids_are_written_out(collection: dict[str, str], tmp_path: Path) -> None:
+    figures = run(collection, tmp_path / "pairs", depth=1000, sizes=SMALL)
     rows = best(run_rows(1))
     for what, key, known in (("queries", "query_id", QUERIES), ("docs", "doc_id", DOCS)):
         files = sorted((tmp_path / "pairs/_unknown").glob(f"{what}-*.tsv"))
@@ -173,7 +166,7 @@ def test_a_query_none_of_whose_documents_is_known_is_counted(write: Callable[...
         "queries": write("q.tsv", "q1\tone\nq2\ttwo\n"),
         "corpus": write("c.tsv", "d1\ttext\n"),
     }
-    figures = ordered(collection, tmp_path / "pairs", shard_rows=1)
+    figures = run(collection, tmp_path / "pairs", shard_rows=1)
     assert (figures["queries"], figures["pairs"], figures["shards"]) == (1, 1, 1)
     assert (figures["unknown_docs"], figures["queries_without_docs"]) == (1, 1)
     (frame,) = shards(tmp_path / "pairs")
@@ -190,36 +183,34 @@ def test_ids_that_do_not_go_together_are_an_error(
     collection = {"run1": write("r.trec", "q1 Q0 d1 1 1 t\n"), "queries": write("q.tsv", queries)}
     collection["corpus"] = write("c.tsv", corpus)
     with pytest.raises(UsageError, match=says):
-        ordered(collection, tmp_path / "pairs")
+        run(collection, tmp_path / "pairs")
     assert (tmp_path / "pairs/_unfinished").exists()
 
 
-def test_nothing_is_left_of_the_steps_and_a_second_run_is_the_same(
-    collection: dict[str, str], tmp_path: Path, small: None
-) -> None:
+def test_nothing_is_left_of_the_steps_and_a_second_run_is_the_same(collection: dict[str, str], tmp_path: Path) -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (tmp_path / "pairs").rglob("*") if path.is_file()}
 
-    ordered(collection, tmp_path / "pairs")
+    run(collection, tmp_path / "pairs", sizes=SMALL)
     first = files()
     assert not (tmp_path / "pairs/_work").exists() and "_unfinished" not in first
     with pytest.raises(UsageError, match="--overwrite"):
-        ordered(collection, tmp_path / "pairs")
-    ordered(collection, tmp_path / "pairs", overwrite=True)
+        run(collection, tmp_path / "pairs", sizes=SMALL)
+    run(collection, tmp_path / "pairs", overwrite=True, sizes=SMALL)
     second = files()
     assert {name: data for name, data in first.items() if name != "_prepare.json"} == {
         name: data for name, data in second.items() if name != "_prepare.json"
     }
 
 
-def test_a_run_that_fails_half_way_starts_anew(
-    collection: dict[str, str], tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_failed_half_way_starts_from_the_beginning(
+    collection: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(run.WriteShard, "__call__", lambda self, shard: 1 / 0)
-        ordered(collection, tmp_path / "pairs")
+        patch.setattr(WriteShard, "__call__", lambda self, shard: 1 / 0)
+        run(collection, tmp_path / "pairs", sizes=SMALL)
     assert (tmp_path / "pairs/_unfinished").exists() and (tmp_path / "pairs/_work").exists()
-    ordered(collection, tmp_path / "pairs")
+    run(collection, tmp_path / "pairs", sizes=SMALL)
     same(shards(tmp_path / "pairs"), expected(collection, best(run_rows(1))))
     assert not (tmp_path / "pairs/_work").exists()
 
@@ -237,9 +228,9 @@ def test_a_run_that_fails_half_way_starts_anew(
     ids=["nothing", "small", "few rows of a large corpus", "MS MARCO", "large", "many rows of a small corpus"],
 )
 def test_buckets_of_documents(corpus_bytes: int, run_rows: int, buckets: int) -> None:
-    assert doc_bucket_count(corpus_bytes, run_rows) == buckets
+    assert Sizes().count_doc_buckets(corpus_bytes, run_rows) == buckets
 
 
 def test_credentials_in_a_url_are_refused(collection: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="--output: credentials come from the environment"):
-        prepare(Order(["r.trec"], ["q.tsv"], ["c.tsv"], "s3://key:secret@bucket/pairs"))
+        prepare(Arguments(["r.trec"], ["q.tsv"], ["c.tsv"], "s3://key:secret@bucket/pairs"), cluster=InProcess())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.prepare.shards import even_bounds
+from pipeline.prepare.shards import find_even_bounds
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,14 @@ from pipeline.prepare.shards import even_bounds
 )
 def test_bounds_are_the_ends_of_queries_nearest_to_even(sizes: list[int], shard_rows: int, expected: list[int]) -> None:
     starts = np.cumsum([0, *sizes])[:-1]
-    assert even_bounds(starts, sum(sizes), shard_rows).tolist() == expected
+    assert find_even_bounds(starts, sum(sizes), shard_rows).tolist() == expected
 
 
 def test_shards_differ_by_less_than_two_queries() -> None:
     rng = np.random.default_rng(1)
     sizes = rng.integers(1, 101, 5000)
     starts = np.cumsum([0, *sizes])
-    bounds = even_bounds(starts[:-1], int(starts[-1]), 5000)
+    bounds = find_even_bounds(starts[:-1], int(starts[-1]), 5000)
     assert set(bounds) <= set(starts)
     assert len(bounds) - 1 == round(starts[-1] / 5000)
     assert np.ptp(np.diff(bounds)) <= 200

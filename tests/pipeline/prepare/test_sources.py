@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.prepare.sources import beir, sources
+from pipeline.prepare.sources import find_beir_files, list_sources
 
 
 def names(kind: str, *paths: str, format: str | None = None) -> list[tuple[str, str]]:
-    return [(Path(source.path).name, source.format) for source in sources(kind, list(paths), format)]
+    return [(Path(source.path).name, source.format) for source in list_sources(kind, list(paths), format)]
 
 
 def test_files_folders_and_globs(write: Callable[..., str], tmp_path: Path) -> None:
@@ -37,25 +37,25 @@ def test_a_folder_of_several_formats_is_refused(write: Callable[..., str], tmp_p
     for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
         write(f"scifact/{name}", "{}")
     with pytest.raises(UsageError, match=r"holds files of 2 formats; name them by a glob .*--beir"):
-        sources("corpus", [str(tmp_path / "scifact")], None)
+        list_sources("corpus", [str(tmp_path / "scifact")], None)
 
 
 def test_a_path_without_files_is_named_by_its_argument(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"--queries = '{tmp_path}/none.tsv': no such file or directory"):
-        sources("queries", [str(tmp_path / "none.tsv")], None)
+        list_sources("queries", [str(tmp_path / "none.tsv")], None)
     with pytest.raises(UsageError, match=f"--corpus = '{tmp_path}': no file with a name in .jsonl, .jsonl.gz"):
-        sources("corpus", [str(tmp_path)], None)
+        list_sources("corpus", [str(tmp_path)], None)
 
 
 def test_a_beir_folder(write: Callable[..., str], tmp_path: Path) -> None:
     for name in ("corpus.jsonl.zst", "queries.jsonl", "qrels/test.tsv"):
         write(f"scifact/{name}", "{}")
     folder = str(tmp_path / "scifact")
-    assert beir(folder) == (f"{folder}/corpus.jsonl.zst", f"{folder}/queries.jsonl")
+    assert find_beir_files(folder) == (f"{folder}/corpus.jsonl.zst", f"{folder}/queries.jsonl")
     write("scifact/corpus.jsonl", "{}")
     with pytest.raises(UsageError, match="has 2 files corpus"):
-        beir(folder)
+        find_beir_files(folder)
     (tmp_path / "scifact/queries.jsonl").unlink()
     (tmp_path / "scifact/corpus.jsonl").unlink()
     with pytest.raises(UsageError, match="has no files queries"):
-        beir(folder)
+        find_beir_files(folder)

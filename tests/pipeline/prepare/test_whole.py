@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.input.listing import list_inputs
 from pipeline.output.trec import write_trec
-from pipeline.prepare import pieces, run
-from pipeline.prepare.run import Order, prepare
+from pipeline.prepare.run import Arguments, prepare
+from pipeline.prepare.sizes import Sizes
 from tests.pipeline.conftest import ranked
 
 QUERIES, DOCS = 12, 150
@@ -36,14 +36,11 @@ def beir(one_ray: None, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def pairs(beir: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def pairs(beir: str) -> dict[str, Any]:
     """The figures of pairs that were made of it, in several tasks a step."""
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 3000)
-    monkeypatch.setattr(run, "QUERY_BUCKET_BYTES", 3000)
-    monkeypatch.setattr(run, "DOC_BUCKET_BYTES", 3000)
-    monkeypatch.setattr(run, "DOC_BUCKET_DOCS", 100)
+    sizes = Sizes(piece_bytes=3000, query_bucket_bytes=3000, doc_bucket_bytes=3000, doc_bucket_docs=100)
     corpus, queries = [f"{beir}/corpus.jsonl.gz"], [f"{beir}/queries.jsonl"]
-    return prepare(Order([f"{beir}/bm25.trec"], queries, corpus, f"{beir}/pairs", depth=15, shard_rows=60))
+    return prepare(Arguments([f"{beir}/bm25.trec"], queries, corpus, f"{beir}/pairs", depth=15, shard_rows=60), sizes)
 
 
 def test_pairs_are_whole_queries_with_their_texts(pairs: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import RunError, StoreError, UsageError
 from pipeline.input.columns import check_carried
-from pipeline.rank.carry import Fetch, Place, carried_schema, carry, in_input_order
+from pipeline.rank.carry import CarriedFetcher, FilePlace, carry_columns, read_carried_schema, select_in_input_order
 
 
 def place(path: str) -> tuple[str, int]:
@@ -21,9 +21,9 @@ def ranked(*rows: tuple[int, int]) -> pa.Table:
     return pa.table({"file": pa.array(file, pa.int32()), "row": pa.array(row, pa.int64())})
 
 
-def fetched(rows: pa.Table, columns: dict[str, str], files: dict[int, Place]) -> pa.Table:
-    fetch = Fetch(files, carried_schema(columns, files))
-    return carry(rows, columns, fetch(0, in_input_order(rows)))
+def fetched(rows: pa.Table, columns: dict[str, str], files: dict[int, FilePlace]) -> pa.Table:
+    fetch = CarriedFetcher(files, read_carried_schema(columns, files))
+    return carry_columns(rows, columns, fetch(0, select_in_input_order(rows)))
 
 
 def test_values_come_from_their_file_and_row_in_the_order_of_the_ranking(write_pairs: Callable[..., str]) -> None:
@@ -80,10 +80,10 @@ def test_a_file_that_lacks_a_carried_column_or_has_another_type_is_refused(schem
 
 def test_columns_of_other_rows_are_never_carried(write_pairs: Callable[..., str]) -> None:
     texts = ranked((0, 0), (0, 2)).append_column("0", pa.array(["x", "y"]))
-    assert carry(ranked((0, 2), (0, 0)), {"doc": "doc"}, texts)["doc"].to_pylist() == ["y", "x"]
+    assert carry_columns(ranked((0, 2), (0, 0)), {"doc": "doc"}, texts)["doc"].to_pylist() == ["y", "x"]
     for rows in (ranked((0, 0), (0, 1)), ranked((0, 0)), ranked((1, 0), (0, 2))):
         with pytest.raises(RunError, match=r"the carried columns that were read for a part are not those of its"):
-            carry(rows, {"doc": "doc"}, texts)
+            carry_columns(rows, {"doc": "doc"}, texts)
 
 
 def test_a_file_that_has_gone_or_lost_rows_is_named(write_pairs: Callable[..., str], tmp_path: Path) -> None:
@@ -91,4 +91,4 @@ def test_a_file_that_has_gone_or_lost_rows_is_named(write_pairs: Callable[..., s
     with pytest.raises(UsageError, match=r"pairs.parquet: has 2 rows, and row 2 of it was scored"):
         fetched(ranked((0, 0), (0, 2)), {"doc": "doc"}, {0: place(path)})
     with pytest.raises(StoreError, match=r"gone.parquet: is gone since it was listed"):
-        carried_schema({"doc": "doc"}, {0: (f"{tmp_path}/gone.parquet", 100)})
+        read_carried_schema({"doc": "doc"}, {0: (f"{tmp_path}/gone.parquet", 100)})

@@ -1,20 +1,25 @@
 """Carried columns of many parts: those that each part would fetch by itself, and the input is read once."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import pipeline.rank.carry
-import pipeline.run
+import pipeline.rank.part
 from pipeline.errors import RunError
 from pipeline.input.listing import list_inputs
 from pipeline.plan.plan import make_plan
-from pipeline.rank import gather
-from pipeline.rank.gather import places, stretches
-from tests.pipeline.conftest import bucketed, pairs, ranked, write
+from pipeline.rank.gather import cut_stretches, decode_ranked, encode_ranked, number_rows
+from pipeline.rank.part import RankedBucket
+from pipeline.rows import BucketCounts
+from pipeline.sizes import Sizes
+from tests.pipeline.conftest import ROWS, SMALL, Interrupted, Run, in_order, pairs, ranked, write
 
 CARRIED = {"columns": ["doc", "tags", "query"], "top_k": 5}
 
@@ -27,122 +32,114 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def expected(path: str, run: Callable[..., dict], tmp_path: Path) -> pa.Table:
+def expected(path: str, run: Run, tmp_path: Path) -> pa.Table:
     """The result in one part."""
     run(path, "one", output=CARRIED)
     return in_order(tmp_path / "one")
 
 
-@pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven parts, seven stretches of the input, files of a kilobyte."""
-    bucketed(monkeypatch)
-    monkeypatch.setattr(gather, "STRETCH_ROWS", 150)
-    monkeypatch.setattr(gather, "FILE_BYTES", 1000)
+MANY = replace(SMALL, stretch_rows=150, gathered_bytes=1000)  # seven parts, seven stretches, files of a kilobyte
 
 
-def in_order(output: Path) -> pa.Table:
-    return ranked(str(output)).sort_by([("query_id", "ascending"), ("rank", "ascending")])
-
-
-def test_many_parts_have_the_carried_columns_of_one(
-    path: str, expected: pa.Table, many: None, run: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "sweep_merged", lambda folder: None)
-        run(path, output=CARRIED)
+def test_many_parts_have_the_carried_columns_of_one(path: str, expected: pa.Table, run: Run, tmp_path: Path) -> None:
+    merged: list[Path] = []
+    look = Interrupted(before_writing=lambda: merged.extend((tmp_path / "out").rglob("merged/*-*.arrow")))
+    run(path, output=CARRIED, cluster=look, more={"sizes": MANY})
     assert in_order(tmp_path / "out").equals(expected)
     assert expected["tags"].null_count and expected["tags"].type == pa.list_(pa.string())
-    names = [file.stem.split("-", 1)[1] for file in (tmp_path / "out").rglob("merged/*-*.arrow")]
-    assert sum(len(name) == 5 for name in names) == 7  # of each part, what it keeps
-    pieces = {name.split("-")[0] for name in names if len(name) > 5}
+    names = [file.stem.split("-", 1)[1] for file in merged]
+    ranking = {f"{i:05d}{kind}" for i in range(7) for kind in ("", "-ranked")}
+    assert ranking < {*names}, "each part as it was ranked, and the rows that it keeps"
+    pieces = {name.split("-")[0] for name in {*names} - ranking}
     assert pieces == {f"{i:06d}" for i in range(7)}  # a file of 100 rows is a stretch, for the next goes beyond 150
-    assert sum(len(name) > 5 for name in names) > 7
-    run(path, output=CARRIED)
+    assert len({*names} - ranking) > 7
     assert not [*tmp_path.rglob("out/**/merged/*")]
 
 
-def test_every_row_group_is_read_once(
-    path: str, many: None, run: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_row_group_is_read_once_and_every_bucket_ranked_once(
+    path: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each reading of a row group leaves a line; a run over scores that are there, all of it in this process."""
+    """A run over scores that are there."""
     run(path)
-    read = tmp_path / "read"
-    monkeypatch.setattr(pipeline.rank.carry, "read_batches", UnitWriter(pipeline.rank.carry.read_batches, read))
-    monkeypatch.setattr(gather, "run_tasks", lambda task, parts: map(task, parts))  # here, where the patch is
-    monkeypatch.setattr(pipeline.run, "run_tasks", lambda task, parts: map(task, parts))
-    run(path, output={"columns": ["doc"]})
-    lines = read.read_text().splitlines()
-    assert len(lines) == len(set(lines)) == 7 * 8  # files of 100 rows in row groups of 13
+    read, ranked_rows = Counter[tuple[str, range]](), Counter[str]()
+    read_batches, rank = pipeline.rank.carry.read_batches, pipeline.rank.part.rank
+
+    def count_reads(path: str, size: int, ranges: list, row_groups: range, *more: Any) -> Any:
+        read[path, row_groups] += 1
+        return read_batches(path, size, ranges, row_groups, *more)
+
+    def count_rankings(rows: pa.Table, fusion: Any) -> Any:
+        ranked_rows["rows"] += len(rows)
+        return rank(rows, fusion)
+
+    monkeypatch.setattr(pipeline.rank.carry, "read_batches", count_reads)
+    monkeypatch.setattr(pipeline.rank.part, "rank", count_rankings)
+    run(path, output={"columns": ["doc"]}, more={"sizes": MANY})
+    assert {*read.values()} == {1} and len(read) == 7 * 8  # files of 100 rows in row groups of 13
+    assert ranked_rows["rows"] == ROWS
 
 
-class UnitWriter:
-    def __init__(self, read: Callable, to: Path):
-        self.read, self.to = read, to
-
-    def __call__(self, path: str, size: int, ranges: list, row_groups: range, *more: object) -> object:
-        with self.to.open("a") as lines:
-            print(path, row_groups, file=lines)
-        return self.read(path, size, ranges, row_groups, *more)
-
-
-def test_what_was_gathered_before_a_run_died_is_used(
-    path: str, expected: pa.Table, many: None, run: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def crash(**unused: object) -> None:
+def test_what_was_gathered_before_a_run_died_is_used(path: str, expected: pa.Table, run: Run, tmp_path: Path) -> None:
+    def crash() -> None:
         raise RuntimeError("the power went")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "FuseBucket", crash)
-        with pytest.raises(RuntimeError, match="the power went"):
-            run(path, output=CARRIED)
+    with pytest.raises(RuntimeError, match="the power went"):
+        run(path, output=CARRIED, cluster=Interrupted(before_writing=crash), more={"sizes": MANY})
     there = {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("merged/*")}
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "sweep_merged", lambda folder: None)
-        run(path, output=CARRIED)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("merged/*")} == there
+    then: dict[Path, int] = {}
+    look = Interrupted(
+        before_writing=lambda: then.update(
+            (file, file.stat().st_mtime_ns) for file in tmp_path.rglob("out/**/merged/*")
+        )
+    )
+    run(path, output=CARRIED, cluster=look, more={"sizes": MANY})
+    assert then == there
     assert in_order(tmp_path / "out").equals(expected)
 
 
-def test_gathered_files_that_vanish_are_told_of(
-    path: str, many: None, run: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = pipeline.run.texts_of
-
-    def thief(*given: object) -> object:
-        texts = whole(*given)  # type: ignore[arg-type]
-        next((tmp_path / "out").rglob("merged/*-000003-000000.arrow")).unlink()
-        return texts
-
-    monkeypatch.setattr(pipeline.run, "texts_of", thief)
-    with pytest.raises(RunError, match=r"-000003-000000.arrow.*has gone; does another run write to this output"):
-        run(path, output=CARRIED)
+@pytest.mark.parametrize("name", ["*-000003-000000.arrow", "*-00003-ranked.arrow"])
+def test_gathered_files_that_vanish_are_named(path: str, run: Run, tmp_path: Path, name: str) -> None:
+    thief = Interrupted(before_writing=lambda: next((tmp_path / "out").rglob(f"merged/{name}")).unlink())
+    with pytest.raises(RunError, match=rf"{name[1:]}.*has gone; does another run write to this output"):
+        run(path, output=CARRIED, cluster=thief, more={"sizes": MANY})
 
 
-def test_a_dictionary_in_a_list_is_fetched_by_each_part(many: None, run: Callable[..., dict], tmp_path: Path) -> None:
+def test_a_ranked_bucket_comes_back_as_it_was_put() -> None:
+    ranked = pa.table({"query_id": ["a", None], "rank": pa.array([1, 2], pa.int32())})
+    rejects = pa.table({"file": pa.array([3], pa.int32()), "reason": ["no doc_id"]})
+    found = RankedBucket(ranked, rejects, BucketCounts(3, 2, 1, 0, 1, 0, {"no doc_id": 1}))
+    back = decode_ranked(encode_ranked(found))
+    assert back.ranked.equals(ranked) and back.rejects.equals(rejects) and back.counts == found.counts
+
+
+def test_a_dictionary_in_a_list_is_fetched_by_each_part(run: Run, tmp_path: Path) -> None:
     """Such a column cannot be put by bucket: its dictionaries are messages of their own."""
     table = pairs()
     words = pa.array([[f"t{i % 3}"] for i in range(len(table))], pa.list_(pa.dictionary(pa.int32(), pa.string())))
-    run(write(table.append_column("words", words), tmp_path / "nested", 2), output={"columns": ["words"]})
+    run(
+        write(table.append_column("words", words), tmp_path / "nested", 2),
+        output={"columns": ["words"]},
+        more={"sizes": MANY},
+    )
     result = ranked(str(tmp_path / "out"))
     number = [int(doc[1:]) for doc in result["doc_id"].to_pylist()]
     assert result["words"].to_pylist() == [[f"t{n % 3}"] for n in number]
 
 
-def test_parts_without_rows(many: None, run: Callable[..., dict], tmp_path: Path) -> None:
+def test_parts_without_rows(run: Run, tmp_path: Path) -> None:
     """All rows are of two queries, so five of the seven parts have none."""
     table = pairs()
     queries = pa.array([f"q{i % 2}" for i in range(len(table))])
     path = write(table.set_column(0, "query_id", queries), tmp_path / "two", 7)
-    assert run(path, output={"columns": ["doc"], "top_k": 2})["ranked"] == 4
+    assert run(path, output={"columns": ["doc"], "top_k": 2}, more={"sizes": MANY})["ranked"] == 4
     result = in_order(tmp_path / "out")
     given = dict(zip(table["doc_id"].to_pylist(), table["doc"].to_pylist(), strict=True))
     assert result["doc"].to_pylist() == [given[doc] for doc in result["doc_id"].to_pylist()]
 
 
-def test_places_are_in_the_order_of_the_input() -> None:
+def test_row_numbers_are_in_the_order_of_the_input() -> None:
     file, row = np.array([0, 0, 1, 300_000], np.int32), np.array([5, 2**39, 0, 1])
-    assert np.all(np.diff(places(file, row)) > 0)
+    assert np.all(np.diff(number_rows(file, row)) > 0)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +152,10 @@ def test_places_are_in_the_order_of_the_input() -> None:
     ],
 )
 def test_stretches_are_as_many_whole_splits_as_fit(
-    rows: int, splits: int, begins: list[int], path: str, make_config: Callable, monkeypatch: pytest.MonkeyPatch
+    rows: int, splits: int, begins: list[int], path: str, make_config: Callable
 ) -> None:
     """Seven files of 100 rows, a split each."""
-    monkeypatch.setattr(gather, "STRETCH_ROWS", rows)
-    monkeypatch.setattr(gather, "STRETCH_SPLITS", splits)
     plan = make_plan(make_config(path), list_inputs([path]), 40)
-    assert stretches(plan).tolist() == [file << 40 for file in begins]
+    assert cut_stretches(plan, Sizes(stretch_rows=rows, stretch_splits=splits)).tolist() == [
+        file << 40 for file in begins
+    ]

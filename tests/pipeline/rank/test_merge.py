@@ -10,13 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.cluster.in_process import InProcess
 from pipeline.errors import RunError
-from pipeline.rank import buckets, merge
-from pipeline.rank.buckets import INDEX, bucket_of, bucketed
-from pipeline.rank.merge import MergeGroup, cut_groups, score_rows, sweep_merged
-from pipeline.score.files import EXPLAINED, SCHEMA, encoded
+from pipeline.rank import buckets
+from pipeline.rank.buckets import INDEX, encode_by_bucket, find_buckets
+from pipeline.rank.merge import MergeGroup, cut_groups, delete_merged, merge_scores
+from pipeline.score.files import EXPLAINED, SCHEMA, encode_scores
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
-from tests.s3_counter import recorded
+from tests.s3_counter import record_requests
 
 PLAN, BUCKETS = "plan", 5
 
@@ -45,7 +47,7 @@ def put_units(folder: Folder, *rows: int, plan: str = PLAN, schema: pa.Schema = 
     """Score files of so many rows each. Name -> size."""
     for number, count in enumerate(rows):
         table = pa.Table.from_pylist(rows_of_unit(number, count), schema)
-        folder.put_new(f"{number:06d}-0000.parquet", encoded(table, plan))
+        folder.put_new(f"{number:06d}-0000.parquet", encode_scores(table, plan))
     return {name: size for name, size in folder.files().items() if name.endswith(".parquet")}
 
 
@@ -59,7 +61,7 @@ def by_bucket(*rows: int) -> dict[int, list[dict[str, Any]]]:
 
 
 def merged(rows: pa.Table, buckets: int) -> bytes:
-    data, index = bucketed(rows, bucket_of(rows["query_id"], buckets), buckets)
+    data, index = encode_by_bucket(rows, find_buckets(rows["query_id"], buckets), buckets)
     return data + index.astype(INDEX).tobytes()
 
 
@@ -67,15 +69,14 @@ Read = Callable[[int], pa.Table]
 
 
 def reader(
-    scores: Folder, units: dict[str, int], rows: list[int], buckets: int = BUCKETS, explain: bool = False
+    scores: Folder,
+    units: dict[str, int],
+    rows: list[int],
+    buckets: int = BUCKETS,
+    explain: bool = False,
+    sizes: Sizes = Sizes(),
 ) -> Read:
-    return score_rows(scores, PLAN, units, rows, buckets, explain)
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tasks of merging run here, one by one, and not on Ray."""
-    monkeypatch.setattr(merge, "run_tasks", lambda task, parts: map(task, parts))
+    return merge_scores(scores, PLAN, units, rows, buckets, explain, InProcess(), sizes)
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -88,11 +89,10 @@ def scores(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 @pytest.mark.parametrize("group_rows", [1, 45, 1000], ids=["a group a unit", "two groups", "one group"])
-def test_each_bucket_comes_back_as_its_rows(scores: Folder, monkeypatch: pytest.MonkeyPatch, group_rows: int) -> None:
+def test_each_bucket_comes_back_as_its_rows(scores: Folder, group_rows: int) -> None:
     counts = [20, 15, 1, 30]
     units = put_units(scores, *counts)
-    monkeypatch.setattr(merge, "GROUP_ROWS", group_rows)
-    read = reader(scores, units, counts)
+    read = reader(scores, units, counts, sizes=Sizes(merged_rows=group_rows))
     assert len(scores.files("merged/")) == {1: 4, 45: 2, 1000: 1}[group_rows]
     for bucket, expected in by_bucket(*counts).items():
         assert read(bucket).to_pylist() == expected
@@ -117,7 +117,7 @@ def test_what_the_model_wrote_comes_along(tmp_path: Path) -> None:
     table = pa.Table.from_pylist(rows_of_unit(0, 3), SCHEMA).append_column(
         "explanation", pa.array(texts, pa.large_string())
     )
-    scores.put_new("a.parquet", encoded(table, PLAN))
+    scores.put_new("a.parquet", encode_scores(table, PLAN))
     read = reader(scores, scores.files(), [3], explain=True)
     assert read(0).schema == EXPLAINED
     rows = [row for bucket in range(BUCKETS) for row in read(bucket).to_pylist()]
@@ -143,18 +143,17 @@ def test_a_merged_file_is_an_arrow_stream_of_a_batch_a_bucket() -> None:
     ids=["full to the row", "one more", "units larger than a group", "full to the byte", "a large file", "no units"],
 )
 def test_groups_are_units_in_a_row_up_to_so_many_rows_and_bytes(
-    monkeypatch: pytest.MonkeyPatch, rows: list[int], sizes: list[int], names: list[str]
+    rows: list[int], sizes: list[int], names: list[str]
 ) -> None:
-    monkeypatch.setattr(merge, "GROUP_ROWS", 10)
-    monkeypatch.setattr(merge, "GROUP_BYTES", 100)
+    most = Sizes(merged_rows=10, merged_bytes=100)
     units = dict(zip("abcd", sizes, strict=False))
-    assert ["".join(group.units) for group in cut_groups(units, rows, PLAN, BUCKETS)] == names
+    assert ["".join(group.units) for group in cut_groups(units, rows, PLAN, BUCKETS, most)] == names
 
 
 def test_the_name_tells_what_a_merged_file_was_made_from() -> None:
     units = {"a": 7, "b": 8}
     names = {
-        cut_groups(*arguments)[0].name
+        cut_groups(*arguments, Sizes())[0].name
         for arguments in [
             (units, [1, 1], "plan", 5),
             (units, [1, 1], "another plan", 5),
@@ -165,16 +164,16 @@ def test_the_name_tells_what_a_merged_file_was_made_from() -> None:
         ]
     }
     assert len(names) == 6
-    assert cut_groups(units, [1, 1], "plan", 5)[0].name in names  # and it is the same for ever
+    assert cut_groups(units, [1, 1], "plan", 5, Sizes())[0].name in names  # and it is the same for ever
 
 
-def test_a_merge_that_was_stopped_goes_on(scores: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_that_was_stopped_goes_on(scores: Folder) -> None:
     counts = [20, 15]
     units = put_units(scores, *counts)
-    monkeypatch.setattr(merge, "GROUP_ROWS", 20)
-    MergeGroup(scores, PLAN, BUCKETS, False)(cut_groups(units, counts, PLAN, BUCKETS)[0])
+    sizes = Sizes(merged_rows=20)
+    MergeGroup(scores, PLAN, BUCKETS, False)(cut_groups(units, counts, PLAN, BUCKETS, sizes)[0])
     scores.delete(["000000-0000.parquet"])  # what was merged is not read again
-    read = reader(scores, units, counts)
+    read = reader(scores, units, counts, sizes=sizes)
     for bucket, expected in by_bucket(*counts).items():
         assert read(bucket).to_pylist() == expected
 
@@ -208,7 +207,7 @@ def test_a_score_file_of_another_plan_is_refused_by_its_name(tmp_path: Path) -> 
 def test_a_merged_file_that_has_gone_is_named(scores: Folder) -> None:
     read = reader(scores, put_units(scores, 20), [20])
     (name,) = scores.files("merged/")
-    sweep_merged(scores)
+    delete_merged(scores)
     with pytest.raises(RunError, match=f"{name}: has gone"):
         read(0)
 
@@ -217,19 +216,18 @@ def test_a_sweep_leaves_the_score_files(scores: Folder) -> None:
     units = put_units(scores, 20, 30)
     reader(scores, units, [20, 30])
     assert scores.files() != units
-    sweep_merged(scores)
+    delete_merged(scores)
     assert scores.files() == units
 
 
-def test_a_group_and_a_bucket_take_a_request_for_each_file(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_and_a_bucket_take_a_request_for_each_file(s3_server: str) -> None:
     scores = Folder("s3://bucket/requests/scores")
     counts = [20, 15, 30]
-    monkeypatch.setattr(merge, "GROUP_ROWS", 35)
     units = put_units(scores, *counts)
-    with recorded() as merging:
-        read = reader(scores, units, counts)
+    with record_requests() as merging:
+        read = reader(scores, units, counts, sizes=Sizes(merged_rows=35))
     assert len(merging.gets) == 3 + 2  # each score file, and the index of each merged file
-    with recorded() as reading:
+    with record_requests() as reading:
         read(0)
     assert len(reading) == len(reading.gets) == 2
     assert reading.bytes < sum(scores.files("merged/").values()) / 2

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import pipeline.rank.carry
-import pipeline.run
 from pipeline.errors import RunError, UsageError
 from pipeline.input.parquet import read_footer
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import ROWS, pairs, ranked, write
+from tests.pipeline.conftest import ROWS, Interrupted, Run, in_order, pairs, ranked, write
 
 
 def test_of_a_changed_input_only_the_changed_file_is_scored_again(
-    tmp_path: Path, run: Callable[..., dict], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = write(pairs(), tmp_path / "in", 7)
     run(path)
@@ -38,35 +36,19 @@ def test_of_a_changed_input_only_the_changed_file_is_scored_again(
         run(path)
 
 
-def test_an_input_that_changes_while_it_is_read_is_noticed(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_input_that_changes_while_it_is_read_is_noticed(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
-    real = pipeline.run._fusing
-
-    def fuse_and_touch(*arguments: Any, **named: Any) -> Any:
-        os.utime(tmp_path / "in" / "000.parquet", ns=(0, 0))
-        return real(*arguments, **named)
-
-    monkeypatch.setattr(pipeline.run, "_fusing", fuse_and_touch)
+    touched = Interrupted(after_scoring=lambda: os.utime(tmp_path / "in" / "000.parquet", ns=(0, 0)))
     with pytest.raises(RunError, match=r"000.parquet: has changed while the run read it"):
-        run(path)
-    assert committed(Folder(str(tmp_path / "out"))) is None
+        run(path, cluster=touched)
+    assert read_result(Folder(str(tmp_path / "out"))) is None
 
 
-def test_a_file_that_comes_while_a_run_goes_on_is_none_of_it_and_told_of(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_a_file_that_comes_while_a_run_goes_on_is_not_in_it_and_is_said(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture
 ) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run._fusing
-
-    def fuse_and_add(*arguments: Any, **named: Any) -> Any:
-        shutil.copy(tmp_path / "in" / "000.parquet", tmp_path / "in" / "new.parquet")
-        return real(*arguments, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fusing", fuse_and_add)
-        figures = run(path)
+    path, new = write(pairs(), tmp_path / "in", 2), tmp_path / "in" / "new.parquet"
+    figures = run(path, cluster=Interrupted(after_scoring=lambda: shutil.copy(tmp_path / "in" / "000.parquet", new)))
     assert figures["rows"] == ROWS
     assert "1 files came to the input while the run went on, and are not in its result: " in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"new.parquet: is new since .* name the other files alone in input.path"):
@@ -74,52 +56,38 @@ def test_a_file_that_comes_while_a_run_goes_on_is_none_of_it_and_told_of(
     assert run(f"{path}/00*.parquet", fusion={"alpha": 0.3})["scored_now"] == 0
 
 
-def test_a_file_that_was_replaced_while_it_was_read_is_not_called_damaged(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run.score_units
-
-    def score_what_changed(*arguments: Any) -> Any:
-        file = tmp_path / "in" / "001.parquet"
-        file.write_bytes(b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1")
-        yield from real(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "score_units", score_what_changed)
-        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it") as raised:
-            run(path)
+def test_a_file_that_was_replaced_while_it_was_read_is_not_called_damaged(tmp_path: Path, run: Run) -> None:
+    path, file = write(pairs(), tmp_path / "in", 2), tmp_path / "in" / "001.parquet"
+    replaced = b"PAR1" + bytes(file.stat().st_size - 8) + b"PAR1"
+    with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it") as raised:
+        run(path, cluster=Interrupted(before_scoring=lambda: file.write_bytes(replaced)))
     assert raised.value.exit_code == 1
 
 
 def test_a_file_that_is_put_back_brings_nothing_of_the_other_one_back(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run that read other bytes has put scores and parts under the names of a run that had not."""
     path, file = write(pairs(), tmp_path / "in", 2), tmp_path / "in" / "001.parquet"
     run(path, "calm", output={"columns": ["doc"]})
-    calm = ranked(str(tmp_path / "calm"))
+    calm = in_order(tmp_path / "calm")
     before, kept = file.stat(), file.read_bytes()
     other = pq.read_table(file)
     docs = pa.array([f"other {i}" for i in range(len(other))])
-    real = pipeline.run._fusing
-
-    def replaced(*given: Any, **named: Any) -> Any:
-        pq.write_table(other.set_column(other.column_names.index("doc"), "doc", docs), file, row_group_size=13)
-        return real(*given, **named)
-
+    replaced = other.set_column(other.column_names.index("doc"), "doc", docs)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fusing", replaced)
         patch.setattr(pipeline.rank.carry, "_footer", lambda path, size: read_footer(path, Path(path).stat().st_size))
-        patch.setattr(pipeline.run, "run_tasks", lambda task, parts: map(task, parts))  # here, where the patch is
         patch.setattr(pipeline.rank.carry, "read_batches", lambda path, size, *more: whole(path, *more))
         with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
-            run(path, output={"columns": ["doc"]})
+            run(
+                path,
+                output={"columns": ["doc"]},
+                cluster=Interrupted(after_scoring=lambda: pq.write_table(replaced, file, row_group_size=13)),
+            )
     file.write_bytes(kept)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     run(path, output={"columns": ["doc"]})
-    in_order = [("query_id", "ascending"), ("rank", "ascending")]
-    assert ranked(str(tmp_path / "out")).sort_by(in_order).equals(calm.sort_by(in_order))
+    assert in_order(tmp_path / "out").equals(calm)
 
 
 def whole(path: str, ranges: Any, row_groups: range, columns: list[str], batch_rows: int) -> Any:
@@ -127,18 +95,8 @@ def whole(path: str, ranges: Any, row_groups: range, columns: list[str], batch_r
     return pq.ParquetFile(path).iter_batches(batch_rows, row_groups=list(row_groups), columns=columns)
 
 
-def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(pairs(), tmp_path / "in", 2)
-    real = pipeline.run._fusing
-
-    def replaced(*given: Any, **named: Any) -> Any:
-        file = tmp_path / "in" / "001.parquet"
-        file.write_bytes(bytes(file.stat().st_size))
-        return real(*given, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "_fusing", replaced)
-        with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
-            run(path, output={"columns": ["doc"]})
+def test_a_file_that_was_replaced_before_its_columns_were_carried_is_named(tmp_path: Path, run: Run) -> None:
+    path, file = write(pairs(), tmp_path / "in", 2), tmp_path / "in" / "001.parquet"
+    emptied = Interrupted(after_scoring=lambda: file.write_bytes(bytes(file.stat().st_size)))
+    with pytest.raises(RunError, match=r"001.parquet: has changed while the run read it"):
+        run(path, output={"columns": ["doc"]}, cluster=emptied)

@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from actors.rerankers.contract import Prompt
 from actors.worker.failures import KILLED, STARTS, Result
 from pipeline.errors import RunError, root_cause
 from tests.fakes import KnownScorer
-from tests.pipeline.conftest import pairs, ranked, write
+from tests.pipeline.conftest import Run, pairs, ranked, write
 
 POISON = "poison " * 150  # far more tokens than any other document
 RUN = {"unit_rows": 100, "max_failed": 0.1}
@@ -40,20 +40,20 @@ def first(mark: str) -> bool:
 class KilledByPoison(KnownScorer):
     """Dies of a long prompt, a moment after it began."""
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         if any(len(tokens) > 100 for prompt in prompts for tokens in prompt.sequences):
             time.sleep(0.05)
             die()
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class KilledNowAndThen(KnownScorer):
     """Dies over the first part that it is given, and three times more over whatever it has just been given."""
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         if first("death-0") or (random.random() < 1 / 2 and any(first(f"death-{i}") for i in range(1, 4))):
             die()
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class BrokenOnce(KnownScorer):
@@ -61,19 +61,19 @@ class BrokenOnce(KnownScorer):
 
     _broken = False
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         if self._broken:
             return Result([-1.0] * len(prompts), [None] * len(prompts), {})
         if first("broken"):
             self._broken = True
             raise EngineDied("CUDA error: an illegal memory access was encountered")
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class SlowToStart(KnownScorer):
     """Its first starts fail, one with an error and one without a word."""
 
-    def _build(self, *unused: Any) -> None:
+    def build_engine(self, *unused: Any) -> None:
         if first("start-1"):
             raise RuntimeError("no room on the device")
         if first("start-2"):
@@ -83,30 +83,30 @@ class SlowToStart(KnownScorer):
 class StartsOnceOnly(KnownScorer):
     """Dies of its first unit, and cannot start again."""
 
-    def _build(self, *unused: Any) -> None:
+    def build_engine(self, *unused: Any) -> None:
         if not first("start"):
             raise RuntimeError("the driver and the runtime do not match")
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         if first("unit"):
             die()
-        return await super()._scored(prompts)
+        return await super().score_prompts(prompts)
 
 
 class NeverStarts(KnownScorer):
-    def _build(self, *unused: Any) -> None:
+    def build_engine(self, *unused: Any) -> None:
         raise RuntimeError("the driver and the runtime do not match")
 
 
 class DiesOfEverything(KnownScorer):
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         raise EngineDied("no kernel image is available for execution on the device")
 
 
-class KillsTheRecord(KnownScorer):
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
-        ray.kill(self._record.attempts)  # type: ignore[attr-defined]
-        return await super()._scored(prompts)
+class KillsTheTracker(KnownScorer):
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
+        ray.kill(self._tracker.actor)  # type: ignore[union-attr]
+        return await super().score_prompts(prompts)
 
 
 @pytest.fixture
@@ -139,23 +139,25 @@ def with_marks(scorer: type, marks: Path) -> type:
     ],
 )
 def test_deaths_change_nothing(
-    scorer: type, actors: int, run: Callable[..., dict], tmp_path: Path, marks: Path
+    scorer: type, actors: int, run: Run, run_on_ray: Run, tmp_path: Path, marks: Path
 ) -> None:
     path = write(pairs(), tmp_path / "in", 7)
     calm = run(path, "calm", run=RUN)
-    figures = run(path, "stormy", with_marks(scorer, marks), run=RUN, workers={"count": actors})
+    figures = run_on_ray(path, "stormy", with_marks(scorer, marks), run=RUN, workers={"count": actors})
     assert list(marks.iterdir()), "nobody died"
     assert ranked(str(tmp_path / "stormy")).equals(ranked(str(tmp_path / "calm")))
     assert figures["scored_now"] == calm["scored_now"] and figures["prompt_tokens"] == calm["prompt_tokens"]
 
 
-def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(run: Callable[..., dict], tmp_path: Path) -> None:
+def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(
+    run: Run, run_on_ray: Run, tmp_path: Path
+) -> None:
     table = pairs()
     docs = table["doc"].to_pylist()
     docs[333] = POISON
     path = write(table.set_column(table.column_names.index("doc"), "doc", pa.array(docs)), tmp_path / "in", 7)
     calm = run(path, "calm", run=RUN)
-    stormy = run(path, "stormy", KilledByPoison, run=RUN)
+    stormy = run_on_ray(path, "stormy", KilledByPoison, run=RUN)
     assert stormy["unscored"] == calm["unscored"] + 1
     got, expected = ranked(str(tmp_path / "stormy")), ranked(str(tmp_path / "calm"))
     dead = pc.equal(got["doc_id"], "d333")
@@ -177,10 +179,12 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(run: Calla
     assert run(path, "stormy", run=RUN)["scored_now"] == 0
 
 
-def test_without_the_record_of_deaths_a_run_ends_and_the_next_goes_on(run: Callable[..., dict], tmp_path: Path) -> None:
+def test_without_the_record_of_deaths_a_run_ends_and_the_next_goes_on(
+    run: Run, run_on_ray: Run, tmp_path: Path
+) -> None:
     path = write(pairs(), tmp_path / "in", 7)
     with pytest.raises(RunError, match="the record of what was tried died, on the driver's node"):
-        run(path, "out", KillsTheRecord, run=RUN)
+        run_on_ray(path, "out", KillsTheTracker, run=RUN)
     run(path, "calm", run=RUN)
     run(path, "out", run=RUN)
     assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "calm")))
@@ -203,11 +207,11 @@ def test_without_the_record_of_deaths_a_run_ends_and_the_next_goes_on(run: Calla
     ],
 )
 def test_what_cannot_go_on_ends_with_the_engines_own_words(
-    scorer: type, says: str, run: Callable[..., dict], tmp_path: Path, marks: Path
+    scorer: type, says: str, run: Run, run_on_ray: Run, tmp_path: Path, marks: Path
 ) -> None:
     path = write(pairs(), tmp_path / "in", 7)
     with pytest.raises(Exception) as raised:
-        run(path, "out", with_marks(scorer, marks), run=RUN)
+        run_on_ray(path, "out", with_marks(scorer, marks), run=RUN)
     assert says in root_cause(raised.value)
     calm = run(path, "calm", run=RUN)
     assert run(path, "out", run=RUN)["ranked"] == calm["ranked"], "the same command goes on"

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,18 +11,20 @@ import pytest
 import ray
 from s3fs import S3FileSystem
 
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config, parse
 from pipeline.errors import StoreError
-from pipeline.output import lease
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
+from pipeline.output.lease import hold
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder
-from tests import s3_faults
 from tests.fakes import KnownScorer
-from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, start_ray
+from tests.pipeline.conftest import ROWS, SMALL, pairs, ranked, start_ray
 from tests.s3_faults import EXPIRED, LAG, Faults, after, always, calm, in_front_of, some
 
 UNIT_ROWS = 50
+# A lease that stayed is this very process's, which is alive.
+SHORT_LEASE = partial(hold, beat=0.5, stale=2)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def place(s3_server: str, tmp_path: Path, local: Path) -> str:
 def rows_of(output: str) -> pa.Table:
     """The result's rows, read past pyarrow's own S3."""
     folder = Folder(output)
-    manifest = committed(folder)
+    manifest = read_result(folder)
     assert manifest
     return pa.concat_tables(pq.read_table(pa.BufferReader(folder.read(part))) for part in manifest["parts"])
 
@@ -63,9 +66,7 @@ def rows_of(output: str) -> pa.Table:
 @pytest.fixture(scope="module")
 def expected(store: Faults, local: Path, minilm: str) -> pa.Table:
     """The result of the run that nothing disturbs, on local disk."""
-    with pytest.MonkeyPatch.context() as patch:
-        bucketed(patch)
-        rerank(config(str(local), str(local.parent / "calm"), minilm), KnownScorer)
+    rerank(config(str(local), str(local.parent / "calm"), minilm), KnownScorer, InProcess(), SMALL)
     return ranked(str(local.parent / "calm"))
 
 
@@ -82,16 +83,14 @@ def config(path: str, output: str, minilm: str) -> Config:
 
 
 @pytest.fixture
-def on_s3(store: Faults, place: str, minilm: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict]:
+def on_s3(store: Faults, place: str, minilm: str) -> Callable[[], dict]:
     """Runs the pairs there to `out`, in several parts."""
-    bucketed(monkeypatch)
-    monkeypatch.setattr(s3_faults, "LATE_SECONDS", 2.0)
-    monkeypatch.setattr(lease, "BEAT", 0.5)
-    monkeypatch.setattr(lease, "STALE", 2)  # a lease that stayed is this very process's, so nobody knows it dead
+    store.late_seconds = 2.0
     store.pick = calm
     store.seen.clear()
     store.counts.clear()
-    return lambda: rerank(config(f"{place}/in", f"{place}/out", minilm), KnownScorer)
+    given = config(f"{place}/in", f"{place}/out", minilm)
+    return lambda: rerank(given, KnownScorer, sizes=SMALL, hold=SHORT_LEASE)
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
@@ -111,7 +110,7 @@ def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
 def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
     store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_faults, "LAG_SECONDS", 1000)
+    monkeypatch.setattr(store, "lag_seconds", 1000)
     store.pick = always(LAG)
     on_s3()
     assert rows_of(f"{place}/out").equals(expected)
@@ -129,7 +128,7 @@ def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on
         on_s3()
     assert error.value.exit_code == 1
     store.pick = calm
-    assert committed(Folder(f"{place}/out")) is None
+    assert read_result(Folder(f"{place}/out")) is None
     scores = Folder(f"{place}/out/scores")
     put = [name for name in scores.files() if not name.endswith("plan.parquet")]
     assert 0 < len(put) < ROWS // UNIT_ROWS
@@ -145,21 +144,18 @@ def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_and_the_same_command_goes_on(
-    store: Faults, local: Path, tmp_path: Path, minilm: str, expected: pa.Table, monkeypatch: pytest.MonkeyPatch
+    store: Faults, local: Path, tmp_path: Path, minilm: str, expected: pa.Table
 ) -> None:
-    bucketed(monkeypatch)
-    monkeypatch.setattr(lease, "STALE", 2)
-    monkeypatch.setattr(lease, "BEAT", 0.5)
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("mounting a disk takes root")
     try:
         with pytest.raises(StoreError, match=rf"^{disk}/out/.*: cannot be written: No space left on device$"):
-            rerank(config(str(local), f"{disk}/out", minilm), KnownScorer)
+            rerank(config(str(local), f"{disk}/out", minilm), KnownScorer, sizes=SMALL, hold=SHORT_LEASE)
         assert list((disk / "out").rglob("*-*.parquet")) and not list((disk / "out").rglob(".put-*"))
         subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
-        rerank(config(str(local), f"{disk}/out", minilm), KnownScorer)
+        rerank(config(str(local), f"{disk}/out", minilm), KnownScorer, sizes=SMALL, hold=SHORT_LEASE)
         assert ranked(f"{disk}/out").equals(expected)
     finally:
         subprocess.run(["umount", "-l", disk], check=True)

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from actors.rerankers.contract import Prompt
 from actors.worker.actor import Scorer
 from actors.worker.failures import Result
 from tests import tiny
-from tests.pipeline.conftest import pairs, ranked, write
+from tests.pipeline.conftest import Run, pairs, ranked, write
 
 ENGINE = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512}
 
@@ -31,8 +31,8 @@ class TwoRanks(Scorer):
         ranks = [child.pid for child in psutil.Process().children(recursive=True)]
         (self.FOLDER / f"{os.getpid()}").write_text(" ".join(map(str, ranks)))
 
-    async def _scored(self, prompts: Sequence[Prompt]) -> Result:
-        result = await super()._scored(prompts)
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
+        result = await super().score_prompts(prompts)
         if len(list(self.FOLDER.iterdir())) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
@@ -40,7 +40,7 @@ class TwoRanks(Scorer):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_ranks_score_as_one_does_and_die_with_their_actor(run: Callable[..., dict], tmp_path: Path) -> None:
+def test_two_ranks_score_as_one_does_and_die_with_their_actor(run: Run, tmp_path: Path) -> None:
     reranker = {"type": "lb", "model": tiny.qwen2(tmp_path / "model")}
     path = write(pairs(60), tmp_path / "in", 1)
     shared: dict[str, Any] = {"reranker": reranker, "run": {"unit_rows": 20}}

@@ -1,36 +1,39 @@
-"""Whole runs on a real Ray, with the real MiniLM tokenizer and a scorer of known scores in place of the engine."""
+"""Whole runs with the real MiniLM tokenizer and a scorer of known scores in place of the engine."""
 
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.rank.carry
 import pipeline.run
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import ROWS, bucketed, pairs, ranked, write
+from tests.pipeline.conftest import ROWS, SMALL, Run, pairs, ranked, write
 
 
-def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, run: Run, run_on_ray: Run) -> None:
     table = pairs()
     results = []
-    for files, actors, unit_rows in [(1, 1, 8192), (7, 2, 50), (50, 2, 3), (7, 1, 13)]:
+    for here, files, actors, unit_rows in [
+        (run, 1, 1, 8192),
+        (run_on_ray, 7, 2, 50),
+        (run_on_ray, 50, 2, 3),
+        (run, 7, 1, 13),
+    ]:
         name = f"{files}-{actors}-{unit_rows}"
         path = write(table, tmp_path / "in" / name, files)
-        figures = run(path, name, workers={"count": actors}, run={"unit_rows": unit_rows})
+        figures = here(path, name, workers={"count": actors}, run={"unit_rows": unit_rows})
         assert figures["rows"] == ROWS == figures["ranked"] + figures["rejected"]
         results.append(ranked(str(tmp_path / name)))
     assert all(result.equals(results[0]) for result in results[1:])
     assert results[0]["rerank_score"].null_count == 7
 
 
-def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 3)
     first = run(path, run={"unit_rows": 50})
     before = ranked(str(tmp_path / "out"))
@@ -47,7 +50,7 @@ def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Callable[
     assert all(file.stat().st_mtime_ns == kept[file] for file in units if file not in lost)
 
 
-def test_another_fusion_scores_nothing_and_leaves_no_stale_part(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_another_fusion_scores_nothing_and_leaves_no_stale_part(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 2)
     run(path)
     for fusion, top_k in [({"alpha": 0.7}, None), ({"method": "rrf"}, None), ({"method": "rrf"}, 3)]:
@@ -59,20 +62,20 @@ def test_another_fusion_scores_nothing_and_leaves_no_stale_part(tmp_path: Path, 
     assert max(ranked(str(tmp_path / "out"))["rank"].to_pylist()) == 3
 
 
-def test_a_reader_at_any_moment_finds_a_whole_result_or_none(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_a_reader_at_any_moment_finds_a_whole_result_or_none(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 2)
     run(path)
     output, stop, seen, broken = tmp_path / "out", threading.Event(), set(), []
 
     def read_for_ever() -> None:
         while not stop.is_set():
-            manifest = committed(Folder(str(output)))
+            manifest = read_result(Folder(str(output)))
             if manifest:
                 seen.add(manifest["tag"])
                 try:
                     rows = sum(pq.read_metadata(output / part).num_rows for part in manifest["parts"])
                 except FileNotFoundError:  # a newer result took its place meanwhile, and says so
-                    if committed(Folder(str(output))) == manifest:
+                    if read_result(Folder(str(output))) == manifest:
                         broken.append(manifest["tag"])
                     continue
                 if rows != manifest["figures"]["ranked"]:
@@ -88,7 +91,7 @@ def test_a_reader_at_any_moment_finds_a_whole_result_or_none(tmp_path: Path, run
     assert len(seen) >= 3
 
 
-def test_a_result_with_its_texts_is_a_valid_input(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_a_result_with_its_texts_is_a_valid_input(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 3)
     run(path, output={"columns": ["query", "doc"], "top_k": 2})
     first = ranked(str(tmp_path / "out")).to_pylist()
@@ -102,30 +105,30 @@ def test_a_result_with_its_texts_is_a_valid_input(tmp_path: Path, run: Callable[
     }
 
 
-def test_too_many_failures_commit_nothing_and_say_why(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_too_many_failures_commit_nothing_and_say_why(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     with pytest.raises(TooManyFailed, match=r"7 of 700 rows have no reranker score"):
         run(path, run={"max_failed": 0.0099})
     with pytest.raises(TooManyFailed, match=r"7 x document is empty, 1 x duplicate"):
         run(path, run={"max_failed": 0.0101})  # the scores alone would pass; with the duplicate it is too many
-    assert committed(Folder(str(tmp_path / "out"))) is None
+    assert read_result(Folder(str(tmp_path / "out"))) is None
     assert run(path, run={"max_failed": 0.02})["scored_now"] == 0
 
 
-def test_rows_without_ids_are_known_by_their_texts(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_rows_without_ids_are_known_by_their_texts(tmp_path: Path, run: Run) -> None:
     table = pairs().drop_columns(["query_id", "doc_id"])
     figures = run(write(table, tmp_path / "in", 2))
     assert figures["queries"] == len(set(table["query"].to_pylist()))
     assert {len(name) for name in ranked(str(tmp_path / "out"))["doc_id"].to_pylist()} == {32}
 
 
-def test_an_input_without_rows_gives_an_empty_result(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_an_input_without_rows_gives_an_empty_result(tmp_path: Path, run: Run) -> None:
     figures = run(write(pairs().slice(0, 0), tmp_path / "in", 1), output={"columns": ["doc"]})
     assert figures["rows"] == 0
     assert ranked(str(tmp_path / "out")).column_names[:3] == ["query_id", "doc_id", "rank"]
 
 
-def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
     with pytest.raises(UsageError, match=r"run.on_existing=restart"):
@@ -135,7 +138,7 @@ def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Pa
     assert len(list((tmp_path / "out" / "scores").glob("*/plan.parquet"))) == 1
 
 
-def test_scores_made_anew_come_to_parts_made_anew(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_scores_made_again_make_parts_again(tmp_path: Path, run: Run) -> None:
     """A score file that is gone, or was deleted to be scored again: what it came to before must not stand."""
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
@@ -147,7 +150,7 @@ def test_scores_made_anew_come_to_parts_made_anew(tmp_path: Path, run: Callable[
     assert ranked(str(tmp_path / "out")).equals(expected)
 
 
-def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Run) -> None:
     """A plan can be lost, to a rule that deletes old objects say; a unit's name alone does not tell what it holds."""
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
@@ -163,7 +166,7 @@ def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Calla
 
 
 def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def fails(*unused: Any) -> None:
         raise StoreError("ranked/x: cannot be deleted: 503")
@@ -171,11 +174,11 @@ def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
     with monkeypatch.context() as patch:
         patch.setattr(pipeline.run, "sweep", fails)
         assert run(write(pairs(), tmp_path / "in", 1))["ranked"] == ROWS - 1
-    assert committed(Folder(str(tmp_path / "out")))
+    assert read_result(Folder(str(tmp_path / "out")))
     assert "rayrank: the result stands; what is left over goes with the next run: ranked/x" in capsys.readouterr().err
 
 
-def test_a_commit_deletes_only_what_a_run_writes(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_a_commit_deletes_only_what_a_run_writes(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     for name in ("ranked/notes.csv", "scores/notes.csv"):
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +189,7 @@ def test_a_commit_deletes_only_what_a_run_writes(tmp_path: Path, run: Callable[.
     assert (tmp_path / "out" / "scores" / "notes.csv").exists()
 
 
-def test_a_result_that_stands_is_held_to_the_share_of_failures_too(tmp_path: Path, run: Callable[..., dict]) -> None:
+def test_a_result_that_stands_is_held_to_the_share_of_failures_too(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
     again = run(path)
@@ -195,18 +198,15 @@ def test_a_result_that_stands_is_held_to_the_share_of_failures_too(tmp_path: Pat
         run(path, run={"max_failed": 0})
 
 
-def test_the_same_from_and_to_s3(
-    tmp_path: Path, s3_server: str, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_from_and_to_s3(tmp_path: Path, run: Run, run_on_ray: Run) -> None:
     import s3fs
 
-    bucketed(monkeypatch)
     path = write(pairs(), tmp_path / "in", 3)
-    run(path, output={"columns": ["query", "doc"]})
+    run(path, output={"columns": ["query", "doc"]}, more={"sizes": SMALL})
     s3 = s3fs.S3FileSystem()
     s3.put(path, "bucket/in", recursive=True)
     to_s3 = {"path": "s3://bucket/out", "columns": ["query", "doc"]}
-    run("s3://bucket/in", run={"unit_rows": 99}, output=to_s3)
+    run_on_ray("s3://bucket/in", run={"unit_rows": 99}, output=to_s3, more={"sizes": SMALL})
     assert not s3.glob("bucket/out/scores/*/merged/*")
     s3.get("bucket/out", str(tmp_path / "from-s3"), recursive=True)
     assert ranked(str(tmp_path / "from-s3")).equals(ranked(str(tmp_path / "out")))

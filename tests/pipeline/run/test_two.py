@@ -8,25 +8,27 @@ from typing import Any
 import pytest
 
 import pipeline.run
+from pipeline.cluster.in_process import InProcess
 from pipeline.output.lease import Held
+from pipeline.rank.merge import MergeGroup
 from pipeline.storage.folder import Folder
 from tests.chaos.driver import NoLease
-from tests.pipeline.conftest import pairs, ranked, write
+from tests.pipeline.conftest import SMALL, Run, pairs, ranked, write
 
 OTHER = {"token": "another's", "host": "elsewhere", "pid": 1, "since": "now", "machine": "m", "started": "s", "beat": 0}
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, name: str, happens: Callable[[], Any]) -> None:
-    """Something happens, once, when that function of a run's has returned."""
-    real = getattr(pipeline.run, name)
+class Merging(InProcess):
+    """This process, in which something happens, once, while scores are merged."""
 
-    def then(*given: Any) -> Any:
-        result = real(*given)
-        monkeypatch.setattr(pipeline.run, name, real)
-        happens()
-        return result
+    def __init__(self, happens: Callable[[], Any]):
+        self._happens: Callable[[], Any] | None = happens
 
-    monkeypatch.setattr(pipeline.run, name, then)
+    def run(self, task: Any, items: Any) -> Any:
+        if isinstance(task, MergeGroup) and self._happens:
+            happens, self._happens = self._happens, None
+            happens()
+        return super().run(task, items)
 
 
 def take_over(output: Path) -> None:
@@ -37,20 +39,18 @@ def parts(output: Path) -> dict[str, int]:
     return {part.name: part.stat().st_mtime_ns for part in (output / "ranked").iterdir()}
 
 
-def test_who_lost_the_output_while_it_merged_leaves_what_stands(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_lost_the_output_while_it_merged_leaves_what_stands(tmp_path: Path, run: Run) -> None:
     path, output = write(pairs(), tmp_path / "in", 2), tmp_path / "out"
-    run(path, fusion={"alpha": 0.9})
+    run(path, fusion={"alpha": 0.9}, more={"sizes": SMALL})
     before, there = ranked(str(output)), parts(output)
-    meanwhile(monkeypatch, "_fusing", lambda: take_over(output))
+    merging = Merging(lambda: take_over(output))
     with pytest.raises(Held, match="process 1 on elsewhere since now has taken its place"):
-        run(path, fusion={"alpha": 0.1})
+        run(path, fusion={"alpha": 0.1}, cluster=merging, more={"sizes": SMALL})
     assert ranked(str(output)).equals(before) and parts(output) == there
 
 
-def test_who_lost_the_output_after_its_commit_sweeps_nothing(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_a_run_that_lost_the_output_after_its_commit_sweeps_nothing(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     path, output = write(pairs(), tmp_path / "in", 2), tmp_path / "out"
     others = output / "ranked" / "part-00000-0123456789ab.parquet"
@@ -59,33 +59,36 @@ def test_who_lost_the_output_after_its_commit_sweeps_nothing(
         take_over(output)
         others.write_bytes(b"its first part")
 
-    meanwhile(monkeypatch, "commit", another_begins)
+    real = pipeline.run.commit
+
+    def commit_late(*given: Any) -> None:
+        real(*given)
+        another_begins()
+
+    monkeypatch.setattr(pipeline.run, "commit", commit_late)
     run(path)
     assert others.exists()
     assert "the result stands; what is left over goes with the next run" in capsys.readouterr().err
 
 
-def test_of_two_that_come_to_the_same_result_the_first_stands(
-    tmp_path: Path, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_of_two_that_make_the_same_result_the_first_stands(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture
 ) -> None:
     path, output = write(pairs(), tmp_path / "in", 2), tmp_path / "out"
-    monkeypatch.setattr(pipeline.run, "hold", NoLease)
+    options: dict[str, Any] = {"sizes": SMALL, "hold": NoLease}
     there: dict[str, int] = {}
 
     def another_runs() -> None:
-        run(path)
+        run(path, more=options)
         there.update(parts(output))
 
-    meanwhile(monkeypatch, "_fusing", another_runs)
-    figures = run(path)
+    figures = run(path, cluster=Merging(another_runs), more=options)
     assert figures["ranked"] == len(ranked(str(output))) and figures["scored_now"] > 0
     assert parts(output) == there
     assert "another run has put the same result meanwhile; it stands" in capsys.readouterr().err
 
 
-def test_a_result_whose_parts_are_gone_is_made_anew(
-    tmp_path: Path, run: Callable[..., dict], capsys: pytest.CaptureFixture
-) -> None:
+def test_a_result_whose_parts_are_gone_is_made_again(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture) -> None:
     path, output = write(pairs(), tmp_path / "in", 2), tmp_path / "out"
     run(path)
     before = ranked(str(output))

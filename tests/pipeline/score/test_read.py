@@ -1,8 +1,8 @@
 """Real Parquet files come out as units of whole, consecutive rows, and what is wrong with a row stands beside it."""
 
 import hashlib
-import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +10,10 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.input.listing import list_inputs
+from pipeline.input.parquet import SPLIT_BYTES
 from pipeline.plan.plan import Unit, make_plan, splits_of
 from pipeline.score.read import read_units
+from tests.pipeline.kinds import DUPLICATE, KINDS, SCORED, list_files, write
 
 WritePairs = Callable[..., str]
 MakeConfig = Callable[..., Config]
@@ -22,9 +24,11 @@ Read = Callable[..., list[tuple[Unit, pa.Table]]]
 def read(make_config: MakeConfig) -> Read:
     """Plans a file, or several, and reads all of their units."""
 
-    def read(paths: str | list[str], unit_rows: int = 10_000, **columns: str) -> list[tuple[Unit, pa.Table]]:
+    def read(
+        paths: str | list[str], unit_rows: int = 10_000, split_bytes: int = SPLIT_BYTES, **columns: str
+    ) -> list[tuple[Unit, pa.Table]]:
         config = make_config(paths, input={"columns": columns}, reranker={"type": "qwen3"})
-        plan = make_plan(config, list_inputs(config.input.path), unit_rows)
+        plan = make_plan(config, list_inputs(config.input.path), unit_rows, split_bytes)
         return [unit for split in splits_of(plan.units) for unit in read_units(split, plan.columns)]
 
     return read
@@ -50,61 +54,23 @@ def verdicts(units: list[tuple[Unit, pa.Table]]) -> list[tuple[str, str | None]]
 OK = ("ok", None)
 
 
-@pytest.mark.parametrize("column, name", [("query", "query"), ("doc", "document")])
-def test_a_pair_without_text_keeps_its_place_without_a_score(
-    write_pairs: WritePairs, read: Read, column: str, name: str
-) -> None:
-    texts = ["text", None, "", "  ", "\t\n", "\u3000\u00a0", " . ", "0"]
-    path = write_pairs(**pairs(**{column: texts}))
-    empty = ("permanent", f"{name} is empty")
-    assert verdicts(read(path)) == [OK, ("permanent", f"{name} is null"), empty, empty, empty, empty, OK, OK]
+def test_rows_of_every_kind_are_judged_as_the_table_says(read: Read, tmp_path: Path) -> None:
+    """tests/pipeline/kinds.py. Prompts that do not fit, and duplicates, are found later."""
+    judged: dict[str, tuple[str, str | None]] = {}
+    for file, (names, rows) in list_files().items():
+        path = write(tmp_path / file, rows, **KINDS[names[0]].write)
+        judged |= dict(zip(names, verdicts(read(str(path), title="title")), strict=True))
+    for name, kind in KINDS.items():
+        fate, _, reason = kind.becomes.partition(": ")
+        if fate == SCORED or kind.becomes == DUPLICATE or reason.startswith("prompt does not fit"):
+            assert judged[name] == OK, name
+        else:
+            assert judged[name] == ({"reject": "reject", "no score": "permanent"}[fate], reason), name
 
 
-def test_of_two_texts_that_are_missing_the_query_is_the_reason(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(query=["", None], doc=[None, ""]))
-    assert verdicts(read(path)) == [("permanent", "query is empty"), ("permanent", "query is null")]
-
-
-def test_text_that_is_not_utf8_gets_no_score(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(query=[b"\xff", b"query"], doc=[b"document", b"caf\xe9"]))
-    assert verdicts(read(path)) == [
-        ("permanent", "query is not valid UTF-8"),
-        ("permanent", "document is not valid UTF-8"),
-    ]
-
-
-def test_a_title_or_instruction_that_is_not_utf8_gets_no_score_either(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(heading=[b"caf\xe9", b"title"], task=[b"find", b"\xff"]))
-    assert verdicts(read(path, title="heading", instruction="task")) == [
-        ("permanent", "title is not valid UTF-8"),
-        ("permanent", "instruction is not valid UTF-8"),
-    ]
-
-
-def test_a_first_stage_score_that_is_missing_or_not_finite_is_a_reject(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(score=[1.0, None, math.nan, math.inf, -math.inf, -0.0, 1e308]))
-    not_finite = ("reject", "first-stage score is not finite")
-    null = ("reject", "first-stage score is null")
-    assert verdicts(read(path)) == [OK, null, not_finite, not_finite, not_finite, OK, OK]
-
-
-def test_a_missing_id_is_a_reject_and_an_empty_one_an_id(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(query_id=["q", None, "q", ""], doc_id=["d", "d", None, ""]))
-    assert verdicts(read(path)) == [OK, ("reject", "query_id is null"), ("reject", "doc_id is null"), OK]
-
-
-def test_a_reject_outweighs_an_empty_text_and_the_first_reject_stands(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(doc=["", "", "text"], doc_id=["d", None, None], score=[None, 1.0, None]))
-    assert verdicts(read(path)) == [
-        ("reject", "first-stage score is null"),
-        ("reject", "doc_id is null"),
-        ("reject", "doc_id is null"),
-    ]
-
-
-def test_a_score_column_of_the_null_type(write_pairs: WritePairs, read: Read) -> None:
-    path = write_pairs(**pairs(score=[None, None]))
-    assert verdicts(read(path)) == [("reject", "first-stage score is null")] * 2
+def test_an_instruction_that_is_not_utf8_gets_no_score(write_pairs: WritePairs, read: Read) -> None:
+    path = write_pairs(**pairs(task=[b"find", b"\xff"]))
+    assert verdicts(read(path, instruction="task")) == [OK, ("permanent", "instruction is not valid UTF-8")]
 
 
 def test_a_sound_row_comes_through_as_it_is(write_pairs: WritePairs, read: Read) -> None:
@@ -201,12 +167,9 @@ def test_units_hold_every_row_once_and_in_order(
     assert everything["first_stage_score"].to_pylist() == [float(i) for i in range(20)]
 
 
-def test_splits_of_one_file_go_on_with_its_row_numbers(
-    write_pairs: WritePairs, read: Read, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.input.parquet.SPLIT_BYTES", 1)  # a split for each row group
+def test_splits_of_one_file_go_on_with_its_row_numbers(write_pairs: WritePairs, read: Read) -> None:
     path = write_pairs(row_group_size=4, **pairs(doc=[f"document {i}" for i in range(10)]))
-    units = read(path, unit_rows=3)
+    units = read(path, unit_rows=3, split_bytes=1)  # a split for each row group
     assert [unit.name for unit, _ in units] == [
         "000000-0000",
         "000000-0001",

@@ -14,7 +14,7 @@ import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.output.commit import committed
+from pipeline.output.commit import read_result
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder
 from tests import tiny
@@ -81,7 +81,7 @@ def test_every_metric_of_the_dashboard_is_in_the_scrape(
     assert {name: found[name] for name in expected} == expected
     assert queried() - found.keys() == set()
     assert 0 < found["ray_rayrank_engine_busy_seconds_total"] < figures["seconds"]["score"]
-    manifest = committed(Folder(config.output.path))
+    manifest = read_result(Folder(config.output.path))
     assert manifest
     lines = [json.loads(line) for line in logged(logs, manifest["plan"]["id"])]
     assert sorted(line["unit"] for line in lines) == [f"000000-{i:04}" for i in range(4)]

@@ -1,4 +1,4 @@
-"""pipeline/storage/folder.py on a local disk: what a failed write leaves, temporary files, permissions."""
+"""pipeline/storage/local.py, through a folder: failed writes, temporary files, permissions."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.storage import folder as storage
+from pipeline.storage import local
 from pipeline.storage.folder import Folder
 
 
@@ -24,10 +24,10 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     if step == "write":
-        monkeypatch.setattr(storage.os, "fdopen", _Unwritable)
+        monkeypatch.setattr(local.os, "fdopen", _Unwritable)
     else:
         call = step if "or" not in step else {"put": "replace", "put_new": "link"}[put]
-        monkeypatch.setattr(storage.os, call, full)
+        monkeypatch.setattr(local.os, call, full)
     with pytest.raises(StoreError, match=f"{tmp_path}/{name}: cannot be written: No space left on device"):
         getattr(folder, put)(name, b"other")
     monkeypatch.undo()

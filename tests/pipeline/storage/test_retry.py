@@ -1,4 +1,4 @@
-"""pipeline/storage/retry.py: what is tried again, how often, and what the last error says."""
+"""pipeline/storage/retry.py: which errors are retried, how often, and the line of the last one."""
 
 import errno
 from collections.abc import Callable
@@ -16,18 +16,17 @@ from botocore.exceptions import (
 from s3fs.errors import translate_boto_error
 
 from pipeline.errors import RefusedError, StoreError
-from pipeline.storage import retry
-from pipeline.storage.retry import failure, patiently
+from pipeline.storage.retry import Retries, call_with_retries, make_store_error
 
 
-def answer(status: int, code: str, message: str = "as the store\nsays") -> BaseException:
+def make_answer(status: int, code: str, message: str = "as the store\nsays") -> BaseException:
     """S3's error, as s3fs raises it."""
     response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return translate_boto_error(ClientError(response, "PutObject"))
 
 
-def failing(*errors: BaseException) -> Callable[[], int]:
-    """Raises each of the errors in turn, and then returns how many there were."""
+def fail_with(*errors: BaseException) -> Callable[[], int]:
+    """Raises each of the errors in turn, and then returns their number."""
     left = list(errors)
 
     def call() -> int:
@@ -38,23 +37,15 @@ def failing(*errors: BaseException) -> Callable[[], int]:
     return call
 
 
-@pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits, which take no time."""
-    waits: list[float] = []
-    monkeypatch.setattr(retry.time, "sleep", waits.append)
-    return waits
-
-
 PASSING = [
-    answer(503, "SlowDown"),
-    answer(500, "InternalError"),
-    answer(502, "502", ""),
-    answer(429, "TooManyRequests"),
-    answer(409, "ConditionalRequestConflict"),
-    answer(409, "OperationAborted"),
-    answer(400, "RequestTimeout"),
-    answer(400, "BadDigest"),
+    make_answer(503, "SlowDown"),
+    make_answer(500, "InternalError"),
+    make_answer(502, "502", ""),
+    make_answer(429, "TooManyRequests"),
+    make_answer(409, "ConditionalRequestConflict"),
+    make_answer(409, "OperationAborted"),
+    make_answer(400, "RequestTimeout"),
+    make_answer(400, "BadDigest"),
     EndpointConnectionError(endpoint_url="http://s3"),
     ConnectionClosedError(endpoint_url="http://s3"),
     ReadTimeoutError(endpoint_url="http://s3"),
@@ -62,12 +53,12 @@ PASSING = [
     TimeoutError(),
 ]
 LASTING = [
-    answer(400, "ExpiredToken"),
-    answer(403, "AccessDenied"),
-    answer(403, "403", "Forbidden"),
-    answer(403, "SignatureDoesNotMatch"),
-    answer(400, "InvalidRequest"),
-    answer(501, "NotImplemented"),
+    make_answer(400, "ExpiredToken"),
+    make_answer(403, "AccessDenied"),
+    make_answer(403, "403", "Forbidden"),
+    make_answer(403, "SignatureDoesNotMatch"),
+    make_answer(400, "InvalidRequest"),
+    make_answer(501, "NotImplemented"),
     OSError(errno.ENOSPC, "No space left on device"),
     PermissionError(errno.EACCES, "Permission denied"),
     NoCredentialsError(),
@@ -75,40 +66,47 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
-def test_what_may_pass_is_tried_again_with_growing_waits_and_a_bound(error: BaseException, slept: list[float]) -> None:
-    assert patiently("x: cannot be read", failing(error, error, error)) == 3
+def test_an_error_that_may_pass_is_retried_with_growing_waits_and_a_bound(error: BaseException) -> None:
+    slept: list[float] = []
+    retries = Retries(sleep=slept.append)
+    assert call_with_retries("x: cannot be read", fail_with(error, error, error), retries) == 3
     assert len(slept) == 3
     assert all(wait / 2 <= took <= wait for wait, took in zip((2, 5, 10), slept, strict=True))
     with pytest.raises(StoreError, match=r"^x: cannot be read, in 0 s of tries: ") as raised:
-        patiently("x: cannot be read", failing(*[error] * 4))
+        call_with_retries("x: cannot be read", fail_with(*[error] * 4), retries)
     assert raised.value.exit_code == 1
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_what_lasts_is_said_at_once(error: BaseException, slept: list[float]) -> None:
+def test_an_error_that_lasts_is_raised_at_once(error: BaseException) -> None:
+    slept: list[float] = []
     with pytest.raises(StoreError, match=r"^x: cannot be read: "):
-        patiently("x: cannot be read", failing(error))
+        call_with_retries("x: cannot be read", fail_with(error), Retries(sleep=slept.append))
     assert slept == []
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), FileExistsError(), ParamValidationError(report="bucket name")])
-def test_what_the_caller_waits_for_comes_as_it_is(error: BaseException) -> None:
+def test_a_file_that_is_missing_or_there_is_for_the_caller(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised:
-        patiently("x", failing(error))
+        call_with_retries("x", fail_with(error), Retries(waits=()))
     assert raised.value is error
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (answer(400, "ExpiredToken"), StoreError, "x: the credentials have expired (ExpiredToken: as the store says)"),
-        (answer(403, "AccessDenied"), RefusedError, "x: no permission (AccessDenied: as the store says)"),
+        (
+            make_answer(400, "ExpiredToken"),
+            StoreError,
+            "x: the credentials have expired (ExpiredToken: as the store says)",
+        ),
+        (make_answer(403, "AccessDenied"), RefusedError, "x: no permission (AccessDenied: as the store says)"),
         (OSError(errno.EROFS, "Read-only file system"), RefusedError, "x: no permission (Read-only file system)"),
         (NoCredentialsError(), RefusedError, "x: NoCredentialsError: Unable to locate credentials"),
         (OSError(errno.ENOSPC, "No space left on device"), StoreError, "x: No space left on device"),
-        (answer(503, "SlowDown"), StoreError, "x, in 7 s of tries: SlowDown: as the store says"),
+        (make_answer(503, "SlowDown"), StoreError, "x, in 7 s of tries: SlowDown: as the store says"),
     ],
 )
 def test_the_line_has_the_stores_words(error: BaseException, kind: type, says: str) -> None:
-    raised = failure("x", error, 7.2)
+    raised = make_store_error("x", error, 7.2)
     assert (type(raised), str(raised)) == (kind, says)

@@ -5,7 +5,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from pipeline.storage.urls import absolute, is_local, open_url
+from pipeline.storage.urls import is_local, make_absolute, open_url
 
 
 def test_stores_are_known_by_their_protocol() -> None:
@@ -24,5 +24,5 @@ def test_a_local_path_has_one_absolute_form(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     out = str(tmp_path / "out")
     for name in ("out", "./out/", f"{out}/", f"file://{out}", f"/{tmp_path}//a/../out"):
-        assert absolute(name) == out
-    assert absolute("/") == "/"
+        assert make_absolute(name) == out
+    assert make_absolute("/") == "/"

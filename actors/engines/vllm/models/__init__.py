@@ -1,13 +1,16 @@
-"""Models that vLLM gets from here, in place of its own: where its own do not compute what their authors' do, and where
-more is read from them than vLLM gives, or with less work."""
+"""Our own versions of some of vLLM's models: to compute what the authors' code computes, or to read likelihoods."""
 
 from typing import Any
 
-_own: dict[str, Any] = {}  # vLLM's, of the architectures that were replaced in this process
+_originals: dict[str, Any] = {}  # vLLM's own models of the architectures replaced in this process
 
 
 def register(architectures: list[str], likelihood: bool) -> None:
-    """Gives vLLM, in this process, the models for these architectures. likelihood: see likelihood.py."""
+    """Makes vLLM use our models for these architectures, in this process, until the next call for them.
+
+    likelihood: whether likelihoods will be read (see likelihood.py). Raises ValueError where they will, and vLLM has no
+    model for the architecture.
+    """
     from vllm import ModelRegistry
 
     for name in architectures:
@@ -15,8 +18,8 @@ def register(architectures: list[str], likelihood: bool) -> None:
             if likelihood:
                 raise ValueError(f"vLLM has no model of its own for {name}, and without one no query likelihood")
             continue
-        own = _own.setdefault(name, ModelRegistry.models[name])
-        ModelRegistry.models[name] = own
+        original = _originals.setdefault(name, ModelRegistry.models[name])
+        ModelRegistry.models[name] = original
         if name == "BloomForCausalLM":
             from actors.engines.vllm.models.bloom import TanhBloom
 

@@ -1,6 +1,6 @@
-"""BLOOM with the activation it was trained with: GELU by its tanh formula, as in transformers' BloomGelu.
+"""BLOOM with the activation it was trained with: the tanh approximation of GELU, as in transformers' BloomGelu.
 
-vLLM 0.32 computes the exact GELU there, which moves log-probabilities by up to half a percent.
+vLLM 0.32 computes the exact GELU instead, which changes log-probabilities by up to half a percent.
 """
 
 from typing import Any
@@ -11,6 +11,8 @@ from vllm.model_executor.models.bloom import BloomForCausalLM
 
 
 class TanhBloom(BloomForCausalLM):
+    """vLLM's BLOOM with the activation of every layer replaced."""
+
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = ""):
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         layers: Any = self.transformer.h

@@ -1,11 +1,11 @@
-"""Query likelihood at the speed of a plain prefill: the head runs on the rows that predict the query, and no other.
+"""Query likelihood at the speed of a plain prefill: the head runs only on the rows that predict the query.
 
-vLLM's own prompt_logprobs computes the whole vocabulary for every token of the prompt, and memory it did not plan for.
-Here any *ForCausalLM of vLLM's becomes a pooling model whose "vector" is the log-probabilities of a prompt's tokens
+vLLM's own prompt_logprobs computes the whole vocabulary for every token of the prompt, in memory that it did not plan
+for. Here any *ForCausalLM of vLLM becomes a pooling model whose "vector" is the log-probabilities of a prompt's tokens
 from its boundary on (PoolingParams.extra_kwargs["boundary"]): natural logarithms over the full vocabulary, in float32.
 
-Prompts may come in chunks, be preempted and begin again, and begin behind a cached prefix. Where that prefix holds
-rows that are needed, their values are NaN: the caller asks again without the cache.
+A prompt may be computed in chunks, be preempted and restarted, or begin behind a cached prefix. If rows that are needed
+lie in that prefix, their values are NaN, and the caller has to ask again without the cache.
 """
 
 from collections.abc import Callable, Set
@@ -18,16 +18,16 @@ from vllm.tasks import PoolingTask
 from vllm.utils.torch_utils import async_tensor_h2d
 
 TASK: PoolingTask = "token_classify"
-ROWS = 256  # of the vocabulary's width that stand in memory at once: 257 MB for BLOOM's in float32
+ROWS = 256  # rows of logits that are in memory at once: 257 MB for BLOOM's vocabulary in float32
 
 
 def with_likelihood(base: type) -> type:
-    """The model class `base` with this file's pooler in place of its sampler."""
+    """The model class `base` as a pooling model, with the pooler of this file."""
 
     class WithLikelihood(base):  # type: ignore[misc]
         is_pooling_model = True
 
-        def __init__(self, *, vllm_config: VllmConfig, prefix: str = ""):  # vLLM looks for these two names
+        def __init__(self, *, vllm_config: VllmConfig, prefix: str = ""):  # vLLM requires these two names
             super().__init__(vllm_config=vllm_config, prefix=prefix)
             self.pooler = DispatchPooler({TASK: Likelihood(self)})
 
@@ -36,6 +36,8 @@ def with_likelihood(base: type) -> type:
 
 
 class Likelihood(Pooler):
+    """Pools hidden states into the log-probabilities of the tokens from each prompt's boundary on."""
+
     def __init__(self, model: torch.nn.Module):
         super().__init__()
         compute_logits: Any = model.compute_logits
@@ -48,13 +50,16 @@ class Likelihood(Pooler):
         return PoolingParamsUpdate(requires_token_ids=True)
 
     def forward(self, hidden_states: torch.Tensor, pooling_metadata: Any) -> list[torch.Tensor | None]:
-        """hidden_states: [tokens of this step, hidden size], of all its prompts one after the other."""
+        """One output a prompt: shape (tokens - boundary,), or None where its last chunk is still to come.
+
+        hidden_states: shape (tokens of this step, hidden size); the step's prompts are concatenated.
+        """
         cursor = pooling_metadata.get_pooling_cursor()
         ends, counts = cursor.seq_lens_cpu.tolist(), cursor.num_scheduled_tokens_cpu.tolist()
         prompts = pooling_metadata.get_prompt_token_ids_cpu()
         rows: list[torch.Tensor] = []
         targets: list[torch.Tensor] = []
-        spans: list[tuple[int, int]] = []  # positions of the tokens that are predicted in this step
+        spans: list[tuple[int, int]] = []  # for each prompt, the positions of the tokens that this step predicts
         at = 0
         for tokens, params, end, count in zip(prompts, pooling_metadata.pooling_params, ends, counts, strict=True):
             begin = end - count  # the position of the step's first token, whose row predicts the token after it
@@ -86,15 +91,15 @@ class Likelihood(Pooler):
         return outputs
 
     def _logprobs(self, hidden_states: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The log-probability of targets[i] by the logits of hidden_states[rows[i]]."""
         found = hidden_states.new_empty(len(rows), dtype=torch.float32)
         for i in range(0, len(rows), ROWS):
-            some = slice(i, i + ROWS)
-            logits = self._head(hidden_states[rows[some]]).float()
-            found[some] = logits.gather(1, targets[some, None])[:, 0] - logits.logsumexp(1)
+            block = slice(i, i + ROWS)
+            logits = self._head(hidden_states[rows[block]]).float()
+            found[block] = logits.gather(1, targets[block, None])[:, 0] - logits.logsumexp(1)
         return found
 
 
 def _boundary(params: Any) -> int:
-    return (params.extra_kwargs or {"boundary": 1})[
-        "boundary"
-    ]  # vLLM's trial runs have none: as much work as there can be
+    """The boundary that was asked for; 1, the most work there can be, in vLLM's trial runs, which ask for none."""
+    return (params.extra_kwargs or {"boundary": 1})["boundary"]

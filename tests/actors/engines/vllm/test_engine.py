@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU: whose replies are whose, and what happens when something goes wrong."""
+"""The real vLLM on the CPU: each caller gets its own replies, in time, whatever goes wrong."""
 
 import asyncio
 import queue
@@ -9,28 +9,39 @@ import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from actors.engines.contract import EngineDied
-from actors.engines.vllm.engine import Engine, EngineRequest
+from actors.engines.contract import EngineDied, EngineRequest
+from actors.engines.vllm.engine import Engine
 from actors.rerankers import RERANKERS
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.contract import Reply, Request, Unscored
 from actors.rerankers.lb import LB
+from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import Tokenizer
 from actors.worker.inbox import Inbox
 from actors.worker.watchdog import Watchdog
-from tests.actors.conftest import ENGINE, run
+from tests.actors.conftest import run
 from tests.conftest import ROOT
+from tests.parity import FLOAT32
 
-SECONDS = 60  # longer than anything here takes: a future that is not done by then hangs
+SECONDS = 60  # longer than anything here takes
+
+
+def build(
+    settings: Settings, request: Request, arguments: dict[str, Any] | None = None, deterministic: bool = False
+) -> Engine:
+    """An engine of the test's own."""
+    label_ids = Tokenizer(settings).label_ids(request.labels)
+    return Engine(settings, FLOAT32 | (arguments or {}), request, label_ids, 1800, Watchdog(), deterministic)
 
 
 def sequences(length: int, count: int = 5) -> list[list[int]]:
-    """Token ids that no two of them share, so that every reply tells its sequence."""
+    """Sequences of different tokens and lengths, so that every reply shows which sequence it belongs to."""
     return [[(length * 31 + i * 7 + j) % 600 for j in range(length + i)] for i in range(count)]
 
 
@@ -78,8 +89,8 @@ def test_embeddings_are_vectors_of_float32(minilm_engine: Engine) -> None:
     assert (len(reply.prompt), len(reply.tokens)) == (3, 0)
 
 
-def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(new_lb_engine: Callable[..., Engine]) -> None:
-    engine = new_lb_engine(max_model_len=64)
+def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(lb_settings: LB) -> None:
+    engine = build(lb_settings, RERANKERS["lb"].request(lb_settings), {"max_model_len": 64})
     short, long, empty, again = run(engine, [[1, 2, 3], [1] * 65, [], [1, 2, 3]]).result(SECONDS)
     assert isinstance(short, Reply) and isinstance(again, Reply)
     assert isinstance(long, Unscored) and re.match("vLLM refused the prompt: .*65.*64", long.reason)
@@ -89,63 +100,52 @@ def test_a_sequence_vllm_refuses_is_unscored_and_the_others_are_not(new_lb_engin
 
 def test_a_deterministic_engine_gives_the_same_bits_in_any_company(minilm: str, minilm_engine: Engine) -> None:
     settings = BiEncoder(type="bi_encoder", model=minilm)
-    exact = Engine(
-        settings, ENGINE, RERANKERS["bi_encoder"].request(settings), [], 1800, watchdog=Watchdog(), deterministic=True
-    )
-    batch = [tokens for length in (1, 17, 60) for tokens in sequences(length)]  # few are computed otherwise
+    exact = build(settings, RERANKERS["bi_encoder"].request(settings), deterministic=True)
+    config = exact._engine.vllm_config
+    assert (config.scheduler_config.max_num_seqs, config.cache_config.enable_prefix_caching) == (1, False)
+    batch = [tokens for length in (1, 17, 60) for tokens in sequences(length)]
     order = np.random.default_rng(5).permutation(len(batch))
-
-    def depends_on_company(engine: Engine) -> bool:
-        together = vectors(run(engine, batch).result(SECONDS))
-        shuffled = vectors(run(engine, [batch[i] for i in order]).result(SECONDS))
-        alone = np.concatenate([vectors(run(engine, [tokens]).result(SECONDS)) for tokens in batch])
-        np.testing.assert_allclose(alone, together, atol=1e-5)
-        return not (np.array_equal(shuffled, together[order]) and np.array_equal(alone, together))
-
-    assert depends_on_company(minilm_engine), "of an engine that is not, or this test shows nothing"
-    assert not depends_on_company(exact)
+    together = vectors(run(exact, batch).result(SECONDS))
+    shuffled = vectors(run(exact, [batch[i] for i in order]).result(SECONDS))
+    alone = np.concatenate([vectors(run(exact, [tokens]).result(SECONDS)) for tokens in batch])
+    np.testing.assert_array_equal(shuffled, together[order])
+    np.testing.assert_array_equal(alone, together)
+    ordinary = vectors(run(minilm_engine, batch).result(SECONDS))
+    np.testing.assert_allclose(ordinary, together, atol=1e-5)
 
 
 def test_a_deterministic_engine_also_writes(lb_settings: LB) -> None:
-    engine = Engine(
-        lb_settings, ENGINE, Request("generate", max_tokens=5), [], 1800, watchdog=Watchdog(), deterministic=True
-    )
-    asks = [EngineRequest(number, tokens, None, 5) for number, tokens in enumerate(sequences(20))]
-    assert sorted(arrivals(engine, asks, lambda number, reply: [])) == [0, 1, 2, 3, 4]
+    engine = build(lb_settings, Request("generate", max_tokens=5), deterministic=True)
+    requests = [EngineRequest(number, tokens, None, 5) for number, tokens in enumerate(sequences(20))]
+    assert sorted(arrivals(engine, requests, lambda number, reply: [])) == [0, 1, 2, 3, 4]
 
 
-def test_the_encoders_limit_is_the_engines(lb_engine: Engine, lb_tokenizer: Tokenizer) -> None:
+def test_the_tokenizers_limit_is_the_engines(lb_engine: Engine, lb_tokenizer: Tokenizer) -> None:
     longest = lb_tokenizer.limit - 1  # and one token for the answer
     fits, over = run(lb_engine, [[1] * longest, [1] * (longest + 1)]).result(SECONDS)
     assert isinstance(fits, Reply) and isinstance(over, Unscored)
 
 
-def test_the_encoders_limit_is_the_engines_for_an_embedder(minilm_engine: Engine, minilm: str) -> None:
+def test_the_tokenizers_limit_is_the_engines_for_an_embedder(minilm_engine: Engine, minilm: str) -> None:
     longest = Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).limit
     fits, over = run(minilm_engine, [[1] * longest, [1] * (longest + 1)]).result(SECONDS)
     assert isinstance(fits, Reply) and isinstance(over, Unscored)
 
 
 @pytest.fixture(scope="module")
-def writer(lb_settings: LB, lb_tokenizer: Tokenizer) -> Engine:
+def writer(lb_settings: LB) -> Engine:
     """An engine that writes up to 200 tokens, two sequences at a time, and reads two labels."""
-    request = Request("generate", max_tokens=200, labels=("1", "2"))
-    return Engine(
-        lb_settings,
-        ENGINE | {"max_num_seqs": 2},
-        request,
-        lb_tokenizer.label_ids(request.labels),
-        1800,
-        watchdog=Watchdog(),
-    )
+    return build(lb_settings, Request("generate", max_tokens=200, labels=("1", "2")), {"max_num_seqs": 2})
 
 
-def arrivals(engine: Engine, asks: list[EngineRequest], then: Callable[[int, Reply], list[EngineRequest]]) -> list[int]:
-    """The numbers of the replies as they come; `then` says what to ask because of one."""
+def arrivals(
+    engine: Engine, requests: list[EngineRequest], then: Callable[[int, Reply], list[EngineRequest]]
+) -> list[int]:
+    """The numbers of the replies, in the order they arrive. then: (number, reply) -> follow-ups."""
     order: list[int] = []
     inbox: queue.SimpleQueue = queue.SimpleQueue()
-    engine.ask(asks, inbox.put)
-    left = len(asks)
+    engine.ask(requests, inbox.put)
+    left = len(requests)
     while left:
         for number, reply in inbox.get(timeout=SECONDS):
             order.append(number)
@@ -156,23 +156,25 @@ def arrivals(engine: Engine, asks: list[EngineRequest], then: Callable[[int, Rep
 
 
 def test_a_long_answer_holds_up_nobody_else(writer: Engine) -> None:
-    asks = [EngineRequest(i, tokens, None, 200 if i == 0 else 2) for i, tokens in enumerate(sequences(20, count=30))]
-    order = arrivals(writer, asks, lambda number, reply: [])
+    requests = [
+        EngineRequest(i, tokens, None, 200 if i == 0 else 2) for i, tokens in enumerate(sequences(20, count=30))
+    ]
+    order = arrivals(writer, requests, lambda number, reply: [])
     assert order[-1] == 0 and sorted(order) == list(range(30))
 
 
-def test_what_follows_comes_before_what_waits(writer: Engine) -> None:
+def test_follow_ups_go_before_sequences_that_are_queued(writer: Engine) -> None:
     def then(number: int, reply: Reply) -> list[EngineRequest]:
         assert reply.token_logprobs is None
-        assert (reply.label_logprobs is None) == (number < 100), "probabilities come with the reading alone"
+        assert (reply.label_logprobs is None) == (number < 100), "only one-token follow-ups have probabilities"
         if number >= 100:
             return []
         return [EngineRequest(100 + number, [*reply.prompt, *reply.tokens], None, 1, follows=True)]
 
-    asks = [EngineRequest(i, tokens, None, 40) for i, tokens in enumerate(sequences(20, count=12))]
-    order = arrivals(writer, asks, then)
+    requests = [EngineRequest(i, tokens, None, 40) for i, tokens in enumerate(sequences(20, count=12))]
+    order = arrivals(writer, requests, then)
     assert len(order) == 24
-    for number in range(10):  # each is read while at most two others are written
+    for number in range(10):  # each follow-up comes while at most two other sequences are generated
         assert order.index(100 + number) < order.index(number + 2)
 
 
@@ -180,9 +182,7 @@ def test_the_text_ends_with_the_first_stop_text(lb_settings: LB, lb_tokenizer: T
     (whole,) = run(writer, [[5, 6, 7]], max_tokens=50).result(SECONDS)
     assert isinstance(whole, Reply) and whole.stopped is None and not whole.finished and len(whole.tokens) == 50
     stop = lb_tokenizer.decode(whole.tokens[10:13])
-    engine = Engine(
-        lb_settings, ENGINE, Request("generate", max_tokens=50, stop=(stop,)), [], 1800, watchdog=Watchdog()
-    )
+    engine = build(lb_settings, Request("generate", max_tokens=50, stop=(stop,)))
     (ended,) = run(engine, [[5, 6, 7]], max_tokens=50).result(SECONDS)
     assert isinstance(ended, Reply) and ended.finished and ended.stopped == stop
     assert ended.text == whole.text[: whole.text.index(stop)] + stop
@@ -190,41 +190,59 @@ def test_the_text_ends_with_the_first_stop_text(lb_settings: LB, lb_tokenizer: T
 
 
 def test_a_generation_leaves_room_for_what_follows(lb_settings: LB) -> None:
-    engine = Engine(
-        lb_settings, ENGINE | {"max_model_len": 64}, Request("generate", 50, spare=16), [], 1800, watchdog=Watchdog()
-    )
+    engine = build(lb_settings, Request("generate", 50, spare=16), {"max_model_len": 64})
     (reply,) = run(engine, [[5] * 30], max_tokens=50).result(SECONDS)
     assert isinstance(reply, Reply) and len(reply.tokens) == 64 - 30 - 16
 
 
+@pytest.fixture
+def breakable(lb_settings: LB, lb_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
+    """Makes an engine with a stub in the place of vLLM's, which finishes at once and gives outputs without content."""
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    class Stub:
+        vllm_config = lb_engine._engine.vllm_config  # type: ignore[attr-defined]
+
+        def __init__(self) -> None:
+            self.added: list[str] = []
+
+        def add_request(self, name: str, *unused: Any, **more: Any) -> None:
+            self.added.append(name)
+
+        def step(self) -> list[Any]:
+            outputs = [SimpleNamespace(request_id=name, finished=True) for name in self.added]
+            self.added = []
+            return outputs
+
+    def make(**methods: Callable[..., Any]) -> Engine:
+        stub = Stub()
+        for name, method in methods.items():
+            setattr(stub, name, method)
+        monkeypatch.setattr(LLMEngine, "from_engine_args", lambda arguments: stub)
+        return build(lb_settings, RERANKERS["lb"].request(lb_settings))
+
+    return make
+
+
 @pytest.mark.parametrize("what", ["step", "add_request"])
 def test_a_broken_engine_fails_the_batch_it_holds_and_every_later_one(
-    what: str, new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+    what: str, breakable: Callable[..., Engine]
 ) -> None:
-    engine = new_lb_engine(max_model_len=64)
-
     def fail(*unused: Any, **more: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(engine._engine, what, fail)
+    engine = breakable(**{what: fail})
     for batch in ([[1, 2, 3], [4, 5]], [[1, 2, 3]]):
         with pytest.raises(EngineDied, match="RuntimeError: out of memory"):
             run(engine, batch).result(SECONDS)
 
 
-def test_an_output_that_cannot_be_read_fails_its_batch(
-    new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = new_lb_engine(max_model_len=64)
-    monkeypatch.setattr(engine, "_read", lambda output: dict[str, Any]()["logprobs"])
-    with pytest.raises(EngineDied, match="KeyError: 'logprobs'"):
-        run(engine, [[1, 2, 3]]).result(SECONDS)
+def test_an_output_that_cannot_be_read_fails_its_batch(breakable: Callable[..., Engine]) -> None:
+    with pytest.raises(EngineDied, match=r"AttributeError: .*num_cached_tokens"):
+        run(breakable(), [[1, 2, 3]]).result(SECONDS)
 
 
-def test_batches_that_wait_while_the_engine_breaks_fail_too(
-    new_lb_engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = new_lb_engine(max_model_len=64)
+def test_batches_that_wait_while_the_engine_breaks_fail_too(breakable: Callable[..., Engine]) -> None:
     inside, go = threading.Event(), threading.Event()
 
     def fail() -> None:
@@ -232,7 +250,7 @@ def test_batches_that_wait_while_the_engine_breaks_fail_too(
         go.wait(SECONDS)
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(engine._engine, "step", fail)
+    engine = breakable(step=fail)
     first = run(engine, [[1, 2, 3]])
     inside.wait(SECONDS)
     waiting = [run(engine, [[1, 2, 3]]) for _ in range(3)]
@@ -264,15 +282,17 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
         from actors.engines.vllm.engine import Engine
         from actors.rerankers import RERANKERS
         from actors.rerankers.lb import LB
-        from tests.actors.conftest import ENGINE, run
+        from tests.actors.conftest import run
+        from tests.parity import FLOAT32
 
         settings = LB(type="lb", model={tiny_qwen2!r})
         request = RERANKERS["lb"].request(settings)
-        engine = Engine(settings, ENGINE, request, {lb_tokenizer.label_ids(("1", "2"))}, stall_seconds=10, watchdog=Watchdog())
+        labels = {lb_tokenizer.label_ids(("1", "2"))}
+        engine = Engine(settings, FLOAT32, request, labels, stall_seconds=5, watchdog=Watchdog())
 
-        time.sleep(11)  # without work for longer than it may be stuck; then work that is slow to come in
+        time.sleep(6)  # no work for longer than stall_seconds, then work that takes as long to be submitted
         add = engine._engine.add_request
-        engine._engine.add_request = lambda *request, **more: (time.sleep(0.7), add(*request, **more))
+        engine._engine.add_request = lambda *request, **more: (time.sleep(2), add(*request, **more))
         run(engine, [[1, 2, 3]] * 3).result(30)
         print("worked", flush=True)
 
@@ -281,4 +301,4 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
     """)
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 70 and done.stdout.endswith("worked\n"), done.stdout + done.stderr
-    assert done.stderr.endswith("rayrank: the engine made no progress for 10 s; ending its process\n")
+    assert done.stderr.endswith("rayrank: the engine made no progress for 5 s; ending its process\n")

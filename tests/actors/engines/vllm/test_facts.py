@@ -1,10 +1,11 @@
-"""What is read of vLLM without importing it, against vLLM itself."""
+"""Facts that are read without importing vLLM, against vLLM itself."""
 
 import dataclasses
 import importlib.metadata
 from collections.abc import Callable
 
 import pytest
+
 from actors.engines.vllm.facts import argument_names, installed
 
 
@@ -29,7 +30,7 @@ def test_installed_tells_cpu_builds_apart(
     assert installed() == found
 
 
-def test_without_vllm_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vllm_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", only({}))
     with pytest.raises(LookupError, match=r"pip install '.\[gpu\]'"):
         installed()

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.qrels import Qrels
-from pipeline.evaluate.report.page import page
+from pipeline.evaluate.report.page import render_page
 from tests.pipeline.evaluate.conftest import Evaluated
 from tests.results import SCORED
 
@@ -68,7 +68,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def text(one: Evaluation, qrels: Qrels) -> str:
-    return page([one], qrels, "qrels<1>.tsv")
+    return render_page([one], qrels, "qrels<1>.tsv")
 
 
 def test_every_section_is_there_and_the_page_is_well_formed(text: str) -> None:
@@ -106,12 +106,12 @@ def test_its_size_hangs_on_what_is_shown_not_on_the_data(text: str) -> None:
 
 def test_a_result_without_scores_of_its_own_run(evaluated: Evaluated, qrels: Qrels) -> None:
     again = evaluated("again", figures=SCORED | {"scored_now": 0, "pairs_per_second": None})
-    assert "ranked from scores that were there already" in page([again], qrels, "qrels.tsv")
+    assert "ranked from scores that were there already" in render_page([again], qrels, "qrels.tsv")
 
 
 def test_a_leaderboard(evaluated: Evaluated, qrels: Qrels) -> None:
     several = [evaluated("first<b>"), evaluated("second", alpha=0.5), evaluated("third", seed=5)]
-    found = page(several, qrels, "qrels.tsv")
+    found = render_page(several, qrels, "qrels.tsv")
     headings = Tags(found).headings
     assert headings[:3] == ["Not the same candidates", "Leaderboard", "Against first<b>"]
     assert headings.count("Measures") == 3

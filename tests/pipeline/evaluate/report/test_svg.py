@@ -5,11 +5,11 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from pipeline.evaluate.report.svg import Frame, number, tag, ticks
+from pipeline.evaluate.report.svg import Frame, choose_ticks, element, format_number
 
 
 def test_texts_and_attributes_are_escaped() -> None:
-    drawn = tag("g", tag("title", "<b>&"), class_='a"b', text_anchor="end", x=1.50)
+    drawn = element("g", element("title", "<b>&"), class_='a"b', text_anchor="end", x=1.50)
     assert drawn == '<g class="a&#34;b" text-anchor="end" x="1.5"><title>&lt;b&gt;&amp;</title></g>'
     assert isinstance(drawn, Markup)
 
@@ -26,14 +26,14 @@ def test_texts_and_attributes_are_escaped() -> None:
     ],
 )
 def test_ticks_are_round_numbers_inside_the_plot(low: float, high: float, expected: list[float]) -> None:
-    assert ticks(low, high) == pytest.approx(expected)
+    assert choose_ticks(low, high) == pytest.approx(expected)
 
 
 def test_numbers() -> None:
-    assert number(0.12345) == "0.123"
-    assert number(-0.5, sign=True) == "\N{MINUS SIGN}0.500"
-    assert number(0.5, 2, sign=True) == "+0.50"
-    assert number(-0.0001, sign=True) == "0.000"
+    assert format_number(0.12345) == "0.123"
+    assert format_number(-0.5, sign=True) == "\N{MINUS SIGN}0.500"
+    assert format_number(0.5, 2, sign=True) == "+0.50"
+    assert format_number(-0.0001, sign=True) == "0.000"
 
 
 def test_data_lands_inside_the_margins() -> None:

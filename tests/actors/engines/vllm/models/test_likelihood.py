@@ -1,4 +1,4 @@
-"""The log-probabilities of a prompt's last tokens, against transformers, however vLLM computes the prompt."""
+"""The log-probabilities of a prompt's last tokens against transformers, for all ways in which vLLM computes prompts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from actors.engines.vllm.models import register
 from actors.rerankers.contract import Reply
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
 from actors.worker.watchdog import Watchdog
-from tests.actors.conftest import ENGINE, run
-from tests.parity import Reference
+from tests.actors.conftest import run
+from tests.parity import FLOAT32, Reference
 
 SECONDS = 60
 
@@ -24,7 +24,7 @@ def new_engine(tiny_model: Callable) -> Callable[..., Engine]:
     def make(**arguments: Any) -> Engine:
         settings = RankingGPT(type="rankinggpt", model=tiny_model("llama2"))
         return Engine(
-            settings, ENGINE | {"block_size": 32} | arguments, RERANKER.request(settings), [], 1800, watchdog=Watchdog()
+            settings, FLOAT32 | {"block_size": 32} | arguments, RERANKER.request(settings), [], 1800, Watchdog()
         )
 
     return make
@@ -124,7 +124,7 @@ def test_a_prompt_may_be_preempted(
 def test_an_architecture_that_vllm_does_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match="NoSuchForCausalLM"):
         register(["NoSuchForCausalLM"], likelihood=True)
-    register(["NoSuchForCausalLM"], likelihood=False)  # vLLM may know a way
+    register(["NoSuchForCausalLM"], likelihood=False)  # left to vLLM
 
 
 def test_the_same_process_can_have_the_model_as_it_was() -> None:

@@ -1,4 +1,4 @@
-"""pipeline/storage/folder.py on a local disk that is full, read-only or closed, and what a killed process leaves on it."""
+"""pipeline/storage/folder.py on a local disk that is full, read-only or closed, or was used by a killed process."""
 
 import os
 import resource
@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import RefusedError, StoreError
-from pipeline.output.commit import FOLDERS, sweep
-from pipeline.storage.folder import UNFINISHED_SECONDS, Folder
+from pipeline.storage.folder import Folder
 
 LARGE = b"1" * 200_000
 NOBODY = 65534
@@ -112,18 +111,18 @@ def test_a_permission_lost_between_the_write_and_the_link_is_one_line(
     assert "new" not in os.listdir(as_nobody)
 
 
-def test_what_killed_processes_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_processes_are_deleted_when_they_are_old(tmp_path: Path) -> None:
     folder = Folder(str(tmp_path))
-    for name in (*FOLDERS, "scores/f00/merged", "notes"):
+    for name in ("ranked", "lease", "scores/f00/merged", "notes"):
         (tmp_path / name).mkdir(parents=True)
     left = [".put-0123456789abcdef", "ranked/.put-0123456789abcdef", "scores/f00/merged/.put-0123456789abcdef"]
     others = ["ranked/.put-by-hand", "ranked/part", "notes/.put-0123456789abcdef", "lease/.put-fedcba9876543210"]
-    hour_ago = time.time() - UNFINISHED_SECONDS - 1
+    hour_ago = time.time() - 3601
     for name in (*left, *others):
         (tmp_path / name).write_bytes(b"half")
         os.utime(tmp_path / name, (hour_ago, hour_ago))
     os.utime(tmp_path / "lease/.put-fedcba9876543210")  # it may be a living process's
-    sweep(folder, {"parts": [], "rejects": []})
+    folder.sweep_unfinished(["ranked", "scores", "lease", "none"])
     assert sorted(folder.files()) == sorted(others)
 
 

@@ -1,4 +1,4 @@
-"""pipeline/storage/folder.py on a store that fails: a proxy in front of the S3 server breaks requests and connections."""
+"""pipeline/storage/folder.py on S3 that fails: a proxy in front of the server breaks requests and connections."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,11 +9,9 @@ import pytest
 from botocore.retries.standard import ExponentialBackoff
 
 from pipeline.errors import RefusedError, RunError, StoreError
-from pipeline.output import lease
-from pipeline.storage import retry
 from pipeline.storage.folder import Folder
+from pipeline.storage.retry import Retries
 from pipeline.storage.urls import open_url
-from tests import s3_faults
 from tests.s3_faults import (
     CONFLICT,
     CUT,
@@ -34,37 +32,33 @@ from tests.s3_faults import (
 )
 
 DATA = b"0123456789" * 100
-SLOW = ["put_new", "read"]  # a timeout takes two seconds
+SLOW = ["put_new", "read"]  # operations that meet a timeout, which takes a second
 TRIES, ROUNDS = 2, 4  # botocore's, and the pipeline's
+RETRIES = Retries(waits=(0.01,) * (ROUNDS - 1))
 
 
 @pytest.fixture(scope="module")
 def store(s3_server: str) -> Iterator[Faults]:
     retries = {"mode": "standard", "total_max_attempts": TRIES}
-    with in_front_of(s3_server, read_timeout=2, retries=retries) as store:
+    with in_front_of(s3_server, read_timeout=1, retries=retries) as store:
+        store.late_seconds = 1.2
         yield store
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAITS", (0.01,) * (ROUNDS - 1))
-    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *unused: 0.01)
-    monkeypatch.setattr(s3_faults, "LATE_SECONDS", 2.5)
-
-
 @pytest.fixture
-def folder(store: Faults) -> Folder:
-    """One with a file, and no fault yet."""
+def folder(store: Faults, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """A folder with a file, and no fault yet. botocore waits for a hundredth of a second, too."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *unused: 0.01)
     store.pick = calm
-    folder = Folder(f"s3://bucket/{uuid4().hex}")
+    folder = Folder(f"s3://bucket/{uuid4().hex}", RETRIES)
     folder.put("there", DATA)
     store.seen.clear()
     store.counts.clear()
     return folder
 
 
-def operations(folder: Folder) -> dict[str, tuple[str, Callable[[], Any]]]:
-    """What a folder can do: the method of its request, and a call."""
+def list_operations(folder: Folder) -> dict[str, tuple[str, Callable[[], Any]]]:
+    """The operations of a folder: the method of their request, and a call."""
     return {
         "put": ("PUT", partial(folder.put, "put", DATA)),
         "put_new": ("PUT", partial(folder.put_new, "new", DATA)),
@@ -80,7 +74,7 @@ def operations(folder: Folder) -> dict[str, tuple[str, Callable[[], Any]]]:
 @pytest.mark.parametrize("fault", [fault for fault in PASSING if fault != LAG])
 def test_a_fault_that_passes_changes_nothing(store: Faults, folder: Folder, fault: str) -> None:
     met, results = [], {}
-    for name, (method, call) in operations(folder).items():
+    for name, (method, call) in list_operations(folder).items():
         store.pick = first(fault, 1, method) if fault != LATE or name in SLOW else calm
         before = store.counts[fault]
         results[name] = call()
@@ -88,7 +82,7 @@ def test_a_fault_that_passes_changes_nothing(store: Faults, folder: Folder, faul
             met.append(name)
     store.pick = calm
     few = {CONFLICT: ["put_new"], CUT: ["read", "read_ranges", "files"], LATE: SLOW}
-    assert met == few.get(fault, list(operations(folder)))
+    assert met == few.get(fault, list(list_operations(folder)))
     lost_answer = fault in (RESET_AFTER, LATE)  # the repeated put finds its own file there
     assert results == {
         "put": None,
@@ -122,7 +116,7 @@ def test_a_fault_that_stays_ends_with_one_line_after_a_bound(
     store: Faults, folder: Folder, fault: str, names: str, says: str
 ) -> None:
     for name in names.split():
-        method, call = operations(folder)[name]
+        method, call = list_operations(folder)[name]
         store.pick = always(fault, method)
         before = store.counts[fault]
         with pytest.raises(
@@ -131,8 +125,8 @@ def test_a_fault_that_stays_ends_with_one_line_after_a_bound(
             call()
         assert not isinstance(error.value, RefusedError) and error.value.exit_code == 1
         assert "\n" not in str(error.value)
-        # Two ranges are asked for at once, and the one that failed alone; aiohttp sends a GET again by itself
-        # where a connection it had kept was closed.
+        # Two ranges are requested at once, and the failed one alone; aiohttp repeats a GET by itself where the server
+        # has closed a connection that it had kept open.
         assert ROUNDS <= store.counts[fault] - before <= 3 * TRIES * ROUNDS, name
     store.pick = calm
     assert folder.read("there") == DATA
@@ -146,11 +140,11 @@ def test_a_fault_that_stays_ends_with_one_line_after_a_bound(
         ("501 NotImplemented", StoreError, "NotImplemented: NotImplemented, says the proxy"),
     ],
 )
-def test_what_no_retry_can_mend_is_said_at_once(
+def test_an_error_that_lasts_is_raised_after_one_request(
     store: Faults, folder: Folder, fault: str, kind: type[RunError], says: str
 ) -> None:
     for name in ("put", "put_new", "read", "files", "delete", "delete_many"):
-        method, call = operations(folder)[name]
+        method, call = list_operations(folder)[name]
         store.pick = always(fault, method)
         store.seen.clear()
         with pytest.raises(StoreError, match=rf"cannot be \w+: {says}") as error:
@@ -168,7 +162,7 @@ def test_a_server_that_says_412_in_its_own_words_has_the_file(store: Faults, fol
 def test_an_upload_in_parts_whose_end_was_lost_is_there(
     store: Faults, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3 knows no upload of that id any more when it is asked again to end it."""
+    """S3 does not know the upload's id any more when the request that ends it is repeated."""
     fs, _ = open_url(folder.url)
     monkeypatch.setattr(fs, "pipe_file", partial(fs.pipe_file, chunksize=5 * 2**20))
     faults = [RESET_AFTER, "404 NoSuchUpload"]
@@ -199,17 +193,3 @@ def test_a_file_that_is_gone_has_no_size(folder: Folder) -> None:
     assert folder.size("below") is None
     folder.delete(["there"])
     assert folder.size("there") is None
-
-
-def test_a_lease_that_no_listing_shows_holds_all_the_same(
-    store: Faults, folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease, "BEAT", 0.2)
-    monkeypatch.setattr(lease, "STALE", 2.0)
-    store.pick = always(LAG)
-    with lease.hold(folder) as held:
-        with pytest.raises(lease.Held, match="another run holds it"), lease.hold(folder):
-            pass
-        held.confirm()
-    store.pick = calm
-    assert folder.files() == {"there": 1000}

@@ -1,0 +1,122 @@
+"""A Ray cluster: tasks on its CPUs, and a stream from tasks through a pool of actors, on Ray Data."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+from typing import Any, Generic
+
+import pyarrow as pa
+import ray
+from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+from ray.data import ActorPoolStrategy
+from ray.exceptions import RayError
+
+from actors.worker.failures import Worker
+from pipeline.cluster.pool import Pool
+from pipeline.cluster.tasks import RETRIES, Item, Result, raise_own_errors, run_tasks, watch_steps
+from pipeline.cluster.tracker import RemoteTracker, identify_worker
+from pipeline.errors import read_worker_error
+
+TASK_RETRIES = 10  # of a split whose process died; Ray Data would try for ever
+ENDING = 30.0  # seconds that a thread of Ray Data's may take to end
+
+
+class RayCluster:
+    """The cluster that this process is connected to (pipeline/cluster/connect.py)."""
+
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Runs a task on each item; see run_tasks."""
+        return run_tasks(task, items)
+
+    def start(self, function: Callable[..., Result], *arguments: Any) -> "Started[Result]":
+        """Calls a function in a task of its own, which takes none of the CPUs that are Ray's to give."""
+        return Started(ray.remote(num_cpus=0, max_retries=RETRIES)(function).remote(*arguments))
+
+    def stream(
+        self,
+        make: Callable[[int, Any], Iterator[pa.Table]],
+        shared: Any,
+        tasks: int,
+        actor: type,
+        arguments: dict[str, Any],
+        pool: Pool,
+    ) -> Generator[dict[str, Any], None, None]:
+        """What actors make of each of the one-row tables that `make(task, shared)` yields, for all tasks: rows of
+        theirs, in any order.
+
+        actor: a class whose instances are awaited with such a table. arguments: of its constructor.
+        Raises the RunError of a task or an actor.
+        """
+        handed = ray.put(shared)  # its tables are Arrow's: a task maps them and copies nothing
+        dataset = ray.data.range(tasks, override_num_blocks=tasks).map_batches(
+            partial(run_stream_task, make=make, handed=handed),
+            batch_size=1,
+            batch_format="pyarrow",
+            max_retries=TASK_RETRIES,
+        )
+        dataset = dataset.map_batches(
+            actor,
+            batch_size=1,
+            batch_format="pyarrow",
+            fn_constructor_kwargs=arguments,
+            compute=ActorPoolStrategy(
+                min_size=pool.smallest,
+                max_size=pool.largest,
+                max_concurrent_calls_per_actor=pool.in_flight,
+                max_tasks_in_flight_per_actor=pool.in_flight + pool.queued,
+            ),
+            num_gpus=pool.gpus,
+            num_cpus=pool.cpus,
+        )
+        before = set(threading.enumerate())
+        try:
+            for bundle in dataset.iter_internal_ref_bundles():  # iter_rows has a thread that goes on when it is left
+                for block in bundle.block_refs:
+                    yield from ray.get(block).to_pylist()
+        except RayError as error:
+            raise read_worker_error(error) or error from None
+        finally:  # left early, its threads go on for a moment; one that finds Ray shut down ends this process, code 1
+            for thread in set(threading.enumerate()) - before:
+                thread.join(ENDING)
+
+    def make_tracker(self, actors: int) -> RemoteTracker:
+        """The failure tracker of a run, for actors of a stream."""
+        return RemoteTracker(actors)
+
+    def identify_worker(self) -> Worker:
+        """This process, in an actor of a stream."""
+        return identify_worker()
+
+    def count_cores(self) -> int:
+        """CPUs of the largest node."""
+        return max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
+
+    def read_spilled_bytes(self) -> int | None:
+        """Bytes that the object stores of all nodes have written to disk since they began; None where Ray cannot
+        say."""
+        try:
+            state = get_state_from_address(ray.get_runtime_context().gcs_address)
+            return int(get_memory_info_reply(state).store_stats.spilled_bytes_total)
+        except Exception:  # of many kinds, and a figure is not worth a run
+            return None
+
+
+def run_stream_task(batch: pa.Table, make: Callable[[int, Any], Iterator[pa.Table]], handed: Any) -> Iterator[pa.Table]:
+    """The tables of one task, each step under watch."""
+    yield from watch_steps(make(batch["id"][0].as_py(), ray.get(handed)))
+
+
+class Started(Generic[Result]):
+    """A function that runs on the cluster."""
+
+    def __init__(self, reference: Any):
+        self._reference = reference
+
+    def is_ready(self) -> bool:
+        """Whether it has returned, or raised."""
+        return bool(ray.wait([self._reference], timeout=0)[0])
+
+    def wait(self) -> Result:
+        """What it returns. Raises its RunError as itself."""
+        with raise_own_errors():
+            return ray.get(self._reference)
