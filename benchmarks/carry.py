@@ -2,7 +2,7 @@
 
 Pairs whose queries are scattered over the input, a scorer that costs nothing, prompts made in no time, and a result
 with the documents:
-  gathered  the job: what is kept is read once, and put by part on the way
+  gathered  the job: rows that are kept are read once, and put part by part
   each      every part fetches its own rows from the input
 `seconds` is the step from the scores to the last part.
 """
@@ -22,7 +22,7 @@ from benchmarks.dataflow import start_without_tokenizer
 from benchmarks.job import run_job
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import RERANKER, save_tokenizer
-from pipeline.rank import gather
+from pipeline.sizes import Sizes
 from tests.fakes import FreeScorer
 
 FILES, GROUP_ROWS, A_QUERY = 8, 25_000, 100
@@ -46,8 +46,7 @@ def build(options: argparse.Namespace, folder: Path) -> None:
         pq.write_table(pa.table(columns), folder / "pairs" / f"{i}.parquet", row_group_size=GROUP_ROWS)
 
 
-def job(options: argparse.Namespace, few: int) -> Figures:
-    gather.FEW = few
+def job(options: argparse.Namespace, sizes: Sizes) -> Figures:
     start_without_tokenizer()
     config = {
         "input": {"path": str(options.folder / "pairs")},
@@ -56,11 +55,11 @@ def job(options: argparse.Namespace, few: int) -> Figures:
         "run": {"unit_rows": 25_000},
     }
     output = {"columns": ["doc"]} | ({"top_k": options.top_k} if options.top_k else {})
-    _, figures = run_job(options.folder, config, FreeScorer, output)
+    _, figures = run_job(options.folder, config, FreeScorer, output, sizes)
     return {"seconds": figures["seconds"]["fuse"], "ranked": figures["ranked"]}
 
 
-KINDS: Kinds = {"gathered": partial(job, few=gather.FEW), "each": partial(job, few=2**62)}
+KINDS: Kinds = {"gathered": partial(job, sizes=Sizes()), "each": partial(job, sizes=Sizes(fetching_buckets=2**62))}
 
 
 def main() -> None:

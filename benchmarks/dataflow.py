@@ -79,18 +79,18 @@ def start_without_tokenizer() -> None:
 
 
 def without_tokenizer() -> None:
-    """What a process of Ray's begins with: no tokenizer is loaded, and prompts are those of `constant`."""
+    """Called when a process of Ray's starts: no tokenizer is loaded, and prompts are those of `make_constant`."""
     import pipeline.score.stream as score
 
-    score.load_tokenizer_patiently = nothing  # type: ignore[assignment]
-    score.prompt_unit = constant
+    score.load_tokenizer_patiently = load_nothing  # type: ignore[assignment]
+    score.prompt_unit = make_constant
 
 
-def nothing(settings: Any, limit: Any) -> None:
+def load_nothing(settings: Any, limit: Any) -> None:
     """In the place of pipeline.check.hub.load_tokenizer_patiently."""
 
 
-def constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
+def make_constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
     """In the place of pipeline.score.prompt.prompt_unit."""
     from pipeline.score.prompt import TRAVELS, pack_unit
 
@@ -100,7 +100,8 @@ def constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Tab
     )
     sequences = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), tokens)
     made = unit.select(TRAVELS[:-1]).append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
-    return pack_unit(name, made.append_column("prompts", sequences).append_column("boundary", pa.nulls(rows, pa.int32())))
+    made = made.append_column("prompts", sequences)
+    return pack_unit(name, made.append_column("boundary", pa.nulls(rows, pa.int32())))
 
 
 KINDS: Kinds = {"free": free, "job": job}

@@ -29,11 +29,12 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from pipeline.cluster.tasks import run_tasks
+from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.config import Fusion
-from pipeline.rank.merge import score_rows, sweep_merged
-from pipeline.rank.part import FuseBucket, RankBucket
-from pipeline.score.files import SCHEMA, bucket_count, encoded
+from pipeline.rank.merge import count_buckets, delete_merged, merge_scores
+from pipeline.rank.part import RankBucket, WritePart
+from pipeline.score.files import SCHEMA, encode_scores
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
 PLAN, ALPHA, CORES, FAILED = "plan", 0.2, 2, 0.003
@@ -88,7 +89,7 @@ def write_unit(folder: Path, options: argparse.Namespace, number: int) -> None:
         "reason": pa.array(np.full(len(rows), "document is empty"), mask=~failed),
         "truncated": rng.random(len(rows)) < 0.1,
     }
-    (folder / unit_name(number)).write_bytes(encoded(pa.table(columns, SCHEMA), PLAN))
+    (folder / unit_name(number)).write_bytes(encode_scores(pa.table(columns, SCHEMA), PLAN))
 
 
 def unit_name(number: int) -> str:
@@ -114,24 +115,25 @@ def job(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     files = options.files if options.baseline == "job" else options.files // 4
     stored = {name: size for name, size in scores.files().items() if name < unit_name(files)}
     rows = [(i + 1) * options.rows // options.files - i * options.rows // options.files for i in range(files)]
-    buckets = bucket_count(sum(rows), explain=False)
-    task = FuseBucket(
-        rank=RankBucket(score_rows(scores, PLAN, stored, rows, buckets, False), Fusion(alpha=ALPHA), top_k=None),
+    cluster, sizes = RayCluster(), Sizes()
+    buckets = count_buckets(sum(rows), sizes)
+    read = merge_scores(scores, PLAN, stored, rows, buckets, False, cluster, sizes)
+    task = WritePart(
+        rank=RankBucket(read, Fusion(alpha=ALPHA), top_k=None),
         output=Folder(str(folder / options.baseline)),
         files={},
         columns={},
-        texts=None,
+        read_carried=None,
         explain=False,
-        tag="0" * 12,
-        buckets=buckets,
+        result_id="0" * 12,
     )
     merged = time.perf_counter()
-    lines = list(run_tasks(task, range(buckets)))
+    parts = list(cluster.run(task, range(buckets)))
     ended = time.perf_counter()
     done.set()
     watcher.join()
-    sweep_merged(scores)
-    assert sum(line["rows"] for line in lines) == sum(rows)
+    delete_merged(scores)
+    assert sum(part.counts.rows for part in parts) == sum(rows)
     return {"seconds": ended - began, "merge": merged - began, "rows": sum(rows), "peak": peak[0]}
 
 

@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 import psutil
 
 from actors.worker.actor import Scorer
+from pipeline.sizes import Sizes
 
 
 class Unit(NamedTuple):
-    """When a unit came to its actor and when its scores were put, in seconds since the epoch; its rows; and how many
-    bytes of its own the actor's process had in memory then."""
+    """A unit of a run.
+
+    came, put: when its actor got it, and when its scores were put, in seconds since the epoch. resident: bytes of its
+    own that the actor's process had in memory then.
+    """
 
     came: float
     put: float
@@ -21,15 +25,20 @@ class Unit(NamedTuple):
 
 
 def run_job(
-    folder: Path, config: dict[str, Any], scorer: type = Scorer, output: dict[str, Any] = {}
+    folder: Path,
+    config: dict[str, Any],
+    scorer: type = Scorer,
+    output: dict[str, Any] = {},
+    sizes: Sizes = Sizes(),
 ) -> tuple[list[Unit], dict[str, Any]]:
-    """Runs a config to a result of its own in `folder`. Returns its units, in the order of their ends, and the run's
+    """Runs a config to a new result in `folder`. Returns its units, in the order in which they were put, and the run's
     figures. output: keys of that section beside the path."""
     from pipeline.config import parse
     from pipeline.run import rerank
 
     run = Path(tempfile.mkdtemp(dir=folder))
-    figures = rerank(parse(config | {"output": output | {"path": str(run / "out")}}), timed(scorer, run / "times"))
+    checked = parse(config | {"output": output | {"path": str(run / "out")}})
+    figures = rerank(checked, timed(scorer, run / "times"), sizes=sizes)
     assert figures["unscored"] == 0, figures
     lines = (line.split() for line in (run / "times").read_text().splitlines())
     units = [Unit(float(came), float(put), int(rows), int(resident)) for came, put, rows, resident in lines]
@@ -42,10 +51,10 @@ def timed(scorer: type, path: Path) -> type:
     class Timed(scorer):  # type: ignore[misc,valid-type]
         async def __call__(self, batch: Any) -> Any:
             came = time.time()
-            line = await super().__call__(batch)
+            row = await super().__call__(batch)
             with open(path, "a") as file:
-                file.write(f"{came} {time.time()} {line['rows'][0].as_py()} {own_memory()}\n")
-            return line
+                file.write(f"{came} {time.time()} {row['rows'][0].as_py()} {own_memory()}\n")
+            return row
 
     return Timed
 

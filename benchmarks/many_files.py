@@ -94,13 +94,13 @@ def first_unit(path: str, folder: str) -> None:
     import pipeline.run
     from pipeline.config import parse
 
-    standing = pipeline.run.standing_plan
+    find_plan = pipeline.run.find_plan
 
     def listed(*given: Any) -> Any:
         print("at-listed", time.time(), flush=True)
-        return standing(*given)
+        return find_plan(*given)
 
-    pipeline.run.standing_plan = listed  # type: ignore[assignment]
+    pipeline.run.find_plan = listed  # type: ignore[assignment]
     run = Path(tempfile.mkdtemp(dir=folder))
     threading.Thread(target=stop_at, args=(run / "came",), daemon=True).start()
     config = {

@@ -69,17 +69,18 @@ def job(options: argparse.Namespace) -> Figures:
 
 
 def watched(path: Path) -> type:
-    """A scorer that adds to the file `path`, EVERY so many seconds, how many sequences its engine holds."""
+    """A scorer that adds a line to the file `path` every EVERY seconds: the time, and the sequences in its engine."""
 
     class Watched(Scorer):
         def __init__(self, *args: Any, **settings: Any):
             super().__init__(*args, **settings)
-            threading.Thread(target=self._watch, daemon=True).start()
+            threading.Thread(target=self._sample, daemon=True).start()
 
-        def _watch(self) -> None:
+        def _sample(self) -> None:
+            engine: Any = self._engine
             with open(path, "a", buffering=1) as file:
                 while True:
-                    file.write(f"{time.time()} {len(self._engine._running)}\n")
+                    file.write(f"{time.time()} {len(engine._running)}\n")
                     time.sleep(EVERY)
 
     return Watched

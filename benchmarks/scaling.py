@@ -80,7 +80,7 @@ def pinned(folder: Path) -> type:
 
 
 def _sample(samples: list[tuple[float, float]]) -> None:
-    """Adds, EVERY so many seconds, the time and the CPU seconds that this process and those it started have taken."""
+    """Adds, every EVERY seconds, the time and the CPU seconds that this process and those it started have taken."""
     while True:
         seconds = 0.0
         for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:

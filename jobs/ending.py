@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.errors import RunError, StoreError, root_cause
+from pipeline.errors import RunError, StoreError, find_root_cause
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Ending:
                 return 1
             if not self.subject:
                 traceback.print_exc()
-            self._say(f"{self.subject}: {root_cause(error)}".removeprefix(": "), True)
+            self._say(f"{self.subject}: {find_root_cause(error)}".removeprefix(": "), True)
             return 1
 
     def _say(self, words: str, with_advice: bool) -> None:

@@ -43,11 +43,11 @@ def one_line(error: BaseException) -> str:
 def read_worker_error(error: BaseException) -> RunError | None:
     """The RunError of a worker, which Ray Data brings as text; None where it was anything else."""
     kinds = {f"{kind.__module__}.{kind.__name__}": kind for kind in (RunError, UsageError, StoreError, RefusedError)}
-    name, _, message = root_cause(error).partition(": ")
+    name, _, message = find_root_cause(error).partition(": ")
     return kinds[name](message) if name in kinds else None
 
 
-def root_cause(error: BaseException) -> str:
+def find_root_cause(error: BaseException) -> str:
     """The one line of an error that says what went wrong.
 
     Ray's errors hold the traceback of the worker as text, with its own remarks around it: the last line of it that

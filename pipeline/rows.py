@@ -10,18 +10,18 @@ from typing import NamedTuple
 OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
 
 
-def kinds_of(reasons: dict[str, int]) -> Counter[str]:
+def count_kinds(reasons: dict[str, int]) -> Counter[str]:
     """Rows of each kind of reason, the commonest first."""
     kinds = Counter[str]()
     for reason, rows in reasons.items():
-        kinds[kind_of(reason)] += rows
+        kinds[get_kind(reason)] += rows
     return Counter(dict(kinds.most_common()))
 
 
-def kind_of(reason: str) -> str:
+def get_kind(reason: str) -> str:
     """A reason without what differs from row to row: numbers, and what stands behind a colon.
 
-    That is where a reason has words of a document or of the model (actors.rerankers.contract.Unscored), which go into no label
+    That is where a reason has words of a document or of the model (Unscored), which go into no label
     and no log.
     """
     return re.sub(r"\d[\d.,]*", "N", reason.partition(":")[0])[:80]

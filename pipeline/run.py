@@ -183,7 +183,7 @@ class Run:
         sums: Counter[str] = Counter()
         if isinstance(plan, Plan) and not work.tasks:
             return sums, plan
-        # Of a run that had every unit: what is scored again may have the same name and size.
+        # What is left of a run that had every unit: a unit that is scored again may have the same name and size.
         delete_merged(self._checked.scores)
         reasons: Counter[str] = Counter()
         known = plan if isinstance(plan, Plan) else None
@@ -213,7 +213,7 @@ class Run:
         return put_drafted(plan, self._checked.scores)
 
     def _prepare_writing(self, plan: Plan, cluster: Cluster) -> tuple[WritePart, int]:
-        """The task that writes a bucket, and how many there are: scores are merged, and carried columns read, before."""
+        """The task that writes a bucket, and how many there are. Merges scores and gathers carried columns before."""
         config, scores, sizes = self._config, self._checked.scores, self._sizes
         stored = scores.files()
         there, units = find_newest(stored), plan.unit_names()

@@ -58,7 +58,7 @@ BERT_NAMES = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "c
 
 def qwen2(folder: Path) -> str:
     """A Qwen2ForCausalLM of 2 layers. Its weights vary enough for its answer to depend on the whole prompt."""
-    return _save(folder, qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
+    return save(folder, qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
 
 
 def qwen2_tokenizer(vocab_size: int = 600, texts: Iterable[str] = (), **names: Any) -> PreTrainedTokenizerFast:
@@ -75,7 +75,7 @@ def qwen2_tokenizer(vocab_size: int = 600, texts: Iterable[str] = (), **names: A
 
 def qwen3(folder: Path) -> str:
     """A Qwen3ForCausalLM: head_dim is of its own. `<think>` and `</think>` are added tokens, but not special."""
-    return _save(folder, qwen3_tokenizer(), "qwen3", head_dim=64, num_key_value_heads=1, tie_word_embeddings=True)
+    return save(folder, qwen3_tokenizer(), "qwen3", head_dim=64, num_key_value_heads=1, tie_word_embeddings=True)
 
 
 def qwen3_tokenizer(**arguments: Any) -> PreTrainedTokenizerFast:
@@ -86,7 +86,7 @@ def qwen3_tokenizer(**arguments: Any) -> PreTrainedTokenizerFast:
 
 def rank1_qwen2(folder: Path) -> str:
     """A Qwen2ForCausalLM made of a base model, which has no chat, with `<think>` and `</think>` as special tokens."""
-    return _save(folder, rank1_qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
+    return save(folder, rank1_qwen2_tokenizer(), "qwen2", num_key_value_heads=1, tie_word_embeddings=True)
 
 
 def rank1_qwen2_tokenizer(**arguments: Any) -> PreTrainedTokenizerFast:
@@ -98,32 +98,32 @@ def llama3(folder: Path) -> str:
     """A LlamaForCausalLM with grouped queries. Its tokenizer puts `<|begin_of_text|>` before a text."""
     names = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
     tokenizer = _byte_level(LLAMA3_SPLIT, last=[*names.values(), *THINK], around=_behind("<|begin_of_text|>"), **names)
-    return _save(folder, tokenizer, "llama", num_key_value_heads=1, rope_parameters={"rope_theta": 5e5})
+    return save(folder, tokenizer, "llama", num_key_value_heads=1, rope_parameters={"rope_theta": 5e5})
 
 
 def mistral(folder: Path) -> str:
     """A MistralForCausalLM whose head_dim is not hidden_size / heads. Its tokenizer puts `<s>` before a text."""
     first = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"]
     tokenizer = _byte_level(MISTRAL_SPLIT, first=first, last=THINK, around=_behind("<s>"), **SENTENCEPIECE_NAMES)
-    return _save(folder, tokenizer, "mistral", num_key_value_heads=1, head_dim=64, sliding_window=None)
+    return save(folder, tokenizer, "mistral", num_key_value_heads=1, head_dim=64, sliding_window=None)
 
 
 def bloom(folder: Path) -> str:
     """A BloomForCausalLM: ALiBi, a declared length of 2048, nothing put before a text."""
     names = SENTENCEPIECE_NAMES | {"pad_token": "<pad>", "padding_side": "left"}
     tokenizer = _byte_level(BLOOM_SPLIT, first=["<unk>", "<s>", "</s>", "<pad>"], **names)
-    return _save(folder, tokenizer, "bloom", seq_length=2048, tie_word_embeddings=True)
+    return save(folder, tokenizer, "bloom", seq_length=2048, tie_word_embeddings=True)
 
 
 def llama2(folder: Path) -> str:
     """A LlamaForCausalLM with SentencePiece's BPE: a space is put before a text."""
-    return _save(folder, llama2_tokenizer(), "llama", rms_norm_eps=1e-5)
+    return save(folder, llama2_tokenizer(), "llama", rms_norm_eps=1e-5)
 
 
 def llama_classifier(folder: Path) -> str:
     """A LlamaForSequenceClassification with one label, read at the last token that is not padding."""
     tokenizer = llama2_tokenizer(pad_token="<unk>")
-    return _save(folder, tokenizer, "llama", AutoClassifier, num_labels=1, rms_norm_eps=1e-5)
+    return save(folder, tokenizer, "llama", AutoClassifier, num_labels=1, rms_norm_eps=1e-5)
 
 
 def llama2_tokenizer(**names: Any) -> PreTrainedTokenizerFast:
@@ -150,7 +150,7 @@ def gemma(folder: Path) -> str:
         padding_side="left",
         **{f"{name[1:-1]}_token": name for name in specials},
     )
-    return _save(folder, tokenizer, "gemma", num_key_value_heads=1, head_dim=64, tie_word_embeddings=True)
+    return save(folder, tokenizer, "gemma", num_key_value_heads=1, head_dim=64, tie_word_embeddings=True)
 
 
 def xlm_roberta(folder: Path) -> str:
@@ -170,7 +170,7 @@ def xlm_roberta(folder: Path) -> str:
         **{"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>", "mask_token": "<mask>"},
     )
     length = {"max_position_embeddings": 514, "type_vocab_size": 1}
-    return _save(folder, tokenizer, "xlm-roberta", AutoClassifier, num_labels=1, **length)
+    return save(folder, tokenizer, "xlm-roberta", AutoClassifier, num_labels=1, **length)
 
 
 def modernbert(folder: Path) -> str:
@@ -186,7 +186,7 @@ def modernbert(folder: Path) -> str:
     )
     layers = {"local_attention": 32, "global_attn_every_n_layers": 2}
     layers |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
-    return _save(folder, tokenizer, "modernbert", AutoClassifier, num_labels=1, **layers)
+    return save(folder, tokenizer, "modernbert", AutoClassifier, num_labels=1, **layers)
 
 
 def bert(folder: Path) -> str:
@@ -204,7 +204,7 @@ def bert(folder: Path) -> str:
         model_max_length=512,
         **BERT_NAMES,
     )
-    return _save(folder, tokenizer, "bert", AutoClassifier, num_labels=1, max_position_embeddings=512)
+    return save(folder, tokenizer, "bert", AutoClassifier, num_labels=1, max_position_embeddings=512)
 
 
 def _trained(
@@ -275,7 +275,7 @@ def _fast(
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{"model_max_length": CONTEXT} | names)
 
 
-def _save(
+def save(
     folder: Path, tokenizer: PreTrainedTokenizerFast, kind: str, model: Any = AutoModelForCausalLM, **config: Any
 ) -> str:
     """Saves the tokenizer and a random model of 2 layers as a model's folder."""

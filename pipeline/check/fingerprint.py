@@ -19,7 +19,7 @@ from pipeline.config import Config
 from pipeline.input.pairs import make_pairs
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
-SAMPLES, BLOCK = 64, 4096  # of a file of weights whose tensors are not known, and bytes of each
+SAMPLES, BLOCK = 64, 4096  # blocks of a file of weights whose tensors are not known, and bytes of each
 PROBES = pa.table(
     {
         "query": ["probe", "What is 1 + 1?\n", "a" * 3000],
@@ -28,26 +28,26 @@ PROBES = pa.table(
 )
 
 
-def fingerprint(config: Config, columns: dict[str, str], tokenizer: Tokenizer) -> str:
+def compute_fingerprint(config: Config, columns: dict[str, str], tokenizer: Tokenizer) -> str:
     """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns
     read, the engine arguments that change numbers (all of them where the last digit counts: `run.deterministic`),
     vLLM's minor version, and a few probe prompts as token ids."""
     settings = config.reranker
     probes = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(PROBES, settings))
     parts = {
-        "code": _code(settings),
+        "code": _hash_code(settings),
         "reranker": settings.model_dump(exclude={"model"}),
-        "model": _model(settings.model),
+        "model": _describe_model(settings.model),
         "explain": config.output.explain,
         "columns": columns,
         "limit": tokenizer.limit,
         "probes": probes,
     }
-    return _digest(json.dumps(parts | of_engine(config), sort_keys=True, default=str).encode())
+    return _digest(json.dumps(parts | describe_engine(config), sort_keys=True, default=str).encode())
 
 
-def of_engine(config: Config) -> dict[str, Any]:
-    """What of the engine changes a score: its arguments, and vLLM's major and minor version, as JSON-ready data."""
+def describe_engine(config: Config) -> dict[str, Any]:
+    """The part of the engine that changes a score, as JSON-ready data: its arguments, its major and minor version."""
     exact = config.run.deterministic
     return {
         "engine": ENGINE.scoring_arguments(config.engine, exact),
@@ -56,16 +56,16 @@ def of_engine(config: Config) -> dict[str, Any]:
     }
 
 
-def _code(settings: Settings) -> list[str]:
-    """How the family asks, and how the engine is asked and read, as code: comments, docstrings and layout do not
-    count."""
+def _hash_code(settings: Settings) -> list[str]:
+    """Hashes of the code that builds prompts, asks the engine and reads its replies, without comments, docstrings and
+    layout."""
     modules = (type(settings).__module__, make_label_reranker.__module__, Pending.__module__)
     files = [Path(str(sys.modules[name].__file__)) for name in modules]
     files += ENGINE.source_files(RERANKERS[settings.type].request(settings).task)
-    return [_digest(bare(file.read_text())) for file in files]
+    return [_digest(strip_comments(file.read_text())) for file in files]
 
 
-def bare(source: str) -> bytes:
+def strip_comments(source: str) -> bytes:
     """Python code without its comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -74,20 +74,20 @@ def bare(source: str) -> bytes:
     return ast.unparse(tree).encode()
 
 
-def _model(model: str) -> Any:
-    """What tells a model folder from another: its small files' contents, and its weights' names, sizes and samples."""
+def _describe_model(model: str) -> Any:
+    """A model folder's identity: its small files' contents, and its weights' names, sizes and samples."""
     folder = Path(model)
     if not folder.is_dir():
         return model
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [
-        (str(path), _sampled(folder / path) if path.suffix in WEIGHTS else _digest((folder / path).read_bytes()))
+        (str(path), _sample_weights(folder / path) if path.suffix in WEIGHTS else _digest((folder / path).read_bytes()))
         for path in files
         if path.suffix != ".md" and not any(part.startswith(".") for part in path.parts)
     ]
 
 
-def _sampled(weights: Path) -> tuple[int, str]:
+def _sample_weights(weights: Path) -> tuple[int, str]:
     """The size of a file of weights, and a digest of samples: a block of each tensor where their places are known, for
     a head alone may have been trained, else of blocks all over it."""
     size = weights.stat().st_size

@@ -8,7 +8,7 @@ from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from pipeline.storage.retry import RETRY_WAITS
 
 
-def away(error: BaseException) -> bool:
+def is_away(error: BaseException) -> bool:
     """Whether the hub did not answer, or had too much to do: it may be back later."""
     if isinstance(error, OSError) and "connect" in str(error):  # transformers' words, for every answer but "not found"
         return True
@@ -16,12 +16,12 @@ def away(error: BaseException) -> bool:
 
 
 def load_tokenizer_patiently(settings: Settings, limit: int) -> Tokenizer:
-    """The tokenizer of a model. A hub that is away is asked again: a new node asks it when the run is well under way."""
+    """The tokenizer of a model. A hub that is away is asked again, for a new node asks when the run is under way."""
     for wait in RETRY_WAITS:
         try:
             return load_tokenizer(settings, limit)
         except Exception as error:  # of the hub's client and of transformers
-            if not away(error):
+            if not is_away(error):
                 raise
         time.sleep(wait * random.uniform(0.5, 1))
     return load_tokenizer(settings, limit)

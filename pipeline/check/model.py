@@ -7,8 +7,8 @@ from actors.engines import ENGINE
 from actors.rerankers import RERANKERS
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
-from pipeline.check.fingerprint import WEIGHTS, fingerprint
-from pipeline.check.hub import away
+from pipeline.check.fingerprint import WEIGHTS, compute_fingerprint
+from pipeline.check.hub import is_away
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 
@@ -38,14 +38,14 @@ def load_checked_tokenizer(config: Config, weights: bool = True) -> Tokenizer:
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
     try:
         _check_architecture(config)
-        tokens = load_tokenizer(config.reranker, limit)
-        if not tokens.pretrained.get_vocab().keys() - set(tokens.pretrained.all_special_tokens):
+        tokenizer = load_tokenizer(config.reranker, limit)
+        if not tokenizer.pretrained.get_vocab().keys() - set(tokenizer.pretrained.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
-        return tokens
+        return tokenizer
     except UsageError:
         raise
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
-        if away(error):
+        if is_away(error):
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
             raise Unreachable(f"reranker.model = {model!r}: {said}") from None
         if "trust_remote_code" in str(error):
@@ -56,31 +56,31 @@ def load_checked_tokenizer(config: Config, weights: bool = True) -> Tokenizer:
         raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
 
 
-def check_model(config: Config, columns: dict[str, str], tokens: Tokenizer) -> str:
+def check_model(config: Config, columns: dict[str, str], tokenizer: Tokenizer) -> str:
     """The fingerprint. Raises UsageError where labels, template or end token do not go with the reranker."""
     try:
         request = RERANKERS[config.reranker.type].request(config.reranker)
-        tokens.label_ids(request.labels)
-        if request.max_tokens > 1 and not tokens.end_tokens():
+        tokenizer.label_ids(request.labels)
+        if request.max_tokens > 1 and not tokenizer.end_tokens():
             raise ValueError("the model names no end token, so its answers would never end")
-        (probe,) = RERANKERS[config.reranker.type].prompt(tokens, config.reranker, [Pair("a", "a", "a")])
+        (probe,) = RERANKERS[config.reranker.type].prompt(tokenizer, config.reranker, [Pair("a", "a", "a")])
         if isinstance(probe, Unscored):
-            raise ValueError(f"engine.max_model_len = {tokens.limit} is too small for any prompt: {probe.reason}")
-        return fingerprint(config, columns, tokens)
+            raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
+        return compute_fingerprint(config, columns, tokenizer)
     except ValueError as error:
         kind, model = config.reranker.type, config.reranker.model
         raise UsageError(f"reranker.type = {kind!r} does not go with reranker.model = {model!r}: {error}") from None
 
 
-def seen(config: Config, tokens: Tokenizer) -> list[str]:
+def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     """What `check_model` looked at, in words."""
     request = RERANKERS[config.reranker.type].request(config.reranker)
     words = ["architecture", "tokenizer", "template"]
     if request.labels:
-        ids = tokens.label_ids(request.labels)
+        ids = tokenizer.label_ids(request.labels)
         words.append("labels " + " ".join(f"{label!r}={i}" for label, i in zip(request.labels, ids, strict=True)))
     if request.max_tokens > 1:
-        words.append("end token " + " ".join(map(repr, tokens.end_tokens())))
+        words.append("end token " + " ".join(map(repr, tokenizer.end_tokens())))
     return words
 
 
@@ -97,8 +97,10 @@ def _check_architecture(config: Config) -> None:
         return
     for name in declared.get("architectures") or []:
         if name in gone:
-            mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
+            mend = f"take another model, or that {ENGINE.name}"
+            if name in CONVERTED:
+                mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
             raise UsageError(
-                f"reranker.model = {settings.model!r}: {ENGINE.name} {version} does not run {name} (the last that did was "
-                f"{gone[name]}); {mend if name in CONVERTED else 'take another model, or that {ENGINE.name}'}"
+                f"reranker.model = {settings.model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
+                f"was {gone[name]}); {mend}"
             )

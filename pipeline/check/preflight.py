@@ -1,7 +1,7 @@
-"""What can be known to be wrong before Ray or a model starts. Every problem is a UsageError of one line.
+"""Finds what is wrong before Ray or a model starts. Every problem is a UsageError of one line.
 
-`check` is what every run begins with. `survey` is `--check`: it looks at all that is here, a config alone if need be,
-and says what it could not look at.
+Every run begins with `check`. `survey` is `--check`: it looks at all that is at hand, a config alone if need be, and
+says what it could not look at.
 """
 
 import os
@@ -16,7 +16,7 @@ from fsspec.utils import glob_translate
 
 from actors.engines import ENGINE
 from actors.rerankers.tokenizer import Tokenizer
-from pipeline.check.model import Unreachable, check_model, load_checked_tokenizer, seen
+from pipeline.check.model import Unreachable, check_model, describe_checked, load_checked_tokenizer
 from pipeline.cluster.connect import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError
@@ -48,25 +48,26 @@ class Checked:
 def check(config: Config) -> Checked:
     """Checks a run against its input, its model's files, its output and the installed engine."""
     check_relative(config)
-    config = _absolute(config)
+    config = _make_absolute(config)
     files = list_inputs(config.input.path)
     columns = _check_input(config, files)
-    _check_place(config)
+    _check_output_place(config)
     check_writable("output.path", config.output.path)
     try:
         _check_engine(config)
     except LookupError as error:
         raise UsageError(str(error)) from None
-    tokens = load_checked_tokenizer(config)
-    if tokens.commit:  # what a branch, or no revision at all, means today: every worker takes the same one
-        config = config.model_copy(update={"reranker": config.reranker.model_copy(update={"revision": tokens.commit})})
-    return Checked(config, files, tokens, check_model(config, columns, tokens))
+    tokenizer = load_checked_tokenizer(config)
+    if tokenizer.commit:  # a branch, or no revision at all, may move: every worker takes the commit that it is now
+        reranker = config.reranker.model_copy(update={"revision": tokenizer.commit})
+        config = config.model_copy(update={"reranker": reranker})
+    return Checked(config, files, tokenizer, check_model(config, columns, tokenizer))
 
 
 def survey(config: Config) -> tuple[list[str], list[str]]:
-    """What was found good, and what could not be checked, one line each. Raises UsageError for what is wrong."""
+    """Lines about what is good, and about what could not be checked. Raises UsageError for what is wrong."""
     check_relative(config)
-    config = _absolute(config)
+    config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
     columns: dict[str, str] = {}
     try:
@@ -79,9 +80,9 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         raise
     except RunError as error:  # the store does not answer from here
         unknown.append(str(error))
-    _check_place(config)
+    _check_output_place(config)
     try:
-        with leaving_nothing(config):
+        with remove_new_folders(config):
             check_writable("output.path", config.output.path)
         good.append("that the output can be written")
     except StoreError as error:
@@ -97,9 +98,9 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         good.pop()
         unknown.append(f"engine: {error}")
     try:
-        tokens = load_checked_tokenizer(config, weights=False)
-        check_model(config, columns, tokens)
-        good.append(f"the model's {', '.join(seen(config, tokens))}")
+        tokenizer = load_checked_tokenizer(config, weights=False)
+        check_model(config, columns, tokenizer)
+        good.append(f"the model's {', '.join(describe_checked(config, tokenizer))}")
         unknown.append("the weights")
     except (NotHere, Unreachable) as error:
         unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
@@ -115,7 +116,7 @@ def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
     return columns
 
 
-def _absolute(config: Config) -> Config:
+def _make_absolute(config: Config) -> Config:
     """Ray's workers have a working folder of their own, so local paths are made absolute here."""
     try:
         output = config.output.model_copy(update={"path": make_absolute(config.output.path)})
@@ -127,12 +128,12 @@ def _absolute(config: Config) -> Config:
     return config.model_copy(update={"output": output, "reranker": reranker})
 
 
-def _check_place(config: Config) -> None:
+def _check_output_place(config: Config) -> None:
     output = config.output.path
     if not is_local(output) and any(char in output for char in "*?["):
         raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
     for path in config.input.path:
-        if _overlap(make_absolute(path), output):
+        if _overlaps(make_absolute(path), output):
             raise UsageError(
                 f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
                 "a run would read its own output, or delete its input"
@@ -140,12 +141,10 @@ def _check_place(config: Config) -> None:
 
 
 @contextmanager
-def leaving_nothing(config: Config) -> Iterator[None]:
-    """Takes away, afterwards, the folders of a local output that were made to see whether it can be written.
-
-    All but those into which a run beside it has put something by then.
-    """
-    output = _absolute(config).output.path
+def remove_new_folders(config: Config) -> Iterator[None]:
+    """Removes, afterwards, the folders of a local output that were made to see whether it can be written, unless a run
+    beside it has put something there meanwhile."""
+    output = _make_absolute(config).output.path
     missing = [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
     try:
         yield
@@ -162,7 +161,7 @@ def leaving_nothing(config: Config) -> Iterator[None]:
                 break
 
 
-def _overlap(place: str, output: str) -> bool:
+def _overlaps(place: str, output: str) -> bool:
     """Whether a file, directory or glob of the input holds a run's output, or lies in what a run writes."""
     written = [f"{output}/{name}" for name in ("ranked", "rejects", "scores")]
     if any(f"{place}/".startswith(f"{folder}/") for folder in written):

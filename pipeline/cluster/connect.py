@@ -24,19 +24,19 @@ Cluster = RayCluster | InProcess
 Paths = list[tuple[str, str]]  # the key under which the user gave it, and the path
 
 
-def submitted() -> bool:
+def is_submitted() -> bool:
     """Whether this is the driver of a job given to `ray job submit`."""
     return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
-def actor_gpus(config: Config) -> float:
+def count_actor_gpus(config: Config) -> float:
     """GPUs of one actor: of a build for GPUs one for each rank of its engine, else none, unless the config says."""
     if config.workers.num_gpus is not None:
         return config.workers.num_gpus
     return 0 if ENGINE.installed().cpu else config.ranks
 
 
-def actor_cpus(config: Config) -> float:
+def count_actor_cpus(config: Config) -> float:
     """CPUs that Ray sets aside for one actor: none, unless the config says."""
     return config.workers.num_cpus or 0
 
@@ -81,7 +81,7 @@ def _connect() -> None:
         )  # that a token guards it is as it should be
         options |= {"address": "local", "include_dashboard": False}
         options |= {"runtime_env": {"env_vars": {"PYTHONPATH": python_path}}}
-    elif not submitted():  # a submitted job brings its own code
+    elif not is_submitted():  # a submitted job brings its own code
         options |= {"runtime_env": {"py_modules": [str(ROOT / "pipeline"), str(ROOT / "actors")]}}
     try:
         ray.init(**options)
@@ -104,7 +104,7 @@ def _set_ray_data() -> None:
     context.actor_init_retry_on_errors = False
     context.max_consecutive_actor_init_deaths = 0
     context.max_errored_blocks = 0
-    # Until 2.64 at least, nothing else bounds how often Ray tries a task whose process died (pipeline/cluster/ray_cluster.py).
+    # Until 2.64 at least, nothing else bounds how often Ray tries a task whose process died (ray_cluster.py).
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", RayDeprecationWarning)
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -131,7 +131,10 @@ def _check_resources(config: Config) -> None:
     """Raises UsageError where this machine has not what one actor takes, for Ray would wait for ever. A cluster may yet
     grow a node that has it: there it is told."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for key, resource, wanted in (("num_gpus", "GPU", actor_gpus(config)), ("num_cpus", "CPU", actor_cpus(config))):
+    for key, resource, wanted in (
+        ("num_gpus", "GPU", count_actor_gpus(config)),
+        ("num_cpus", "CPU", count_actor_cpus(config)),
+    ):
         most = max(node.get(resource, 0) for node in nodes)
         if wanted > most and not os.environ.get("RAY_ADDRESS"):
             raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
@@ -141,7 +144,7 @@ def _check_resources(config: Config) -> None:
 
 def check_absolute(paths: Paths) -> None:
     """Raises UsageError for a relative path in a submitted job, whose working folder is a copy that goes away."""
-    for key, path in paths if submitted() else []:
+    for key, path in paths if is_submitted() else []:
         if is_local(path) and "://" not in path and not os.path.isabs(path):
             raise UsageError(f"{key} = {path!r}: a relative path in a submitted job; give an absolute path or a URL")
 
@@ -150,5 +153,5 @@ def check_relative(config: Config) -> None:
     """Raises UsageError for a relative path in the config of a submitted job."""
     check_absolute(_paths(config))
     model = config.reranker.model
-    if submitted() and not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
+    if is_submitted() and not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
         raise UsageError(f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path")

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from actors.rerankers import RERANKERS
-from pipeline.check.preflight import check, leaving_nothing
-from pipeline.cluster.connect import actor_gpus
+from pipeline.check.preflight import check, remove_new_folders
+from pipeline.cluster.connect import count_actor_gpus
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.draw import draw_units
@@ -27,10 +27,10 @@ def dry_run(
     gpu_hour_price: of one GPU, in any currency. Raises UsageError as the run would.
     """
     _check_price(gpu_hour_price, rate)
-    with leaving_nothing(config):
+    with remove_new_folders(config):
         checked = check(config)
     config, tokenizer = checked.config, checked.tokenizer
-    gpus = actor_gpus(config)
+    gpus = count_actor_gpus(config)
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
     todo = find_unscored_units(checked, sizes)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from pipeline.score.progress import clock
+from pipeline.score.progress import format_clock
 
 NO_START = "the engines' start is not known, and not included"
 
@@ -62,8 +62,8 @@ def _describe_hours(about: dict[str, Any]) -> list[str]:
     lines += [f"          unlike there: {line}" for line in rate["differs"]]
     lines.append(f"hours     {_format_range(about['worker_hours'])} of one worker, scoring")
     lines.append(
-        f"          {clock(round(about['score_seconds']))} expected on {workers:,} workers, as if they shared the work "
-        f"evenly; {known}"
+        f"          {format_clock(round(about['score_seconds']))} expected on {workers:,} workers, as if they shared "
+        f"the work evenly; {known}"
     )
     if "gpu_hours" in about:
         lines.append(f"          {_format_range(about['gpu_hours'])} GPU hours = {term} x {gpus:g} GPUs")

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.config import Fusion
 from pipeline.evaluate.result import Result
-from pipeline.rank.rank import fused_order, places
+from pipeline.rank.rank import order_by_fused_score, rank_in_order
 
 Run = dict[str, list[str]]  # query_id -> doc_ids, best first
 
@@ -28,13 +28,13 @@ def make_rankings(result: Result) -> dict[str, np.ndarray]:
 
 def fuse_again(result: Result, fusion: Fusion) -> np.ndarray:
     """The ranking by another fusion of the scores that the result holds."""
-    return fused_order(result.query, result.first, result.rerank, result.scored, fusion)[0]
+    return order_by_fused_score(result.query, result.first, result.rerank, result.scored, fusion)[0]
 
 
 def number_ranks(result: Result, order: np.ndarray) -> np.ndarray:
     """The rank of each pair in an order, from 1."""
     ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = places(result.query)
+    ranks[order] = rank_in_order(result.query)
     return ranks
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from pipeline.rank.rank import codes, places
+from pipeline.rank.rank import code_in_order, rank_in_order
 
 RRF_K = 60
 
@@ -23,7 +23,7 @@ def rank_candidates(rows: pa.Table, depth: int, fused: bool) -> tuple[pa.Table, 
     rows: run, query_id, doc_id, score, in any order, whole queries. fused: there is more than one run.
     """
     rows = rows.combine_chunks()
-    query, doc = codes(rows["query_id"].combine_chunks()), codes(rows["doc_id"].combine_chunks())
+    query, doc = code_in_order(rows["query_id"].combine_chunks()), code_in_order(rows["doc_id"].combine_chunks())
     run, score = rows["run"].to_numpy().astype(np.int64), rows["score"].to_numpy()
     order = np.lexsort((-doc, -score, run, query))
     runs = 1 + run.max(initial=0)
@@ -31,14 +31,14 @@ def rank_candidates(rows: pa.Table, depth: int, fused: bool) -> tuple[pa.Table, 
     kept = order[np.sort(first)]
     counts = Counter(repeated_rows=len(rows) - len(kept))
     if fused:
-        weights = 1 / (RRF_K + places(query[kept] * runs + run[kept]))
+        weights = 1 / (RRF_K + rank_in_order(query[kept] * runs + run[kept]))
         _, first, pair = np.unique(query[kept] * len(rows) + doc[kept], return_index=True, return_inverse=True)
         counts["shared_rows"] = len(kept) - len(first)
         kept, score = kept[first], np.bincount(pair, weights=weights)
     else:
         score = score[kept]
     order = np.lexsort((-doc[kept], -score, query[kept]))
-    order = order[places(query[kept][order]) <= depth]
+    order = order[rank_in_order(query[kept][order]) <= depth]
     counts["rows_beyond_depth"] = len(kept) - len(order)
     ids = rows.select(["query_id", "doc_id"]).take(kept[order])
     return ids.append_column("score", pa.array(score[order], pa.float64())), counts

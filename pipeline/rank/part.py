@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.config import Fusion
 from pipeline.rank.carry import FilePlace, carry_columns, select_in_input_order
 from pipeline.rank.rank import rank
-from pipeline.rows import BucketCounts, Part, kinds_of
+from pipeline.rows import BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them
@@ -95,4 +95,4 @@ class WritePart:
 
 
 def _count_reasons(values: pa.ChunkedArray) -> Counter[str]:
-    return kinds_of({pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()})
+    return count_kinds({pair["values"]: pair["counts"] for pair in pc.value_counts(values).to_pylist()})

@@ -15,7 +15,7 @@ Ties = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 
 def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
-    """Ranked rows of whole queries, and the rows that have no place among them.
+    """Ranked rows of whole queries, and the rows that cannot be ranked.
 
     rows: score rows (pipeline.score.files.SCHEMA) of every unit, in any order.
     Ranked: query_id, doc_id, rank, score, first_stage_score, rerank_score, reason, file, row, and explanation where
@@ -27,14 +27,16 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     rejected = rows.filter(pc.equal(rows["kind"], REJECT))
     if len(rejected):
         rows = rows.filter(pc.not_equal(rows["kind"], REJECT))
-    query, docs = codes(rows["query_id"].combine_chunks()), rows["doc_id"].combine_chunks()
-    order, run = _argsort(query, _first_bytes(docs), lambda at: (*_place(rows, at), codes(docs.take(at))))
+    query, docs = code_in_order(rows["query_id"].combine_chunks()), rows["doc_id"].combine_chunks()
+    order, run = _argsort(
+        query, _read_leading_bytes(docs), lambda at: (*_find_positions(rows, at), code_in_order(docs.take(at)))
+    )
     repeats = np.zeros(len(order), dtype=bool)  # those behind the first of their query_id and doc_id
     again = np.flatnonzero(np.diff(run) == 0) + 1
     repeats[again] = pc.equal(docs.take(order[again]), docs.take(order[again - 1])).to_numpy(zero_copy_only=False)
     duplicates = rows.take(order[repeats])
     order = order[~repeats]
-    ranked = _ranked(rows, order, query[order], fusion)
+    ranked = _rank_rows(rows, order, query[order], fusion)
     reasons = pa.chunked_array(
         [*rejected["reason"].chunks, pa.repeat(pa.scalar(DUPLICATE), len(duplicates))], pa.string()
     )
@@ -42,7 +44,7 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     return ranked, rejects.sort_by([("file", "ascending"), ("row", "ascending")])
 
 
-def fused_order(
+def order_by_fused_score(
     query: np.ndarray, first: np.ndarray, rerank: np.ndarray, scored: np.ndarray, fusion: Fusion
 ) -> tuple[np.ndarray, np.ndarray]:
     """(order, fused): the pairs of whole queries, best first in each, and the fused score of each pair as given.
@@ -58,30 +60,30 @@ def fused_order(
     return order, fused
 
 
-def places(query: np.ndarray) -> np.ndarray:
-    """The place of each pair among those of its query, from 1; pairs of a query stand together."""
+def rank_in_order(query: np.ndarray) -> np.ndarray:
+    """The rank of each pair in its query, from 1, for pairs that are in order; those of a query are adjacent."""
     starts = np.flatnonzero(np.diff(query, prepend=-1))
     return np.arange(len(query)) - np.repeat(starts, np.diff([*starts, len(query)])) + 1
 
 
-def _ranked(rows: pa.Table, order: np.ndarray, query: np.ndarray, fusion: Fusion) -> pa.Table:
+def _rank_rows(rows: pa.Table, order: np.ndarray, query: np.ndarray, fusion: Fusion) -> pa.Table:
     """`order` names the rows to rank, sorted by query_id, then doc_id; `query` are the numbers of their queries."""
     first, rerank = (rows[name].to_numpy()[order] for name in ("first_stage_score", "rerank_score"))
     scored = rows["rerank_score"].is_valid().to_numpy()[order]
-    down, fused = fused_order(query, first, rerank, scored, fusion)
+    down, fused = order_by_fused_score(query, first, rerank, scored, fusion)
     names = ["query_id", "doc_id", "first_stage_score", "rerank_score", "reason", "file", "row"]
     names += [name for name in rows.column_names if name == "explanation"]
     ranked = rows.select(names).take(order[down])
-    ranked = ranked.add_column(2, "rank", pa.array(places(query), pa.int32()))
+    ranked = ranked.add_column(2, "rank", pa.array(rank_in_order(query), pa.int32()))
     return ranked.add_column(3, "score", pa.array(fused[down], pa.float64(), mask=np.isnan(fused[down])))
 
 
 def _argsort(query: np.ndarray, key: np.ndarray, ties: Ties) -> tuple[np.ndarray, np.ndarray]:
-    """The order by query, key, and then the keys that `ties` gives for some rows, of which the last weighs most; and
-    for each place in that order the number of its run of rows with equal query and key.
+    """The order by query, key, and then the keys that `ties` gives for some rows, the last of which weighs most; and
+    for each position in that order the number of its run of rows with equal query and key.
 
-    It is that of np.lexsort, in less than half the time where few are equal: numpy's fast sort is not stable, so what
-    is equal comes in any order at first, and is put right afterwards.
+    It is the order of np.lexsort, in less than half the time where few keys are equal: numpy's fast sort is not
+    stable, so equal rows are in any order at first, and are sorted afterwards.
     """
     order = np.argsort(key)
     small = query.astype(np.min_scalar_type(query.max(initial=0)))  # numpy sorts 16 bits by radix
@@ -97,14 +99,14 @@ def _argsort(query: np.ndarray, key: np.ndarray, ties: Ties) -> tuple[np.ndarray
     return order, run
 
 
-def _place(rows: pa.Table, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the input these rows were, for lexsort."""
+def _find_positions(rows: pa.Table, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of these rows in the input, for lexsort."""
     return rows["row"].to_numpy()[at], rows["file"].to_numpy()[at]
 
 
-def _first_bytes(ids: pa.StringArray) -> np.ndarray:
-    """The first eight bytes behind what all ids begin with, as numbers that order as they do; zeros stand for what a
-    short id lacks."""
+def _read_leading_bytes(ids: pa.StringArray) -> np.ndarray:
+    """The first eight bytes after the prefix that all ids share, as numbers of the same order; a short id is filled up
+    with zeros."""
     if not len(ids):
         return np.zeros(0, np.uint64)
     low, high = (value.encode() for value in pc.min_max(ids).as_py().values())
@@ -119,7 +121,7 @@ def _first_bytes(ids: pa.StringArray) -> np.ndarray:
     return number
 
 
-def codes(ids: pa.StringArray) -> np.ndarray:
+def code_in_order(ids: pa.StringArray) -> np.ndarray:
     """Numbers that order as the ids do by their bytes; equal ids have equal numbers."""
     coded = ids.dictionary_encode()
     place = np.empty(len(coded.dictionary), dtype=np.int64)

@@ -67,13 +67,13 @@ class Progress:
         now = time.monotonic()
         line = f"{self._done:,} {self._of} {self._total:,} pairs ({self._done / max(1, self._total):.1%})"
         if self._scoring_since is None:
-            gone = clock(now - self._entered)
+            gone = format_clock(now - self._entered)
             return f"{line} | {gone} gone: engines get a place (see ray status), start, and score the first unit"
         seconds = max(now - self._scoring_since, 1e-3)
         rate = (self._done - self._before) / seconds
         return (
             f"{line} | {rate:,.0f} pairs/s | {self._tokens / seconds:,.0f} tokens/s | "
-            f"{self._failed:,} without a score | {clock(max(0, self._total - self._done) / rate)} left"
+            f"{self._failed:,} without a score | {format_clock(max(0, self._total - self._done) / rate)} left"
         )
 
     def _tick(self) -> None:
@@ -86,7 +86,7 @@ class Progress:
             self._stream.flush()
 
 
-def clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Hours, minutes and whole seconds."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

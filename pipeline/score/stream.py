@@ -14,7 +14,7 @@ from actors.engines import ENGINE
 from actors.rerankers import RERANKERS
 from pipeline.check.hub import load_tokenizer_patiently
 from pipeline.check.preflight import Checked
-from pipeline.cluster.connect import Cluster, actor_cpus, actor_gpus
+from pipeline.cluster.connect import Cluster, count_actor_cpus, count_actor_gpus
 from pipeline.cluster.pool import Pool
 from pipeline.config import Config
 from pipeline.plan.draft import Work
@@ -66,8 +66,8 @@ def score_units(
             largest=largest,
             in_flight=min(at_once, sizes.most_units_in_flight),
             queued=UNITS_QUEUED,
-            gpus=actor_gpus(config),
-            cpus=actor_cpus(config),
+            gpus=count_actor_gpus(config),
+            cpus=count_actor_cpus(config),
         ),
     )
     with closing(rows):
@@ -111,4 +111,4 @@ def _count_threads(config: Config, cluster: Cluster) -> int | None:
     """Threads of a CPU engine: workers.num_cpus if given, else one actor's share of a machine's cores."""
     if not ENGINE.installed().cpu:
         return None
-    return max(1, int(actor_cpus(config) or cluster.count_cores() // config.workers.count[1]))
+    return max(1, int(count_actor_cpus(config) or cluster.count_cores() // config.workers.count[1]))

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from actors.rerankers.contract import Unscored
 from pipeline.plan.rounds import name_round, parse_name, parse_round
-from pipeline.rows import PERMANENT, REJECT, TRANSIENT, kinds_of
+from pipeline.rows import PERMANENT, REJECT, TRANSIENT, count_kinds
 from pipeline.score.files import SCHEMA, encode_scores, make_score_table, read_score_file
 from pipeline.score.metrics import count_unit
 from pipeline.score.prompt import PromptedUnit
@@ -113,7 +113,7 @@ class UnitWriter:
 def count_reasons(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str]:
     """Kind of reason -> rows of a unit without a score. scores: of its rows of kind `ok`."""
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
-    return kinds_of(Counter([*unscored, *filter(None, rows["reason"].to_pylist())]))
+    return count_kinds(Counter([*unscored, *filter(None, rows["reason"].to_pylist())]))
 
 
 def _report(plan: str, stats: UnitStats, reasons: Counter[str], truncated: int) -> None:

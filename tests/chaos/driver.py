@@ -1,7 +1,7 @@
 """The driver of one disturbed run, a process that may be killed: python -m tests.chaos.driver ORDER
 
-ORDER is an `Order` in JSON. Each step it takes, which is each thing it does to the store, is a line on stdout before it
-is taken: the time, its number, and what it is. Exit codes are those of jobs/rerank.py.
+ORDER is an `Order` in JSON. A step is a change of the store. Before each step the driver writes a line to stdout: the
+time, the number of the step, its kind and the file. Exit codes are those of jobs/rerank.py.
 """
 
 import logging
@@ -10,23 +10,30 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 from pydantic import BaseModel
 
-from pipeline import run
 from pipeline.config import parse
 from pipeline.errors import RunError
-from pipeline.rank import merge
-from pipeline.score import files as scores
-from pipeline.score import stream as score
+from pipeline.output.lease import hold
+from pipeline.run import rerank
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 from tests.chaos.scorers import SCORERS, known_in
 
 IN_FLIGHT = 4  # units in an actor at once
+SIZES = Sizes(
+    rows_in_flight=0,
+    least_units_in_flight=IN_FLIGHT,
+    most_units_in_flight=IN_FLIGHT,
+    bucket_rows=400,  # several buckets and groups, though there are few rows
+    merged_rows=1000,
+)
 
 
 class Order(BaseModel):
@@ -42,16 +49,7 @@ class Order(BaseModel):
 
 
 class NoLease:
-    """In the place of pipeline.output.lease.hold: everybody holds the output."""
-
-    def __init__(self, output: Folder):
-        pass
-
-    def __enter__(self) -> "NoLease":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+    """In the place of a Lease: every run holds the output."""
 
     def check(self) -> None:
         pass
@@ -59,20 +57,26 @@ class NoLease:
     confirm = check
 
 
+@contextmanager
+def hold_nothing(output: Folder) -> Iterator[Any]:
+    """In the place of pipeline.output.lease.hold."""
+    yield NoLease()
+
+
 def count_steps(die_at: str) -> None:
-    """From now on steps are told, and the process ends before or after the one named."""
+    """From now on steps are written to stdout, and the process ends before or after the one named."""
     steps = 0
 
     def counted(method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Folder, what: Any, *data: bytes) -> Any:
+        def call(self: Folder, files: Any, *data: bytes) -> Any:
             nonlocal steps
             if threading.current_thread() is not threading.main_thread():  # the lease's beats
-                return method(self, what, *data)
+                return method(self, files, *data)
             steps += 1
-            print(time.time(), steps, method.__name__, what, flush=True)
+            print(time.time(), steps, method.__name__, files, flush=True)
             if die_at == f"before {steps}":
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = method(self, what, *data)
+            result = method(self, files, *data)
             if die_at == f"after {steps}":
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
@@ -84,15 +88,12 @@ def count_steps(die_at: str) -> None:
 
 
 def main(order: Order) -> int:
-    score.ROWS_IN_FLIGHT, score.UNITS_IN_FLIGHT = 0, (IN_FLIGHT, IN_FLIGHT)
-    scores.ROWS_PER_BUCKET, merge.GROUP_ROWS = 400, 1000  # several of each, on so few rows
-    if not order.lease:
-        run.hold = NoLease  # type: ignore[assignment]
     count_steps(order.die_at)
     ray.init(order.address, log_to_driver=False, logging_level=logging.WARNING)
     (order.folder / "node").write_text(ray.get_runtime_context().get_node_id())
     try:
-        run.rerank(parse(order.config), known_in(SCORERS[order.scorer], order.folder, order.seed))
+        scorer = known_in(SCORERS[order.scorer], order.folder, order.seed)
+        rerank(parse(order.config), scorer, sizes=SIZES, hold=hold if order.lease else hold_nothing)
     except RunError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,6 +1,6 @@
 """Scorers of known scores that take a moment, note what they are given, and break in the ways that engines break.
 
-FOLDER is where a trial keeps what its workers tell; `known_in` sets it.
+FOLDER is where the workers of a trial write their notes; `known_in` sets it.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Noting:
         return await super().__call__(batch)  # type: ignore[misc]
 
     def count(self, what: str) -> int:
-        """How often this was asked for `what` before, by any process of the trial."""
+        """The number of earlier calls for `what`, by any process of the trial."""
         number = 0
         while True:
             try:
@@ -66,7 +66,7 @@ class Calm(Noting, KnownScorer):
 
 
 class AllTogether(Calm):
-    """Scores nothing before four of them are there."""
+    """Scores nothing before four actors have started."""
 
     async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         while len((self.FOLDER / "actors").read_text().split()) < 4:
@@ -109,8 +109,8 @@ class HangingEngine(RealEngine):
 
     def build_engine(self, *settings: Any) -> None:
         super().build_engine(*settings)
-        engine: Any = self._engine._engine
-        step = engine.step
+        vllm: Any = self._engine._engine  # type: ignore[attr-defined]
+        step = vllm.step
 
         def hang() -> Any:
             if self.count("step") == 12:
@@ -118,7 +118,7 @@ class HangingEngine(RealEngine):
                 time.sleep(3600)
             return step()
 
-        engine.step = hang
+        vllm.step = hang
 
 
 SCORERS = {

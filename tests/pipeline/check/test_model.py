@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.check.model import Unreachable, check_model, load_checked_tokenizer, seen
+from pipeline.check.model import Unreachable, check_model, describe_checked, load_checked_tokenizer
 from pipeline.config import Config, parse
 from pipeline.errors import NotHere, UsageError
 from tests import tiny
@@ -32,7 +32,7 @@ def test_labels_and_end_token_are_named(qwen2: str) -> None:
     given = config(qwen2, type="erank", max_new_tokens=100)
     tokens = load_checked_tokenizer(given, weights=False)
     check_model(given, {}, tokens)
-    words = seen(given, tokens)
+    words = describe_checked(given, tokens)
     assert words[:3] == ["architecture", "tokenizer", "template"]
     ids = " ".join(f"'{digit}'={tokens.label_ids(digit)[0]}" for digit in "0123456789")
     assert words[3:] == [f"labels {ids}", "end token '<|im_end|>'"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from s3fs import S3FileSystem
 
-from pipeline.check.preflight import check, leaving_nothing, survey
+from pipeline.check.preflight import check, remove_new_folders, survey
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
 from pipeline.storage.folder import Folder, check_writable
@@ -44,14 +44,14 @@ def test_the_probe_leaves_nothing_however_the_place_is_written(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
     given = config(output={"path": place.format(home=home)})
-    with leaving_nothing(given):
+    with remove_new_folders(given):
         check_writable("output.path", given.output.path)
         assert (home / "new" / "out").is_dir()
     assert list(home.iterdir()) == []
 
 
 def test_a_run_that_begins_beside_the_probe_keeps_its_folder(config: Callable, tmp_path: Path) -> None:
-    with leaving_nothing(config(output={"path": str(tmp_path / "new" / "out")})):
+    with remove_new_folders(config(output={"path": str(tmp_path / "new" / "out")})):
         Folder(str(tmp_path / "new")).put(".lease", b"")
         Folder(str(tmp_path / "new" / "out")).put("other", b"")
         (tmp_path / "new" / "out" / "other").unlink()

@@ -1,4 +1,4 @@
-"""pipeline/cluster/connect.py: paths that the nodes would not find. tests/jobs/test_rerank_submit.py has a real cluster."""
+"""pipeline/cluster/connect.py: paths that nodes would not find. tests/jobs/test_rerank_submit.py has a real cluster."""
 
 from collections.abc import Callable
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.estimate.text import _format_bytes, _format_figures
-from pipeline.score.progress import clock
+from pipeline.score.progress import format_clock
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ def test_sizes_and_times() -> None:
         "90.9 MB",
         "1.2 GB",
     ]
-    assert clock(3 * 3600 + 62) == "3:01:02"
+    assert format_clock(3 * 3600 + 62) == "3:01:02"

@@ -16,7 +16,7 @@ import ray
 from actors.engines.contract import EngineDied
 from actors.rerankers.contract import Prompt
 from actors.worker.failures import KILLED, STARTS, Result
-from pipeline.errors import RunError, root_cause
+from pipeline.errors import RunError, find_root_cause
 from tests.fakes import KnownScorer
 from tests.pipeline.conftest import Run, pairs, ranked, write
 
@@ -212,7 +212,7 @@ def test_what_cannot_go_on_ends_with_the_engines_own_words(
     path = write(pairs(), tmp_path / "in", 7)
     with pytest.raises(Exception) as raised:
         run_on_ray(path, "out", with_marks(scorer, marks), run=RUN)
-    assert says in root_cause(raised.value)
+    assert says in find_root_cause(raised.value)
     calm = run(path, "calm", run=RUN)
     assert run(path, "out", run=RUN)["ranked"] == calm["ranked"], "the same command goes on"
     assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "calm")))

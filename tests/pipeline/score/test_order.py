@@ -1,4 +1,4 @@
-"""Pairs that share the first side of the prompt stand together; everything else keeps the order of the input."""
+"""Pairs that share the first text of the prompt are neighbours; otherwise they keep the order of the input."""
 
 import random
 from typing import Literal
@@ -17,7 +17,7 @@ UNIT = pa.table(
 )
 
 
-def test_groups_come_as_they_first_appear_and_rows_inside_as_they_were() -> None:
+def test_groups_and_their_rows_keep_the_order_of_the_input() -> None:
     assert group_by_prefix(UNIT, "query")["row"].to_pylist() == [0, 2, 5, 1, 4, 3]
     assert group_by_prefix(UNIT, "doc")["row"].to_pylist() == [0, 4, 5, 1, 2, 3]
 
@@ -46,7 +46,7 @@ def test_an_empty_unit() -> None:
 
 
 @pytest.mark.parametrize("shared", ["query", "doc"])
-def test_equals_the_order_in_plain_python(shared: Literal["query", "doc"]) -> None:
+def test_the_order_equals_that_of_plain_python(shared: Literal["query", "doc"]) -> None:
     rng = random.Random(0)
     rows = [{"row": i, "query": f"q{rng.randint(0, 20)}", "doc": f"d{rng.randint(0, 20)}"} for i in range(500)]
     groups: dict[object, list[dict[str, object]]] = {}

@@ -1,4 +1,4 @@
-"""What a run says about itself: one bar on a terminal, lines in a log."""
+"""The progress of a run: one bar on a terminal, lines in a log."""
 
 import io
 import time
@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The time by `clock.now`, which a test moves on by hand."""
+    """A clock that stands still until a test changes `clock.now`."""
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("pipeline.score.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
@@ -43,13 +43,13 @@ def test_starting_an_engine_does_not_count(clock: SimpleNamespace) -> None:
         "0 of 1,000 pairs (0.0%) | 0:01:00 gone: engines get a place (see ray status), start, and score the first unit"
     )
     clock.now += 5
-    progress.add(pairs=100, tokens=0, failed=0, seconds=5)  # 65 s after the start, and 5 s after it was begun
+    progress.add(pairs=100, tokens=0, failed=0, seconds=5)  # 65 s after the start, and 5 s after the engine got it
     assert "| 20 pairs/s |" in progress.line()
     assert progress.line().endswith("| 0:00:45 left")
     assert progress.waited == 60
 
 
-def test_the_rate_is_that_of_this_run_when_a_part_was_done_before(clock: SimpleNamespace) -> None:
+def test_the_rate_is_of_this_run_alone(clock: SimpleNamespace) -> None:
     progress = Progress(1000, done=700)
     clock.now += 10
     progress.add(pairs=100, tokens=0, failed=0, seconds=10)
@@ -64,7 +64,7 @@ def test_time_left_in_hours_minutes_and_seconds(clock: SimpleNamespace, seconds:
     assert progress.line().endswith(f"| {text} left")
 
 
-def test_a_log_has_whole_lines_as_time_goes_by_and_one_at_the_end() -> None:
+def test_a_log_has_a_line_every_few_seconds_and_one_at_the_end() -> None:
     log = io.StringIO()
     with Progress(10, stream=log, every=0.05) as progress:
         time.sleep(0.12)  # long enough for two lines, though no unit was done
@@ -76,7 +76,7 @@ def test_a_log_has_whole_lines_as_time_goes_by_and_one_at_the_end() -> None:
     assert "\r" not in log.getvalue()
 
 
-def test_a_terminal_has_one_line_that_is_written_over() -> None:
+def test_a_terminal_has_one_line_that_is_overwritten() -> None:
     terminal = Terminal()
     with Progress(4, stream=terminal, every=0.05) as progress:
         progress.add(pairs=1, tokens=0, failed=0, seconds=0)
@@ -86,14 +86,14 @@ def test_a_terminal_has_one_line_that_is_written_over() -> None:
     assert terminal.getvalue().endswith("left\n")
 
 
-def test_the_last_line_stands_also_when_the_run_fails() -> None:
+def test_the_last_line_is_written_also_when_the_run_fails() -> None:
     log = io.StringIO()
     with pytest.raises(KeyError), Progress(10, stream=log):
         raise KeyError
     assert log.getvalue().startswith("0 of 10 pairs (0.0%)")
 
 
-def test_a_run_of_no_pairs_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(0):
         pass
     out, err = capsys.readouterr()

@@ -1,5 +1,5 @@
-"""A job with a real engine, scraped over HTTP as Prometheus would: every metric of the dashboard, with the totals of
-the manifest; and its log lines, found where docs/metrics.md says."""
+"""A job with a real engine, scraped over HTTP as by Prometheus. Every metric of the dashboard is there, with the totals
+of the manifest, and the log lines are where docs/metrics.md says."""
 
 import json
 import socket
@@ -21,12 +21,12 @@ from tests import tiny
 from tests.conftest import ROOT
 from tests.test_grafana import queried
 
-pytestmark = pytest.mark.slow  # an engine, and Ray's agent, which gives metrics out some ten seconds later
+pytestmark = pytest.mark.slow  # an engine, and Ray's agent, which serves metrics some ten seconds later
 
 
 @pytest.fixture
 def metered_ray() -> Iterator[tuple[str, Path]]:
-    """A Ray of this test's own: the URL of its metrics, and the folder of its logs."""
+    """Starts a Ray for one test. Yields the URL of its metrics and the folder of its logs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -42,7 +42,7 @@ def metered_ray() -> Iterator[tuple[str, Path]]:
     ray.shutdown()
 
 
-def scraped(url: str) -> dict[str, float]:
+def scrape(url: str) -> dict[str, float]:
     """Name of a sample -> its sum over all labels."""
     text = urllib.request.urlopen(url, timeout=10).read().decode()
     sums: dict[str, float] = defaultdict(float)
@@ -74,21 +74,21 @@ def test_every_metric_of_the_dashboard_is_in_the_scrape(
         "ray_rayrank_unit_seconds_count": 4,
         **{f"ray_rayrank_{name}_total": figures[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
     }
-    assert all(expected.values()), "what is 0 proves nothing"
+    assert all(expected.values()), "a zero proves nothing"
     deadline = time.monotonic() + 60
-    while not expected.items() <= (found := scraped(metrics_url)).items() and time.monotonic() < deadline:
+    while not expected.items() <= (found := scrape(metrics_url)).items() and time.monotonic() < deadline:
         time.sleep(1)
     assert {name: found[name] for name in expected} == expected
     assert queried() - found.keys() == set()
     assert 0 < found["ray_rayrank_engine_busy_seconds_total"] < figures["seconds"]["score"]
     manifest = read_result(Folder(config.output.path))
     assert manifest
-    lines = [json.loads(line) for line in logged(logs, manifest["plan"]["id"])]
+    lines = [json.loads(line) for line in find_lines(logs, manifest["plan"]["id"])]
     assert sorted(line["unit"] for line in lines) == [f"000000-{i:04}" for i in range(4)]
     assert sum(line["prompt_tokens"] for line in lines) == figures["prompt_tokens"]
 
 
-def logged(logs: Path, run: str) -> list[str]:
+def find_lines(logs: Path, run: str) -> list[str]:
     """The lines of a run in the logs of a Ray's workers."""
     return [
         line

@@ -1,0 +1,88 @@
+"""An output as data that can be compared: every file of it, with names that are drawn at random masked."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+WHOLE = 3000  # rows of a table that are shown; of a longer one the first of them, and digests of its columns
+NEVER_THE_SAME = ("written", "tag", "fingerprint")
+OF_TIME = ("seconds", "pairs_per_second", "spilled_bytes")
+OF_THIS_RUN = ("scored_now", "units_now", "prompt_tokens", "cached_tokens", "new_tokens")
+NAMES = [(r"-[0-9a-f]{12}(?=\.parquet)", "-TAG"), (r"scores/[0-9a-f]{16}", "scores/PRINT"), (r"\.put-.*", ".put-X")]
+
+
+def look(output: str, late: bool = False) -> dict[str, Any]:
+    """What stands in the output folder. late: a run was killed before, so how much the last one did is its own."""
+    folder = Path(output)
+    files = {masked(str(path.relative_to(folder))): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    if late:
+        files = {name: path for name, path in files.items() if not name.endswith(".put-X")}  # what the killed one left
+    tables = {name: _table(path, name) for name, path in files.items() if name.endswith(".parquet")}
+    known: dict[str, Any] = {"layout": sorted(files), "tables": tables}
+    if "manifest.json" in files:
+        data = files["manifest.json"].read_bytes()
+        values = json.loads(data)
+        known["manifest"], known["note"] = manifest(values, late), {"fingerprint": values["fingerprint"]}
+        known["indented"] = data.count(b"\n")
+        if "_SUCCESS" in files:
+            known["sealed"] = hashlib.sha256(data).hexdigest() == files["_SUCCESS"].read_text().strip()
+    return known
+
+
+def manifest(values: dict[str, Any], late: bool) -> dict[str, Any]:
+    """A manifest without what no two runs share; `keys` are all of its keys, in their order."""
+    kept = {key: value for key, value in values.items() if key not in NEVER_THE_SAME}
+    kept["plan"] = {key: value for key, value in values["plan"].items() if key != "id"}
+    kept["figures"] = figures(values["figures"], late)
+    kept["parts"] = [masked(name) for name in values["parts"]]
+    kept["rejects"] = [masked(name) for name in values["rejects"]]
+    return {"keys": [*values], "steps": [] if late else [*values["figures"]["seconds"]], **kept}
+
+
+def figures(values: dict[str, Any], late: bool = False) -> dict[str, Any]:
+    """The figures of a run without its times."""
+    left_out = OF_TIME + (OF_THIS_RUN if late else ())
+    return {"keys": [*values]} | {key: value for key, value in values.items() if key not in left_out}
+
+
+def masked(name: str) -> str:
+    for pattern, word in NAMES:
+        name = re.sub(pattern, word, name)
+    return name
+
+
+def _table(path: Path, name: str) -> dict[str, Any]:
+    """The rows of a Parquet file, and how it is written."""
+    file = pq.ParquetFile(path)
+    rows, about = file.read(), file.metadata
+    if "version" in rows.column_names:  # a plan's: the time of a file's last change
+        rows = rows.drop_columns(["version"])
+    columns = [about.row_group(0).column(i) for i in range(about.num_columns)] if about.num_row_groups else []
+    known: dict[str, Any] = {
+        "schema": str(rows.schema.remove_metadata()),
+        "metadata": sorted(key.decode() for key in file.schema_arrow.metadata or {}),
+        "groups": [about.row_group(i).num_rows for i in range(about.num_row_groups)],
+        "written": [f"{c.path_in_schema} {c.compression} {c.encodings} {c.is_stats_set}" for c in columns],
+        "rows": shown(rows.slice(0, WHOLE)),
+    }
+    if name.startswith("ranked/"):
+        known["bytes"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if len(rows) > WHOLE:
+        known["digests"] = {name: digest(rows[name]) for name in dict.fromkeys(rows.column_names)}
+    return known
+
+
+def shown(rows: pa.Table) -> list[str]:
+    """Each row as text that tells 1 from 1.0, null from NaN and one float from the next."""
+    lists = [rows.column(i).to_pylist() for i in range(rows.num_columns)]
+    return [repr(row) for row in zip(*lists, strict=True)] if lists else []
+
+
+def digest(column: pa.ChunkedArray) -> str:
+    """A hash of a column's values, however they are cut into chunks."""
+    return hashlib.sha256(repr(column.to_pylist()).encode()).hexdigest()[:16]

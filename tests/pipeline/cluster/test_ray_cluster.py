@@ -1,0 +1,82 @@
+"""A stream, tasks and functions on a real Ray."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import ray
+
+from pipeline.cluster import tasks
+from pipeline.cluster.pool import Pool
+from pipeline.cluster.ray_cluster import RayCluster, run_stream_task
+from pipeline.errors import RunError, UsageError
+
+POOL = Pool(smallest=1, largest=2, in_flight=2, queued=1, gpus=0, cpus=0)
+
+
+class Doubler:
+    """An actor that doubles numbers."""
+
+    def __init__(self, add: int):
+        self._add = add
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"number": [2 * batch["number"][0].as_py() + self._add]})
+
+
+def make(task: int, shared: list[list[int]]) -> Iterator[pa.Table]:
+    for number in shared[task]:
+        if number == 99:
+            raise UsageError("pairs.parquet: 99")
+        yield pa.table({"number": [number]})
+
+
+def stream(numbers: list[list[int]]) -> Any:
+    return RayCluster().stream(make, numbers, len(numbers), Doubler, {"add": 1}, POOL)
+
+
+def test_a_stream_yields_a_row_for_each_table_of_each_task(one_ray: None) -> None:
+    rows = list(stream([[1, 2], [], [3]]))
+    assert sorted(row["number"] for row in rows) == [3, 5, 7]
+
+
+def test_a_run_error_of_a_task_of_a_stream_is_raised_as_itself(one_ray: None) -> None:
+    with pytest.raises(UsageError, match=r"pairs\.parquet: 99"):
+        list(stream([[1, 99]]))
+
+
+def add(first: int, second: int) -> int:
+    return first + second
+
+
+def fail(message: str) -> None:
+    raise RunError(message)
+
+
+def test_functions_run_beside_the_driver_and_raise_their_own_errors(one_ray: None) -> None:
+    cluster = RayCluster()
+    started = cluster.start(add, 3, 5)
+    assert started.wait() == 8 and started.is_ready()
+    with pytest.raises(RunError, match="cannot be read"):
+        cluster.start(fail, "cannot be read").wait()
+
+
+def test_it_knows_its_cores_and_its_spilled_bytes(one_ray: None) -> None:
+    assert RayCluster().count_cores() == 2
+    assert RayCluster().read_spilled_bytes() is not None
+
+
+def test_a_task_of_a_stream_is_watched_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the footers of a draft is part of it."""
+    watched: list[bool] = []
+
+    def look(task: int, shared: Any) -> Iterator[pa.Table]:
+        watched.append(math.isfinite(tasks._watchdog()._deadline))
+        yield pa.table({"task": [task]})
+
+    monkeypatch.setattr(ray, "get", lambda handed: handed)
+    (table,) = run_stream_task(pa.table({"id": [3]}), look, None)
+    assert table["task"].to_pylist() == [3]
+    assert watched == [True] and math.isinf(tasks._watchdog()._deadline)
