@@ -17,6 +17,36 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+# Tests that connect to Ray in pytest's own process.
+ON_RAY = (
+    "tests/actors/rerankers/test_whole_job.py",
+    "tests/jobs/",
+    "tests/pipeline/cluster/",
+    "tests/pipeline/prepare/test_whole.py",
+    "tests/pipeline/run/",
+    "tests/pipeline/score/test_scrape.py",
+    "tests/pipeline/test_mteb.py",
+    "tests/pipeline/test_table.py",
+    "tests/test_security.py",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With two processes, one begins with the engines, the other with what connects to Ray. An engine does not start
+    where modules of cffi were imported (vLLM 0.32 looks through all modules, and fails over theirs), and a driver of
+    Ray does not get along with an engine in its process. All other files go to the process that is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class EnginesApart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(ON_RAY):
+                return "ray"
+            return "engines" if nodeid.startswith("tests/actors/") else nodeid.partition("::")[0]
+
+    return EnginesApart(config, log)
+
+
 @pytest.fixture(scope="session")
 def minilm() -> str:
     """The folder of a real all-MiniLM-L6-v2."""

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
+from pipeline.sizes import Sizes
 from pipeline.storage.urls import fetch, fetch_listed
 
-SPLIT_BYTES = 256 * 2**20  # decoded bytes of the columns in use that one read task brings
+SPLIT_BYTES = Sizes.split_bytes
 WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
 TAIL_SHARE, TAIL_MIN, TAIL_MAX = 1 / 32, 16 * 1024, 64 * 1024  # first guess at a footer's size, as a share of the file
 

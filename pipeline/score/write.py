@@ -47,7 +47,7 @@ class UnitStats:
     def sums(self) -> dict[str, float]:
         """The figures that are summed over units."""
         numbers = {name: value for name, value in asdict(self).items() if name not in ("unit", "reasons")}
-        return numbers | {"units_now": self.rows > 0}  # else its scores were put before
+        return numbers | {"units_now": int(self.rows > 0)}  # else its scores were put before
 
 
 class UnitWriter:

@@ -26,7 +26,7 @@ def made(tmp_path, monkeypatch):
         reads.append(1)
         return DOCUMENTS
 
-    monkeypatch.setattr(corpus, "documents", documents)
+    monkeypatch.setattr(corpus, "collect_documents", documents)
     questions = tmp_path / "questions.yaml"
     questions.write_text(yaml.safe_dump(QUESTIONS))
 

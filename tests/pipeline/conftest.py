@@ -20,7 +20,7 @@ from pipeline.output.commit import read_result
 from pipeline.run import rerank
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
-from tests.conftest import ROOT
+from tests.conftest import ON_RAY, ROOT
 from tests.fakes import KnownScorer
 
 ROWS = 700
@@ -30,11 +30,17 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def one_ray(s3_server: str) -> Iterator[None]:
-    """A cluster for all tests that ask for it, whose workers have the S3 credentials and find the tests."""
-    start_ray()
+def ray_until_the_end() -> Iterator[None]:
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def one_ray(request: pytest.FixtureRequest, s3_server: str, ray_until_the_end: None) -> None:
+    """A cluster for all tests that ask for it, whose workers have the S3 credentials and find the tests."""
+    assert request.node.nodeid.startswith(ON_RAY), "tests/conftest.py must know that this file connects to Ray"
+    if not ray.is_initialized():  # else it is that of the tests before
+        start_ray()
 
 
 def start_ray() -> None:
@@ -122,7 +128,7 @@ def run_on_ray(tmp_path: Path, make_config: Callable[..., Config], one_ray: None
 class Interrupted(InProcess):
     """This process, in which something happens at a moment of a run.
 
-    scored: before the first unit is scored, and after the last one. writing: before the parts are written.
+    before_scoring: the first unit. after_scoring: the last one. before_writing: the first part.
     """
 
     def __init__(

@@ -27,6 +27,7 @@ NEW_TOKENS = 64
 @pytest.fixture(scope="module", autouse=True)
 def local_ray() -> Iterator[None]:
     """A local Ray, for all jobs of this file one after the other."""
+    ray.shutdown()  # that of other tests
     _connect()
     yield
     ray.shutdown()

@@ -14,7 +14,7 @@ from pipeline.cluster.in_process import InProcess
 from pipeline.errors import RunError
 from pipeline.rank import buckets
 from pipeline.rank.buckets import INDEX, encode_by_bucket, find_buckets
-from pipeline.rank.merge import MergeGroup, cut_groups, delete_merged, merge_scores
+from pipeline.rank.merge import MergeGroup, count_buckets, cut_groups, delete_merged, merge_scores
 from pipeline.score.files import EXPLAINED, SCHEMA, encode_scores
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -231,3 +231,18 @@ def test_a_group_and_a_bucket_take_a_request_for_each_file(s3_server: str) -> No
         read(0)
     assert len(reading) == len(reading.gets) == 2
     assert reading.bytes < sum(scores.files("merged/").values()) / 2
+
+
+@pytest.mark.parametrize(
+    ("explain", "carried", "buckets"),
+    [
+        (False, False, {0: 1, 1: 1, 500_000: 1, 500_001: 2, 1_000_000: 2, 1_000_001: 3, 10**9: 2000}),
+        (True, False, {1: 1, 50_000: 1, 50_001: 2, 500_000: 10}),
+        (True, True, {50_001: 2}),
+        (False, True, {1: 1, 100_001: 2, 2 * 10**8: 2000, 6 * 10**8: 2000, 10**9: 2000, 2 * 10**9: 4000}),
+    ],
+)
+def test_buckets_follow_from_the_rows_and_what_each_holds(
+    explain: bool, carried: bool, buckets: dict[int, int]
+) -> None:
+    assert {rows: count_buckets(rows, Sizes(), explain, carried) for rows in buckets} == buckets

@@ -31,6 +31,7 @@ SHORT_LEASE = partial(hold, beat=0.5, stale=2)
 def store(s3_server: str) -> Iterator[Faults]:
     """The S3 server behind a proxy, and a cluster whose workers know no other."""
     with in_front_of(s3_server, read_timeout=1.5) as store:
+        ray.shutdown()  # that of other tests, which know the server itself
         start_ray()
         yield store
         ray.shutdown()
