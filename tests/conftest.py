@@ -19,6 +19,7 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 # Tests that connect to Ray in pytest's own process.
 ON_RAY = (
+    "tests/chaos/",
     "tests/actors/rerankers/test_whole_job.py",
     "tests/jobs/",
     "tests/pipeline/cluster/",

@@ -44,7 +44,8 @@ class Scorer:
     texts and the figures, and returns the row that travels on. tracker: the run's FailureTracker, or a remote one.
     identify: returns this worker. watch: called once, with the function that reads how busy the engine is.
     write_seconds: the most that `write` may take. end_process: ends the process, for a reason. A worker calls it when
-    its engine breaks or cannot be built: this frees the GPU, and Ray starts the actor again.
+    its engine breaks or cannot be built: this frees the GPU, and Ray starts the actor again. make_watchdog: makes a
+    Watchdog.
     """
 
     def __init__(
@@ -61,13 +62,15 @@ class Scorer:
         watch: Callable[[Callable[[], Load]], None] = lambda load: None,
         write_seconds: float = WRITE_SECONDS,
         end_process: Callable[[str], NoReturn] = leave,
+        make_watchdog: Callable[..., Any] = Watchdog,
     ):
         if threads:  # Ray sets this to the actor's num_cpus, which is 0 or 1 here, and torch reads it when imported
             os.environ["OMP_NUM_THREADS"] = str(threads)
         self._unpack, self._write, self._write_seconds = unpack, write, write_seconds
         self._tracker, self._worker = tracker, identify()
         self._watch, self._gate, self._end_process = watch, Gate(), end_process
-        self._watchdog = Watchdog(last_words=partial(tracker.broke, self._worker))
+        self._make_watchdog = make_watchdog
+        self._watchdog: Watchdog = make_watchdog(last_words=partial(tracker.broke, self._worker))
         self._reporters = ThreadPoolExecutor(4)  # not shared with writes: slow ones must not hold up the next units
         self._watchdog.expect(max(stall_seconds, BUILD_SECONDS))
         try:
@@ -158,7 +161,9 @@ class Scorer:
 
     def _end(self, report: Callable[[Worker, str], object], message: str, log: str) -> None:
         """Reports a message to the tracker and ends the process, with a line in its log. Raises the tracker's error."""
-        Watchdog("its end").expect(60)  # a second one, which the engine's thread cannot put to rest: it frees the GPU
+        self._make_watchdog("its end").expect(
+            60
+        )  # a second one, which the engine's thread cannot put to rest: it frees the GPU
         report(self._worker, message)  # blocks the event loop, so that no other unit goes on meanwhile
         self._end_process(log)
 

@@ -18,6 +18,7 @@ from actors.rerankers.lb import LB
 from actors.worker import actor as module
 from actors.worker.actor import Scorer
 from actors.worker.failures import PUTS, STARTS, EngineError, FailureTracker, Worker
+from actors.worker.watchdog import Watchdog
 
 
 class Unit(NamedTuple):
@@ -79,6 +80,24 @@ class FakeEngines:
         return FakeEngine(self.deadly)
 
 
+class Watched:
+    """In the place of a Watchdog: notes its calls, and the subject of the watchdog that is called."""
+
+    calls: ClassVar[list[tuple[str, Any]]] = []
+
+    def __init__(self, what: str = "the engine", last_words: Any = None):
+        self._what = what
+
+    def expect(self, seconds: float) -> None:
+        self.calls.append((self._what, seconds))
+
+    def rest(self) -> None:
+        self.calls.append((self._what, "rest"))
+
+    def close(self) -> None:
+        self.calls.append((self._what, "close"))
+
+
 MakeScorer = Callable[..., Any]
 
 
@@ -105,6 +124,7 @@ def make_scorer(engines: FakeEngines, tiny_qwen2: str) -> MakeScorer:
             "tracker": tracker or FailureTracker(1),
             "identify": lambda: Worker("a", str(next(processes))),
             "end_process": raise_ended,
+            "make_watchdog": Watched,  # a real one would end this process a minute later
         }
         return Scorer(**given | arguments)
 
@@ -213,28 +233,9 @@ def test_an_error_that_another_start_would_repeat_is_raised_at_once(
         make_scorer()
 
 
-class Watched:
-    """In the place of a Watchdog: notes its calls, and the subject of the watchdog that is called."""
-
-    calls: ClassVar[list[tuple[str, Any]]] = []
-
-    def __init__(self, what: str = "the engine", last_words: Any = None):
-        self._what = what
-
-    def expect(self, seconds: float) -> None:
-        self.calls.append((self._what, seconds))
-
-    def rest(self) -> None:
-        self.calls.append((self._what, "rest"))
-
-    def close(self) -> None:
-        self.calls.append((self._what, "close"))
-
-
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """The calls of all watchdogs, none of which ends this process."""
-    monkeypatch.setattr(module, "Watchdog", Watched)
     monkeypatch.setattr(Watched, "calls", [])
     return Watched.calls
 
@@ -259,6 +260,7 @@ def test_the_whole_start_is_watched(make_scorer: MakeScorer, calls: list, tiny_q
         write=lambda *given: given,
         tracker=Noting(1),
         identify=lambda: Worker("a", "1"),
+        make_watchdog=Watched,
     )
     watched = [("tracker", "starting"), ("scorer", "build_engine")]
     assert calls == [("the engine", 3600), *watched, ("the engine", "rest")]
@@ -278,7 +280,7 @@ def test_a_worker_whose_disk_never_answers_ends(make_scorer: MakeScorer, calls: 
 
 def test_a_closed_scorer_leaves_no_thread_behind(make_scorer: MakeScorer) -> None:
     before = set(threading.enumerate())
-    scorer = make_scorer()
+    scorer = make_scorer(make_watchdog=Watchdog)
     score(scorer, unit(3))
     scorer.close()
     deadline = time.monotonic() + 10
