@@ -20,7 +20,8 @@ ON_3_11 = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="of the doc
 def documents_of(setup: str, hash_seed: str) -> dict[str, str]:
     """The corpus of a fresh process (pytest's own has libraries in it that patch the standard library), which must
     print nothing else, not even a warning."""
-    code = f"import json; {setup}; from jobs.demo.corpus import collect_documents; print(json.dumps(collect_documents()))"
+    code = f"import json; {setup}; from jobs.demo.corpus import collect_documents as collect; "
+    code += "print(json.dumps(collect()))"
     command = [sys.executable, "-W", "always", "-c", code]
     ran = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True
