@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from actors.worker.actor import Scorer
 from pipeline.check.preflight import Checked, check
 from pipeline.cluster.connect import Cluster, connect_for_run
+from pipeline.cluster.tasks import watch_steps
 from pipeline.config import Config
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError, say
 from pipeline.input.columns import select_carried
@@ -22,7 +23,14 @@ from pipeline.output.commit import commit, discard_parts, has_all_parts, read_re
 from pipeline.output.lease import Held, Lease, hold
 from pipeline.output.manifest import build_manifest, summarize_scoring
 from pipeline.plan.draft import Draft, Work, finish_draft
-from pipeline.plan.existing import delete_scores, delete_stale_scores, find_plan, list_stored, put_drafted
+from pipeline.plan.existing import (
+    delete_scores,
+    delete_stale_scores,
+    find_plan,
+    list_score_files,
+    list_stored,
+    put_drafted,
+)
 from pipeline.plan.plan import Plan
 from pipeline.plan.replan import find_changed_while_read
 from pipeline.plan.rounds import Newest, find_newest, find_next_rounds
@@ -72,16 +80,19 @@ class Run:
         """Plans, scores, ranks and commits what is not there yet. Returns the run's figures."""
         output, config = self._checked.output, self._config
         if config.run.on_existing == "restart":
+            stored = list_score_files(self._checked)
             withdraw_result(output)
-            delete_scores(self._checked)
-        stored = [] if config.run.on_existing == "restart" else list_stored(self._checked)
+            delete_scores(self._checked, stored)
+            stored = []
+        else:
+            stored = list_stored(self._checked)
         plan, units = find_plan(self._checked, stored, self._sizes), find_newest(stored)
         work = plan if isinstance(plan, Draft) else self._select_work(plan, units)
         standing = read_result(output)
         self._time("plan")
         if isinstance(plan, Plan) and standing and not work.tasks and standing["tag"] == self._result_id(plan, units):
             if has_all_parts(output, standing):
-                return self._keep(plan, standing, Counter(), None)
+                return self._keep(plan, standing, Counter(), 0)
             say("parts of the result that stands are gone; it is made anew from its scores")
         with self._connect() as cluster, self._explain_changes(plan):
             self._time("start")
@@ -95,8 +106,8 @@ class Run:
             self._lease.confirm()  # merging takes its time
             others = read_result(output)
             if others and others != standing and others["tag"] == write.result_id and has_all_parts(output, others):
-                say("another run has put the same result meanwhile; it stands")
-                return self._keep(plan, others, scoring, spilled)
+                words = "another run has put the same result meanwhile; it stands"
+                return self._keep(plan, others, scoring, spilled, words)
             withdraw_result(output)
             if work.tasks:
                 discard_parts(output, write.result_id)
@@ -127,11 +138,15 @@ class Run:
     def _select_work(self, plan: Plan, units: dict[str, Newest]) -> Work:
         return select_work(plan, find_next_rounds(plan.unit_names(), units), self._sizes)
 
-    def _keep(self, plan: Plan, result: dict[str, Any], scoring: Counter[str], spilled: int | None) -> dict[str, Any]:
+    def _keep(
+        self, plan: Plan, result: dict[str, Any], scoring: Counter[str], spilled: int | None, words: str = ""
+    ) -> dict[str, Any]:
         """The figures of a result that stands, made under another run.max_failed maybe."""
         figures = result["figures"]
         failed = figures["unscored"] + figures["rejected"]
         self._check_failed(plan, figures["rows"], failed, Counter(result["reasons"]))
+        if words:
+            say(words)
         self._tidy(plan, result)
         return figures | summarize_scoring(scoring, self._seconds, spilled)
 
@@ -187,7 +202,7 @@ class Run:
         delete_merged(self._checked.scores)
         reasons: Counter[str] = Counter()
         known = plan if isinstance(plan, Plan) else None
-        planning = cluster.start(finish_draft, plan) if isinstance(plan, Draft) else None
+        planning = cluster.start(finish_draft, plan, watch_steps) if isinstance(plan, Draft) else None
         units = score_units(self._checked, work, self._scorer, cluster, self._sizes)
         with Progress(work.rows, work.before, about=known is None) as progress, closing(units):
             for unit in units:

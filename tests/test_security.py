@@ -202,8 +202,9 @@ if sys.argv[3] == "plain":
     sys.exit()
 from actors.rerankers.contract import Request
 from actors.engines.vllm.engine import Engine
+from actors.worker.watchdog import Watchdog
 from actors.rerankers.bi_encoder import BiEncoder
-Engine(BiEncoder(type="bi_encoder", model=str(model)), {"max_model_len": 256}, Request("embed"), [], 60)
+Engine(BiEncoder(type="bi_encoder", model=str(model)), {"max_model_len": 256}, Request("embed"), [], 60, Watchdog())
 """
 
 

@@ -1,7 +1,7 @@
 """The run's failure tracker where workers are Ray's actors: an actor beside the driver, and how workers call it."""
 
 import secrets
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import RayActorError
@@ -15,8 +15,6 @@ GONE = (
     "more); what was scored is kept, and the same command goes on from there"
 )
 PROCESS = secrets.token_hex(4)  # of this one; a process id may come again
-
-Answer = TypeVar("Answer")
 
 
 def identify_worker() -> Worker:

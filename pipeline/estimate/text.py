@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from actors.engines import ENGINE
 from pipeline.score.progress import format_clock
 
 NO_START = "the engines' start is not known, and not included"
@@ -84,7 +85,7 @@ def _describe_memory(about: dict[str, Any]) -> list[str]:
             f"{_format_bytes(need['token'] * need['limit'])} for a request that fills the context of {need['limit']:,}"
             + (f", {_format_bytes(need['token'] * mean)} for a mean prompt" if mean else "")
         )
-    return [*lines, "          activations, graphs and vLLM's own buffers come on top"]
+    return [*lines, f"          activations, graphs and {ENGINE.name}'s own buffers come on top"]
 
 
 def _format_range(values: dict[str, float]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from actors.engines import ENGINE
 from pipeline.config import Config
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
@@ -18,8 +19,8 @@ OUTLIER_FACTOR = 8  # times the median: a split of that size is far larger than 
 MAX_SHARE = 0.5  # of queries with one candidate, and of those whose first-stage scores are all equal
 REPEATED = "the ids of a row before it in its unit"
 NO_GPUS = (
-    "a worker takes no GPU, as the vLLM of this machine is a CPU build or workers.num_gpus is 0: give workers.num_gpus "
-    "as the run will have it"
+    f"a worker takes no GPU, as the {ENGINE.name} of this machine is a CPU build or workers.num_gpus is 0: give "
+    "workers.num_gpus as the run will have it"
 )
 
 

@@ -11,7 +11,7 @@ finds the draft of an earlier run makes the missing pages first.
 import json
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from itertools import pairwise
@@ -21,7 +21,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.cluster.tasks import watch_steps
 from pipeline.config import Config
 from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile
@@ -113,7 +112,7 @@ def begin_draft(config: Config, files: list[InputFile], scores: Folder, sizes: S
     cuts = group_neighbours([file.size for file in files], sizes)
     pages = [page for page, (start, stop) in enumerate(pairwise(cuts)) for _ in range(start, stop)]
     listed = pa.table([pages, *zip(*map(astuple, files), strict=True)], schema=LISTED)
-    scores.put_new(f"{NAME}.parquet", _encode(listed, id=secrets.token_hex(8), splits_a_page=SPLITS))
+    scores.put_new(f"{NAME}.parquet", _encode(listed, id=secrets.token_hex(8), slabs_a_page=SPLITS))
     return read_draft(config, files, scores, sizes, int(rows / share) if share else rows)
 
 
@@ -131,15 +130,18 @@ def read_draft(config: Config, files: list[InputFile], scores: Folder, sizes: Si
     listed = pa.table([pages, *zip(*(astuple(now[path]) for path in paths), strict=True)], schema=LISTED)
     first = read_first_file(config, now[paths[0]])
     return Draft(
-        first.columns, about["id"], rows, listed, about["splits_a_page"], first, config, scores, sizes.split_bytes
+        first.columns, about["id"], rows, listed, about["slabs_a_page"], first, config, scores, sizes.split_bytes
     )
 
 
-def finish_draft(draft: Draft) -> Plan:
-    """The plan of a draft. Pages that were not put yet are made and put."""
+def finish_draft(draft: Draft, each: Callable[[Iterator[pa.Table]], Iterator[pa.Table]] = iter) -> Plan:
+    """The plan of a draft. Pages that were not put yet are made and put.
+
+    each: goes through the pages; a task of Ray watches each one.
+    """
     pool = ThreadPoolExecutor(PAGES_AT_ONCE)
     try:
-        pages = list(watch_steps(pool.map(draft.page, range(draft.tasks))))
+        pages = list(each(pool.map(draft.page, range(draft.tasks))))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a hanging read must not delay the error of another page
     table = pa.concat_tables(pages).combine_chunks()

@@ -16,9 +16,8 @@ UNIT = re.compile(r"(\d{6,})-\d{4,}\.")
 SCORES = re.compile(r"scores/[0-9a-f]{16}/(?!\.put-)")  # files that runs write and a restart deletes
 
 
-def delete_scores(checked: Checked) -> None:
+def delete_scores(checked: Checked, stored: list[str]) -> None:
     """Deletes all scores and plans, under any fingerprint; plans last, since scores mean nothing without them."""
-    stored = list_score_files(checked)
     plans = [name for name in stored if parse_name(name.split("/")[2]) == PLAN or name.split("/")[2].startswith(NAME)]
     checked.output.delete(sorted({*stored} - {*plans}))
     checked.output.delete(plans)

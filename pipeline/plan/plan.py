@@ -41,6 +41,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+# Files have the name that a split had in earlier versions, whose outputs stay readable.
+STORED_NAMES = ["slab" if name == "split" else name for name in SCHEMA.names]
+
 
 class Unit(NamedTuple):
     """Rows of a file: start <= row < stop."""
@@ -110,9 +113,10 @@ class Plan:
 
     def to_bytes(self) -> bytes:
         sink = pa.BufferOutputStream()
-        about = {"columns": self.columns, "id": self.id, "revision": self.revision, "next_split": self.next_split}
+        about = {"columns": self.columns, "id": self.id, "revision": self.revision, "next_slab": self.next_split}
         metadata = {"plan": json.dumps(about)}
-        pq.write_table(self.table.replace_schema_metadata(metadata), sink, compression="zstd")
+        table = self.table.rename_columns(STORED_NAMES).replace_schema_metadata(metadata)
+        pq.write_table(table, sink, compression="zstd")
         return sink.getvalue().to_pybytes()
 
     @classmethod
@@ -120,7 +124,11 @@ class Plan:
         """Raises UsageError for a plan that another version of this software has written."""
         table = pq.read_table(pa.BufferReader(data))
         try:
-            return cls(table.replace_schema_metadata(None).cast(SCHEMA), **json.loads(table.schema.metadata[b"plan"]))
+            about = json.loads(table.schema.metadata[b"plan"])
+            if table.column_names != STORED_NAMES:
+                raise ValueError(table.column_names)
+            rows = table.rename_columns(SCHEMA.names).replace_schema_metadata(None).cast(SCHEMA)
+            return cls(rows, next_split=about.pop("next_slab"), **about)
         except (KeyError, TypeError, ValueError, pa.ArrowException):
             raise UsageError(
                 "the scores under this output were written by another version of rayrank: another output.path, or "

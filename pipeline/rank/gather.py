@@ -107,7 +107,10 @@ class StoredRanking:
 
     def keep(self, bucket: int) -> np.ndarray:
         """Ranks a bucket and puts it, and which rows it keeps; the index of the file that says so."""
-        return put_bucketed(self.scores, self.kept_name(bucket), len(self.starts), lambda: self._keep(bucket))
+        index = put_bucketed(self.scores, self.kept_name(bucket), len(self.starts), lambda: self._keep(bucket))
+        if self.scores.size(self._ranked_name(bucket)) is None:  # deleting both was interrupted in between
+            self.scores.put_new(self._ranked_name(bucket), encode_ranked(self.rank(bucket)))
+        return index
 
     def _keep(self, bucket: int) -> tuple[bytes, np.ndarray]:
         found = self.rank(bucket)

@@ -20,10 +20,6 @@ PATTERNS = [
     (re.compile(r"in \d+ s of tries"), "in N s of tries"),
     (re.compile(r"0x[0-9a-f]{12}"), "0xADDRESS"),
 ]
-# Differences that are meant, and why. Empty it when the next comparison begins.
-PATTERNS += [
-    (re.compile(r"\bslab\b"), "split"),  # a column of the plan that a run keeps for itself was renamed
-]
 
 
 def masked(answer: Any, paths: dict[str, str]) -> Any:

@@ -108,7 +108,7 @@ def cached_bytes(arguments: dict[str, Any], number: int) -> int:
 def source_files(task: Task) -> list[Path]:
     """This engine's source files that decide scores; for likelihoods also our own models."""
     models = sorted((HERE / "models").glob("*.py")) if task == "likelihood" else []
-    return [HERE / "engine.py", HERE / "arguments.py", *models]
+    return [HERE / "engine.py", HERE / "arguments.py", HERE.parent / "contract.py", *models]
 
 
 def build_engine(

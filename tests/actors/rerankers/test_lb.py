@@ -103,7 +103,7 @@ def test_the_document_is_cut_where_prompt_and_answer_would_not_fit(lb_settings: 
 
 def test_a_query_that_leaves_no_room_is_unscored(lb_settings: LB) -> None:
     made = RERANKER.prompt(Tokenizer(lb_settings, limit=200), lb_settings, [Pair("word " * 500, "document")])[0]
-    assert isinstance(made, Unscored)
+    assert isinstance(made, Unscored) and "does not fit" in made.reason
 
 
 def test_query_and_document_have_limits_of_their_own(lb_settings: LB, lb_tokenizer: Tokenizer) -> None:

@@ -1,4 +1,4 @@
-"""What the record of tracker makes of deaths. Workers here are `Worker(actor, process)`."""
+"""How the failure tracker judges deaths. Workers here are `Worker(actor, process)`."""
 
 import math
 

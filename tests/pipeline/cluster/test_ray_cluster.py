@@ -80,3 +80,16 @@ def test_a_task_of_a_stream_is_watched_from_its_beginning(monkeypatch: pytest.Mo
     (table,) = run_stream_task(pa.table({"id": [3]}), look, None)
     assert table["task"].to_pylist() == [3]
     assert watched == [True] and math.isinf(tasks._watchdog()._deadline)
+
+
+def refuse(item: int) -> int:
+    if item == 2:
+        raise UsageError("pairs.parquet: 2")
+    return item
+
+
+def test_tasks_return_in_order_and_an_error_of_ours_is_raised_as_itself(one_ray: None) -> None:
+    assert [*RayCluster().run(refuse, [3, 1, 0])] == [3, 1, 0]
+    with pytest.raises(RunError, match=r"^pairs\.parquet: 2$") as raised:
+        list(RayCluster().run(refuse, [1, 2]))
+    assert raised.type is UsageError  # and not Ray's, whose message is a traceback

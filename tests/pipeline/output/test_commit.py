@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,3 +178,14 @@ def test_a_reader_that_is_overtaken_between_two_files_finds_none(tmp_path: Path)
 def test_a_result_that_is_not_there_can_be_withdrawn(tmp_path: Path) -> None:
     withdraw_result(Folder(str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["lease", "ranked", "rejects", "scores/0123456789abcdef"])
+def test_a_sweep_deletes_what_killed_processes_left_half_written(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    left, recent = (tmp_path / folder / f".put-{digit * 16}" for digit in "ab")
+    for file in (left, recent):
+        file.touch()
+    os.utime(left, (0, 0))
+    sweep(Folder(str(tmp_path)), {"parts": [], "rejects": []})
+    assert not left.exists() and recent.exists(), "a put of an hour may still go on"

@@ -1,4 +1,4 @@
-"""From a TREC run and a BEIR folder on S3 to a ranking and back to a TREC run, on a real Ray."""
+"""From a TREC run and a BEIR folder on S3 to a ranking and back to a TREC run, prepared on a real Ray."""
 
 import json
 import random

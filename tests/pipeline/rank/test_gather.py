@@ -97,6 +97,19 @@ def test_what_was_gathered_before_a_run_died_is_used(path: str, expected: pa.Tab
     assert in_order(tmp_path / "out").equals(expected)
 
 
+def test_a_ranked_bucket_that_is_gone_is_ranked_again(path: str, expected: pa.Table, run: Run, tmp_path: Path) -> None:
+    """Deleting what a committed result left may be interrupted."""
+
+    def crash() -> None:
+        raise RuntimeError("the power went")
+
+    with pytest.raises(RuntimeError, match="the power went"):
+        run(path, output=CARRIED, cluster=Interrupted(before_writing=crash), more={"sizes": MANY})
+    next((tmp_path / "out").rglob("merged/*-00003-ranked.arrow")).unlink()
+    run(path, output=CARRIED, more={"sizes": MANY})
+    assert in_order(tmp_path / "out").equals(expected)
+
+
 @pytest.mark.parametrize("name", ["*-000003-000000.arrow", "*-00003-ranked.arrow"])
 def test_gathered_files_that_vanish_are_named(path: str, run: Run, tmp_path: Path, name: str) -> None:
     thief = Interrupted(before_writing=lambda: next((tmp_path / "out").rglob(f"merged/{name}")).unlink())

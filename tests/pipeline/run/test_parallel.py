@@ -40,18 +40,18 @@ class TwoRanks(Scorer):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_two_ranks_score_as_one_does_and_die_with_their_actor(run: Run, tmp_path: Path) -> None:
+def test_two_ranks_score_as_one_does_and_die_with_their_actor(run_on_ray: Run, tmp_path: Path) -> None:
     reranker = {"type": "lb", "model": tiny.qwen2(tmp_path / "model")}
     path = write(pairs(60), tmp_path / "in", 1)
     shared: dict[str, Any] = {"reranker": reranker, "run": {"unit_rows": 20}}
-    run(path, "one", Scorer, engine=ENGINE, **shared)
+    run_on_ray(path, "one", Scorer, engine=ENGINE, **shared)
 
-    class UnitWriter(TwoRanks):
+    class TwoRanksHere(TwoRanks):
         FOLDER = tmp_path / "ranks"
 
-    UnitWriter.FOLDER.mkdir()
-    run(path, "two", UnitWriter, engine=ENGINE | {"tensor_parallel_size": 2}, **shared)
-    first, second = ([int(rank) for rank in file.read_text().split()] for file in UnitWriter.FOLDER.iterdir())
+    TwoRanksHere.FOLDER.mkdir()
+    run_on_ray(path, "two", TwoRanksHere, engine=ENGINE | {"tensor_parallel_size": 2}, **shared)
+    first, second = ([int(rank) for rank in file.read_text().split()] for file in TwoRanksHere.FOLDER.iterdir())
     assert len(first) >= 2 and len(second) >= 2
     until = time.monotonic() + 60
     while any(map(psutil.pid_exists, first + second)) and time.monotonic() < until:

@@ -12,7 +12,7 @@ from pipeline.cluster.in_process import InProcess
 from pipeline.output.lease import Held
 from pipeline.rank.merge import MergeGroup
 from pipeline.storage.folder import Folder
-from tests.chaos.driver import NoLease
+from tests.chaos.driver import hold_nothing
 from tests.pipeline.conftest import SMALL, Run, pairs, ranked, write
 
 OTHER = {"token": "another's", "host": "elsewhere", "pid": 1, "since": "now", "machine": "m", "started": "s", "beat": 0}
@@ -75,7 +75,7 @@ def test_of_two_that_make_the_same_result_the_first_stands(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture
 ) -> None:
     path, output = write(pairs(), tmp_path / "in", 2), tmp_path / "out"
-    options: dict[str, Any] = {"sizes": SMALL, "hold": NoLease}
+    options: dict[str, Any] = {"sizes": SMALL, "hold": hold_nothing}
     there: dict[str, int] = {}
 
     def another_runs() -> None:
