@@ -1,8 +1,9 @@
 """Fusion methods: first-stage and reranker scores of many queries at once -> fused scores.
 
-Every method gets the scored pairs of whole queries, sorted by query: `first` and `rerank` (float64), `query`, the
-number of each pair's query (0, 0, 1, 2, 2, 2, ...; every number occurs).
-`alpha` is the weight of the first stage.
+Every method gets the scored pairs of whole queries, sorted by query, then doc_id: `first` and `rerank` (float64,
+finite, maybe near the largest, maybe none at all), and `query`, the number of each pair's query (0, 0, 1, 2, 2, 2, ...;
+every number occurs). `alpha` is the weight of the first stage, `k` the constant of `rrf`. A fused score is never nan,
+and scores that the formula makes equal are equal to the bit: ties are ranked by the first stage.
 """
 
 from collections.abc import Callable

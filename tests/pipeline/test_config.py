@@ -138,7 +138,7 @@ WRONG = [
     ("reranker.type=bm25", "reranker.type = 'bm25': unknown; known rerankers are erank, rank1, lb"),
     ("reranker.type=[lb]", "reranker.type = ['lb']: unknown"),
     ("reranker.type=", "reranker.type = None: unknown"),
-    ("fusion.method=borda", "fusion.method = 'borda': known methods are none, zscore, minmax, rrf"),
+    ("fusion.method=best", "fusion.method = 'best': known methods are none, zscore, minmax, rrf"),
     ("run.on_existing=append", "run.on_existing = 'append': Input should be 'resume' or 'restart'"),
     ("reranker.type=lb reranker.score=best", "reranker.score = 'best': Input should be 'card', 'notebook'"),
     # wrong types: nothing is turned from one type into another

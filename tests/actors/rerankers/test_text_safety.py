@@ -112,3 +112,9 @@ def test_a_long_document_is_cut_to_fit(name: str, tiny_model: Callable) -> None:
     tokenizer, (ids,) = prompts(name, tiny_model(model), own, [pair])
     assert 400 < len(ids) <= 8192
     assert len([i for i in ids if i in specials(tokenizer)]) < 20
+
+
+def test_each_family_has_settings_in_its_own_file() -> None:
+    """The fingerprint hashes the file in which they stand."""
+    assert len({reranker.settings.__module__ for reranker in RERANKERS.values()}) == len(RERANKERS)
+    assert not any("labelled" in reranker.settings.__module__ for reranker in RERANKERS.values())

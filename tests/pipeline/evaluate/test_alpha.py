@@ -9,6 +9,7 @@ from pipeline.evaluate.alpha import FOLDS, GRID, SEED, compute_curve, cross_vali
 from pipeline.evaluate.evaluation import TUNED, evaluate
 from pipeline.evaluate.measures import find_depth, make_judge, parse_measures
 from pipeline.evaluate.result import Result, read_judged_pairs
+from pipeline.fusion import METHODS
 from tests.results import ranked, some_qrels, some_scores, write_result
 
 QUERIES = 14
@@ -28,7 +29,7 @@ def run_at(alpha: float, method: str = "zscore") -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("method", ["zscore", "minmax", "rrf"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "none"])
 def test_curve_is_what_a_run_with_each_alpha_would_have(result: Result, method: str) -> None:
     values = compute_curve(
         result, result.fusion.model_copy(update={"method": method}), make_judge(MEASURES, QRELS), find_depth(MEASURES)

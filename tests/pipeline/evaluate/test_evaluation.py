@@ -9,13 +9,14 @@ from pipeline.evaluate.measures import DEFAULT_MEASURES
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, list_docs
 from pipeline.evaluate.significance import compare, correct_by_holm
+from pipeline.fusion import METHODS
 
 
 def test_the_curve_meets_the_rankings(one: Evaluation) -> None:
     zscore = one.curves["zscore"]
     assert zscore[0] == pytest.approx(one.values[RERANKER])
     assert zscore[4] == pytest.approx(one.values[FUSION])  # the run's own alpha, 0.2
-    assert set(one.curves) == {"zscore", "minmax", "rrf"}
+    assert set(one.curves) == {*METHODS} - {"none"}
 
 
 def test_every_comparison_is_corrected_among_those_by_its_measure(one: Evaluation) -> None:

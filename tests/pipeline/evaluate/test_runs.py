@@ -5,6 +5,7 @@ import pytest
 from pipeline.config import Fusion
 from pipeline.evaluate.result import Result, read_judged_pairs
 from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, fuse_again, list_docs, make_rankings, number_ranks
+from pipeline.fusion import METHODS
 from tests.results import ranked, some_scores, write_result
 
 SCORES = some_scores(12, 30)
@@ -29,7 +30,7 @@ def test_first_stage_reranker_and_fusion(result: Result) -> None:
         assert found[FUSION][query] == [row["doc_id"] for row in rows]
 
 
-@pytest.mark.parametrize("method", ["none", "zscore", "minmax", "rrf"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("alpha", [0.0, 0.35, 1.0])
 def test_another_fusion_is_what_the_job_would_have_ranked(result: Result, method: str, alpha: float) -> None:
     found = list_docs(result, fuse_again(result, Fusion(method=method, alpha=alpha)))
