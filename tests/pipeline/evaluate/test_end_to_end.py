@@ -18,7 +18,9 @@ def ndcg_at_10(docs: list[str], grades: dict[str, int]) -> float:
     return gain / sum(grade / log2(place + 2) for place, grade in enumerate(best))
 
 
-def test_a_run_and_its_figures(tmp_path: Path, run: Callable[..., dict], capsys: pytest.CaptureFixture) -> None:
+def test_a_run_and_its_figures(
+    tmp_path: Path, s3_server: str, run: Callable[..., dict], capsys: pytest.CaptureFixture
+) -> None:
     table = pairs().slice(0, 400)
     columns = {"columns": ["query", "doc"]}
     run(write(table, tmp_path / "in", 2), output={"path": "s3://bucket/judged", **columns})
