@@ -211,7 +211,9 @@ def judged(mutant: Mutant, options: argparse.Namespace) -> Mutant:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--tree", type=Path, required=True, help="a checkout; it is copied and left as it is")
+    parser.add_argument(
+        "--tree", type=Path, default=Path("."), help="a checkout (default: this one); it is copied and left as it is"
+    )
     parser.add_argument("--source", required=True, help="the module, from there")
     parser.add_argument("--tests", nargs="+", required=True, help="test files, the quickest first; no slow tests run")
     parser.add_argument("--json", type=Path, default=Path("build/mutants.json"), help="gets all mutants")
