@@ -15,6 +15,8 @@ PATTERNS = [
     (re.compile(r"(?<=scores   )[0-9a-f]{16}"), "PRINT"),
     (re.compile(r"/tmp/rayrank-\w{8}(?=/)"), "/tmp/rayrank-X"),  # where a table goes through files
     (re.compile(r'(?<=^ "seconds": )[\d.]+'), "N"),  # of preparing, as its file has it
+    (re.compile(r"(?<=\(fingerprint )[0-9a-f]{16}"), "PRINT"),
+    (re.compile(r"(?<=this run's is )[0-9a-f]{16}"), "PRINT"),
     (re.compile(r"\.put-[0-9a-f]+"), ".put-X"),
     (re.compile(r"process \d+ on \S+"), "process P on HOST"),
     (re.compile(r"in \d+ s of tries"), "in N s of tries"),
