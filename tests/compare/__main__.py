@@ -1,4 +1,4 @@
-"""Compares what two checkouts do: python -m tests.compare --old /work/old [--new .] [--only KIND ...]
+"""Compares what two checkouts do: python -m tests.compare --old ../old [--new .] [--only KIND ...]
 
 Both are given the same cases, each in a process of its own with a local Ray, and nothing of the project is imported
 here: what is compared are results, files, messages and exit codes. Prints each difference, and a table of the kinds.

@@ -1,4 +1,4 @@
-"""Scorers without an engine, whose scores hang on the tokens alone, and which fail in known ways.
+"""Scorers without an engine, whose scores depend on the tokens alone, and which fail in known ways.
 
 Names of methods, fields and modules differ from tree to tree: all is done through what `tests.fakes` overrides.
 """
