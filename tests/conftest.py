@@ -17,33 +17,42 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
-# Tests that connect to Ray in pytest's own process.
-ON_RAY = (
-    "tests/chaos/",
-    "tests/actors/rerankers/test_whole_job.py",
-    "tests/jobs/",
+# Ray runs its workers at a lower priority, which starves them where other tests keep the cores busy.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
+ENGINES = ("tests/actors/",)  # tests that start an engine in pytest's own process
+ON_RAY = (  # tests that connect to Ray in pytest's own process
     "tests/pipeline/cluster/",
     "tests/pipeline/prepare/test_whole.py",
     "tests/pipeline/run/",
     "tests/pipeline/score/test_scrape.py",
     "tests/pipeline/test_mteb.py",
     "tests/pipeline/test_table.py",
-    "tests/test_security.py",
 )
+
+
+def _name_scope(nodeid: str) -> str:
+    """The tests of one scope run in one process."""
+    if nodeid.startswith(ENGINES):
+        return "engines"
+    return "ray" if nodeid.startswith(ON_RAY) else nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {"engines": 0, "ray": 1}
+    items.sort(key=lambda item: order.get(_name_scope(item.nodeid), 2))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With two processes, one begins with the engines, the other with what connects to Ray. An engine does not start
+    """The first process begins with the engines, the second with what connects to Ray. An engine does not start
     where modules of cffi were imported (vLLM 0.32 looks through all modules, and fails over theirs), and a driver of
     Ray does not get along with an engine in its process. All other files go to the process that is free."""
     from xdist.scheduler import LoadScopeScheduling
 
     class EnginesApart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(ON_RAY):
-                return "ray"
-            return "engines" if nodeid.startswith("tests/actors/") else nodeid.partition("::")[0]
+            return _name_scope(nodeid)
 
     return EnginesApart(config, log)
 

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 RAY = str(Path(sys.executable).parent / "ray")
@@ -40,6 +41,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             pytest.fail(f"the cluster did not start: {log.read_text()}")
         yield environment
     finally:
-        os.killpg(head.pid, signal.SIGTERM)  # with --block the head ends its own processes, and no others
+        processes = [head, *psutil.Process(head.pid).children(recursive=True)]
+        for process in processes:  # its own; `ray stop` would end those of every cluster of this machine
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         head.wait(60)
         shutil.rmtree(plain["RAY_TMPDIR"], ignore_errors=True)

@@ -45,18 +45,9 @@ def test_a_submitted_job_uses_the_cluster_and_ranks(
     assert sorted(best) == ["Bake it at 180 degrees.", "The capital of France is Paris."]
 
 
-@pytest.mark.parametrize(
-    ("override", "line"),
-    [
-        ("fusion.alpha=1.5", "rayrank: fusion.alpha = 1.5: Input should be less than or equal to 1"),
-        ("input.path=pairs.parquet", "rayrank: input.path = 'pairs.parquet': a relative path in a submitted job"),
-    ],
-)
-def test_a_wrong_config_fails_the_job_with_its_one_line(
-    cluster: dict[str, str], pairs: str, minilm: str, tmp_path: Path, override: str, line: str
-) -> None:
-    good = [f"input.path={pairs}", f"output.path={tmp_path / 'out'}", f"reranker.model={minilm}"]
-    code, log = submit(cluster, "configs/demo.yaml", *good, override)
+def test_a_wrong_config_fails_the_job_with_its_one_line(cluster: dict[str, str], minilm: str, tmp_path: Path) -> None:
+    wrong = ["input.path=pairs.parquet", f"output.path={tmp_path / 'out'}", f"reranker.model={minilm}"]
+    code, log = submit(cluster, "configs/demo.yaml", *wrong)
     assert code == 1  # what `ray job submit` makes of any failure; the driver's own code is in its log
-    assert line in log
+    assert "rayrank: input.path = 'pairs.parquet': a relative path in a submitted job" in log
     assert "exit code 2" in log

@@ -5,6 +5,7 @@ Runs go through this process alone (pipeline/cluster/in_process.py), but for tho
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,27 +103,21 @@ def run(tmp_path: Path, make_config: Callable[..., Config]) -> Run:
         path: str,
         name: str = "out",
         scorer: type = KnownScorer,
-        cluster: Cluster | None = None,
+        cluster: Cluster | None = InProcess(),
         more: dict[str, Any] = {},
         **sections: dict,
     ) -> dict:
         sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
         sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
-        return rerank(make_config(path, **sections), scorer, cluster or InProcess(), **more)
+        return rerank(make_config(path, **sections), scorer, cluster, **more)
 
     return run
 
 
 @pytest.fixture
-def run_on_ray(tmp_path: Path, make_config: Callable[..., Config], one_ray: None) -> Run:
+def run_on_ray(run: Run, one_ray: None) -> Run:
     """The same on a real Ray."""
-
-    def run(path: str, name: str = "out", scorer: type = KnownScorer, more: dict = {}, **sections: dict) -> dict:
-        sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
-        sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
-        return rerank(make_config(path, **sections), scorer, **more)
-
-    return run
+    return partial(run, cluster=None)
 
 
 class Interrupted(InProcess):

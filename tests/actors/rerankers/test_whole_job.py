@@ -1,9 +1,10 @@
-"""One whole job for each kind of request: Parquet files in, Ray, the actor, vLLM, fusion, Parquet files out.
+"""One whole job for each kind of request, in this process: files in, the actor, vLLM, fusion, files out.
 
-The families' own tests compare every setting with transformers, without Ray; these show that a job gives the same.
+The families' own tests compare every setting with transformers; these show that a job gives the same. A job of
+embeddings, on a real Ray: tests/pipeline/run/test_engine.py.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 
-from actors.rerankers.contract import Pair
-from pipeline.cluster.connect import _connect
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import parse
 from pipeline.run import rerank
-from tests.actors.rerankers import test_bi_encoder, test_cross_encoder, test_qwen3, test_rankinggpt
+from tests.actors.rerankers import test_cross_encoder, test_qwen3, test_rankinggpt
 from tests.parity import FLOAT32, PAIRS, SOME_PAIRS, Reference, assert_same
 from tests.tiny_trained import ERANK, GRADES
 
 NEW_TOKENS = 64
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    """A local Ray, for all jobs of this file one after the other."""
-    ray.shutdown()  # that of other tests
-    _connect()
-    yield
-    ray.shutdown()
 
 
 def run(
@@ -65,7 +55,7 @@ def run(
         "output": {"path": str(folder / "out"), "explain": explain},
         "run": {"unit_rows": 50, "max_failed": 1.0},
     }
-    rerank(parse(config))
+    rerank(parse(config), cluster=InProcess())
     rows = {int(row["doc_id"]): row for row in pq.read_table(folder / "out" / "ranked").to_pylist()}
     return [rows[i] for i in range(len(docs))]
 
@@ -87,12 +77,6 @@ def test_a_likelihood(tiny_model: Callable, tmp_path: Path) -> None:
     reference = Reference(model)
     rows = run(tmp_path, {"type": "rankinggpt", "model": model}, SOME_PAIRS)
     assert_same(scores(rows), np.array([test_rankinggpt.card(reference, *pair) for pair in SOME_PAIRS]))
-
-
-def test_embeddings(minilm: str, tmp_path: Path) -> None:
-    rows = run(tmp_path, {"type": "bi_encoder", "model": minilm}, SOME_PAIRS)
-    expected = test_bi_encoder.reference(minilm, [Pair(*pair) for pair in SOME_PAIRS])
-    assert_same(scores(rows), expected, atol=1e-4)
 
 
 def test_a_classifier(tiny_model: Callable, tmp_path: Path) -> None:

@@ -23,8 +23,7 @@ from pipeline.cluster.tracker import RemoteTracker
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 try:
-    for _ in range(2):
-        cluster.add_node(num_cpus=2)
+    cluster.add_node(num_cpus=4)
     cluster.wait_for_nodes()
     ray.init(cluster.address, log_to_driver=False)
     node = lambda self: ray.get_runtime_context().get_node_id()
@@ -37,6 +36,7 @@ finally:
 A, B = Worker("a", "1"), Worker("b", "1")
 
 
+@pytest.mark.slow
 def test_the_tracker_is_on_the_drivers_node_and_no_other() -> None:
     with tempfile.TemporaryDirectory(prefix="score-", ignore_cleanup_errors=True) as folder:
         own = os.environ | {"RAY_TMPDIR": folder}  # otherwise a job of another test's cluster would connect to this one

@@ -130,8 +130,8 @@ def with_marks(scorer: type, marks: Path) -> type:
 @pytest.mark.parametrize(
     ("scorer", "actors"),
     [
-        pytest.param(KilledNowAndThen, 1, marks=pytest.mark.slow),  # tests/chaos kills from without
-        pytest.param(KilledNowAndThen, 2, marks=pytest.mark.slow),
+        pytest.param(KilledNowAndThen, 1, marks=pytest.mark.slow),
+        (KilledNowAndThen, 2),
         pytest.param(BrokenOnce, 1, marks=pytest.mark.slow),
         pytest.param(BrokenOnce, 2, marks=pytest.mark.slow),
         pytest.param(SlowToStart, 1, marks=pytest.mark.slow),
@@ -152,12 +152,13 @@ def test_deaths_change_nothing(
 def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(
     run: Run, run_on_ray: Run, tmp_path: Path
 ) -> None:
+    few = RUN | {"unit_rows": 25}  # each halving costs the start of an actor
     table = pairs()
     docs = table["doc"].to_pylist()
     docs[333] = POISON
     path = write(table.set_column(table.column_names.index("doc"), "doc", pa.array(docs)), tmp_path / "in", 7)
-    calm = run(path, "calm", run=RUN)
-    stormy = run_on_ray(path, "stormy", KilledByPoison, run=RUN)
+    calm = run(path, "calm", run=few)
+    stormy = run_on_ray(path, "stormy", KilledByPoison, run=few)
     assert stormy["unscored"] == calm["unscored"] + 1
     got, expected = ranked(str(tmp_path / "stormy")), ranked(str(tmp_path / "calm"))
     dead = pc.equal(got["doc_id"], "d333")
@@ -173,10 +174,10 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(
         .equals(expected.filter(alive).select(keys).sort_by(order))
     )
     # What killed a worker may have been the worker's fault: the next run tries that row, and no other, once more.
-    again = run(path, "stormy", run=RUN)
+    again = run(path, "stormy", run=few)
     assert (again["scored_now"], again["unscored"]) == (1, calm["unscored"])
     assert ranked(str(tmp_path / "stormy")).equals(expected)
-    assert run(path, "stormy", run=RUN)["scored_now"] == 0
+    assert run(path, "stormy", run=few)["scored_now"] == 0
 
 
 def test_without_the_record_of_deaths_a_run_ends_and_the_next_goes_on(

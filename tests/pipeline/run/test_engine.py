@@ -1,6 +1,12 @@
-"""Whole runs with the real vLLM and the real MiniLM on real collections, against figures computed apart."""
+"""Whole runs with the real vLLM and the real MiniLM on real texts, against figures computed apart.
+
+The texts are docstrings of Python's standard library, and the judgements those of the demo. Where the collections of
+tests/conftest.py's SHARED_DATA are at hand, the slow tests run on them too.
+"""
 
 import csv
+import inspect
+import pydoc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+import yaml
+from transformers import AutoModel, AutoTokenizer
 
 from actors.worker.actor import Scorer
+from jobs.demo.prepare import QUESTIONS
 from pipeline.config import Config
 from pipeline.run import rerank
 from tests.conftest import SHARED_DATA
@@ -24,7 +34,11 @@ REFERENCE = {
 }
 SETTINGS = {"max_query_tokens": 256, "max_doc_tokens": 256}
 
-pytestmark = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=f"the test collections are not at {SHARED_DATA}")
+on_shared_data = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=f"the test collections are not at {SHARED_DATA}"),
+]
+QUERIES, JUDGED = 12, 24  # questions of the demo that are asked, and those whose answers are the documents
 
 
 class NoScorer:
@@ -37,17 +51,96 @@ class NoScorer:
         raise AssertionError("an engine was asked")
 
 
-def ndcg(output: Path, collection: str) -> float:
-    with open(SHARED_DATA / collection / "qrels.tsv") as file:
+def make_collection() -> tuple[pa.Table, list[ir_measures.Qrel]]:
+    """QUERIES questions of the demo, each with every document; the score before is the number of words they share."""
+    entries = yaml.safe_load(QUESTIONS.read_text(encoding="utf-8"))[:JUDGED]
+    docs = {name: f"{name}: {inspect.getdoc(pydoc.locate(name))}" for entry in entries for name in entry["relevant"]}
+    rows = [
+        {
+            "qid": entry["id"],
+            "query": entry["query"],
+            "docid": name,
+            "doc": doc,
+            "score": float(len({*entry["query"].lower().split()} & {*doc.lower().split()})),
+        }
+        for entry in entries[:QUERIES]
+        for name, doc in docs.items()
+    ]
+    table = pa.Table.from_pylist(rows)
+    judged = [(entry["id"], *judgement) for entry in entries[:QUERIES] for judgement in entry["relevant"].items()]
+    return table, [ir_measures.Qrel(*row) for row in judged]
+
+
+def read_collection(name: str) -> tuple[pa.Table, list[ir_measures.Qrel]]:
+    table = pq.read_table(SHARED_DATA / name / "run_bm25.parquet")
+    with open(SHARED_DATA / name / "qrels.tsv") as file:
         rows = csv.DictReader(file, delimiter="\t")
-        qrels = [ir_measures.Qrel(row["qid"], row["docid"], int(row["rel"])) for row in rows]
-    ranked = pq.read_table(output / "ranked").to_pylist()
-    run = [ir_measures.ScoredDoc(row["query_id"], row["doc_id"], -row["rank"]) for row in ranked]
-    return ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, run)[ir_measures.nDCG @ 10]
+        return table, [ir_measures.Qrel(row["qid"], row["docid"], int(row["rel"])) for row in rows]
+
+
+def compute_cosines(minilm: str, table: pa.Table) -> np.ndarray:
+    """By transformers: the mean of a text's last hidden states over all its tokens, 256 at most."""
+    tokenizer, model = AutoTokenizer.from_pretrained(minilm), AutoModel.from_pretrained(minilm, dtype=torch.float32)
+
+    @torch.inference_mode()
+    def embed(text: str) -> torch.Tensor:
+        tokens = tokenizer([text], truncation=True, max_length=256, padding=False, return_tensors="pt")
+        return torch.nn.functional.normalize(model(**tokens).last_hidden_state[0].mean(0), dim=0)
+
+    queries, docs = table["query"].to_pylist(), table["doc"].to_pylist()
+    vectors = {text: embed(text) for text in {*queries, *docs}}
+    return np.array([float(vectors[query] @ vectors[doc]) for query, doc in zip(queries, docs, strict=True)])
+
+
+def compute_ndcg(qrels: list[ir_measures.Qrel], table: pa.Table, scores: np.ndarray) -> float:
+    rows = zip(table["qid"].to_pylist(), table["docid"].to_pylist(), map(float, scores), strict=True)
+    return ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, [ir_measures.ScoredDoc(*row) for row in rows])[
+        ir_measures.nDCG @ 10
+    ]
+
+
+def fuse_by_zscore(table: pa.Table, cosines: np.ndarray, alpha: float) -> np.ndarray:
+    """alpha z(first stage) + (1 - alpha) z(cosine), z over a query's documents."""
+    qids, first = table["qid"].to_numpy(zero_copy_only=False), table["score"].to_numpy()
+    fused = np.empty(len(table))
+    for qid in {*qids}:
+        rows = qids == qid
+        z = [(values[rows] - values[rows].mean()) / values[rows].std() for values in (first, cosines)]
+        fused[rows] = alpha * z[0] + (1 - alpha) * z[1]
+    return fused
+
+
+def test_scores_and_every_fusion_are_those_computed_apart(
+    tmp_path: Path, minilm: str, make_config: Callable[..., Config]
+) -> None:
+    table, qrels = make_collection()
+    cosines = compute_cosines(minilm, table)
+    pq.write_table(table, tmp_path / "pairs.parquet")
+    keys = list(zip(table["qid"].to_pylist(), table["docid"].to_pylist(), strict=True))
+    found: list[float] = []
+    for alpha in ALPHAS:
+        config = make_config(
+            str(tmp_path / "pairs.parquet"),
+            input={"columns": {"query_id": "qid", "doc_id": "docid"}},
+            reranker=SETTINGS,
+            fusion={"method": "zscore", "alpha": alpha},
+        )
+        figures = rerank(config, NoScorer if found else Scorer)
+        assert (figures["scored_now"] == 0) == bool(found)
+        ranked = {(row["query_id"], row["doc_id"]): row for row in pq.read_table(tmp_path / "out/ranked").to_pylist()}
+        assert ranked.keys() == {*keys}
+        expected = fuse_by_zscore(table, cosines, alpha)
+        np.testing.assert_allclose([ranked[key]["rerank_score"] for key in keys], cosines, atol=1e-4)
+        np.testing.assert_allclose([ranked[key]["score"] for key in keys], expected, atol=2e-3)
+        found.append(compute_ndcg(qrels, table, -np.array([ranked[key]["rank"] for key in keys])))
+        best_first = np.lexsort((table["docid"].to_pylist(), -table["score"].to_numpy(), -expected))
+        in_order = table.take(best_first)
+        assert found[-1] == pytest.approx(compute_ndcg(qrels, in_order, -np.arange(len(table))), abs=0.01)
+    assert found[3] > found[0]  # a real model ranks real texts better than shared words do
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("collection", ["msmarco-dl19", pytest.param("cranfield", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("collection", [pytest.param(name, marks=on_shared_data) for name in REFERENCE])
 def test_the_figures_of_a_real_collection(collection: str, tmp_path: Path, make_config: Callable[..., Config]) -> None:
     """Cranfield has two empty documents: they have no score, and are about 0.2% of its rows."""
 
@@ -60,20 +153,26 @@ def test_the_figures_of_a_real_collection(collection: str, tmp_path: Path, make_
             run={"unit_rows": 32768},
         )
 
+    _, qrels = read_collection(collection)
     found: list[float] = []
     for alpha in ALPHAS:
         figures = rerank(config(alpha), NoScorer if found else Scorer)
         assert (figures["scored_now"] == 0) == bool(found)
-        found.append(ndcg(tmp_path / "out", collection))
+        ranked = pq.read_table(tmp_path / "out" / "ranked").rename_columns({"query_id": "qid", "doc_id": "docid"})
+        found.append(compute_ndcg(qrels, ranked, -ranked["rank"].to_numpy()))
     assert found == pytest.approx(REFERENCE[collection], abs=0.003)
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "collection", [pytest.param("made", marks=pytest.mark.slow), pytest.param("noveleval", marks=on_shared_data)]
+)
 def test_the_spread_of_the_work_moves_scores_by_no_more_than_rounding(
-    tmp_path: Path, make_config: Callable[..., Config]
+    collection: str, tmp_path: Path, make_config: Callable[..., Config]
 ) -> None:
     """One file, one actor, one unit; against seven files, two actors, units of 17 rows."""
-    table = pq.read_table(SHARED_DATA / "noveleval" / "run_bm25.parquet").slice(0, 700)
+    table, _ = make_collection() if collection == "made" else read_collection(collection)
+    table = table.slice(0, 700 if collection == "noveleval" else 250)
     table = table.select(["qid", "query", "docid", "doc", "score"])
     for files, folder in [(1, "one"), (7, "seven")]:
         (tmp_path / folder).mkdir()
