@@ -84,7 +84,7 @@ ENDLESS = {"ENDLESS", "RAMBLING"}
 OTHERS = 0.3
 # Rounds of training: steps, words of the longest query, learning rate. The first is cheap, with prompts of little more
 # than the key word; the others are run until the model is right.
-ROUNDS = [(100, 10, 5e-3), (60, 40, 3e-3), (100, 40, 1e-3), (100, 40, 1e-3)]
+ROUNDS = [(100, 10, 5e-3), (60, 30, 3e-3), (100, 40, 1e-3), (100, 40, 1e-3)]
 FILLER = " ".join(tiny.TEXT[:20]).split()
 
 

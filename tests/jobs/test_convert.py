@@ -54,6 +54,7 @@ def test_logits_in_transformers(kind: str, place: Path) -> None:
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_log_probabilities_in_vllm(kind: str, place: Path, vllm: dict[str, list[float]]) -> None:
     expected = torch.load(place / f"{kind}.pt")[-1].log_softmax(-1)

@@ -131,7 +131,7 @@ def with_marks(scorer: type, marks: Path) -> type:
     ("scorer", "actors"),
     [
         pytest.param(KilledNowAndThen, 1, marks=pytest.mark.slow),
-        (KilledNowAndThen, 2),
+        pytest.param(KilledNowAndThen, 2, marks=pytest.mark.slow),
         pytest.param(BrokenOnce, 1, marks=pytest.mark.slow),
         pytest.param(BrokenOnce, 2, marks=pytest.mark.slow),
         pytest.param(SlowToStart, 1, marks=pytest.mark.slow),
