@@ -282,3 +282,34 @@ def test_rows_that_killed_their_workers_before_do_not_end_a_run_that_tries_them_
             tracker.begin(worker, name, turn.left[0])
             process += 1
     assert process > DEATHS + 2
+
+
+def test_of_many_actors_more_starts_may_fail() -> None:
+    tracker = FailureTracker(25)
+    for process in range(6):
+        tracker.starting(Worker("a", str(process)))
+        tracker.start_failed(Worker("a", str(process)), "no room")
+    tracker.starting(Worker("a", "6"))
+    with pytest.raises(EngineError, match="^7 starts of an engine in a row failed"):
+        tracker.start_failed(Worker("a", "6"), "no room")
+
+
+def test_a_unit_that_was_written_is_not_scored_again() -> None:
+    tracker = FailureTracker(1)
+    tracker.enter(A1, "u", 10)
+    tracker.end(A1, "u", {"rows": 10})
+    assert tracker.enter(A2, "u", 10) == Turn(False, [], {}, {"rows": 10})
+
+
+def test_a_worker_that_died_over_rows_is_not_one_that_died_before_it_began() -> None:
+    """With one actor 10 may die in a row that began nothing; over a unit of which a part was scored, 74."""
+    tracker = FailureTracker(1)
+    for process in range(40):
+        worker = Worker("a", str(process))
+        tracker.starting(worker)
+        tracker.started(worker)
+        turn = tracker.enter(worker, "u", 1000)
+        tracker.begin(worker, "u", turn.left[0])
+        if process == 5:  # by then the unit is cut into parts
+            tracker.scored(worker, "u", turn.left[0], make_result(turn.left[0]))
+            tracker.begin(worker, "u", turn.left[1])
