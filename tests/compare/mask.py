@@ -9,6 +9,7 @@ PATTERNS = [
     (re.compile(r"^[\d,]+ of (about )?[\d,]+ pairs \(.*\n", re.M), ""),  # the lines of a run's progress
     (re.compile(r"^(\w+ +)\d+ of \d+ part\(s\) in .*\n", re.M), ""),  # and of preparing
     (re.compile(r"^\[20\d\d-.*\blogging\.cc:.*\n", re.M), ""),  # Ray's own
+    (re.compile(r"^.*\(raylet\).*\n?", re.M), ""),  # and of its node
     (re.compile(r"(?<=part\(s\) in )[\d.]+ s"), "N s"),
     (re.compile(r"(?<=part-\d{5}-)[0-9a-f]{12}(?=\.parquet)"), "TAG"),
     (re.compile(r"(?<=scores/)[0-9a-f]{16}"), "PRINT"),
@@ -27,7 +28,11 @@ PATTERNS = [
 def masked(answer: Any, paths: dict[str, str]) -> Any:
     """An answer without it. paths: what stands in the text -> what is put in its place."""
     if isinstance(answer, dict):
-        return {_text(key, paths): masked(value, paths) for key, value in answer.items()}
+        found: dict[str, list[Any]] = {}
+        for key, value in answer.items():
+            found.setdefault(_text(key, paths), []).append(masked(value, paths))
+        # Files whose names differ in what is taken out of them, alone, come in an order of their own.
+        return {key: values[0] if len(values) == 1 else sorted(values, key=json.dumps) for key, values in found.items()}
     if isinstance(answer, list):
         return [masked(value, paths) for value in answer]
     return _text(answer, paths) if isinstance(answer, str) else answer
