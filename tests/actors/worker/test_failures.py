@@ -290,11 +290,11 @@ def test_of_many_actors_more_starts_may_fail() -> None:
         tracker.starting(Worker("a", str(process)))
         tracker.start_failed(Worker("a", str(process)), "no room")
     tracker.starting(Worker("a", "6"))
-    with pytest.raises(EngineError, match="^7 starts of an engine in a row failed"):
+    with pytest.raises(EngineError, match=r"^7 starts of an engine in a row failed"):
         tracker.start_failed(Worker("a", "6"), "no room")
 
 
-def test_a_unit_that_was_written_is_not_scored_again() -> None:
+def test_a_unit_that_was_written_has_no_turn_alone() -> None:
     tracker = FailureTracker(1)
     tracker.enter(A1, "u", 10)
     tracker.end(A1, "u", {"rows": 10})
