@@ -16,7 +16,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.input.footers import read_first_schema
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.parquet import SPLIT_BYTES, list_chunk_ranges, read_footer
-from pipeline.plan.plan import Plan, Split, make_plan, splits_of
+from pipeline.plan.plan import Plan, Split, count_bytes, make_plan, splits_of
 from pipeline.plan.replan import find_changed
 from pipeline.score.read import read_units
 
@@ -266,3 +266,14 @@ def test_id_columns_whose_ids_would_be_written_differently_are_refused(
         pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
     with pytest.raises(UsageError, match=r"b.parquet: column 'query_id' \(input.columns.query_id\) is .*a.parquet"):
         make_plan(make_config(str(tmp_path)), list_inputs([str(tmp_path)]), 10)
+
+
+def test_the_bytes_of_a_split_are_those_of_its_ranges() -> None:
+    assert count_bytes([10, 30, 40, 45]) == 20 + 5
+
+
+def test_a_stored_plan_has_the_names_of_earlier_versions(tmp_path: Path, make_config: Callable[..., Config]) -> None:
+    pq.write_table(pa.table({"query": ["q"], "doc": ["d"], "score": [1.0]}), tmp_path / "a.parquet")
+    config = make_config(str(tmp_path / "a.parquet"))
+    plan = make_plan(config, list_inputs(config.input.path), 10)
+    assert "slab" in pq.read_schema(pa.BufferReader(plan.to_bytes())).names
