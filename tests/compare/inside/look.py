@@ -19,7 +19,7 @@ NAMES = [(r"-[0-9a-f]{12}(?=\.parquet)", "-TAG"), (r"scores/[0-9a-f]{16}", "scor
 def look(output: str, late: bool = False) -> dict[str, Any]:
     """What stands in the output folder. late: a run was killed before, so how much the last one did is its own."""
     folder = Path(output)
-    files = {masked(str(path.relative_to(folder))): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = _name_files(folder)
     if late:
         files = {name: path for name, path in files.items() if not name.endswith(".put-X")}  # what the killed one left
     tables = {name: _table(path, name) for name, path in files.items() if name.endswith(".parquet")}
@@ -32,6 +32,19 @@ def look(output: str, late: bool = False) -> dict[str, Any]:
         if "_SUCCESS" in files:
             known["sealed"] = hashlib.sha256(data).hexdigest() == files["_SUCCESS"].read_text().strip()
     return known
+
+
+def _name_files(folder: Path) -> dict[str, Path]:
+    """Masked name -> file. Those that share a masked name (two parts of one number) are numbered by their content."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found.setdefault(masked(str(path.relative_to(folder))), []).append(path)
+    return {
+        name if number == 0 else f"{number} {name}": path
+        for name, paths in found.items()
+        for number, path in enumerate(sorted(paths, key=lambda path: path.read_bytes()))
+    }
 
 
 def manifest(values: dict[str, Any], late: bool) -> dict[str, Any]:
