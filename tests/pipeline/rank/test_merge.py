@@ -1,6 +1,7 @@
 """Merged files give each bucket back as its rows, are made once, and are never taken for others."""
 
 import io
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
@@ -246,3 +247,12 @@ def test_buckets_follow_from_the_rows_and_what_each_holds(
     explain: bool, carried: bool, buckets: dict[int, int]
 ) -> None:
     assert {rows: count_buckets(rows, Sizes(), explain, carried) for rows in buckets} == buckets
+
+
+def test_a_merged_file_is_named_by_a_hash() -> None:
+    (group,) = cut_groups({"u.parquet": 10}, [3], PLAN, BUCKETS, Sizes())
+    assert re.fullmatch(r"merged/[0-9a-f]{16}\.arrow", group.name)
+
+
+def test_a_bucket_of_scores_alone_holds_half_a_million_rows() -> None:
+    assert [count_buckets(rows, Sizes()) for rows in (0, 500_000, 500_001)] == [1, 1, 2]

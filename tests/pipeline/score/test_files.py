@@ -10,7 +10,15 @@ import pytest
 
 from actors.rerankers.contract import Unscored
 from pipeline.errors import RunError
-from pipeline.score.files import EXPLAINED, SCHEMA, encode_scores, make_score_table, read_scores
+from pipeline.score.files import (
+    EXPLAINED,
+    SCHEMA,
+    encode_scores,
+    make_score_table,
+    read_score_file,
+    read_scores,
+    select_transient,
+)
 from pipeline.score.prompt import PromptedUnit
 from pipeline.storage.folder import Folder
 
@@ -117,3 +125,23 @@ def test_what_the_model_wrote_is_kept_where_it_is_asked_for() -> None:
     data = score_file(rows, scores, plan="p", texts=["because", "um", None])
     assert [row["explanation"] for row in rows_of(data)] == ["because", None, "um", None]
     assert "explanation" not in rows_of(score_file(rows, scores, plan="p"))[0]
+
+
+def test_the_pairs_worth_another_try_are_those_with_a_transient_reason(tmp_path: Path) -> None:
+    scores: list[float | Unscored] = [0.5, Unscored("too long"), Unscored("died", transient=True)]
+    Folder(str(tmp_path)).put_new("u.parquet", score_file(unit(*[("q", "ok")] * 3), scores, plan="p"))
+    stored = read_score_file(Folder(str(tmp_path)), "u")
+    assert stored["kind"].to_pylist() == ["ok", "permanent", "transient"] and stored.schema.metadata is None
+    pairs = pa.table({"row": [10, 11, 12, 13], "doc": ["a", "b", "c", "d"]})
+    assert select_transient(pairs, Folder(str(tmp_path)), "u").to_pylist() == [{"row": 12, "doc": "c"}]
+
+
+def test_a_score_file_is_small_and_one_row_group() -> None:
+    data = score_file(unit(*[("q", "ok")] * 3), [0.5] * 3, plan="p")
+    footer = pq.read_metadata(io.BytesIO(data))
+    columns = [footer.row_group(0).column(i) for i in range(footer.num_columns)]
+    assert footer.num_row_groups == 1
+    assert {(column.compression, column.is_stats_set) for column in columns} == {("ZSTD", False)}
+    repeated = {column.path_in_schema for column in columns if column.has_dictionary_page}
+    assert repeated == {"file", "query_id", "kind", "reason"}
+    assert pq.read_metadata(io.BytesIO(score_file(unit(), [], plan="p"))).num_rows == 0
