@@ -1,5 +1,5 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
-# make test       installs what it needs; lint, types and tests, about eight minutes on 2 cores
+# make test       installs what it needs; lint, types and tests, ten minutes on 2 cores
 # make bench      speed against vLLM itself and the usual ways, about two hours on 2 cores; JSON in build/bench
 # make chaos      runs that are disturbed on purpose must end in the result of an undisturbed run; two hours on 2 cores
 # make test-slow  the long tests: load, and every model in every way it can be run

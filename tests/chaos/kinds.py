@@ -41,8 +41,10 @@ def steps_again(lab: Lab, wanted: int) -> Iterator[Outcome]:
 
 
 def _at_steps(lab: Lab, wanted: int, before: Trial | None) -> Iterator[Outcome]:
-    calm = _copy(lab, before)
-    calm.run()
+    calm = lab.calm
+    if before:
+        calm = _copy(lab, before)
+        calm.run()
     points = [f"{when} {step}" for step in range(1, len(calm.told()) + 1) for when in ("before", "after")]
     for point in lab.draw.sample(points, wanted) if wanted else points:
         trial = _copy(lab, before)

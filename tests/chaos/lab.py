@@ -34,17 +34,17 @@ class Wrong(Exception):
 
 
 class Lab:
-    """address: of the Ray that runs go to. seed: of everything that is drawn."""
+    """address: of the Ray that runs go to. seed: of everything that is drawn. calm: the run that was left alone."""
 
     def __init__(self, folder: Path, address: str, seed: int):
         self.folder, self.address, self.seed = folder, address, seed
         self.draw = random.Random(seed)
         self._made = 0
         self._pairs = write(pairs(ROWS), folder / "pairs", 7)
-        calm = self.trial()
-        calm.run()
-        self.seconds = {mark: calm.since("put _SUCCESS") - calm.since(mark) for mark in MARKS}
-        self.expected, self.names = calm.ranked(), calm.names()
+        self.calm = self.trial()
+        self.calm.run()
+        self.seconds = {mark: self.calm.since("put _SUCCESS") - self.calm.since(mark) for mark in MARKS}
+        self.expected, self.names = self.calm.ranked(), self.calm.names()
 
     def trial(self, scorer: str = "Calm", actors: int = 2, **sections: dict[str, Any]) -> "Trial":
         """A new output. sections: of the config, beside those that every trial has."""
