@@ -19,7 +19,9 @@ def test_80_questions_each_with_an_answer():
     assert all(2 in question["relevant"].values() for question in ENTRIES)
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.14"])
+@pytest.mark.parametrize(
+    "version", ["3.11", *(pytest.param(version, marks=pytest.mark.slow) for version in ("3.12", "3.13")), "3.14"]
+)
 def test_every_judged_name_is_in_typeshed(version, tmp_path):
     """mypy looks each name up in the standard library's stubs; a planted wrong name shows that it would object."""
     names = [*JUDGED, "pathlib.Path.rrglob"]

@@ -23,7 +23,8 @@ from pipeline.cluster.tracker import RemoteTracker
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 try:
-    cluster.add_node(num_cpus=4)
+    for _ in range(2):
+        cluster.add_node(num_cpus=2)
     cluster.wait_for_nodes()
     ray.init(cluster.address, log_to_driver=False)
     node = lambda self: ray.get_runtime_context().get_node_id()

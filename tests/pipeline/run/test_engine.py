@@ -16,14 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 import yaml
-from transformers import AutoModel, AutoTokenizer
 
+from actors.rerankers.contract import Pair
 from actors.worker.actor import Scorer
 from jobs.demo.prepare import QUESTIONS
 from pipeline.config import Config
 from pipeline.run import rerank
+from tests import formulas
+from tests.actors.rerankers import test_bi_encoder
 from tests.conftest import SHARED_DATA
 
 ALPHAS = (1, 0.8, 0.5, 0.2, 0)
@@ -78,35 +79,19 @@ def read_collection(name: str) -> tuple[pa.Table, list[ir_measures.Qrel]]:
         return table, [ir_measures.Qrel(row["qid"], row["docid"], int(row["rel"])) for row in rows]
 
 
-def compute_cosines(minilm: str, table: pa.Table) -> np.ndarray:
-    """By transformers: the mean of a text's last hidden states over all its tokens, 256 at most."""
-    tokenizer, model = AutoTokenizer.from_pretrained(minilm), AutoModel.from_pretrained(minilm, dtype=torch.float32)
-
-    @torch.inference_mode()
-    def embed(text: str) -> torch.Tensor:
-        tokens = tokenizer([text], truncation=True, max_length=256, padding=False, return_tensors="pt")
-        return torch.nn.functional.normalize(model(**tokens).last_hidden_state[0].mean(0), dim=0)
-
-    queries, docs = table["query"].to_pylist(), table["doc"].to_pylist()
-    vectors = {text: embed(text) for text in {*queries, *docs}}
-    return np.array([float(vectors[query] @ vectors[doc]) for query, doc in zip(queries, docs, strict=True)])
-
-
 def compute_ndcg(qrels: list[ir_measures.Qrel], table: pa.Table, scores: np.ndarray) -> float:
     rows = zip(table["qid"].to_pylist(), table["docid"].to_pylist(), map(float, scores), strict=True)
-    return ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, [ir_measures.ScoredDoc(*row) for row in rows])[
-        ir_measures.nDCG @ 10
-    ]
+    measure = ir_measures.nDCG @ 10
+    return ir_measures.calc_aggregate([measure], qrels, [ir_measures.ScoredDoc(*row) for row in rows])[measure]
 
 
 def fuse_by_zscore(table: pa.Table, cosines: np.ndarray, alpha: float) -> np.ndarray:
-    """alpha z(first stage) + (1 - alpha) z(cosine), z over a query's documents."""
+    """The formula over each query's documents."""
     qids, first = table["qid"].to_numpy(zero_copy_only=False), table["score"].to_numpy()
     fused = np.empty(len(table))
     for qid in {*qids}:
         rows = qids == qid
-        z = [(values[rows] - values[rows].mean()) / values[rows].std() for values in (first, cosines)]
-        fused[rows] = alpha * z[0] + (1 - alpha) * z[1]
+        fused[rows] = formulas.zscore(first[rows].tolist(), cosines[rows].tolist(), alpha, k=0)
     return fused
 
 
@@ -114,7 +99,8 @@ def test_scores_and_every_fusion_are_those_computed_apart(
     tmp_path: Path, minilm: str, make_config: Callable[..., Config]
 ) -> None:
     table, qrels = make_collection()
-    cosines = compute_cosines(minilm, table)
+    texts = zip(table["query"].to_pylist(), table["doc"].to_pylist(), strict=True)
+    cosines = test_bi_encoder.reference(minilm, [Pair(*pair) for pair in texts])
     pq.write_table(table, tmp_path / "pairs.parquet")
     keys = list(zip(table["qid"].to_pylist(), table["docid"].to_pylist(), strict=True))
     found: list[float] = []
