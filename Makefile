@@ -32,7 +32,7 @@ lint: setup
 	@$(BIN)/mypy
 
 test: lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 3 --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --no-loadscope-reorder
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow -s

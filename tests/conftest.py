@@ -1,6 +1,7 @@
 """What several test files share: the real small model, pair files, an S3 server on loopback."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,14 @@ def _name_scope(nodeid: str) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {"engines": 0, "ray": 1}
     items.sort(key=lambda item: order.get(_name_scope(item.nodeid), 2))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ends the Ray that tests have shared where one follows that is not of theirs, and may want none."""
+    ray = sys.modules.get("ray")
+    if ray and ray.is_initialized() and not item.nodeid.startswith(ON_RAY):
+        ray.shutdown()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,8 +27,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     start = [RAY, "start", "--head", "--block", f"--port={PORT}", "--num-cpus=2", "--disable-usage-stats"]
     start += ["--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"]
     start += [f"--dashboard-agent-listen-port={AGENT}"]  # its default may be another cluster's, and then no job starts
-    with log.open("w") as out:
-        head = subprocess.Popen(start, env=plain, stdout=out, stderr=out, start_new_session=True)
+
+    def start_head() -> subprocess.Popen[bytes]:
+        with log.open("a") as out:
+            return subprocess.Popen(start, env=plain, stdout=out, stderr=out, start_new_session=True)
+
+    head = start_head()
     environment = plain | {"RAY_ADDRESS": f"http://127.0.0.1:{DASHBOARD}", "RAY_AUTH_MODE": "token"}
     try:
         for _ in range(30):
@@ -37,11 +41,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
                 == 0
             ):
                 break
+            if head.poll() is not None:  # Ray gives its start 30 s, which other tests may take from it
+                head = start_head()
         else:
             pytest.fail(f"the cluster did not start: {log.read_text()}")
         yield environment
     finally:
-        processes = [head, *psutil.Process(head.pid).children(recursive=True)]
+        processes = [] if head.poll() is not None else [head, *psutil.Process(head.pid).children(recursive=True)]
         for process in processes:  # its own; `ray stop` would end those of every cluster of this machine
             with suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -1,5 +1,6 @@
 """A hub that is away for a moment is asked again; what will not change is raised at once."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ AWAY = [
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr(hub.time, "sleep", waited.append)
+    monkeypatch.setattr(hub, "time", SimpleNamespace(sleep=waited.append))  # threads of other tests go on sleeping
     return waited
 
 
