@@ -1,6 +1,6 @@
 # One image for every node of a cluster: head, CPU workers, GPU workers, and the pod that submits.
 #
-#   docker build -t registry.example.com/rayrank:0.1.0 .
+#   docker build -t registry.example.com/rayrank:0.2.0 .
 #
 # It stands on Ray's own image, for KubeRay and `ray up` count on what that has: the user `ray` (1000), bash, wget, and
 # `ray` on the PATH. Its CUDA is for kernels that are compiled at run time, and of the same version as the libraries that

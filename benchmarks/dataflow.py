@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from benchmarks.job import own_memory, run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import RERANKER, save_tokenizer
+from pipeline.input.listing import InputFile
 from tests.fakes import FreeScorer
 
 TOKENS = 8  # of a prompt made in no time; about what the tokenizer makes of two words
@@ -90,8 +91,9 @@ def load_nothing(settings: Any, limit: Any) -> None:
     """In the place of pipeline.check.hub.load_tokenizer_patiently."""
 
 
-def make_constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
+def make_constant(name: str, file: InputFile, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
     """In the place of pipeline.score.prompt.prompt_unit."""
+    from pipeline.input.pairs import hash_texts
     from pipeline.score.prompt import TRAVELS, pack_unit
 
     rows = len(unit)
@@ -99,9 +101,10 @@ def make_constant(name: str, unit: pa.Table, tokenizer: Any, settings: Any) -> p
         np.arange(rows + 1, dtype=np.int32) * TOKENS, pa.array(np.zeros(rows * TOKENS, dtype=np.int32))
     )
     sequences = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), tokens)
-    made = unit.select(TRAVELS[:-1]).append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
+    made = unit.append_column("texts", hash_texts(unit)).select(TRAVELS[:-1])
+    made = made.append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
     made = made.append_column("prompts", sequences)
-    return pack_unit(name, made.append_column("boundary", pa.nulls(rows, pa.int32())))
+    return pack_unit(name, made.append_column("boundary", pa.nulls(rows, pa.int32())), file)
 
 
 KINDS: Kinds = {"free": free, "job": job}

@@ -31,13 +31,14 @@ import pyarrow as pa
 
 from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.config import Fusion
-from pipeline.rank.merge import count_buckets, delete_merged, merge_scores
+from pipeline.plan.units import Unit, Version, name_score_file, parse_score_file
+from pipeline.rank.merge import count_buckets, merge_scores
 from pipeline.rank.part import RankBucket, WritePart
-from pipeline.score.files import SCHEMA, encode_scores
+from pipeline.score.files import SCHEMA, StoredScores, encode_scores
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-PLAN, ALPHA, CORES, FAILED = "plan", 0.2, 2, 0.003
+ALPHA, CORES, FAILED = 0.2, 2, 0.003
 STEP, DOCS = 89_989, 9_000_000  # without a common factor, so a query's documents differ
 SQL = """
 COPY (
@@ -71,7 +72,7 @@ FROM a FULL JOIN b USING (query_id, doc_id)
 
 
 def write_unit(folder: Path, options: argparse.Namespace, number: int) -> None:
-    """One score file: the rows of the input that follow those of the file before."""
+    """One score file, of all rows of an input file: those that follow the rows of the file before."""
     rows = np.arange(number * options.rows // options.files, (number + 1) * options.rows // options.files)
     rng = np.random.default_rng(number)
     docs = options.rows // options.queries
@@ -79,8 +80,8 @@ def write_unit(folder: Path, options: argparse.Namespace, number: int) -> None:
     doc = (query * 7_654_321 + rows % docs * STEP) % DOCS + 1_000_000
     failed = rng.random(len(rows)) < FAILED
     columns = {
-        "file": pa.repeat(pa.scalar(number, pa.int32()), len(rows)),
         "row": np.arange(len(rows)),
+        "texts": hashes(rng, len(rows)),
         "query_id": ids("q", query),
         "doc_id": ids("D", doc),
         "first_stage_score": rng.gamma(4, 5, len(rows)),
@@ -89,11 +90,13 @@ def write_unit(folder: Path, options: argparse.Namespace, number: int) -> None:
         "reason": pa.array(np.full(len(rows), "document is empty"), mask=~failed),
         "truncated": rng.random(len(rows)) < 0.1,
     }
-    (folder / unit_name(number)).write_bytes(encode_scores(pa.table(columns, SCHEMA), PLAN))
+    unit = Unit(Version(f"{number:016x}", "0" * 16), len(rows), 0, len(rows))
+    (folder / name_score_file(unit.name, transient=False)).write_bytes(encode_scores(pa.table(columns, SCHEMA)))
 
 
-def unit_name(number: int) -> str:
-    return f"{number:06d}-0000.parquet"
+def hashes(rng: np.random.Generator, rows: int) -> pa.Array:
+    """Bytes as random as the hashes of texts are."""
+    return pa.Array.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(rng.bytes(16 * rows))])
 
 
 def ids(letter: str, numbers: np.ndarray) -> pa.Array:
@@ -113,15 +116,15 @@ def job(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     began = time.perf_counter()
     scores = Folder(str(folder / "scores"))
     files = options.files if options.baseline == "job" else options.files // 4
-    stored = {name: size for name, size in scores.files().items() if name < unit_name(files)}
-    rows = [(i + 1) * options.rows // options.files - i * options.rows // options.files for i in range(files)]
-    cluster, sizes = RayCluster(), Sizes()
-    buckets = count_buckets(sum(rows), sizes)
-    read = merge_scores(scores, PLAN, stored, rows, buckets, False, cluster, sizes)
+    stored = list_stored(scores)[:files]
+    rows = sum(found.file.unit.size for found in stored)
+    cluster, sizes, merged_files = RayCluster(), Sizes(), scores.below("merged")
+    buckets = count_buckets(rows, sizes)
+    read = merge_scores(scores, merged_files, stored, buckets, False, cluster, sizes)
     task = WritePart(
         rank=RankBucket(read, Fusion(alpha=ALPHA), top_k=None),
         output=Folder(str(folder / options.baseline)),
-        files={},
+        files=[],
         columns={},
         read_carried=None,
         explain=False,
@@ -132,9 +135,16 @@ def job(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     ended = time.perf_counter()
     done.set()
     watcher.join()
-    delete_merged(scores)
-    assert sum(part.counts.rows for part in parts) == sum(rows)
-    return {"seconds": ended - began, "merge": merged - began, "rows": sum(rows), "peak": peak[0]}
+    merged_files.delete([*merged_files.files()])
+    assert sum(part.counts.rows for part in parts) == rows
+    return {"seconds": ended - began, "merge": merged - began, "rows": rows, "peak": peak[0]}
+
+
+def list_stored(scores: Folder) -> list[StoredScores]:
+    """The score files, in the order of the input: a file's hash here is its number."""
+    sizes = {name: size for name, size in scores.files().items() if "/" not in name}
+    found = [parse_score_file(name) for name in sizes]
+    return [StoredScores(file, number, sizes[file.name]) for number, file in enumerate(filter(None, found))]
 
 
 def watch(peak: list[int], done: threading.Event) -> None:
@@ -177,7 +187,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=6_000)
     parser.add_argument("--queries", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where the data goes for the time of the run: 130 bytes a row")
+    parser.add_argument("--folder", type=Path, help="where the data goes for the time of the run: 150 bytes a row")
     parser.add_argument("--one", choices=["job", "duckdb", "quarter"], dest="baseline", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.baseline:

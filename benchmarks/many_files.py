@@ -1,7 +1,8 @@
 """How soon the first unit is being scored where the input is very many files: python benchmarks/many_files.py
 
-The job, with a scorer that costs nothing, from its start to the first unit that comes to its actor, and to the end of
-the listing before that; then it is stopped. A file has ten rows: --rows 1000000 is 100,000 files.
+The job, with a scorer that costs nothing, from its start to the first unit that comes to its actor, to the end of the
+listing before that, and until every footer was read, so that the number of rows is known; then it is stopped. A file
+has ten rows: --rows 1000000 is 100,000 files.
   local  on this disk
   s3     on an S3 server of this process's own that answers after 20 ms
 """
@@ -59,7 +60,7 @@ def key(i: int) -> str:
 
 
 def local(options: argparse.Namespace) -> Figures:
-    return until_the_first_unit(options, str(options.folder / "pairs"))
+    return until_counted(options, str(options.folder / "pairs"))
 
 
 def s3(options: argparse.Namespace) -> Figures:
@@ -69,12 +70,12 @@ def s3(options: argparse.Namespace) -> Figures:
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    return until_the_first_unit(options, "s3://b/pairs", with_server)
+    return until_counted(options, "s3://b/pairs", with_server)
 
 
-def until_the_first_unit(options: argparse.Namespace, path: str, environment: dict[str, str] = {}) -> Figures:
-    """Starts the job in a process of its own, which ends when its first unit has come."""
-    script = f"from benchmarks.many_files import first_unit; first_unit({path!r}, {str(options.folder)!r})"
+def until_counted(options: argparse.Namespace, path: str, environment: dict[str, str] = {}) -> Figures:
+    """Starts the job in a process of its own, which ends when its first unit has come and its rows are counted."""
+    script = f"from benchmarks.many_files import run_job; run_job({path!r}, {str(options.folder)!r})"
     began = time.time()
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run(
@@ -85,24 +86,41 @@ def until_the_first_unit(options: argparse.Namespace, path: str, environment: di
         text=True,
     )
     times = dict(line.split() for line in done.stdout.splitlines() if line.startswith("at-"))
-    assert "at-unit" in times, done.stdout + done.stderr
-    return {"seconds": float(times["at-unit"]) - began, "listed s": float(times["at-listed"]) - began}
+    assert {"at-unit", "at-counted"} <= times.keys(), done.stdout + done.stderr
+    seconds = {moment: float(times[f"at-{moment}"]) - began for moment in ("unit", "listed", "counted")}
+    return {"seconds": seconds["unit"], "listed s": seconds["listed"], "counted s": seconds["counted"]}
 
 
-def first_unit(path: str, folder: str) -> None:
-    """The job in this process: prints when its input was listed, and when the first unit came."""
+def run_job(path: str, folder: str) -> None:
+    """The job in this process: prints when its input was listed, when the first unit came, and when the number of rows
+    was known."""
     import pipeline.run
     from pipeline.config import parse
+    from pipeline.plan.total import Total
 
-    find_plan = pipeline.run.find_plan
+    find_changes = pipeline.run.find_changes
+    counted = threading.Event()
 
     def listed(*given: Any) -> Any:
         print("at-listed", time.time(), flush=True)
-        return find_plan(*given)
+        return find_changes(*given)
 
-    pipeline.run.find_plan = listed  # type: ignore[assignment]
+    class Counting(Total):
+        """A total that is looked at all the time, and not only when a unit is done."""
+
+        def __init__(self, *given: Any):
+            super().__init__(*given)
+            threading.Thread(target=self._look, daemon=True).start()
+
+        def _look(self) -> None:
+            while not (self.exact or self._counting.is_ready()):
+                time.sleep(0.05)
+            print("at-counted", time.time(), flush=True)
+            counted.set()
+
+    pipeline.run.find_changes, pipeline.run.Total = listed, Counting  # type: ignore[assignment,misc]
     run = Path(tempfile.mkdtemp(dir=folder))
-    threading.Thread(target=stop_at, args=(run / "came",), daemon=True).start()
+    threading.Thread(target=stop_at, args=(run / "came", counted), daemon=True).start()
     config = {
         "input": {"path": path},
         "output": {"path": str(run / "out")},
@@ -125,10 +143,12 @@ def telling(path: Path) -> type:
     return Telling
 
 
-def stop_at(path: Path) -> None:
+def stop_at(path: Path, counted: threading.Event) -> None:
+    """Ends this process when the file is there and the rows are counted."""
     while not path.exists():
         time.sleep(0.05)
     print("at-unit", path.read_text(), flush=True)
+    counted.wait()
     ray.shutdown()
     os._exit(0)
 

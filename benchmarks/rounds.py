@@ -22,11 +22,12 @@ def benchmark(
     kinds: Kinds,
     build: Callable[[argparse.Namespace, Path], None],
     rounds: int,
+    ratios: bool = True,
 ) -> dict[str, Figures]:
     """Runs the kinds in turns and prints a table. Returns the medians of each kind's figures.
 
     parser: with the options that are this benchmark's own, `--rows` among them. build: saves in a folder what the
-    runs need; it is options.folder to them.
+    runs need; it is options.folder to them. ratios: whether the kinds do the same thing, so that their times compare.
     """
     parser.formatter_class = argparse.RawTextHelpFormatter
     parser.add_argument("--rounds", type=int, default=rounds)
@@ -40,7 +41,7 @@ def benchmark(
     with tempfile.TemporaryDirectory() as name:
         options.folder = Path(name)
         build(options, options.folder)
-        return _report(options, _in_turns(options))
+        return _report(options, _in_turns(options), ratios)
 
 
 def _run_one(kinds: Kinds, options: argparse.Namespace) -> None:
@@ -65,7 +66,7 @@ def _in_turns(options: argparse.Namespace) -> dict[str, list[Figures]]:
     return rounds
 
 
-def _report(options: argparse.Namespace, rounds: dict[str, list[Figures]]) -> dict[str, Figures]:
+def _report(options: argparse.Namespace, rounds: dict[str, list[Figures]], ratios: bool) -> dict[str, Figures]:
     """Prints medians and spreads, writes all figures where --json says, and returns the medians."""
     medians: dict[str, Figures] = {}
     print(f"\n{'':12} {'median s':>9} {'min':>8} {'max':>8} {'rows/s':>9}")
@@ -76,10 +77,11 @@ def _report(options: argparse.Namespace, rounds: dict[str, list[Figures]]) -> di
         median = medians[kind]["seconds"]
         print(f"{kind:12} {median:9.2f} {min(seconds):8.2f} {max(seconds):8.2f} {options.rows / median:9.1f}{more}")
     first, *others = medians
-    for kind in others:
+    for kind in others if ratios else ():
         print(f"{first} against {kind}: {medians[kind]['seconds'] / medians[first]['seconds']:.2f} times as fast")
     if options.json:
         asked = {name: value for name, value in vars(options).items() if name not in ("json", "one", "folder")}
+        asked = {name: str(value) if isinstance(value, Path) else value for name, value in asked.items()}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"options": asked, "rounds": rounds}, indent=1))
     return medians

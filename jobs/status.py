@@ -51,15 +51,13 @@ def describe_status(known: dict[str, Any]) -> list[str]:
     else:
         lines.append("result   none yet")
     for scores in known["scores"]:
-        if scores["units"] is None:
-            lines.append(f"scores   {scores['fingerprint']}: {scores['units_put']:,} units, and no whole plan yet")
-            continue
-        share = scores["rows_put"] / scores["rows"] if scores["rows"] else 1
-        lines.append(
-            f"scores   {scores['fingerprint']}: {scores['units_put']:,} of {scores['units']:,} units, "
-            f"{scores['rows_put']:,} of {scores['rows']:,} rows ({share:.1%})"
-        )
-        if scores["looked_into"] < scores["units_put"]:
+        done = f"{scores['rows_scored']:,}"
+        if scores["rows"]:
+            done += f" of {scores['rows']:,} rows ({scores['rows_scored'] / scores['rows']:.1%})"
+        else:
+            done += " rows, of a number that no run has said yet"
+        lines.append(f"scores   {scores['fingerprint']}: {done}, in {scores['units']:,} units")
+        if scores["looked_into"] < scores["units"]:
             lines.append(f"         failures in {scores['looked_into']:,} of these units:")
         lines += [f"         {count:,} x {reason}" for reason, count in scores["reasons"].items()]
     if held := known["held_by"]:

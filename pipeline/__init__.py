@@ -1,4 +1,4 @@
-"""The dataflow: plan, read, order, prompt, score, put, fuse, rank, commit. It knows nothing of vLLM."""
+"""The dataflow: list, read, order, prompt, score, put, merge, fuse, rank, commit. It knows nothing of vLLM."""
 
 from typing import Any
 

@@ -43,6 +43,7 @@ Url = Annotated[str, Field(min_length=1)]
 class Input(Section):
     path: Annotated[list[Url], BeforeValidator(_listed), Field(min_length=1)]
     columns: dict[str, str] = {}
+    duplicates: Literal["first", "last"] = "first"
 
     @field_validator("columns")
     @classmethod
@@ -117,6 +118,9 @@ class Run(Section):
     unit_rows: Annotated[int, Field(ge=1)] | None = None
     max_failed: Annotated[float, Field(ge=0, le=1)] = 0.01
     on_existing: Literal["resume", "restart"] = "resume"
+    on_gone: Literal["refuse", "drop"] = "refuse"
+    retry_failed: bool = False
+    accept: list[Literal["engine"]] = []
     deterministic: bool = False
     stall_seconds: Annotated[float, Field(gt=0)] = 1800
     shared_filesystem: bool = False

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.check.fingerprint import describe_engine
+from actors.engines import ENGINE
+from pipeline.check.fingerprint import describe_engine, read_minor_version
 from pipeline.config import load
 from pipeline.table import rerank
 
@@ -47,8 +48,10 @@ class Reranker:
     def experiment_kwargs(self) -> dict[str, Any]:
         """The reranker's settings, and the engine's arguments that change a score: MTEB takes a result from its
         cache if these and the model's name and revision are the same."""
-        return self._config.reranker.model_dump(mode="json", exclude={"model", "revision"}) | describe_engine(
-            self._config
+        return (
+            self._config.reranker.model_dump(mode="json", exclude={"model", "revision"})
+            | describe_engine(self._config)
+            | {"engine_version": read_minor_version(ENGINE.installed().version)}
         )
 
     def predict(self, inputs1: Batches, inputs2: Batches, **about: Any) -> np.ndarray:

@@ -29,13 +29,16 @@ def get_kind(reason: str) -> str:
 
 class BucketCounts(NamedTuple):
     """rows: of the bucket. ranked, queries: down to top_k. unscored: ranked rows, at all ranks, without a score.
-    truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place."""
+    equal: of the rejected, those that are equal to another row. transient: rows without a score for a reason that may
+    pass. truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place."""
 
     rows: int
     ranked: int
     queries: int
     unscored: int
     rejected: int
+    equal: int
+    transient: int
     truncated: int
     reasons: dict[str, int]
 

@@ -1,49 +1,43 @@
-"""A whole run: plan -> read -> order -> prompt -> score -> put -> merge -> rank -> write -> commit."""
+"""A whole run: list -> read -> order -> prompt -> score -> put -> merge -> rank -> write -> commit."""
 
-import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from actors.worker.actor import Scorer
+from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import Checked, check
-from pipeline.cluster.connect import Cluster, connect_for_run
-from pipeline.cluster.tasks import watch_steps
+from pipeline.cluster.contract import Cluster
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
-from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError, say
-from pipeline.input.columns import select_carried
-from pipeline.input.listing import list_inputs
-from pipeline.output.commit import commit, discard_parts, has_all_parts, read_result, sweep, withdraw_result
-from pipeline.output.lease import Held, Lease, hold
-from pipeline.output.manifest import build_manifest, summarize_scoring
-from pipeline.plan.draft import Draft, Work, finish_draft
-from pipeline.plan.existing import (
-    delete_scores,
-    delete_stale_scores,
-    find_plan,
-    list_score_files,
-    list_stored,
-    put_drafted,
+from pipeline.errors import RunError, TooManyFailed, UsageError, say
+from pipeline.input.footers import read_first_file
+from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.versions import add_footer_hashes
+from pipeline.output.commit import (
+    commit,
+    discard_parts,
+    has_all_parts,
+    read_last_manifest,
+    read_result,
+    withdraw_result,
 )
-from pipeline.plan.plan import Plan
-from pipeline.plan.replan import find_changed_while_read
-from pipeline.plan.rounds import Newest, find_newest, find_next_rounds
-from pipeline.plan.work import select_work
-from pipeline.rank.gather import gather_carried
-from pipeline.rank.merge import count_buckets, delete_merged, merge_scores
-from pipeline.rank.part import RankBucket, WritePart
+from pipeline.output.lease import Lease, hold
+from pipeline.output.manifest import build_manifest, summarize_scoring
+from pipeline.output.tidy import delete_merged, tidy
+from pipeline.plan.changes import find_changes
+from pipeline.plan.stored import list_all_stored, list_stored
+from pipeline.plan.total import Total
+from pipeline.plan.units import Coverage, hash_version, look_up_score_files, parse_score_file, parse_unit
+from pipeline.plan.work import Work, select_work
+from pipeline.rank.rank import EQUAL
+from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.score.progress import Progress
-from pipeline.score.stream import score_units
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
-
-RESULT_VERSION = 1  # raised when the same scores make another result, so that no older one stands for it
 
 
 def rerank(
@@ -77,205 +71,184 @@ class Run:
         self._began, self._seconds = began, dict[str, float]()
 
     def make_result(self) -> dict[str, Any]:
-        """Plans, scores, ranks and commits what is not there yet. Returns the run's figures."""
+        """Scores, ranks and commits what is not there yet. Returns the run's figures."""
         output, config = self._checked.output, self._config
-        if config.run.on_existing == "restart":
-            stored = list_score_files(self._checked)
-            withdraw_result(output)
-            delete_scores(self._checked, stored)
-            stored = []
-        else:
-            stored = list_stored(self._checked)
-        plan, units = find_plan(self._checked, stored, self._sizes), find_newest(stored)
-        work = plan if isinstance(plan, Draft) else self._select_work(plan, units)
+        stored = self._list_or_delete_stored()
         standing = read_result(output)
+        last = None if config.run.on_existing == "restart" else read_last_manifest(output)
+        files, changes = find_changes(config, self._checked.files, last)
+        coverage = Coverage(stored)
+        work = select_work(config, read_first_file(config, files[0]), files, coverage, self._sizes)
         self._time("plan")
-        if isinstance(plan, Plan) and standing and not work.tasks and standing["tag"] == self._result_id(plan, units):
+        if standing and not work.tasks and standing["tag"] == compute_result_id(config, files, coverage):
             if has_all_parts(output, standing):
-                return self._keep(plan, standing, Counter(), 0)
-            say("parts of the result that stands are gone; it is made anew from its scores")
-        with self._connect() as cluster, self._explain_changes(plan):
+                return self._keep(standing, Counter(), 0, stored)
+            say("parts of the result that stands are gone; it is made again from its scores")
+        if work.tasks:
+            check_tokenizer(config)
+        total = Total(files, coverage, work, self._sizes)
+        with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
             before = cluster.read_spilled_bytes()
-            scoring, plan = self._score(plan, work, cluster)
+            scoring = self._score(total, work, coverage, cluster)
             after = cluster.read_spilled_bytes()
             spilled = None if before is None or after is None else after - before
             self._time("score")
             self._lease.confirm()
-            write, buckets = self._prepare_writing(plan, cluster)
+            rows = self._check_complete(files, coverage)
+            write = prepare_parts(self._checked, files, rows, coverage, cluster, self._sizes)
             self._lease.confirm()  # merging takes its time
-            others = read_result(output)
-            if others and others != standing and others["tag"] == write.result_id and has_all_parts(output, others):
-                words = "another run has put the same result meanwhile; it stands"
-                return self._keep(plan, others, scoring, spilled, words)
+            now = read_result(output)
+            same = now and now["tag"] == write.result_id and has_all_parts(output, now)
+            if now and same and (now != standing or not scoring["units_now"]):
+                if now != standing:
+                    say("another run has put the same result meanwhile; it stands")
+                return self._keep(now, scoring, spilled, stored)
             withdraw_result(output)
             if work.tasks:
                 discard_parts(output, write.result_id)
-            parts = sorted(cluster.run(write, range(buckets)))
+            parts = sorted(cluster.run(write, range(count_parts(config, rows, self._sizes))))
             self._time("fuse")
         counts = [part.counts for part in parts]
-        self._check_failed(
-            plan,
-            sum(count.rows for count in counts),
-            sum(count.unscored + count.rejected for count in counts),
-            sum((Counter(count.reasons) for count in counts), Counter()),
-        )
-        self._check_unchanged(plan)  # while it was read, too
+        if (ranked := sum(count.rows for count in counts)) != sum(rows):
+            raise RunError(
+                f"the input has {sum(rows):,} rows and the score files have {ranked:,}: this is a bug, please report it"
+            )
+        reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
+        self._check_share(sum(rows), sum(count.unscored + count.rejected - count.equal for count in counts), reasons)
+        self._check_unchanged(files)  # while it was read, too
         self._lease.confirm()
         figures = summarize_scoring(scoring, self._seconds, spilled)
-        result = build_manifest(self._checked, plan, write.result_id, parts, figures)
+        names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
+        units = Counter(name.partition("/")[0] for name in names)
+        result = build_manifest(self._checked, files, rows, changes, units, write.result_id, parts, figures)
         commit(output, result)
-        self._tidy(plan, result)
-        return result["figures"]
+        return self._end(result, stored)
 
     def _time(self, step: str) -> None:
         """Notes the seconds since the step before ended."""
         self._seconds[step] = time.perf_counter() - self._began - sum(self._seconds.values())
 
-    def _connect(self) -> AbstractContextManager[Cluster]:
-        return nullcontext(self._cluster) if self._cluster else connect_for_run(self._config)
+    def _connect(self, files: list[InputFile], work: Work, coverage: Coverage) -> AbstractContextManager[Cluster]:
+        """Where the run goes on: on Ray, unless it has nothing to score and its result is small."""
+        if self._cluster:
+            return nullcontext(self._cluster)
+        if not work.tasks and count_parts(self._config, self._check_complete(files, coverage), self._sizes) == 1:
+            return nullcontext(InProcess())
+        from pipeline.cluster.connect import connect_for_run  # imported here: Ray takes a second
 
-    def _select_work(self, plan: Plan, units: dict[str, Newest]) -> Work:
-        return select_work(plan, find_next_rounds(plan.unit_names(), units), self._sizes)
+        return connect_for_run(self._config)
+
+    def _list_or_delete_stored(self) -> list[str]:
+        """The score files that are there, unless the config asks for a new start."""
+        if self._config.run.on_existing != "restart":
+            return list_stored(self._checked)
+        found = list_all_stored(self._checked)
+        withdraw_result(self._checked.output)
+        self._checked.all_scores.delete(found)
+        return []
 
     def _keep(
-        self, plan: Plan, result: dict[str, Any], scoring: Counter[str], spilled: int | None, words: str = ""
+        self, result: dict[str, Any], scoring: Counter[str], spilled: int | None, stored: list[str]
     ) -> dict[str, Any]:
         """The figures of a result that stands, made under another run.max_failed maybe."""
         figures = result["figures"]
-        failed = figures["unscored"] + figures["rejected"]
-        self._check_failed(plan, figures["rows"], failed, Counter(result["reasons"]))
-        if words:
-            say(words)
-        self._tidy(plan, result)
-        return figures | summarize_scoring(scoring, self._seconds, spilled)
+        failed = figures["unscored"] + figures["rejected"] - figures["equal"]
+        self._check_share(figures["rows"], failed, Counter(result["reasons"]))
+        return self._end(result, stored) | summarize_scoring(scoring, self._seconds, spilled)
+
+    def _end(self, result: dict[str, Any], stored: list[str]) -> dict[str, Any]:
+        """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
+        if transient := result["figures"]["transient"]:
+            say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
+        tidy(self._checked, self._lease, result, stored)
+        return result["figures"]
 
     @contextmanager
-    def _explain_changes(self, plan: Plan | Draft) -> Iterator[None]:
+    def _explain_changes(self, files: list[InputFile]) -> Iterator[None]:
         """Files that cannot be decoded may have been replaced: then that is what the error says."""
         try:
             yield
         except UsageError:
-            self._check_unchanged(plan)
+            self._check_unchanged(files)
             raise
 
-    def _check_unchanged(self, plan: Plan | Draft) -> None:
-        """Raises RunError where a file of the input changed while it was read. Its scores are deleted: were it put back
-        as it was, a later run would take them, and what was made of them, for its own."""
-        changed = find_changed_while_read(plan.versions(), list_inputs(self._config.input.path))
-        if not changed:
-            return
-        if isinstance(plan, Plan):  # a draft has no result, and its score files are known by number alone
-            scores = self._checked.scores
-            units = {*plan.units.filter(pc.is_in(plan.units["path"], pa.array(changed)))["unit"].to_pylist()}
-            scores.delete([name for name in scores.files() if name.partition(".")[0] in units])
-        raise RunError(
-            f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
-            "what changed anew"
-        )
+    def _check_unchanged(self, files: list[InputFile]) -> None:
+        """Raises RunError where a file of the input changed while it was read. Files that came meanwhile do not belong
+        to this run; a line says that there are some."""
+        now = {file.path: file for file in add_footer_hashes(list_inputs(self._config.input.path))}
+        if new := [path for path in now if path not in {file.path for file in files}]:
+            say(f"{len(new)} files came while the run went on, and are not in its result: {new[0]} first")
+        if changed := [file.path for file in files if now.get(file.path, file) != file]:
+            raise RunError(
+                f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
+                "their rows as they are now"
+            )
 
-    def _tidy(self, plan: Plan, result: dict[str, Any]) -> None:
-        """Deletes what a result that stands has no use for. It stands whatever becomes of that."""
-        try:
-            self._lease.confirm()  # what is left over from this result may be another's by now
-            sweep(self._checked.output, result)
-            delete_merged(self._checked.scores)
-            delete_stale_scores(self._checked.scores, plan, self._sizes)
-        except (StoreError, Held) as error:
-            say(f"the result stands; what is left over goes with the next run: {error}")
-
-    def _result_id(self, plan: Plan, units: dict[str, Newest]) -> str:
-        """The hash of what makes the result from the scores. It names the parts."""
-        config = self._config
-        later = [units[name].file for name in plan.unit_names() if name in units and units[name].round]
-        what = [RESULT_VERSION, plan.id, plan.revision, later, config.fusion.model_dump()]
-        what += [config.output.model_dump(exclude={"path"}), select_carried(config)]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
-
-    def _score(self, plan: Plan | Draft, work: Work, cluster: Cluster) -> tuple[Counter[str], Plan]:
-        """Scores what is missing, and shows how far it is. Returns the sums of its figures, and the plan: for a draft,
-        the one that it has become by then."""
+    def _score(self, total: Total, work: Work, coverage: Coverage, cluster: Cluster) -> Counter[str]:
+        """Scores what is missing, and shows how far it is. Returns the sums of its figures. The coverage gets the score
+        files that come."""
         sums: Counter[str] = Counter()
-        if isinstance(plan, Plan) and not work.tasks:
-            return sums, plan
+        if not work.tasks:
+            return sums
         # What is left of a run that had every unit: a unit that is scored again may have the same name and size.
-        delete_merged(self._checked.scores)
+        delete_merged(self._checked)
         reasons: Counter[str] = Counter()
-        known = plan if isinstance(plan, Plan) else None
-        planning = cluster.start(finish_draft, plan, watch_steps) if isinstance(plan, Draft) else None
+        put_before: set[str] = set()  # units
+        from pipeline.score.stream import score_units  # imported here: it brings Ray, for the metrics
+
+        total.begin(cluster)
         units = score_units(self._checked, work, self._scorer, cluster, self._sizes)
-        with Progress(work.rows, work.before, about=known is None) as progress, closing(units):
+        with Progress(total.rows, total.scored, about=not total.exact) as progress, closing(units):
             for unit in units:
+                if unit.file:
+                    coverage.add(self._name_below_all([unit.file]))
+                else:
+                    put_before.add(unit.unit)
                 reasons.update(json.loads(unit.reasons))
                 sums.update(unit.sums())
                 tokens = unit.prompt_tokens + unit.new_tokens
-                progress.add(unit.size, int(tokens), unit.failed + unit.rejected, unit.seconds)
-                if planning and not known and planning.is_ready():
-                    known = self._put_plan(planning.wait())
-                    progress.of(known.rows)
-                if known:
-                    self._check_share(known, sums["failed"] + sums["rejected"], reasons)
+                rows = 0 if parse_unit(unit.unit).retry else unit.rows  # those that are tried again were counted before
+                progress.add(rows, int(tokens), unit.failed + unit.rejected, unit.seconds)
+                if total.update():
+                    progress.of(total.rows)
+                if total.exact:
+                    self._lease.note_progress(self._checked.fingerprint, progress.done, total.rows)
+                    self._check_share(total.rows, sums["failed"] + sums["rejected"], reasons)
                 self._lease.check()
             sums["engines"] = progress.waited  # type: ignore[assignment]
-        if planning and not known:
-            known = self._put_plan(planning.wait())
-        assert known
-        return sums, known
+        total.wait()
+        listed = [*self._checked.scores.files()]  # other runs may have put some of them
+        hidden = put_before - {found.unit.name for name in listed if (found := parse_score_file(name))}
+        coverage.add(self._name_below_all([*listed, *look_up_score_files(self._checked.scores, hidden)]))
+        return sums
 
-    def _put_plan(self, plan: Plan) -> Plan:
-        """Puts the plan that the run's draft has become."""
-        self._lease.confirm()
-        return put_drafted(plan, self._checked.scores)
+    def _name_below_all(self, names: Iterable[str]) -> list[str]:
+        """Names of the run's own score files below the folder of all scores."""
+        return [f"{self._checked.fingerprint}/{name}" for name in names]
 
-    def _prepare_writing(self, plan: Plan, cluster: Cluster) -> tuple[WritePart, int]:
-        """The task that writes a bucket, and how many there are. Merges scores and gathers carried columns before."""
-        config, scores, sizes = self._config, self._checked.scores, self._sizes
-        stored = scores.files()
-        there, units = find_newest(stored), plan.unit_names()
-        files = [there[unit].file if unit in there else f"{unit}.parquet" for unit in units]
-        try:
-            score_files = scores.sizes(files, stored)
-        except FileNotFoundError as error:
-            raise RunError(
-                f"{error}: has gone; does another run write to this output? The same command goes on from here"
-            ) from None
-        result_id = self._result_id(plan, there)
-        explain, columns = config.output.explain, select_carried(config)
-        buckets = count_buckets(plan.rows, sizes, explain, bool(columns))
-        rows = plan.unit_rows().tolist()
-        rank = RankBucket(
-            read=merge_scores(scores, plan.id, score_files, rows, buckets, explain, cluster, sizes),
-            fusion=config.fusion,
-            top_k=config.output.top_k,
-        )
-        carried = gather_carried(rank, columns, plan, scores, buckets, result_id, cluster, sizes) if columns else None
-        write = WritePart(
-            rank=carried.rank if carried else rank,
-            output=self._checked.output,
-            files=plan.places(),
-            columns=columns,
-            read_carried=carried.read_carried if carried else None,
-            explain=explain,
-            result_id=result_id,
-        )
-        return write, buckets
+    def _check_complete(self, files: list[InputFile], coverage: Coverage) -> list[int]:
+        """The rows of each file. Raises RunError where some of them have no score file."""
+        rows = []
+        for file in files:
+            version = hash_version(file)
+            if not coverage.is_complete(version):
+                raise RunError(
+                    f"{file.path}: score files of it have gone; does another run write to this output? The same "
+                    "command goes on from here"
+                )
+            rows.append(coverage.count_rows(version) or 0)
+        return rows
 
-    def _check_failed(self, plan: Plan, rows: int, failed: int, reasons: Counter[str]) -> None:
-        """Raises if rows were lost on the way, or too many have no score; the result is not committed then."""
-        if rows != plan.rows:
-            raise RunError(
-                f"the plan has {plan.rows:,} rows and the score files have {rows:,}: this is a bug, please report it"
-            )
-        self._check_share(plan, failed, reasons)
-
-    def _check_share(self, plan: Plan, failed: int, reasons: Counter[str]) -> None:
+    def _check_share(self, rows: int, failed: int, reasons: Counter[str]) -> None:
         """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows."""
         allowed = self._config.run.max_failed
-        if failed > allowed * plan.rows:
+        reasons = Counter({reason: count for reason, count in reasons.items() if reason not in EQUAL.values()})
+        if failed > allowed * rows:
             most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
             most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
             raise TooManyFailed(
-                f"{failed:,} of {plan.rows:,} rows have no reranker score, "
+                f"{failed:,} of {rows:,} rows have no reranker score, "
                 f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
                 "run.max_failed the same command goes on from here"
             )

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sizes:
-    """Planning, scoring and ranking, in that order."""
+    """Reading, scoring and ranking, in that order."""
 
     split_bytes: int = 2**28  # decoded, of the columns in use: what one read task brings
     # Neighbouring splits share a task where there are more of them than `tasks`, but for those that are a good piece of
     # work by themselves: Ray Data keeps a list of tasks.
     tasks: int = 4096
     task_bytes: int = 2**26
-    drafted_files: int = 10_000  # more files than this, none of them large, are planned while the run goes on:
-    large_file: int = 2**28  # those that take longer to score than to plan
-    sampled_footers: int = 32  # of a draft: read before, to see whether they are good and how many rows there may be
+    part_bytes: int = 2**26  # of a file, as it is stored: its parts are read by different tasks
+    first_footers: int = 1000  # files, at most, whose footers are all read before the engines start; of more, the rest
+    # is read while they start, and the total is estimated from a sample of
+    sampled_footers: int = 32
 
     # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is
     # long.
@@ -26,9 +27,9 @@ class Sizes:
     explained_bucket_rows: int = 50_000  # with texts of some kB each
     carried_bucket_rows: int = 100_000  # with texts of the input; more of those above some hundred million rows,
     most_carried_buckets: int = 2000  # for what a bucket reads grows with the input, and so with their number
-    merged_rows: int = 1_000_000  # of a merged file: about 60 bytes each, held three times
+    merged_rows: int = 1_000_000  # of a merged file: about 75 bytes each, held three times
     merged_bytes: int = 32 * 2**20  # of its score files: fewer rows where they hold what the model wrote
     fetching_buckets: int = 4  # up to so many fetch their carried columns from the input themselves
     stretch_rows: int = 1_000_000  # of a stretch of the input whose carried columns one task reads
-    stretch_splits: int = 1000
+    stretch_pieces: int = 1000  # files, or row groups of a large one
     gathered_bytes: int = 128 * 2**20  # of carried columns in memory, held three times

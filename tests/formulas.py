@@ -4,8 +4,7 @@ from collections.abc import Callable
 from statistics import fmean, pstdev
 from typing import Any
 
-from pipeline.rank.rank import DUPLICATE
-
+REPEATED = "duplicate of an earlier row with the same query_id and doc_id"
 Row = dict[str, Any]
 Formula = Callable[[list[float], list[float], float, int], list[float]]
 
@@ -41,13 +40,13 @@ def _m(x: list[float]) -> list[float]:
 
 
 def ranked_in_plain_python(rows: list[Row], method: str, alpha: float, k: int) -> tuple[list[Row], list[Row]]:
-    """What pipeline.rank.rank.rank gives, with dictionaries and loops."""
+    """What pipeline.rank.rank.rank gives, with dictionaries and loops, for rows of which no two are equal."""
     rejects = [row for row in rows if row["kind"] == "reject"]
     queries: dict[str, dict[str, Row]] = {}
     for row in sorted((row for row in rows if row["kind"] != "reject"), key=lambda row: (row["file"], row["row"])):
         docs = queries.setdefault(row["query_id"], {})
         if row["doc_id"] in docs:
-            rejects.append(row | {"reason": DUPLICATE})
+            rejects.append(row | {"reason": REPEATED})
         else:
             docs[row["doc_id"]] = row
     ranked = []

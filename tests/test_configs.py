@@ -10,7 +10,7 @@ import s3fs
 from actors.rerankers import RERANKERS
 from jobs.rerank import main
 from pipeline.config import load
-from pipeline.plan.plan import unit_rows
+from pipeline.plan.splits import get_unit_rows
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -85,4 +85,4 @@ def test_a_unit_is_less_than_five_minutes_of_work(path: Path) -> None:
     found = re.search(r"([\d.]+)([mb])\b", path.stem.replace("bloom-1b1", "bloom-1.1b"))
     assert found
     parameters = float(found[1]) * {"m": 1e6, "b": 1e9}[found[2]]
-    assert unit_rows(load(str(path))) * 512 * 2 * parameters / (312e12 / 2) < 300
+    assert get_unit_rows(load(str(path))) * 512 * 2 * parameters / (312e12 / 2) < 300

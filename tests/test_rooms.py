@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"storage", "cluster", "input", "check"},
     "score": {"storage", "cluster", "input", "check", "plan"},
     "rank": {"storage", "cluster", "input", "check", "plan", "score"},
-    "output": {"storage", "check", "plan"},
+    "output": {"storage", "input", "check", "plan"},
 }
 ABOVE = {"prepare", "estimate", "evaluate"}  # may import every room below, and not each other
 ACTORS: dict[str, set[str]] = {

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from actors.engines.load import Load
@@ -76,11 +75,13 @@ class Installed(NamedTuple):
 class EngineFacts(Protocol):
     """An engine, described without importing it, which may take seconds: a module with these names (vllm/facts.py).
 
-    name: the engine's name in messages. RESERVED: arguments that are set from the reranker section, so the engine
-    section may not hold them. `arguments` is always the `engine` section of a config.
+    name: the engine's name in messages. numbers_version: raised when our code asks the same engine in another way, or
+    reads its outputs so, that other numbers come of it. RESERVED: arguments that are set from the reranker section, so
+    the engine section may not hold them. `arguments` is always the `engine` section of a config.
     """
 
     name: str
+    numbers_version: int
     RESERVED: tuple[str, ...]
 
     def installed(self) -> Installed:
@@ -115,9 +116,6 @@ class EngineFacts(Protocol):
 
     def cached_bytes(self, arguments: dict[str, Any], number: int) -> int:
         """Bytes of one number in the key-value cache. number: bytes of one number of the loaded type."""
-
-    def source_files(self, task: Task) -> list[Path]:
-        """The source files that decide how the engine is asked and how its outputs are read."""
 
     def build_engine(
         self,

@@ -123,6 +123,8 @@ class Reranker:
     prompt: pairs -> a prompt each, or the reason why there is none.
     score: the replies to a pair's sequences -> its score, the reason why it has none, or follow-up sequences; it is
     called again with the replies to those appended.
+    version: of its prompts and its formula. Raised when the same settings and texts make other numbers, so that no
+    earlier scores are taken for today's.
     """
 
     settings: type[Settings]
@@ -131,3 +133,4 @@ class Reranker:
     unit_rows: int
     prompt: Callable[[Tokenizer, Any, list[Pair]], list[Prompt | Unscored]]
     score: Callable[[Tokenizer, Any, list[Reply]], float | Unscored | FollowUp]
+    version: int = 1

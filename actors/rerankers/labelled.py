@@ -51,6 +51,7 @@ def make_label_reranker(
     pair: Callable[[Any, Pair], Pair] = lambda settings, pair: pair,
     max_length: Callable[[Tokenizer, Any], int] = lambda tokenizer, settings: tokenizer.limit,
     logits: bool = False,
+    version: int = 1,
 ) -> Reranker:
     """A reranker that reads label tokens.
 
@@ -61,6 +62,7 @@ def make_label_reranker(
     pair: changes a pair before the template is filled, for example to put the instruction into the query.
     max_length: the most tokens of a prompt, for references that have such a limit.
     logits: the formula takes logits instead of log-probabilities.
+    version: see Reranker.
     """
 
     def prompt(tokenizer: Tokenizer, settings: Any, pairs: list[Pair]) -> list[Prompt | Unscored]:
@@ -87,4 +89,5 @@ def make_label_reranker(
         unit_rows=ONE_TOKEN_UNIT,
         prompt=prompt,
         score=read,
+        version=version,
     )

@@ -32,22 +32,16 @@ class Tokenizer:
     """Texts to token ids.
 
     limit: the most tokens of a prompt and its answer together (the engine's max_model_len); the model's own by default.
-    commit: the commit of the model's files, if they come from the hub.
     pretrained: the tokenizer of transformers. Raises ValueError where that is not backed by a tokenizer.json.
     """
 
     def __init__(self, settings: Settings, limit: int | None = None):
-        # Imported here: it takes seconds, and a run that only fuses does not need it.
-        from transformers import AutoConfig, AutoTokenizer
-
-        source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
         self._settings = settings
-        self.pretrained = AutoTokenizer.from_pretrained(settings.model, **source)
+        self.pretrained = _load_pretrained(settings)
         if not self.pretrained.is_fast:
             raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
-        config = AutoConfig.from_pretrained(settings.model, **source).get_text_config()
-        self.commit = _find_commit(settings)
-        self._typed = getattr(config, "type_vocab_size", 0) > 1
+        config = _read_config(settings)
+        self._typed = config.get("type_vocab_size", 0) > 1
         self.limit = limit or _find_limit(settings, config, self.pretrained)
         self._plain = _make_plain(self.pretrained.backend_tokenizer)
         added = [token for token in self.pretrained.added_tokens_decoder.values() if token.content.strip()]
@@ -103,13 +97,8 @@ class Tokenizer:
 
     def end_tokens(self) -> list[str]:
         """The tokens that end a generation in vLLM: those of the model's generation config, and the tokenizer's."""
-        from transformers import GenerationConfig
-
-        try:
-            config = GenerationConfig.from_pretrained(self._settings.model, revision=self._settings.revision or "main")
-            ids = config.eos_token_id
-        except OSError:  # not every model has one
-            ids = None
+        config = _read_json(self._settings, "generation_config.json") or {}  # not every model has one
+        ids = config.get("eos_token_id")
         listed = ids if isinstance(ids, list) else [] if ids is None else [ids]
         names = [*self.pretrained.convert_ids_to_tokens(listed), self.pretrained.eos_token]
         return list(dict.fromkeys(filter(None, names)))
@@ -229,25 +218,44 @@ def _encode_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]])
     return [encoded[text] for text in texts]
 
 
-def _find_commit(settings: Settings) -> str | None:
-    """The commit of the hub's files in the local cache, at the config's revision; None for a local folder."""
+def _load_pretrained(settings: Settings) -> Any:
+    """The tokenizer of transformers; imported here, for that takes seconds.
+
+    AutoTokenizer imports torch, which takes five more, and some of its classes rebuild the tokenizer by rules other
+    than the file's. So it is used only where code of the model's may be the tokenizer.
+    """
+    if settings.trust_remote_code:
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(settings.model, revision=settings.revision, trust_remote_code=True)
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
+
+
+def _read_config(settings: Settings) -> dict[str, Any]:
+    """The model's config.json; where that declares no context length, with what transformers fills in."""
+    config = _read_json(settings, "config.json") or {}
+    if any(config.get(name) for name in CONTEXT_KEYS) and not settings.trust_remote_code:
+        return config
+    from transformers import AutoConfig
+
+    source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+    return AutoConfig.from_pretrained(settings.model, **source).get_text_config().to_dict()
+
+
+def _read_json(settings: Settings, name: str) -> dict[str, Any] | None:
+    """A file of the model's; None where it has none."""
     from transformers.utils import cached_file
 
-    path = (
-        None
-        if Path(settings.model).is_dir()
-        else cached_file(settings.model, "config.json", revision=settings.revision)
-    )
-    found = re.search(r"/snapshots/([0-9a-f]{40})/", path or "")
-    return found[1] if found else None
-
-
-def _find_limit(settings: Settings, config: Any, tokenizer: Any) -> int:
-    """The smallest context length that the model's config, tokenizer or sentence-transformers config declares."""
-    from transformers.utils import cached_file
-
-    declared = [getattr(config, name, None) for name in CONTEXT_KEYS] + [tokenizer.model_max_length]
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    if path := cached_file(settings.model, "sentence_bert_config.json", revision=settings.revision, **quiet):
-        declared.append(json.loads(Path(path).read_text()).get("max_seq_length"))
+    path = cached_file(settings.model, name, revision=settings.revision, **quiet)
+    return json.loads(Path(path).read_text()) if path else None
+
+
+def _find_limit(settings: Settings, config: dict[str, Any], tokenizer: Any) -> int:
+    """The smallest context length that the model's config, tokenizer or sentence-transformers config declares."""
+    declared = [config.get(name) for name in CONTEXT_KEYS] + [tokenizer.model_max_length]
+    if found := _read_json(settings, "sentence_bert_config.json"):
+        declared.append(found.get("max_seq_length"))
     return min((int(length) for length in declared if length and length < 1e9), default=DEFAULT_CONTEXT)

@@ -1,77 +1,66 @@
-"""The fingerprint of a run's scores: what changes a score, and nothing else. Scores live below its name."""
+"""The fingerprint of a run's scores: what changes a score, and nothing else. Scores live below its name.
 
-import ast
+It needs no tokenizer: files are known by their contents, and code by constants that are raised when the code changes
+numbers (`Reranker.version`, `ENGINE.numbers_version`).
+"""
+
 import hashlib
+import importlib.metadata
 import json
-import sys
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from actors.engines import ENGINE
-from actors.rerankers import RERANKERS, Settings
-from actors.rerankers.labelled import make_label_reranker
-from actors.rerankers.tokenizer import Tokenizer
-from actors.worker.pending import Pending
+from actors.rerankers import RERANKERS
 from pipeline.config import Config
-from pipeline.input.pairs import make_pairs
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 SAMPLES, BLOCK = 64, 4096  # blocks of a file of weights whose tensors are not known, and bytes of each
-PROBES = pa.table(
-    {
-        "query": ["probe", "What is 1 + 1?\n", "a" * 3000],
-        "doc": ["text", " Zwei, natürlich. <|im_end|> 二 ", "b " * 3000],
-    }
-)
+FINGERPRINT = r"[0-9a-f]{16}-[a-z]+-\d+\.\d+"
 
 
-def compute_fingerprint(config: Config, columns: dict[str, str], tokenizer: Tokenizer) -> str:
-    """16 hex digits over the model and its revision, the reranker's settings and code, `output.explain`, the columns
-    read, the engine arguments that change numbers (all of them where the last digit counts: `run.deterministic`),
-    vLLM's minor version, and a few probe prompts as token ids."""
+def compute_fingerprint(config: Config, columns: dict[str, str]) -> str:
+    """16 hex digits, and the engine with its minor version: `0123456789abcdef-vllm-0.32`.
+
+    The digits stand for the model and its revision (of a local folder: the contents of its files), the version of the
+    reranker's code, its settings, `output.explain`, the columns read, the engine arguments that change numbers (all of
+    them where the last digit counts: `run.deterministic`), and the minor version of tokenizers.
+    """
     settings = config.reranker
-    probes = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(PROBES, settings))
-    parts = {
-        "code": _hash_code(settings),
+    parts = describe_engine(config) | {
+        "versions": [RERANKERS[settings.type].version, ENGINE.numbers_version],
         "reranker": settings.model_dump(exclude={"model"}),
         "model": _describe_model(settings.model),
         "explain": config.output.explain,
         "columns": columns,
-        "limit": tokenizer.limit,
-        "probes": probes,
+        "limit": ENGINE.max_length(config.engine),
+        "tokenizers": read_minor_version(importlib.metadata.version("tokenizers")),
     }
-    return _digest(json.dumps(parts | describe_engine(config), sort_keys=True, default=str).encode())
+    digits = _digest(json.dumps(parts, sort_keys=True, default=str).encode())
+    return f"{digits}-{ENGINE.name.lower()}-{read_minor_version(ENGINE.installed().version)}"
+
+
+def differs_in_engine(fingerprint: str, other: str) -> bool:
+    """Whether two fingerprints differ in the minor version of the engine alone."""
+    return fingerprint != other and fingerprint.rpartition("-")[0] == other.rpartition("-")[0]
+
+
+def read_minor_version(version: str) -> str:
+    """Major and minor number of a version: `0.32` of `0.32.0+cpu`. Raises ValueError where there are none."""
+    if not (found := re.match(r"\d+\.\d+", version)):
+        raise ValueError(f"{version!r} is no version number")
+    return found[0]
 
 
 def describe_engine(config: Config) -> dict[str, Any]:
-    """The part of the engine that changes a score, as JSON-ready data: its arguments, its major and minor version."""
+    """The arguments of the engine that change a score, as JSON-ready data."""
     exact = config.run.deterministic
     return {
         "engine": ENGINE.scoring_arguments(config.engine, exact),
         "deterministic": exact,
-        "vllm": ENGINE.installed().version.split(".")[:2],
     }
-
-
-def _hash_code(settings: Settings) -> list[str]:
-    """Hashes of the code that builds prompts, asks the engine and reads its replies, without comments, docstrings and
-    layout."""
-    modules = (type(settings).__module__, make_label_reranker.__module__, Pending.__module__)
-    files = [Path(str(sys.modules[name].__file__)) for name in modules]
-    files += ENGINE.source_files(RERANKERS[settings.type].request(settings).task)
-    return [_digest(strip_comments(file.read_text())) for file in files]
-
-
-def strip_comments(source: str) -> bytes:
-    """Python code without its comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Pass()
-    return ast.unparse(tree).encode()
 
 
 def _describe_model(model: str) -> Any:

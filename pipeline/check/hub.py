@@ -1,7 +1,11 @@
-"""A model's tokenizer where the hub may be away for a moment."""
+"""Files of a model, on this machine or the hub, which may be away for a moment."""
 
+import json
 import random
+import re
 import time
+from pathlib import Path
+from typing import Any
 
 from actors.rerankers import Settings
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
@@ -15,7 +19,7 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, TimeoutError) or type(error).__module__.startswith(("httpx", "httpcore"))
 
 
-def load_tokenizer_patiently(settings: Settings, limit: int) -> Tokenizer:
+def load_tokenizer_patiently(settings: Settings, limit: int | None) -> Tokenizer:
     """The tokenizer of a model. A hub that is away is asked again, for a new node asks when the run is under way."""
     for wait in RETRY_WAITS:
         try:
@@ -25,3 +29,27 @@ def load_tokenizer_patiently(settings: Settings, limit: int) -> Tokenizer:
                 raise
         time.sleep(wait * random.uniform(0.5, 1))
     return load_tokenizer(settings, limit)
+
+
+def find_model_file(settings: Settings, name: str) -> Path:
+    """A file of a model on this machine: of its folder, or in the hub's cache, where it is put if it is not there.
+
+    Raises OSError where there is none, or the hub does not answer.
+    """
+    if Path(settings.model).is_dir():
+        return Path(settings.model) / name
+    from transformers.utils import cached_file  # imported here: it takes a second, and a local folder needs it not
+
+    found = cached_file(settings.model, name, revision=settings.revision)
+    assert found
+    return Path(found)
+
+
+def read_model_config(settings: Settings) -> tuple[dict[str, Any], str | None]:
+    """A model's config.json, and the commit of the hub's files; None for a local folder."""
+    path = find_model_file(settings, "config.json")
+    config = json.loads(path.read_text())
+    if not isinstance(config, dict):
+        raise ValueError("its config.json holds no object")
+    found = None if Path(settings.model).is_dir() else re.search(r"/snapshots/([0-9a-f]{40})/", str(path))
+    return config, found[1] if found else None

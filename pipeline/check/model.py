@@ -1,14 +1,16 @@
 """Whether a model's files go with the reranker that is to run it: architecture, tokenizer, template, labels, end."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from actors.engines import ENGINE
-from actors.rerankers import RERANKERS
+from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
-from pipeline.check.fingerprint import WEIGHTS, compute_fingerprint
-from pipeline.check.hub import is_away
+from pipeline.check.fingerprint import WEIGHTS
+from pipeline.check.hub import is_away, read_model_config
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 
@@ -19,12 +21,15 @@ class Unreachable(RunError):
     """A model whose files are not on this machine, and the hub does not answer."""
 
 
-def load_checked_tokenizer(config: Config, weights: bool = True) -> Tokenizer:
-    """The model's tokenizer. Raises UsageError where its files are no good, and Unreachable where the hub is.
+def check_model_files(config: Config, weights: bool = True) -> Config:
+    """The config with the model's revision pinned: a branch, or no revision at all, may move, and every worker takes
+    the commit that it is now.
 
-    weights: whether a local folder must hold them.
+    weights: whether a local folder must hold them. Raises UsageError where the model's files are no good, and
+    Unreachable where the hub is.
     """
-    model, limit = config.reranker.model, ENGINE.max_length(config.engine)
+    settings, model = config.reranker, config.reranker.model
+    limit = ENGINE.max_length(config.engine)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UsageError(f"engine.max_model_len = {limit!r}: should be a whole number of tokens above 0")
     if model.startswith(("/", ".", "~")):
@@ -36,44 +41,57 @@ def load_checked_tokenizer(config: Config, weights: bool = True) -> Tokenizer:
         dummy = not weights or not ENGINE.needs_weights(config.engine)
         if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
-    try:
-        _check_architecture(config)
-        tokenizer = load_tokenizer(config.reranker, limit)
+    with _explain_errors(model):
+        declared, commit = read_model_config(settings)
+        _check_architecture(model, declared)
+        _check_code(settings, declared)
+    if commit:
+        config = config.model_copy(update={"reranker": settings.model_copy(update={"revision": commit})})
+    return config
+
+
+def check_tokenizer(config: Config) -> Tokenizer:
+    """The model's tokenizer, which takes seconds to load.
+
+    Raises UsageError where it cannot be used, or labels, template or end token do not go with the reranker, and
+    Unreachable where the hub is.
+    """
+    settings = config.reranker
+    with _explain_errors(settings.model):
+        tokenizer = load_tokenizer(settings, ENGINE.max_length(config.engine))
         if not tokenizer.pretrained.get_vocab().keys() - set(tokenizer.pretrained.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
-        return tokenizer
+    try:
+        request = RERANKERS[settings.type].request(settings)
+        tokenizer.label_ids(request.labels)
+        if request.max_tokens > 1 and not tokenizer.end_tokens():
+            raise ValueError("the model names no end token, so its answers would never end")
+        (probe,) = RERANKERS[settings.type].prompt(tokenizer, settings, [Pair("a", "a", "a")])
+        if isinstance(probe, Unscored):
+            raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
+    except ValueError as error:
+        raise UsageError(
+            f"reranker.type = {settings.type!r} does not go with reranker.model = {settings.model!r}: {error}"
+        ) from None
+    return tokenizer
+
+
+@contextmanager
+def _explain_errors(model: str) -> Iterator[None]:
+    """Raises the errors of a model's files as those of the user, or of a hub that is away."""
+    try:
+        yield
     except UsageError:
         raise
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
         if is_away(error):
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
             raise Unreachable(f"reranker.model = {model!r}: {said}") from None
-        if "trust_remote_code" in str(error):
-            raise UsageError(
-                f"reranker.model = {model!r}: comes with Python code of its own, which runs only where you say "
-                "reranker.trust_remote_code=true; read it first, and pin it with reranker.revision"
-            ) from None
         raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
 
 
-def check_model(config: Config, columns: dict[str, str], tokenizer: Tokenizer) -> str:
-    """The fingerprint. Raises UsageError where labels, template or end token do not go with the reranker."""
-    try:
-        request = RERANKERS[config.reranker.type].request(config.reranker)
-        tokenizer.label_ids(request.labels)
-        if request.max_tokens > 1 and not tokenizer.end_tokens():
-            raise ValueError("the model names no end token, so its answers would never end")
-        (probe,) = RERANKERS[config.reranker.type].prompt(tokenizer, config.reranker, [Pair("a", "a", "a")])
-        if isinstance(probe, Unscored):
-            raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
-        return compute_fingerprint(config, columns, tokenizer)
-    except ValueError as error:
-        kind, model = config.reranker.type, config.reranker.model
-        raise UsageError(f"reranker.type = {kind!r} does not go with reranker.model = {model!r}: {error}") from None
-
-
 def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
-    """What `check_model` looked at, in words."""
+    """What was looked at, in words."""
     request = RERANKERS[config.reranker.type].request(config.reranker)
     words = ["architecture", "tokenizer", "template"]
     if request.labels:
@@ -84,13 +102,21 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     return words
 
 
-def _check_architecture(config: Config) -> None:
-    """Raises UsageError for one that the installed engine ran once and runs no more."""
-    from transformers import PretrainedConfig
+def _check_code(settings: Settings, declared: dict[str, Any]) -> None:
+    """Raises UsageError for a model that runs with Python code of its own alone, unless the config allows that."""
+    if not declared.get("auto_map") or settings.trust_remote_code:
+        return
+    from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES  # imported here: it takes a second
 
-    settings = config.reranker
-    declared: dict[str, Any]
-    declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
+    if declared.get("model_type") not in CONFIG_MAPPING_NAMES:
+        raise UsageError(
+            f"reranker.model = {settings.model!r}: comes with Python code of its own, which runs only where you say "
+            "reranker.trust_remote_code=true; read it first, and pin it with reranker.revision"
+        )
+
+
+def _check_architecture(model: str, declared: dict[str, Any]) -> None:
+    """Raises UsageError for one that the installed engine ran once and runs no more. declared: the model's config."""
     try:
         version, gone = ENGINE.installed().version, ENGINE.retired_architectures()
     except LookupError:
@@ -101,6 +127,6 @@ def _check_architecture(config: Config) -> None:
             if name in CONVERTED:
                 mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
             raise UsageError(
-                f"reranker.model = {settings.model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
+                f"reranker.model = {model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
                 f"was {gone[name]}); {mend}"
             )

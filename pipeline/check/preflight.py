@@ -1,9 +1,11 @@
 """Finds what is wrong before Ray or a model starts. Every problem is a UsageError of one line.
 
-Every run begins with `check`. `survey` is `--check`: it looks at all that is at hand, a config alone if need be, and
+Every run begins with `check`, which takes a moment; one that has pairs to score loads the tokenizer next
+(pipeline/check/model.py). `survey` is `--check`: it looks at all that is at hand, a config alone if need be, and
 says what it could not look at.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,25 +17,25 @@ from pathlib import Path
 from fsspec.utils import glob_translate
 
 from actors.engines import ENGINE
-from actors.rerankers.tokenizer import Tokenizer
-from pipeline.check.model import Unreachable, check_model, describe_checked, load_checked_tokenizer
-from pipeline.cluster.connect import check_relative
+from pipeline.check.fingerprint import compute_fingerprint
+from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
+from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError
 from pipeline.input.columns import check_carried, check_schema, select_carried, select_columns
 from pipeline.input.footers import read_first_schema
 from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.versions import add_footer_hashes
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local, make_absolute
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A run whose config, first input file and model have been found good; its paths are absolute."""
+    """A run whose config, first input file and model's files have been found good; its paths are absolute."""
 
     config: Config
     files: list[InputFile]
-    tokenizer: Tokenizer
     fingerprint: str
 
     @property
@@ -41,15 +43,31 @@ class Checked:
         return Folder(self.config.output.path)
 
     @property
+    def run_id(self) -> str:
+        """Stands for the run, and for those that go on from its scores, in metrics, logs and the manifest."""
+        return hashlib.sha256(f"{self.config.output.path} {self.fingerprint}".encode()).hexdigest()[:16]
+
+    @property
+    def all_scores(self) -> Folder:
+        """Under any fingerprint."""
+        return self.output.below("scores")
+
+    @property
     def scores(self) -> Folder:
-        return self.output.below(f"scores/{self.fingerprint}")
+        """Those that the run puts."""
+        return self.all_scores.below(self.fingerprint)
+
+    @property
+    def merged(self) -> Folder:
+        """What the run makes of scores on the way to a result; it is deleted when that is committed."""
+        return self.scores.below("merged")
 
 
 def check(config: Config) -> Checked:
     """Checks a run against its input, its model's files, its output and the installed engine."""
     check_relative(config)
     config = _make_absolute(config)
-    files = list_inputs(config.input.path)
+    files = add_footer_hashes(list_inputs(config.input.path))
     columns = _check_input(config, files)
     _check_output_place(config)
     check_writable("output.path", config.output.path)
@@ -57,11 +75,8 @@ def check(config: Config) -> Checked:
         _check_engine(config)
     except LookupError as error:
         raise UsageError(str(error)) from None
-    tokenizer = load_checked_tokenizer(config)
-    if tokenizer.commit:  # a branch, or no revision at all, may move: every worker takes the commit that it is now
-        reranker = config.reranker.model_copy(update={"revision": tokenizer.commit})
-        config = config.model_copy(update={"reranker": reranker})
-    return Checked(config, files, tokenizer, check_model(config, columns, tokenizer))
+    config = check_model_files(config)
+    return Checked(config, files, compute_fingerprint(config, columns))
 
 
 def survey(config: Config) -> tuple[list[str], list[str]]:
@@ -69,10 +84,9 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     check_relative(config)
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
-    columns: dict[str, str] = {}
     try:
         files = list_inputs(config.input.path)
-        columns = _check_input(config, files)
+        _check_input(config, files)
         good.append(f"{len(files)} input file(s), by the schema of the first")
     except NotHere as error:
         unknown.append(str(error))
@@ -98,9 +112,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         good.pop()
         unknown.append(f"engine: {error}")
     try:
-        tokenizer = load_checked_tokenizer(config, weights=False)
-        check_model(config, columns, tokenizer)
-        good.append(f"the model's {', '.join(describe_checked(config, tokenizer))}")
+        config = check_model_files(config, weights=False)
+        good.append(f"the model's {', '.join(describe_checked(config, check_tokenizer(config)))}")
         unknown.append("the weights")
     except (NotHere, Unreachable) as error:
         unknown.append(f"{error} (so no tokenizer, template, labels or weights)")

@@ -12,39 +12,19 @@ import ray
 from ray.data import DataContext
 from ray.util.annotations import RayDeprecationWarning
 
-from actors.engines import ENGINE
-from pipeline.cluster.in_process import InProcess
+from pipeline.cluster.demand import Paths, count_actor_cpus, count_actor_gpus, is_submitted, list_paths
 from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError, say
 from pipeline.storage.urls import is_local
 
 ROOT = Path(__file__).resolve().parents[2]
-Cluster = RayCluster | InProcess
-Paths = list[tuple[str, str]]  # the key under which the user gave it, and the path
-
-
-def is_submitted() -> bool:
-    """Whether this is the driver of a job given to `ray job submit`."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
-
-
-def count_actor_gpus(config: Config) -> float:
-    """GPUs of one actor: of a build for GPUs one for each rank of its engine, else none, unless the config says."""
-    if config.workers.num_gpus is not None:
-        return config.workers.num_gpus
-    return 0 if ENGINE.installed().cpu else config.ranks
-
-
-def count_actor_cpus(config: Config) -> float:
-    """CPUs that Ray sets aside for one actor: none, unless the config says."""
-    return config.workers.num_cpus or 0
 
 
 @contextmanager
 def connect_for_run(config: Config) -> Iterator[RayCluster]:
     """The cluster of a run, with what its engines take and Ray Data set as they need it."""
-    with connect(_paths(config), config.run.shared_filesystem, "run.shared_filesystem=true") as cluster:
+    with connect(list_paths(config), config.run.shared_filesystem, "run.shared_filesystem=true") as cluster:
         _check_resources(config)
         _set_ray_data()
         yield cluster
@@ -112,10 +92,6 @@ def _set_ray_data() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _paths(config: Config) -> Paths:
-    return [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
-
-
 def _check_paths(paths: Paths, shared: bool, allow: str) -> None:
     if shared or sum(node["Alive"] for node in ray.nodes()) < 2:
         return
@@ -140,18 +116,3 @@ def _check_resources(config: Config) -> None:
             raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
         if wanted > most:
             say(f"workers.{key} = {wanted:g}: no node of the cluster has that now ({most:g} at most); waiting for one")
-
-
-def check_absolute(paths: Paths) -> None:
-    """Raises UsageError for a relative path in a submitted job, whose working folder is a copy that goes away."""
-    for key, path in paths if is_submitted() else []:
-        if is_local(path) and "://" not in path and not os.path.isabs(path):
-            raise UsageError(f"{key} = {path!r}: a relative path in a submitted job; give an absolute path or a URL")
-
-
-def check_relative(config: Config) -> None:
-    """Raises UsageError for a relative path in the config of a submitted job."""
-    check_absolute(_paths(config))
-    model = config.reranker.model
-    if is_submitted() and not os.path.isabs(model) and (os.path.isdir(model) or model.startswith(".")):
-        raise UsageError(f"reranker.model = {model!r}: a relative path in a submitted job; give an absolute path")

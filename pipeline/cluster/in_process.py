@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from actors.worker.failures import FailureTracker, Worker
-from pipeline.cluster.pool import Pool
-from pipeline.cluster.tasks import Item, Result
+from pipeline.cluster.contract import Item, Pool, Result
 
 
 class InProcess:
-    """What a RayCluster offers, for tests of the dataflow: a small run takes a tenth of a second."""
+    """A Cluster (contract.py) for small results, and for tests of the dataflow, which run in a tenth of a second."""
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         return map(task, items)

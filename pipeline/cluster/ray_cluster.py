@@ -12,8 +12,8 @@ from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 
 from actors.worker.failures import Worker
-from pipeline.cluster.pool import Pool
-from pipeline.cluster.tasks import RETRIES, Item, Result, raise_own_errors, run_tasks, watch_steps
+from pipeline.cluster.contract import Item, Pool, Result
+from pipeline.cluster.tasks import RETRIES, raise_own_errors, run_tasks, watch_steps
 from pipeline.cluster.tracker import RemoteTracker, identify_worker
 from pipeline.errors import read_worker_error
 
@@ -22,14 +22,13 @@ ENDING = 30.0  # seconds that a thread of Ray Data's may take to end
 
 
 class RayCluster:
-    """The cluster that this process is connected to (pipeline/cluster/connect.py)."""
+    """The cluster that this process is connected to (connect.py), as a Cluster (contract.py)."""
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Runs a task on each item; see run_tasks."""
         return run_tasks(task, items)
 
     def start(self, function: Callable[..., Result], *arguments: Any) -> "Started[Result]":
-        """Calls a function in a task of its own, which takes none of the CPUs that are Ray's to give."""
+        # It takes none of the CPUs that are Ray's to give.
         return Started(ray.remote(num_cpus=0, max_retries=RETRIES)(function).remote(*arguments))
 
     def stream(
@@ -41,12 +40,6 @@ class RayCluster:
         arguments: dict[str, Any],
         pool: Pool,
     ) -> Generator[dict[str, Any], None, None]:
-        """What actors make of each of the one-row tables that `make(task, shared)` yields, for all tasks: rows of
-        theirs, in any order.
-
-        actor: a class whose instances are awaited with such a table. arguments: of its constructor.
-        Raises the RunError of a task or an actor.
-        """
         handed = ray.put(shared)  # its tables are Arrow's: a task maps them and copies nothing
         dataset = ray.data.range(tasks, override_num_blocks=tasks).map_batches(
             partial(run_stream_task, make=make, handed=handed),
@@ -80,20 +73,15 @@ class RayCluster:
                 thread.join(ENDING)
 
     def make_tracker(self, actors: int) -> RemoteTracker:
-        """The failure tracker of a run, for actors of a stream."""
         return RemoteTracker(actors)
 
     def identify_worker(self) -> Worker:
-        """This process, in an actor of a stream."""
         return identify_worker()
 
     def count_cores(self) -> int:
-        """CPUs of the largest node."""
         return max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"])
 
     def read_spilled_bytes(self) -> int | None:
-        """Bytes that the object stores of all nodes have written to disk since they began; None where Ray cannot
-        say."""
         try:
             state = get_state_from_address(ray.get_runtime_context().gcs_address)
             return int(get_memory_info_reply(state).store_stats.spilled_bytes_total)
@@ -113,10 +101,8 @@ class Started(Generic[Result]):
         self._reference = reference
 
     def is_ready(self) -> bool:
-        """Whether it has returned, or raised."""
         return bool(ray.wait([self._reference], timeout=0)[0])
 
     def wait(self) -> Result:
-        """What it returns. Raises its RunError as itself."""
         with raise_own_errors():
             return ray.get(self._reference)

@@ -10,13 +10,12 @@ import ray
 from ray.exceptions import RayTaskError
 
 from actors.worker.watchdog import Watchdog
+from pipeline.cluster.contract import Item, Result
 from pipeline.errors import RunError
 
 RETRIES = 10  # of a task whose worker died: nodes may be taken away, but what kills every worker ends the run
 STUCK_SECONDS = 3 * 3600.0  # far above what any step takes: a read of a disk or mount that never answers
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Step = TypeVar("Step")
 
 

@@ -7,9 +7,8 @@ group, and a fixed number of their rows is kept.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +16,14 @@ import pyarrow.compute as pc
 
 from pipeline.estimate.sizes import Sizes
 from pipeline.estimate.unscored import UnscoredUnits
-from pipeline.input.footers import read_file_footer
-from pipeline.input.listing import InputFile
-from pipeline.input.parquet import count_decoded_bytes, list_chunk_ranges, plan_ranges
-from pipeline.plan.plan import Split, Unit
+from pipeline.input.columns import TEXTS
+from pipeline.input.parquet import count_decoded_bytes, list_chunk_ranges, plan_ranges, read_footer
+from pipeline.plan.splits import Split
+from pipeline.plan.units import Unit
 from pipeline.rows import OK, REJECT
 from pipeline.score.read import read_units
 
+IDS = ("query_id", "doc_id")
 SIDES = {"query": ("query", "instruction"), "doc": ("doc", "title")}  # the columns that make each side of a prompt
 
 
@@ -35,7 +35,7 @@ class DrawnUnit:
     rows: the drawn ones among the `ok` ones, with texts. same: sides of the pair -> for each drawn row, how many `ok`
     rows of the unit have the same texts there (the engine is asked for equal prompts of a unit once).
     per_query: rows of each query in it. tied: whether the first stage gave all rows of each of its queries one score.
-    repeated: of the `ok` rows, those whose query_id and doc_id came before.
+    repeated: of the `ok` rows, those whose query_id and doc_id came before, with other texts or another score.
     """
 
     total: int
@@ -63,16 +63,14 @@ def draw_units(unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0) -
             np.sort(rng.choice(len(rows), sizes.units, p=rows / rows.sum())),
             np.full(sizes.units, sizes.rows // sizes.units),
         )
-    units = unscored.table().take(pa.array(picked)).to_pylist()
+    units = [unscored.units[i] for i in picked]
     seeds = rng.integers(2**32, size=len(units)).tolist()
     with ThreadPoolExecutor(sizes.readers) as pool:
-        yield from pool.map(partial(_draw_rows, unscored.plan.columns), units, wanted.tolist(), seeds)
+        yield from pool.map(partial(_draw_rows, unscored.columns), units, wanted.tolist(), seeds)
 
 
-def _draw_rows(columns: dict[str, str], unit: dict[str, Any], wanted: int, seed: int) -> DrawnUnit:
-    pairs = next(
-        pairs for found, pairs in read_units(_make_split(unit, columns), columns) if found.name == unit["unit"]
-    )
+def _draw_rows(columns: dict[str, str], unit: tuple[Split, Unit], wanted: int, seed: int) -> DrawnUnit:
+    ((_, pairs),) = read_units(_make_split(*unit, columns), columns)
     ok = pairs.filter(pc.equal(pairs["kind"], OK))
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(ok), min(wanted, len(ok)), replace=False))
@@ -93,34 +91,30 @@ def _draw_rows(columns: dict[str, str], unit: dict[str, Any], wanted: int, seed:
 
 
 def _count_repeated(pairs: pa.Table) -> int:
-    """How many `ok` rows have the ids of a row before them. Rejects are not there when the result looks for them."""
-    first = np.unique(_number_rows(pairs, ["query_id", "doc_id"]), return_index=True)[1]
-    again = np.ones(len(pairs), dtype=bool)
-    again[first] = False
-    return int((again & pc.equal(pairs["kind"], OK).to_numpy(zero_copy_only=False)).sum())
+    """How many `ok` rows have the ids of a row before them, and are not equal to the first such row. Rejects are not
+    there when the result looks for them."""
+    ids, whole = (_number_rows(pairs, names) for names in (IDS, [*IDS, *TEXTS, "first_stage_score"]))
+    _, first, number = np.unique(ids, return_index=True, return_inverse=True)
+    ok = pc.equal(pairs["kind"], OK).to_numpy(zero_copy_only=False)
+    return int((ok & (whole != whole[first[number]])).sum())
 
 
-def _make_split(unit: dict[str, Any], columns: dict[str, str]) -> Split:
-    """A split of the row groups that the unit lies in, and no others: the rows before it, and the unit."""
-    footer, begin = read_file_footer(InputFile(unit["path"], unit["size"], unit["version"]))
+def _make_split(split: Split, unit: Unit, columns: dict[str, str]) -> Split:
+    """A split of the row groups that the unit lies in, and no others."""
+    footer, begin = read_footer(split.path, split.size, split.version)
     ends = np.cumsum([footer.row_group(group).num_rows for group in range(footer.num_row_groups)])
-    first, last = (int(np.searchsorted(ends, row, side="right")) for row in (unit["start"], unit["stop"] - 1))
-    groups, first_row = range(first, last + 1), int(ends[first - 1]) if first else 0
-    used = set(columns.values())
-    start, step = unit["start"], max(1, unit["stop"] - unit["start"])
-    before = [Unit("", row, min(row + step, start)) for row in range(first_row, start, step)]
-    return Split(
-        file=unit["file"],
-        path=unit["path"],
-        size=unit["size"],
-        first_row=first_row,
+    first, last = (int(np.searchsorted(ends, row, side="right")) for row in (unit.first, unit.stop - 1))
+    groups, used = range(first, last + 1), {*columns.values()}
+    return replace(
+        split,
+        first_row=int(ends[first - 1]) if first else 0,
         row_groups=groups,
         ranges=plan_ranges(
-            list_chunk_ranges(footer, groups, list(used)),
-            (begin, unit["size"]),
+            list_chunk_ranges(footer, groups, [*used]),
+            (begin, split.size),
             count_decoded_bytes(footer, groups, used),
         ),
-        units=[*before, Unit(unit["unit"], start, unit["stop"])],
+        units=[unit],
     )
 
 

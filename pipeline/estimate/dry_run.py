@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from actors.rerankers import RERANKERS
+from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import check, remove_new_folders
-from pipeline.cluster.connect import count_actor_gpus
+from pipeline.cluster.demand import count_actor_gpus
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.draw import draw_units
@@ -29,15 +30,16 @@ def dry_run(
     _check_price(gpu_hour_price, rate)
     with remove_new_folders(config):
         checked = check(config)
-    config, tokenizer = checked.config, checked.tokenizer
+    config = checked.config
     gpus = count_actor_gpus(config)
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
     todo = find_unscored_units(checked, sizes)
     about = _describe_rows(todo)
-    if not len(todo.at):
+    if not todo.units:
         return about
-    seen = sample_tokens(draw_units(todo, sizes), tokenizer, config.reranker, whole=len(todo.at) <= sizes.units)
+    tokenizer = check_tokenizer(config)
+    seen = sample_tokens(draw_units(todo, sizes), tokenizer, config.reranker, whole=len(todo.units) <= sizes.units)
     request = RERANKERS[config.reranker.type].request(config.reranker)
     pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
     about |= _describe_tokens(seen, todo)
@@ -70,10 +72,9 @@ def _describe_rows(todo: UnscoredUnits) -> dict[str, Any]:
     return {
         "files": todo.files,
         "pairs": todo.rows,
-        "units": todo.units,
-        "units_again": todo.again,
-        "units_drafted": todo.drafted,
-        "units_scored": len(todo.plan.units) - len(todo.at) - todo.again,
+        "units": todo.unit_count,
+        "pairs_scored": todo.scored,
+        "units_failed": todo.failed,
         "exact": todo.exact,
     }
 

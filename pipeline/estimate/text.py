@@ -13,16 +13,14 @@ def describe_estimate(about: dict[str, Any]) -> list[str]:
     """The lines of `dry_run`'s data."""
     word = "" if about["exact"] else "about "
     lines = [f"to score  {word}{about['pairs']:,} pairs in {word}{about['units']:,} units of {about['files']:,} files"]
-    if about["units_scored"]:
-        lines.append(f"          {about['units_scored']:,} units are scored already, and stay")
-    if about["units_again"]:
-        lines.append(f"          {about['units_again']:,} units have rows worth another try, which are not estimated")
-    if about["units_drafted"]:
-        lines.append(
-            f"          {about['units_drafted']:,} of them are scored already, by a plan that is yet to be put"
-        )
+    if about["pairs_scored"]:
+        lines.append(f"          {about['pairs_scored']:,} pairs are scored already, and stay")
+    if about["units_failed"]:
+        failed = f"{about['units_failed']:,}"
+        lines.append(f"          rows of {failed} units, or fewer, are scored once more, which is not estimated")
     if "prompt_tokens" not in about:
-        return [*lines, "          nothing is left to score: the run would fuse and rank"]
+        left = "nothing else" if about["units_failed"] else "nothing"
+        return [*lines, f"          {left} is left to score: the run would fuse and rank"]
     lines += [*_describe_tokens(about), *_describe_hours(about), *_describe_memory(about)]
     return lines + [f"warning   {line}" for line in about["warnings"]]
 

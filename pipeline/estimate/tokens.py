@@ -27,7 +27,7 @@ class Sample:
     truncated: share of the prompts that lost a part of their text. unusable: reason -> share of all rows.
     single: share of queries with one row in their unit. tied: share of units in each query of which all first-stage
     scores are equal. repeated: share of rows that get as far as a prompt, and whose ids were there before in their
-    unit. Shares of rows and of prompts are means over the units, as `per_row` is.
+    unit, in a row that is not equal. Shares of rows and of prompts are means over the units, as `per_row` is.
     """
 
     units: int

@@ -1,34 +1,38 @@
-"""The units that a run still has to score, of its plan or of the plan it would make. Nothing is written or deleted."""
+"""The units that a run still has to score. Nothing is written or deleted."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.check.preflight import Checked
 from pipeline.estimate.sizes import Sizes
-from pipeline.plan.existing import UNIT, list_score_files, read_plan, select_own
-from pipeline.plan.plan import Plan, make_plan, unit_rows
-from pipeline.plan.replan import find_changed, revise_plan
-from pipeline.plan.rounds import find_newest, find_next_rounds
+from pipeline.input.footers import FOOTER_THREADS, read_first_file
+from pipeline.output.commit import read_last_manifest
+from pipeline.plan.changes import find_changes
+from pipeline.plan.splits import Split, cut_splits
+from pipeline.plan.stored import list_stored
+from pipeline.plan.units import Coverage, Unit, hash_version
+from pipeline.plan.work import select_work
 
 
 @dataclass(frozen=True)
 class UnscoredUnits:
-    """The units that have no scores yet.
+    """The units that have no scores yet, by the splits that bring them.
 
-    plan: of all files, or of those whose footers were read. at: the numbers of their rows in plan.units.
-    again: units that have scores, some of which are worth another try; they are not estimated. drafted: units that
-    have scores, by a draft of a plan (pipeline.plan.draft), which does not say how many rows they have: they are
-    estimated as if they were to be scored.
-    scale: bytes of all files / bytes of those in the plan; above 1, the numbers of rows and units are estimates.
+    splits, tasks: of all files, or of those whose footers were read; a task reads some splits. columns: logical name
+    -> column in the files. scored: rows that have scores, and stay. failed: score files, at most, with rows that are
+    scored once more; they are not estimated.
+    scale: bytes of all files / bytes of those whose footers were read; above 1, the numbers of rows and units are
+    estimates.
     """
 
-    plan: Plan
-    at: np.ndarray
-    again: int
-    drafted: int
+    splits: list[Split]
+    tasks: int
+    columns: dict[str, str]
+    scored: int
+    failed: int
     files: int
     scale: float
 
@@ -37,39 +41,51 @@ class UnscoredUnits:
         return self.scale == 1
 
     @property
-    def units(self) -> int:
-        return round(len(self.at) * self.scale)
+    def units(self) -> list[tuple[Split, Unit]]:
+        """Those of the files whose footers were read."""
+        return [(split, unit) for split in self.splits for unit in split.units]
+
+    @property
+    def unit_count(self) -> int:
+        return round(len(self.units) * self.scale)
 
     @property
     def rows(self) -> int:
         return round(int(self.unit_rows().sum()) * self.scale)
 
     def unit_rows(self) -> np.ndarray:
-        """Rows of each of the units, of those in the plan."""
-        return self.plan.unit_rows()[self.at]
-
-    def table(self) -> pa.Table:
-        """The plan's rows for the units."""
-        return self.plan.units.take(pa.array(self.at))
+        """Rows of each of `units`."""
+        return np.array([unit.size for _, unit in self.units], dtype=np.int64)
 
 
 def find_unscored_units(checked: Checked, sizes: Sizes = Sizes(), seed: int = 0) -> UnscoredUnits:
     """The units that a run of this config would score now. Raises UsageError as the run would."""
-    config, files = checked.config, checked.files
-    stored = [] if config.run.on_existing == "restart" else select_own(checked, list_score_files(checked))
-    plan = read_plan(checked.scores, stored)  # a run would make one of a draft, and put it
-    if plan is not None:
-        if changed := find_changed(plan.versions(), files):
-            plan = revise_plan(plan, config, files, changed)
-        units = plan.unit_names()
-        rounds = find_next_rounds(units, find_newest(stored))
-        at = np.array([i for i, unit in enumerate(units) if rounds.get(unit) == 0], dtype=np.int64)
-        return UnscoredUnits(plan, at, len(rounds) - len(at), 0, len(files), 1.0)
-    seen = files
+    config, restart = checked.config, checked.config.run.on_existing == "restart"
+    files, _ = find_changes(config, checked.files, None if restart else read_last_manifest(checked.output))
+    stored = [] if restart else list_stored(checked)
+    coverage, seen = Coverage(stored), files
     if len(files) > sizes.files:
         drawn = random.Random(seed).sample(range(1, len(files)), sizes.files - 1)
         seen = [files[0], *(files[i] for i in sorted(drawn))]  # the first one says which columns there are
-    plan = make_plan(config, seen, unit_rows(config))
-    scale = sum(file.size for file in files) / sum(file.size for file in seen)
-    drafted = sum(UNIT.match(file) is not None for file, *_ in find_newest(stored).values())
-    return UnscoredUnits(plan, np.arange(len(plan.units)), 0, drafted, len(files), scale)
+    first = read_first_file(config, files[0])
+    work = select_work(config, first, seen, coverage)
+    parts = [part for task in range(work.tasks) for part in work.read_parts(task)]
+    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+        splits = [
+            split
+            for found in pool.map(lambda part: [*cut_splits(part, config, first)], parts)
+            for split in found
+            if split.row_groups
+        ]
+    versions = [hash_version(file) for file in files]
+    return UnscoredUnits(
+        splits=splits,
+        tasks=work.tasks,
+        columns=first.columns,
+        scored=coverage.count_scored(versions),
+        failed=sum(found.transient for version in versions for found in coverage.find_failed(version))
+        if config.run.retry_failed
+        else 0,
+        files=len(files),
+        scale=sum(file.size for file in files) / sum(file.size for file in seen),
+    )

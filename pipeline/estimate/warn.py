@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from actors.engines import ENGINE
 from pipeline.config import Config
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
 from pipeline.estimate.unscored import UnscoredUnits
-from pipeline.plan.plan import count_bytes
 from pipeline.storage.urls import is_local
 
 MAX_TRUNCATED_SHARE = 0.05  # of prompts that may lose text without a warning
@@ -78,7 +76,8 @@ def _warn_of_context(facts: Facts) -> Iterator[str]:
 
 
 def _warn_of_unusable_rows(facts: Facts) -> Iterator[str]:
-    """Rows that repeat another's ids are rejects of the result, and count as the others do."""
+    """Rows that repeat another's ids are rejects of the result, and count as the others do, unless they are equal to
+    it."""
     shares, allowed = dict(facts.sample.unusable), facts.config.run.max_failed
     if facts.sample.repeated:
         shares[REPEATED] = facts.sample.repeated
@@ -110,39 +109,37 @@ def _warn_of_candidates(facts: Facts) -> Iterator[str]:
         )
     if sample.repeated > 0:
         yield (
-            f"{sample.repeated:.1%} of the rows repeat the ids of a row before them in their unit, and would be "
-            "rejects, which count for run.max_failed; repetitions of rows in other units are not seen here"
+            f"{sample.repeated:.1%} of the rows repeat the ids of a row before them in their unit, with other texts or "
+            "another score, and would be rejects, which count for run.max_failed; repetitions of rows in other units "
+            "are not seen here"
         )
 
 
 def _warn_of_workers(facts: Facts) -> Iterator[str]:
-    workers, unscored = facts.config.workers.count[1], facts.unscored
-    splits = len(np.unique(unscored.table()["split"].to_numpy())) * unscored.scale
-    if unscored.units and unscored.units < workers:
-        idle = workers - unscored.units
-        yield f"{unscored.units} units for {workers} workers: {idle} would be idle; lower run.unit_rows"
-    elif unscored.units and splits < workers:
+    workers, units = facts.config.workers.count[1], facts.unscored.unit_count
+    tasks = facts.unscored.tasks * facts.unscored.scale
+    if units and units < workers:
+        yield f"{units} units for {workers} workers: {workers - units} would be idle; lower run.unit_rows"
+    elif units and tasks < workers:
         yield (
-            f"{splits:.0f} read tasks for {workers} workers: one task reads up to 256 MiB of whole row groups, and may "
-            "not feed them all; write smaller files or row groups"
+            f"{tasks:.0f} read tasks for {workers} workers: one task reads up to 64 MiB of files, and may not feed "
+            "them all; write smaller row groups, or more files"
         )
 
 
 def _warn_of_sizes(facts: Facts) -> Iterator[str]:
     """Compressed bytes of each split, as they will be fetched: what one task reads, and what its units hold."""
-    units = facts.unscored.table()
-    first = np.unique(units["split"].to_numpy(), return_index=True)[1]
-    if len(first) < 3:
+    splits = facts.unscored.splits
+    if len(splits) < 3:
         return
-    rows = units.take(pa.array(first)).select(["path", "start", "ranges"]).to_pylist()
-    held = np.add.reduceat(facts.unscored.unit_rows(), first)
-    sizes = np.array([count_bytes(row["ranges"]) for row in rows])
+    held = np.array([sum(unit.size for unit in split.units) for split in splits])
+    sizes = np.array([sum(stop - start for start, stop in split.ranges) for split in splits])
     for what, values in (("", sizes), (" for each of its rows", sizes / held)):
         worst, median = int(values.argmax()), float(np.median(values))
         if values[worst] > OUTLIER_FACTOR * median:
-            row = rows[worst]
+            split = splits[worst]
             yield (
-                f"{row['path']}: {held[worst]:,} rows from row {row['start']:,} on are one read of "
+                f"{split.path}: {held[worst]:,} rows from row {split.units[0].first:,} on are one read of "
                 f"{_format_mib(sizes[worst])}, {values[worst] / median:.0f} times the median{what}"
             )
             return

@@ -1,6 +1,6 @@
-"""Footers of the input: compares each file's schema with the first one's, and cuts its row groups into splits."""
+"""Footers of the input: compares each file's schema with the first one's, and counts rows."""
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import Config
-from pipeline.errors import RefusedError, RunError, UsageError, one_line
+from pipeline.errors import RefusedError, UsageError, one_line
 from pipeline.input.columns import check_carried, check_same_ids, check_schema, select_carried, select_columns
-from pipeline.input.listing import InputFile, list_inputs
-from pipeline.input.parquet import SPLIT_BYTES, count_decoded_bytes, read_footer
+from pipeline.input.listing import InputFile
+from pipeline.input.parquet import read_footer
+from pipeline.input.versions import look_up
+from pipeline.storage.exact import make_changed_error
 
 FOOTER_THREADS = 32
 
@@ -61,7 +63,7 @@ def _read_schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:
 def read_file_footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
     """A file's footer and the byte at which it begins. Raises UsageError, or RunError for an error that may pass."""
     try:
-        return read_footer(file.path, file.size)
+        return read_footer(file.path, file.size, file.version)
     except RefusedError as error:
         raise UsageError(str(error)) from None
     except FileNotFoundError:
@@ -73,32 +75,22 @@ def read_file_footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
 
 def _check_as_listed(file: InputFile) -> None:
     """Raises RunError where a file has changed since it was listed."""
-    (now,) = list_inputs([file.path])
-    if now.size != file.size or (file.version and now.version != file.version):
-        raise RunError(f"{file.path}: has changed since it was listed; the same command reads it as it is now")
+    now = look_up(file.path)
+    if now is None or now.size != file.size or (file.version and now.version != file.version):
+        raise make_changed_error(file.path)
 
 
-def cut_splits(
-    footer: pq.FileMetaData, columns: dict[str, str], split_bytes: int = SPLIT_BYTES
-) -> Iterator[tuple[int, range, int]]:
-    """First row, row groups and decoded bytes of each split of a file; row groups without rows are left out.
+def count_rows(config: Config, files: list[InputFile], first: FirstFile) -> list[int]:
+    """The rows of each file. Reads every footer, and checks every schema.
 
-    columns: logical name -> column in the file. split_bytes: decoded bytes of these columns that a split of several
-    row groups may have.
+    Raises UsageError naming the first file, in the order of the input, that cannot be used.
     """
-    used = set(columns.values())
-    row = begin = size = 0
-    groups: list[int] = []
-    for number in range(footer.num_row_groups):
-        group, decoded = footer.row_group(number), count_decoded_bytes(footer, [number], used)
-        if groups and size + decoded > split_bytes:
-            yield begin, range(groups[0], groups[-1] + 1), size
-            groups, size = [], 0
-        if group.num_rows:
-            if not groups:
-                begin = row
-            groups.append(number)
-            size += decoded
-        row += group.num_rows
-    if groups:
-        yield begin, range(groups[0], groups[-1] + 1), size
+    pool = ThreadPoolExecutor(FOOTER_THREADS)
+    try:
+        rows = []
+        for file, (footer, _) in zip(files, pool.map(read_file_footer, files), strict=True):
+            check_file(config, file, footer, first)
+            rows.append(footer.num_rows)
+        return rows
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a hanging read must not delay the error of another file

@@ -57,6 +57,24 @@ def list_inputs(
     return list(files.values())
 
 
+def look_up_file(path: str) -> InputFile | None:
+    """A file by its one full name, which may have the syntax of globs; None where it is gone, or may not be seen.
+
+    Raises StoreError where the store does not answer.
+    """
+    try:
+        fs, name = open_url(path)
+        info = fs.info(name)
+        return None if info["type"] == "directory" else _make_file(fs, name, info)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except STORE_ERRORS as error:
+        found = _explain_listing_error(path, error)
+        if isinstance(found, UsageError):
+            return None
+        raise found from None
+
+
 def _explain_listing_error(subject: str, error: BaseException) -> RunError:
     """The error of a path that cannot be listed: the user's where a permission is missing, else the store's."""
     if getattr(error, "errno", None) == errno.ELOOP:

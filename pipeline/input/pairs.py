@@ -1,9 +1,12 @@
-"""Rows with texts -> the pairs that a reranker scores."""
+"""Rows with texts -> the pairs that a reranker scores, and hashes of them."""
+
+import hashlib
 
 import pyarrow as pa
 
 from actors.rerankers import Settings
 from actors.rerankers.contract import Pair
+from pipeline.input.columns import TEXTS
 
 
 def make_pairs(texts: pa.Table, settings: Settings) -> list[Pair]:
@@ -19,3 +22,15 @@ def make_pairs(texts: pa.Table, settings: Settings) -> list[Pair]:
         Pair(query, doc if title is None else f"{title} {doc}", default if instruction is None else instruction)
         for query, doc, title, instruction in zip(queries, docs, titles, instructions, strict=True)
     ]
+
+
+def hash_texts(rows: pa.Table) -> pa.Array:
+    """The 128-bit BLAKE2b hash of each row's query, document, title and instruction; null and empty texts differ."""
+    missing = [None] * len(rows)
+    columns = [rows[name].to_pylist() if name in rows.column_names else missing for name in TEXTS]
+    return pa.array([_hash(texts) for texts in zip(*columns, strict=True)], pa.binary(16))
+
+
+def _hash(texts: tuple[str | None, ...]) -> bytes:
+    marks = [b"" if text is None else b"%d:%b" % (len(text), text.encode()) for text in texts]  # so no two rows are one
+    return hashlib.blake2b(b"|".join(marks), digest_size=16).digest()

@@ -5,7 +5,9 @@ Each range is fetched once, at the first read in it, and freed when all its colu
 group larger than memory streams through.
 """
 
+import hashlib
 import io
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
@@ -15,33 +17,27 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
 from pipeline.sizes import Sizes
+from pipeline.storage.exact import make_changed_error
 from pipeline.storage.urls import fetch, fetch_listed
 
 SPLIT_BYTES = Sizes.split_bytes
 WASTE = 0.2  # bytes of columns not in use, as a share of those in use, that may be fetched to save requests
 TAIL_SHARE, TAIL_MIN, TAIL_MAX = 1 / 32, 16 * 1024, 64 * 1024  # first guess at a footer's size, as a share of the file
 
+HASHED = re.compile(r"-?[0-9.]*\+([0-9a-f]{16})")  # a version that has a hash of the footer
+
 Range = tuple[int, int]
 
 
-def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
+def read_footer(path: str, size: int, version: str = "") -> tuple[pq.FileMetaData, int]:
     """The footer of a Parquet file and the offset where it begins, in one request (two where it is large).
 
     Raises pa.ArrowInvalid where the file is not Parquet.
     """
-    start = max(0, size - min(max(int(size * TAIL_SHARE), TAIL_MIN), TAIL_MAX))
-    tail = fetch(path, start, size) if size else b""
-    if len(tail) < 12 or tail[-4:] != b"PAR1":
-        kind = "encrypted" if tail[-4:] == b"PARE" else "not a Parquet file, or one cut short"
-        raise pa.ArrowInvalid(f"{kind} ({size} bytes)")
-    begin = size - 8 - int.from_bytes(tail[-8:-4], "little")
-    if begin < 4:
-        raise pa.ArrowInvalid("not a Parquet file, or one cut short: its footer is longer than the file")
-    if begin < start:
-        tail = fetch(path, begin, start) + tail
-        start = begin
-    footer = _parse_footer(tail[begin - start :])
-    if footer.serialized_size < size - 8 - begin:  # a signature follows a plain footer over encrypted columns
+    data = read_footer_bytes(path, size, version)
+    begin = size - len(data)
+    footer = _parse_footer(data)
+    if footer.serialized_size < len(data) - 8:  # a signature follows a plain footer over encrypted columns
         raise pa.ArrowInvalid(f"encrypted ({size} bytes): its footer is signed")
     if footer.num_row_groups:
         last = footer.row_group(footer.num_row_groups - 1)
@@ -51,6 +47,35 @@ def read_footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
                 "bytes are missing from the middle of the file: its footer tells of more than there are"
             )
     return footer, begin
+
+
+def read_footer_bytes(path: str, size: int, version: str = "") -> bytes:
+    """A Parquet file from where its footer begins to its end. Raises pa.ArrowInvalid where the file is not Parquet, and
+    RunError where its version has the hash of another footer."""
+    start = max(0, size - min(max(int(size * TAIL_SHARE), TAIL_MIN), TAIL_MAX))
+    tail = fetch(path, start, size, version=version) if size else b""
+    if len(tail) < 12 or tail[-4:] != b"PAR1":
+        kind = "encrypted" if tail[-4:] == b"PARE" else "not a Parquet file, or one cut short"
+        raise pa.ArrowInvalid(f"{kind} ({size} bytes)")
+    begin = size - 8 - int.from_bytes(tail[-8:-4], "little")
+    if begin < 4:
+        raise pa.ArrowInvalid("not a Parquet file, or one cut short: its footer is longer than the file")
+    if begin < start:
+        tail = fetch(path, begin, start, version=version) + tail
+        start = begin
+    footer = tail[begin - start :]
+    _check_footer(path, footer, version)
+    return footer
+
+
+def hash_footer(footer: bytes) -> str:
+    """A hash of a footer, for versions (pipeline/input/versions.py). footer: as read_footer_bytes gives it."""
+    return hashlib.sha256(footer).hexdigest()[:16]
+
+
+def _check_footer(path: str, footer: bytes, version: str) -> None:
+    if (found := HASHED.fullmatch(version)) and hash_footer(footer) != found[1]:
+        raise make_changed_error(path)
 
 
 def _parse_footer(tail: bytes) -> pq.FileMetaData:
@@ -139,14 +164,22 @@ def _merge(ranges: list[Range]) -> list[Range]:
 
 
 def read_batches(
-    path: str, size: int, ranges: list[Range], row_groups: range, columns: list[str], batch_rows: int
+    path: str,
+    size: int,
+    ranges: list[Range],
+    row_groups: range,
+    columns: list[str],
+    batch_rows: int,
+    version: str = "",
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of at most `batch_rows` rows, in the order of the file.
+
+    version: as the file was listed; empty where it does not matter.
 
     Raises UsageError naming file, row group and column where the bytes cannot be decoded, and RunError where they
     cannot be had.
     """
-    source = _RangeFile(path, size, ranges)
+    source = _RangeFile(path, size, ranges, version)
     try:
         footer = source.read_footer()  # pyarrow itself would always read the last 64 KiB
     except pa.ArrowInvalid as error:
@@ -165,6 +198,8 @@ def read_batches(
         raise  # not the file's fault
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: {_locate_damage(file, row_groups, columns)}: {one_line(error)}") from None
+    if HASHED.fullmatch(version):  # the footer may have been read before the file changed
+        read_footer_bytes(path, size, version)
 
 
 def _locate_damage(file: pq.ParquetFile, row_groups: range, columns: list[str]) -> str:
@@ -185,8 +220,8 @@ class _RangeFile(io.RawIOBase):
     Bytes outside the ranges are fetched as they are requested.
     """
 
-    def __init__(self, path: str, size: int, ranges: list[Range]):
-        self._path, self._size, self._ranges = path, size, ranges
+    def __init__(self, path: str, size: int, ranges: list[Range], version: str = ""):
+        self._path, self._size, self._ranges, self._version = path, size, ranges, version
         self._at = 0
         self._held: dict[Range, memoryview] = {}
         self._ends: dict[Range, list[int]] = {}  # range -> where the chunks in it end
@@ -195,7 +230,9 @@ class _RangeFile(io.RawIOBase):
     def read_footer(self) -> pq.FileMetaData:
         self.seek(-8, io.SEEK_END)
         self.seek(-8 - int.from_bytes(self.read(4), "little"), io.SEEK_END)
-        return _parse_footer(self.read())
+        footer = self.read()
+        _check_footer(self._path, footer, self._version)
+        return _parse_footer(footer)
 
     def expect(self, chunks: list[Range]) -> None:
         """Announces the chunks that will be read, each once and from its start: a range is freed after its last one."""
@@ -249,4 +286,4 @@ class _RangeFile(io.RawIOBase):
         return piece
 
     def _fetch(self, start: int, stop: int) -> memoryview:
-        return memoryview(fetch_listed(self._path, start, stop))
+        return memoryview(fetch_listed(self._path, start, stop, self._version))

@@ -27,6 +27,15 @@ def read_result(output: Folder) -> dict[str, Any] | None:
     return json.loads(manifest) if success.strip() == _hash(manifest) else None
 
 
+def read_last_manifest(output: Folder) -> dict[str, Any] | None:
+    """The manifest of the last result, which may have been withdrawn by a run that did not end; None without one, or
+    where it cannot be read."""
+    try:
+        return json.loads(output.read(MANIFEST))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def has_all_parts(output: Folder, manifest: dict[str, Any]) -> bool:
     """Whether all parts that a manifest names are there."""
     try:

@@ -84,6 +84,10 @@ class Lease:
         self._look()
         self.check()
 
+    def note_progress(self, fingerprint: str, done: int, rows: int) -> None:
+        """Has the lease say, from its next sign of life on, how many of the input's rows have scores."""
+        self._holder["progress"] = {fingerprint: [done, rows]}
+
     def take(self) -> bool:
         """Puts the lease, unless another run has just put one of this number. Returns whether it did."""
         if not self._output.put_new(self._name, _encode(self._holder)):
@@ -163,6 +167,13 @@ def hold(
         yield lease
     finally:
         lease.release()
+
+
+def read_progress(output: Folder) -> dict[str, list[int]]:
+    """Fingerprint -> rows that have scores, and all rows of the input, as the run that has a lease of the output said
+    last; empty where it has not."""
+    last = max(_list_leases(output), default="")
+    return ((_read(output, last) if last else None) or {}).get("progress", {})
 
 
 def read_holder(output: Folder) -> str | None:

@@ -3,15 +3,17 @@
 import importlib.metadata
 import platform
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from actors.engines import ENGINE
 from pipeline.check.preflight import Checked
-from pipeline.plan.plan import Plan
+from pipeline.input.listing import InputFile
+from pipeline.plan.changes import Changes
 from pipeline.rows import Part
 
-BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "truncated")
+BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated")
 
 
 def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
@@ -35,15 +37,19 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
 
 def build_manifest(
     checked: Checked,
-    plan: Plan,
+    files: list[InputFile],
+    rows: list[int],
+    changes: Changes,
+    units: dict[str, int],
     result_id: str,
     parts: list[Part],
     scoring: dict[str, Any],
 ) -> dict[str, Any]:
     """The manifest as JSON-ready data.
 
-    parts: in their order. scoring: the result of `summarize_scoring`. The job
-    prints `figures` as its last line.
+    rows: of each file. changes: of the files since the result before. units: fingerprint -> its score files that
+    were used. parts: in their order. scoring: the result of
+    `summarize_scoring`. The job prints `figures` as its last line.
     """
     counts = {name: sum(getattr(part.counts, name) for part in parts) for name in BUCKET_COUNTS}
     reasons = sum((Counter(part.counts.reasons) for part in parts), Counter())
@@ -59,8 +65,10 @@ def build_manifest(
         "rejects": [part.rejects for part in parts if part.rejects],
         "model": {"name": settings.model, "revision": settings.revision},
         "fingerprint": checked.fingerprint,
-        "plan": {"id": plan.id, "revision": plan.revision, "units": len(plan.units)},
-        "input": [{"path": path, "size": size} for path, size in plan.places().values()],
+        "units": units,
+        "run": checked.run_id,
+        "input": [asdict(file) | {"rows": count} for file, count in zip(files, rows, strict=True)],
+        "changes": {name: len(paths) for name, paths in changes._asdict().items()},
         "config": checked.config.model_dump(mode="json"),
         "versions": {
             "python": platform.python_version(),

@@ -1,19 +1,21 @@
-"""How far the run of an output is, read from its plan, score files, lease and result alone."""
+"""How far the run of an output is, read from its score files, lease and result alone."""
 
+import re
 from collections import Counter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.check.fingerprint import FINGERPRINT
 from pipeline.output.commit import read_result
-from pipeline.output.lease import read_holder
-from pipeline.plan.existing import SCORES, UNIT, read_plan
-from pipeline.plan.rounds import find_newest
+from pipeline.output.lease import read_holder, read_progress
+from pipeline.plan.units import ENDING, Coverage
 from pipeline.rows import OK
 from pipeline.storage.folder import Folder
 
-SAMPLED_FILES = 1000  # score files, at most, that are read for the reasons of failures
+SAMPLED_FILES = 300  # score files, at most, that are read for the reasons of failures
 FILES_IN_MEMORY = 32
 
 
@@ -21,36 +23,54 @@ def read_status(output: Folder) -> dict[str, Any]:
     """The state of an output, ready for JSON.
 
     result: the standing manifest, or None. held_by: the run that has a lease, dead or alive, or None. scores: for each
-    fingerprint its units and rows, those that have been put, and the failures by reason in `looked_into` of them.
+    fingerprint its units, the rows that have scores and the rows of the input (None where no run has said it), and the
+    failures by reason in `looked_into` of its score files.
     """
-    names = {name: match[0] for name in output.files("scores/") if (match := SCORES.match(name))}
+    stored: dict[str, dict[str, int]] = {}  # fingerprint -> name of a score file -> bytes
+    for name, size in output.files("scores/").items():
+        _, fingerprint, *unit = name.split("/")
+        if len(unit) == 1 and unit[0].endswith(ENDING):
+            stored.setdefault(fingerprint, {})[unit[0]] = size
+    result = read_result(output)
+    known: dict[str, list[Any]] = {}  # fingerprint -> rows that have scores, and rows of the input, so far as is known
+    if result:
+        rows = result["figures"]["rows"]
+        units = result.get("units", {})  # a result of rayrank 0.1 does not say it
+        done = rows if len(units) == 1 else None  # else each has scores of some rows (run.accept)
+        known = {fingerprint: [done, rows] for fingerprint in units}
+    known |= read_progress(output)
     return {
-        "result": read_result(output),
+        "result": result,
         "held_by": read_holder(output),
-        "scores": [_read_scores(output.below(folder.rstrip("/"))) for folder in sorted(set(names.values()))],
+        "scores": [
+            _read_scores(
+                output.below(f"scores/{fingerprint}"), fingerprint, files, *known.get(fingerprint, [None, None])
+            )
+            for fingerprint, files in sorted(stored.items())
+            if re.fullmatch(FINGERPRINT, fingerprint)
+        ],
     }
 
 
-def _read_scores(folder: Folder) -> dict[str, Any]:
-    stored = folder.files()
-    plan, there = read_plan(folder, list(stored)), find_newest(stored)
-    known: dict[str, Any] = {"fingerprint": folder.url.rpartition("/")[2]}
-    if plan is None:
-        return known | {"units": None, "units_put": sum(bool(UNIT.match(file)) for file, *_ in there.values())}
-    rows = dict(zip(plan.unit_names(), plan.unit_rows().tolist(), strict=True))
-    put = [unit for unit in rows if unit in there]
-    sampled = put[:: -(-len(put) // SAMPLED_FILES) or 1]
+def _read_scores(
+    folder: Folder, fingerprint: str, stored: dict[str, int], done: int | None, rows: int | None
+) -> dict[str, Any]:
+    """done, rows: those that have scores, and those of the input, so far as is known."""
+    sampled = [*stored][:: -(-len(stored) // SAMPLED_FILES)]
     reasons: Counter[str] = Counter()
     for first in range(0, len(sampled), FILES_IN_MEMORY):
-        files = [there[unit].file for unit in sampled[first : first + FILES_IN_MEMORY]]
-        for data in folder.read_ranges([(name, 0, stored[name]) for name in files]):
-            table = pq.read_table(pa.BufferReader(data), columns=["kind", "reason"])
-            reasons.update(reason for kind, reason in zip(*table.to_pydict().values(), strict=True) if kind != OK)
-    return known | {
-        "units": len(rows),
-        "units_put": len(put),
-        "rows": plan.rows,
-        "rows_put": sum(rows[unit] for unit in put),
+        ranges = [(name, 0, stored[name]) for name in sampled[first : first + FILES_IN_MEMORY]]
+        for data in folder.read_ranges(ranges):
+            table = pq.ParquetFile(pa.BufferReader(data)).read(["kind", "reason"], use_threads=False)
+            reasons.update(table.filter(pc.not_equal(table["kind"], OK))["reason"].to_pylist())
+    if done is None:
+        coverage = Coverage(stored)
+        done = coverage.count_scored(coverage.versions())
+    return {
+        "fingerprint": fingerprint,
+        "units": len(stored),
+        "rows": rows,
+        "rows_scored": done,
         "looked_into": len(sampled),
         "reasons": dict(reasons.most_common()),
     }

@@ -1,30 +1,61 @@
-"""The units that a run has to score, cut into the tasks that read them."""
+"""What a run has to score, cut into the tasks that read it.
+
+A task reads parts of files. A part is a range of a file's bytes, and has the row groups whose middle lies in it. So no
+footer is needed to cut an input into tasks: each task reads those of its own files.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.plan.plan import Plan, Split, count_bytes, split_cuts, splits_of
+from pipeline.config import Config
+from pipeline.input.footers import FirstFile
+from pipeline.input.listing import InputFile
+from pipeline.plan.units import Coverage, hash_version
 from pipeline.sizes import Sizes
+
+SCHEMA = pa.schema(
+    [
+        ("file", pa.int32()),  # its number: its place in the listing
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+        ("begin", pa.int64()),  # bytes of the file
+        ("end", pa.int64()),
+        ("missing", pa.list_(pa.int64())),  # first, stop, first, stop, ...; null where no score file says what there is
+        ("failed", pa.list_(pa.string())),  # score files of rows that may be scored once more
+    ]
+)
+
+
+class FilePart(NamedTuple):
+    """A range of a file's bytes. file: its number in the input. missing: the rows of the whole file that have no
+    scores; None for all of them. failed: score files of rows that are to be scored once more, where they failed for a
+    reason that may pass."""
+
+    number: int
+    file: InputFile
+    begin: int
+    end: int
+    missing: list[range] | None
+    failed: list[str]
 
 
 @dataclass(frozen=True)
-class PlannedWork:
-    """The splits of a plan that have units to score. It is passed to the tasks, and each reads its own splits.
+class Work:
+    """The parts of files that have rows to score. It is passed to the tasks, and each reads its own parts.
 
-    columns, id: the plan's. rows: of the whole input. before: rows that earlier runs have scored. later: unit -> its
-    round (pipeline.plan.rounds), where that is not the first.
-    units: all units of these splits. bounds: the index of the first unit of each task, and at the end their number.
+    first: the first file of the input, with which all others must agree. parts: a row for each, of SCHEMA. bounds: the
+    index of the first part of each task, and at the end their number.
     """
 
-    columns: dict[str, str]
-    id: str
-    rows: int
-    before: int
-    later: dict[str, int]
-    units: pa.Table
+    config: Config
+    first: FirstFile
+    parts: pa.Table
     bounds: np.ndarray
 
     @property
@@ -32,29 +63,44 @@ class PlannedWork:
         """How many there are."""
         return len(self.bounds) - 1
 
-    def splits(self, task: int) -> Iterator[Split]:
-        """The splits of a task."""
+    def read_parts(self, task: int) -> Iterator[FilePart]:
+        """The parts of a task."""
         start, stop = self.bounds[task : task + 2].tolist()
-        return splits_of(self.units.slice(start, stop - start))
+        for row in self.parts.slice(start, stop - start).to_pylist():
+            missing = row["missing"]
+            yield FilePart(
+                number=row["file"],
+                file=InputFile(row["path"], row["size"], row["version"]),
+                begin=row["begin"],
+                end=row["end"],
+                missing=None
+                if missing is None
+                else [range(*pair) for pair in zip(missing[::2], missing[1::2], strict=True)],
+                failed=row["failed"],
+            )
 
 
-def select_work(plan: Plan, rounds: dict[str, int], sizes: Sizes) -> PlannedWork:
-    """The work for a plan. rounds: unit -> its round, for the units to score."""
-    missing = np.array([name in rounds for name in plan.unit_names()], dtype=bool)
-    splits = plan.units["split"].to_numpy()
-    units = plan.units.filter(pa.array(np.isin(splits, splits[missing]))).combine_chunks()
-    cuts = split_cuts(units)
-    ranges = units["ranges"].take(pa.array(cuts[:-1])).to_pylist()
-    tasks = group_neighbours([count_bytes(flat) for flat in ranges], sizes)
-    return PlannedWork(
-        columns=plan.columns,
-        id=plan.id,
-        rows=plan.rows,
-        before=plan.rows - int(plan.unit_rows()[missing].sum()),
-        later={name: number for name, number in rounds.items() if number},
-        units=units,
-        bounds=cuts[tasks],
-    )
+def select_work(
+    config: Config, first: FirstFile, files: list[InputFile], coverage: Coverage, sizes: Sizes = Sizes()
+) -> Work:
+    """The work for an input, given which rows have scores. With `run.retry_failed` it has the rows, too, that have no
+    score for a reason that may pass."""
+    rows: list[dict[str, Any]] = []
+    for number, file in enumerate(files):
+        version = hash_version(file)
+        known = coverage.count_rows(version)
+        failed = [found.name for found in coverage.find_failed(version)] if config.run.retry_failed else []
+        if coverage.is_complete(version) and not failed:
+            continue
+        missing = None if known is None else coverage.find_missing(version, 0, known)
+        about = {"file": number, "path": file.path, "size": file.size, "version": file.version}
+        about["missing"] = None if missing is None else [row for rows in missing for row in (rows.start, rows.stop)]
+        parts = max(1, -(-file.size // sizes.part_bytes))
+        cuts = [file.size * part // parts for part in range(parts + 1)]
+        rows += [about | {"begin": begin, "end": end, "failed": failed} for begin, end in pairwise(cuts)]
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    bytes_of = np.subtract(table["end"].to_numpy(), table["begin"].to_numpy()).tolist()
+    return Work(config, first, table, np.array(group_neighbours(bytes_of, sizes)))
 
 
 def group_neighbours(pieces: Sequence[int], sizes: Sizes) -> list[int]:

@@ -12,9 +12,10 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.input.columns import check_schema
-from pipeline.input.footers import FOOTER_THREADS, cut_splits, read_file_footer
+from pipeline.input.footers import FOOTER_THREADS, read_file_footer
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import Range, list_chunk_ranges, plan_ranges
+from pipeline.plan.splits import join_groups, select_row_groups
 from pipeline.prepare.formats import FORMATS, KINDS, TABS, find_columns, list_column_names
 from pipeline.prepare.lines import BOM, read_first_line
 from pipeline.prepare.sizes import Sizes
@@ -97,7 +98,9 @@ def _cut_row_groups(source: Source, given: dict[str, str], sizes: Sizes) -> Iter
     schema = footer.schema.to_arrow_schema()
     columns = find_columns(source.kind, source.path, schema.names, given)
     check_schema(source.path, schema, columns, "--column ")
-    for _, groups, decoded in cut_splits(footer, columns, sizes.split_bytes):
+    for together in join_groups([*select_row_groups(footer, 0, 1, {*columns.values()})], sizes.split_bytes):
+        groups = range(together[0].number, together[-1].number + 1)
+        decoded = sum(group.decoded for group in together)
         ranges = plan_ranges(list_chunk_ranges(footer, groups, list(columns.values())), (begin, source.size), decoded)
         rows = sum(footer.row_group(group).num_rows for group in groups)
         yield Piece(source, columns, groups[0], groups[-1] + 1, max(decoded, rows * MIN_ROW_BYTES), tuple(ranges))

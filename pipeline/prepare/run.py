@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.cluster.connect import check_absolute, connect
-from pipeline.cluster.in_process import InProcess
-from pipeline.cluster.ray_cluster import RayCluster
+from pipeline.cluster.connect import connect
+from pipeline.cluster.contract import Cluster
+from pipeline.cluster.demand import check_absolute
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
 from pipeline.output.lease import Lease, hold
@@ -44,7 +44,6 @@ FIGURES = (
 )
 
 Result = TypeVar("Result")
-Cluster = RayCluster | InProcess
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,27 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import RunError, StoreError, UsageError, one_line
 from pipeline.input.columns import check_carried, make_carried_field
+from pipeline.input.listing import InputFile
 from pipeline.input.parquet import list_chunk_ranges, plan_ranges, read_batches, read_footer
 
 BATCH_ROWS = 8192
 PLACE = pa.schema([("file", pa.int32()), ("row", pa.int64())])
-FilePlace = tuple[str, int]  # path and size of an input file
 
 
-def read_carried_schema(columns: dict[str, str], files: dict[int, FilePlace]) -> pa.Schema:
-    """The files' columns that `columns` names, each once and in that order, in the types in which they are carried."""
-    first = _footer(*files[min(files)])[0].schema.to_arrow_schema()
-    return pa.schema([make_carried_field(first.field(name)) for name in dict.fromkeys(columns.values())])
+def read_carried_schema(columns: dict[str, str], first: InputFile) -> pa.Schema:
+    """The files' columns that `columns` names, each once and in that order, in the types in which they are carried.
+
+    first: the first file of the input.
+    """
+    schema = _footer(first)[0].schema.to_arrow_schema()
+    return pa.schema([make_carried_field(schema.field(name)) for name in dict.fromkeys(columns.values())])
 
 
 @dataclass(frozen=True)
 class CarriedFetcher:
     """Fetches the carried columns of a bucket's rows from the input itself. schema: theirs."""
 
-    files: dict[int, FilePlace]
+    files: list[InputFile]
     schema: pa.Schema
 
     def __call__(self, bucket: int, rows: pa.Table) -> pa.Table:
@@ -43,7 +46,7 @@ class CarriedFetcher:
         file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
         for number in np.unique(file).tolist():
             wanted, done = row[file == number], 0
-            for table in _take(*self.files[number], wanted, self.schema):
+            for table in _take(self.files[number], wanted, self.schema):
                 place = [pa.repeat(pa.scalar(number, pa.int32()), len(table)), wanted[done : done + len(table)]]
                 yield pa.Table.from_arrays([*place, *table.columns], schema=self.output_schema)
                 done += len(table)
@@ -74,21 +77,21 @@ def carry_columns(ranked: pa.Table, columns: dict[str, str], texts: pa.Table) ->
     return ranked
 
 
-def _footer(path: str, size: int) -> tuple[pq.FileMetaData, int]:
+def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
     try:
-        return read_footer(path, size)
+        return read_footer(file.path, file.size, file.version)
     except pa.ArrowInvalid as error:
-        raise UsageError(f"{path}: {one_line(error)}") from None
+        raise UsageError(f"{file.path}: {one_line(error)}") from None
     except FileNotFoundError:
-        raise StoreError(f"{path}: is gone since it was listed") from None
+        raise StoreError(f"{file.path}: is gone since it was listed") from None
 
 
-def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
+def _take(file: InputFile, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
     """The given rows (ascending numbers in the file), from the row groups that hold them."""
-    footer, begin = _footer(path, size)
+    footer, begin = _footer(file)
     check_carried(
         dict(zip(schema.names, schema.names, strict=True)),
-        path,
+        file.path,
         footer.schema.to_arrow_schema(),
         "the first file",
         schema,
@@ -96,13 +99,13 @@ def _take(path: str, size: int, rows: np.ndarray, schema: pa.Schema) -> Iterator
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     if rows[-1] >= starts[-1]:
-        raise UsageError(f"{path}: has {starts[-1]:,} rows, and row {rows[-1]:,} of it was scored")
+        raise UsageError(f"{file.path}: has {starts[-1]:,} rows, and row {rows[-1]:,} of it was scored")
     for group in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
         groups = range(group, group + 1)
         chunks = list_chunk_ranges(footer, groups, schema.names)
-        ranges = plan_ranges(chunks, (begin, size), footer.row_group(group).total_byte_size)
+        ranges = plan_ranges(chunks, (begin, file.size), footer.row_group(group).total_byte_size)
         at = int(starts[group])
-        for batch in read_batches(path, size, ranges, groups, schema.names, BATCH_ROWS):
+        for batch in read_batches(file.path, file.size, ranges, groups, schema.names, BATCH_ROWS, file.version):
             here = rows[(rows >= at) & (rows < at + len(batch))] - at
             yield pa.Table.from_batches([batch]).select(schema.names).cast(schema).take(pa.array(here))
             at += len(batch)

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.cluster.connect import Cluster
-from pipeline.plan.plan import Plan, split_cuts
+from pipeline.cluster.contract import Cluster
+from pipeline.input.listing import InputFile
+from pipeline.input.parquet import read_footer
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, make_gone_error, put_bucketed, read_index
 from pipeline.rank.carry import PLACE, CarriedFetcher, read_carried_schema
-from pipeline.rank.merge import MERGED
 from pipeline.rank.part import BucketCounts, RankBucket, RankedBucket
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -40,8 +40,9 @@ class Carried(NamedTuple):
 def gather_carried(
     rank: RankBucket,
     columns: dict[str, str],
-    plan: Plan,
-    scores: Folder,
+    files: list[InputFile],
+    rows: list[int],
+    merged: Folder,
     buckets: int,
     result_id: str,
     cluster: Cluster,
@@ -49,39 +50,45 @@ def gather_carried(
 ) -> Carried:
     """Gathers the carried columns on the cluster where there are many buckets; few fetch their own rows.
 
-    columns: as select_carried gives them. result_id: part of the names of what is put.
+    columns: as select_carried gives them. rows: of each file. merged: the folder for what is put. result_id: part of
+    its names.
     """
-    files = plan.places()
-    fetch = CarriedFetcher(files, read_carried_schema(columns, files))
+    fetch = CarriedFetcher(files, read_carried_schema(columns, files[0]))
     if buckets <= sizes.fetching_buckets or "dictionary<" in str(fetch.schema):  # in a list it cannot be put by bucket
         return Carried(rank, fetch)
-    starts = cut_stretches(plan, sizes)
+    starts = cut_stretches(files, rows, sizes)
     made_of = json.dumps([GATHERED_VERSION, result_id, buckets, sizes.gathered_bytes, starts.tolist()])
-    name = f"{MERGED}{hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
-    ranked = StoredRanking(rank, scores, starts, name)
+    name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    ranked = StoredRanking(rank, merged, starts, name)
     kept = cluster.run(ranked.keep, range(buckets))
-    rows = BucketReader(scores, {ranked.kept_name(bucket): index for bucket, index in enumerate(kept)}, KEPT)
-    gather = GatherStretch(rows, fetch, scores, buckets, name, sizes.gathered_bytes)
+    kept_rows = BucketReader(merged, {ranked.kept_name(bucket): index for bucket, index in enumerate(kept)}, KEPT)
+    gather = GatherStretch(kept_rows, fetch, merged, buckets, name, sizes.gathered_bytes)
     index = {file: index for piece in cluster.run(gather, range(len(starts))) for file, index in piece.items()}
-    return Carried(ranked.read, GatheredReader(BucketReader(scores, index, fetch.output_schema)))
+    return Carried(ranked.read, GatheredReader(BucketReader(merged, index, fetch.output_schema)))
 
 
-def cut_stretches(plan: Plan, sizes: Sizes) -> np.ndarray:
-    """The position (see `number_rows`) at which each stretch of the input begins: whole splits, as many as stretch_rows
-    and stretch_splits allow, and one at least."""
-    units = plan.units
-    first = split_cuts(units)[:-1]
-    begins = number_rows(units["file"].to_numpy()[first], units["start"].to_numpy()[first])
-    rows = np.add.reduceat(plan.unit_rows(), first)
-    order = np.argsort(begins)
+def cut_stretches(files: list[InputFile], rows: list[int], sizes: Sizes) -> np.ndarray:
+    """The position (see `number_rows`) at which each stretch of the input begins: whole files, and whole row groups of
+    those that are larger, as many as stretch_rows and stretch_pieces allow, and one at least. rows: of each file."""
     starts: list[int] = []
-    held = splits = 0
-    for begin, more in zip(begins[order].tolist(), rows[order].tolist(), strict=True):
-        held, splits = held + more, splits + 1
-        if not starts or held > sizes.stretch_rows or splits > sizes.stretch_splits:
-            starts.append(begin)
-            held, splits = more, 1
+    held = pieces = 0
+    for number, (file, count) in enumerate(zip(files, rows, strict=True)):
+        for first, more in _list_row_groups(file) if count > sizes.stretch_rows else [(0, count)]:
+            held, pieces = held + more, pieces + 1
+            if not starts or held > sizes.stretch_rows or pieces > sizes.stretch_pieces:
+                starts.append(int(number_rows(np.array(number), np.array(first))))
+                held, pieces = more, 1
     return np.array(starts)
+
+
+def _list_row_groups(file: InputFile) -> Iterator[tuple[int, int]]:
+    """The first row, and the number of rows, of each row group of a file."""
+    footer, _ = read_footer(file.path, file.size, file.version)
+    first = 0
+    for number in range(footer.num_row_groups):
+        rows = footer.row_group(number).num_rows
+        yield first, rows
+        first += rows
 
 
 def number_rows(file: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -94,7 +101,7 @@ class StoredRanking:
     """Ranks buckets once: `keep` puts what `read` gives back."""
 
     rank: RankBucket
-    scores: Folder
+    merged: Folder
     starts: np.ndarray
     name: str
 
@@ -107,14 +114,14 @@ class StoredRanking:
 
     def keep(self, bucket: int) -> np.ndarray:
         """Ranks a bucket and puts it, and which rows it keeps; the index of the file that says so."""
-        index = put_bucketed(self.scores, self.kept_name(bucket), len(self.starts), lambda: self._keep(bucket))
-        if self.scores.size(self._ranked_name(bucket)) is None:  # deleting both was interrupted in between
-            self.scores.put_new(self._ranked_name(bucket), encode_ranked(self.rank(bucket)))
+        index = put_bucketed(self.merged, self.kept_name(bucket), len(self.starts), lambda: self._keep(bucket))
+        if self.merged.size(self._ranked_name(bucket)) is None:  # deleting both was interrupted in between
+            self.merged.put_new(self._ranked_name(bucket), encode_ranked(self.rank(bucket)))
         return index
 
     def _keep(self, bucket: int) -> tuple[bytes, np.ndarray]:
         found = self.rank(bucket)
-        self.scores.put_new(self._ranked_name(bucket), encode_ranked(found))  # before the file that says it is there
+        self.merged.put_new(self._ranked_name(bucket), encode_ranked(found))  # before the file that says it is there
         position = number_rows(found.ranked["file"].to_numpy(), found.ranked["row"].to_numpy())
         stretch = np.searchsorted(self.starts, position, side="right") - 1
         own = pa.repeat(pa.scalar(bucket, pa.int32()), len(found.ranked))
@@ -124,7 +131,7 @@ class StoredRanking:
     def read(self, bucket: int) -> RankedBucket:
         """A bucket as it was ranked. Raises RunError where its file has gone."""
         try:
-            return decode_ranked(self.scores.read(self._ranked_name(bucket)))
+            return decode_ranked(self.merged.read(self._ranked_name(bucket)))
         except FileNotFoundError as error:
             raise make_gone_error(error) from None
 
@@ -153,7 +160,7 @@ class GatherStretch:
 
     kept: BucketReader
     fetch: CarriedFetcher
-    scores: Folder
+    merged: Folder
     buckets: int
     name: str
     file_bytes: int
@@ -161,14 +168,14 @@ class GatherStretch:
     def __call__(self, stretch: int) -> dict[str, np.ndarray]:
         """The index of each file that was put, in the order of the input. A stretch whose list is there is not read."""
         listed = f"{self.name}-{stretch:06d}.json"
-        if self.scores.size(listed) is not None:
-            return {name: read_index(self.scores, name, self.buckets) for name in json.loads(self.scores.read(listed))}
+        if self.merged.size(listed) is not None:
+            return {name: read_index(self.merged, name, self.buckets) for name in json.loads(self.merged.read(listed))}
         files: dict[str, np.ndarray] = {}
         for bucket, texts in self._read_pieces(self.kept.read(stretch).combine_chunks()):
             name = f"{self.name}-{stretch:06d}-{len(files):06d}.arrow"
             make = partial(encode_by_bucket, texts, bucket, self.buckets)
-            files[name] = put_bucketed(self.scores, name, self.buckets, make)
-        self.scores.put_new(listed, json.dumps([*files]).encode())
+            files[name] = put_bucketed(self.merged, name, self.buckets, make)
+        self.merged.put_new(listed, json.dumps([*files]).encode())
         return files
 
     def _read_pieces(self, kept: pa.Table) -> Iterator[tuple[np.ndarray, pa.Table]]:

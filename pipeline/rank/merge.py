@@ -16,14 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.cluster.connect import Cluster
+from pipeline.cluster.contract import Cluster
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, find_buckets, put_bucketed
-from pipeline.score.files import EXPLAINED, SCHEMA, read_scores
+from pipeline.score.files import StoredScores, get_schema, join_overlapping, read_scores
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-MERGED = "merged/"  # below the folder of the scores
-MERGED_VERSION = 1  # raised when the same score files make another merged file
+MERGED_VERSION = 2  # raised when the same score files make another merged file
 
 
 def count_buckets(rows: int, sizes: Sizes, explain: bool = False, carried: bool = False) -> int:
@@ -39,56 +38,57 @@ def count_buckets(rows: int, sizes: Sizes, explain: bool = False, carried: bool 
 
 @dataclass(frozen=True)
 class Group:
-    """name: of the merged file. units: name -> size of the score files."""
+    """name: of the merged file. stored: the score files."""
 
     name: str
-    units: dict[str, int]
+    stored: list[StoredScores]
 
 
-def cut_groups(units: dict[str, int], rows: list[int], plan: str, buckets: int, sizes: Sizes) -> list[Group]:
-    """Groups of consecutive units, each of as many as merged_rows and merged_bytes allow, and of one at least.
+def cut_groups(stored: list[StoredScores], buckets: int, sizes: Sizes) -> list[Group]:
+    """Groups of consecutive score files, each of as many as merged_rows and merged_bytes allow, and of one at least.
+    Files that have the same rows are in one group.
 
-    units: name -> size of the score files, in the order of the plan. rows: of each.
+    stored: in the order of the input.
     """
-    groups: list[dict[str, int]] = []
+    groups: list[list[StoredScores]] = []
     held_rows = held_bytes = 0
-    for (name, size), count in zip(units.items(), rows, strict=True):
-        held_rows, held_bytes = held_rows + count, held_bytes + size
+    for together in join_overlapping(stored):
+        rows, size = sum(found.file.unit.size for found in together), sum(found.size for found in together)
+        held_rows, held_bytes = held_rows + rows, held_bytes + size
         if not groups or held_rows > sizes.merged_rows or held_bytes > sizes.merged_bytes:
-            groups.append({})
-            held_rows, held_bytes = count, size
-        groups[-1][name] = size
-    return [Group(_name(group, plan, buckets), group) for group in groups]
+            groups.append([])
+            held_rows, held_bytes = rows, size
+        groups[-1] += together
+    return [Group(_name(group, buckets), group) for group in groups]
 
 
-def _name(units: dict[str, int], plan: str, buckets: int) -> str:
-    made_from = json.dumps([MERGED_VERSION, plan, buckets, list(units.items())])
-    return f"{MERGED}{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.arrow"
+def _name(group: list[StoredScores], buckets: int) -> str:
+    made_from = json.dumps([MERGED_VERSION, buckets, [[found.file.name, found.number] for found in group]])
+    return f"{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.arrow"
 
 
 @dataclass(frozen=True)
 class MergeGroup:
-    """The task of merging one group, unless its merged file is there already."""
+    """The task of merging one group, unless its merged file is there already. merged: the folder of merged files."""
 
     scores: Folder
-    plan: str
+    merged: Folder
     buckets: int
     explain: bool
 
     def __call__(self, group: Group) -> np.ndarray:
         """The merged file's index."""
-        return put_bucketed(self.scores, group.name, self.buckets, lambda: self._merge(group))
+        return put_bucketed(self.merged, group.name, self.buckets, lambda: self._merge(group))
 
     def _merge(self, group: Group) -> tuple[bytes, np.ndarray]:
-        rows = read_scores(self.scores, group.units, self.plan, self.explain)
+        rows = read_scores(self.scores, group.stored, self.explain)
         return encode_by_bucket(rows, find_buckets(rows["query_id"], self.buckets), self.buckets)
 
 
 def merge_scores(
     scores: Folder,
-    plan: str,
-    units: dict[str, int],
-    rows: list[int],
+    merged: Folder,
+    stored: list[StoredScores],
     buckets: int,
     explain: bool,
     cluster: Cluster,
@@ -97,16 +97,11 @@ def merge_scores(
     """The function that reads a bucket's score rows: from the score files where there is one bucket, else from merged
     files, which are made here, on the cluster.
 
-    units: name -> size of the score files, in the order of the plan. rows: of each.
+    scores, merged: the folders of score files and of merged ones. stored: in the order of the input.
     """
     if buckets == 1:
-        return lambda _: read_scores(scores, units, plan, explain)
-    groups = cut_groups(units, rows, plan, buckets, sizes)
-    indices = cluster.run(MergeGroup(scores, plan, buckets, explain), groups)
+        return lambda _: read_scores(scores, stored, explain)
+    groups = cut_groups(stored, buckets, sizes)
+    indices = cluster.run(MergeGroup(scores, merged, buckets, explain), groups)
     index = {group.name: index for group, index in zip(groups, indices, strict=True)}
-    return BucketReader(scores, index, EXPLAINED if explain else SCHEMA).read
-
-
-def delete_merged(scores: Folder) -> None:
-    """Deletes every merged file."""
-    scores.delete(list(scores.files(MERGED)))
+    return BucketReader(merged, index, get_schema(explain)).read

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config import Fusion
-from pipeline.rank.carry import FilePlace, carry_columns, select_in_input_order
-from pipeline.rank.rank import rank
-from pipeline.rows import BucketCounts, Part, count_kinds
+from pipeline.input.listing import InputFile
+from pipeline.rank.carry import carry_columns, select_in_input_order
+from pipeline.rank.rank import EQUAL, Which, rank
+from pipeline.rows import TRANSIENT, BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them
@@ -34,10 +35,11 @@ class RankBucket:
     read: Callable[[int], pa.Table]
     fusion: Fusion
     top_k: int | None
+    duplicates: Which = "first"
 
     def __call__(self, bucket: int) -> RankedBucket:
         rows = self.read(bucket)
-        ranked, rejects = rank(rows, self.fusion)
+        ranked, rejects = rank(rows, self.fusion, self.duplicates)
         unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
         if self.top_k:
             ranked = ranked.filter(pc.less_equal(ranked["rank"], self.top_k))
@@ -48,6 +50,8 @@ class RankBucket:
             queries=len(pc.unique(ranked["query_id"])),
             unscored=len(unscored),
             rejected=len(rejects),
+            equal=pc.sum(pc.equal(rejects["reason"], EQUAL[self.duplicates])).as_py() or 0,
+            transient=pc.sum(pc.equal(rows["kind"], TRANSIENT)).as_py() or 0,
             truncated=pc.sum(rows["truncated"]).as_py() or 0,
             reasons=dict(reasons.most_common(REPORTED_REASONS)),
         )
@@ -58,14 +62,14 @@ class RankBucket:
 class WritePart:
     """The task of writing one bucket.
 
-    rank: gives the ranked bucket. files: number -> path and size of the input files. columns: the carried ones, as
-    select_carried gives them. read_carried: gives the carried columns of a bucket's rows (pipeline/rank/carry.py,
+    rank: gives the ranked bucket. files: of the input. columns: the carried ones, as select_carried gives them.
+    read_carried: gives the carried columns of a bucket's rows (pipeline/rank/carry.py,
     pipeline/rank/gather.py). result_id: part of the names of what is written.
     """
 
     rank: Callable[[int], RankedBucket]
     output: Folder
-    files: dict[int, FilePlace]
+    files: list[InputFile]
     columns: dict[str, str]
     read_carried: Callable[[int, pa.Table], pa.Table] | None
     explain: bool
@@ -78,7 +82,7 @@ class WritePart:
             ranked = carry_columns(ranked, self.columns, carried)
         if self.explain:  # it comes last
             ranked = ranked.select([*(name for name in ranked.column_names if name != "explanation"), "explanation"])
-        paths = pa.array([self.files[number][0] for number in rejects["file"].to_pylist()], pa.string())
+        paths = pa.array([self.files[number].path for number in rejects["file"].to_pylist()], pa.string())
         return Part(
             part=self._put("ranked", bucket, ranked.drop_columns(["file", "row"])),
             rejects=self._put("rejects", bucket, rejects.set_column(0, "file", paths)) if len(rejects) else None,

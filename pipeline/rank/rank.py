@@ -1,6 +1,7 @@
 """A bucket's score rows -> ranked rows and rejects. Pure, vectorised, and independent of how the work was spread."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,14 +11,20 @@ from pipeline.config import Fusion
 from pipeline.fusion import METHODS
 from pipeline.rows import REJECT
 
-DUPLICATE = "duplicate of an earlier row with the same query_id and doc_id"
+DUPLICATE = {  # input.duplicates -> the reason of a row that is not kept
+    "first": "duplicate of an earlier row with the same query_id and doc_id",
+    "last": "duplicate of a later row with the same query_id and doc_id",
+}
+EQUAL = {"first": "equal to an earlier row", "last": "equal to a later row"}  # the same, in every column used
+Which = Literal["first", "last"]
 Ties = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 
-def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
+def rank(rows: pa.Table, fusion: Fusion, duplicates: Which = "first") -> tuple[pa.Table, pa.Table]:
     """Ranked rows of whole queries, and the rows that cannot be ranked.
 
-    rows: score rows (pipeline.score.files.SCHEMA) of every unit, in any order.
+    rows: score rows (pipeline.score.files.get_schema) of every unit, in any order. duplicates: which of the rows with
+    the same query_id and doc_id is ranked.
     Ranked: query_id, doc_id, rank, score, first_stage_score, rerank_score, reason, file, row, and explanation where
     the rows have it; sorted by query_id, then rank. Order within a query: fused score down, first-stage score down,
     doc_id up by bytes; pairs without a reranker score after all others. Rejects: file, row, reason; sorted by file
@@ -28,20 +35,43 @@ def rank(rows: pa.Table, fusion: Fusion) -> tuple[pa.Table, pa.Table]:
     if len(rejected):
         rows = rows.filter(pc.not_equal(rows["kind"], REJECT))
     query, docs = code_in_order(rows["query_id"].combine_chunks()), rows["doc_id"].combine_chunks()
-    order, run = _argsort(
+    order, same = _argsort(
         query, _read_leading_bytes(docs), lambda at: (*_find_positions(rows, at), code_in_order(docs.take(at)))
     )
-    repeats = np.zeros(len(order), dtype=bool)  # those behind the first of their query_id and doc_id
-    again = np.flatnonzero(np.diff(run) == 0) + 1
-    repeats[again] = pc.equal(docs.take(order[again]), docs.take(order[again - 1])).to_numpy(zero_copy_only=False)
-    duplicates = rows.take(order[repeats])
-    order = order[~repeats]
+    again = np.flatnonzero(np.diff(same) == 0) + 1  # positions whose query, and doc_id so far as was read, is repeated
+    again = again[pc.equal(docs.take(order[again]), docs.take(order[again - 1])).to_numpy(zero_copy_only=False)]
+    repeated, kept = _find_repeats(again, len(order), duplicates)
+    equal = _are_equal(rows, order[repeated], order[kept])
+    reasons = np.where(equal, EQUAL[duplicates], DUPLICATE[duplicates])
+    columns = ["file", "row", "reason"]
+    others = rows.take(order[repeated]).select(columns).set_column(2, "reason", pa.array(reasons, pa.string()))
+    rejects = pa.concat_tables([rejected.select(columns), others])
+    order = np.delete(order, repeated)
     ranked = _rank_rows(rows, order, query[order], fusion)
-    reasons = pa.chunked_array(
-        [*rejected["reason"].chunks, pa.repeat(pa.scalar(DUPLICATE), len(duplicates))], pa.string()
-    )
-    rejects = pa.concat_tables([rejected, duplicates]).select(["file", "row"]).append_column("reason", reasons)
     return ranked, rejects.sort_by([("file", "ascending"), ("row", "ascending")])
+
+
+def _find_repeats(again: np.ndarray, size: int, duplicates: Which) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the rows that are not kept, and of the row that is kept instead of each.
+
+    again: positions whose ids are those of the position before.
+    """
+    new = np.ones(size, dtype=bool)
+    new[again] = False
+    group = np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
+    if duplicates == "first":
+        return again, starts[group[again]]
+    repeated = again - 1  # each has one with its ids behind it
+    return repeated, np.append(starts[1:], size)[group[repeated]] - 1
+
+
+def _are_equal(rows: pa.Table, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether rows with the same ids are equal in the other columns used, too: the texts and the first-stage score."""
+    same = np.ones(len(some), dtype=bool)
+    for name in ("texts", "first_stage_score"):
+        same &= pc.equal(rows[name].take(some), rows[name].take(others)).to_numpy(zero_copy_only=False)
+    return same
 
 
 def order_by_fused_score(

@@ -4,21 +4,25 @@ A file holds the unit's rows in the unit's order. It holds no texts of the input
 (`explain`), it holds what the model wrote.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.rerankers.contract import Unscored
-from pipeline.errors import RunError
-from pipeline.rows import OK, PERMANENT, TRANSIENT
+from pipeline.plan.units import ScoreFile, parse_score_file
+from pipeline.rows import OK, PERMANENT, REJECT, TRANSIENT
 from pipeline.score.prompt import PromptedUnit
 from pipeline.storage.folder import Folder
 
-DICTIONARY_COLUMNS = ["file", "query_id", "kind", "reason"]  # those that a dictionary makes smaller
+DICTIONARY_COLUMNS = ["query_id", "kind", "reason"]  # those that a dictionary makes smaller
 SCHEMA = pa.schema(
     [
-        ("file", pa.int32()),
-        ("row", pa.int64()),
+        ("row", pa.int64()),  # its number in the input file
+        ("texts", pa.binary(16)),  # the hash of its texts (pipeline/input/pairs.py)
         ("query_id", pa.string()),
         ("doc_id", pa.string()),
         ("first_stage_score", pa.float64()),
@@ -28,7 +32,8 @@ SCHEMA = pa.schema(
         ("truncated", pa.bool_()),
     ]
 )
-EXPLAINED = SCHEMA.append(pa.field("explanation", pa.large_string()))
+EXPLANATION = pa.field("explanation", pa.large_string())
+BETTER_FIRST = [OK, REJECT, PERMANENT, TRANSIENT]  # of files with the same row, the one whose kind comes first holds
 
 
 def make_score_table(
@@ -55,25 +60,22 @@ def make_score_table(
             column[i] = score
     return pa.table(
         {
-            **{name: rows[name] for name in ("file", "row", "query_id", "doc_id", "first_stage_score")},
+            **{name: rows[name] for name in ("row", "texts", "query_id", "doc_id", "first_stage_score")},
             "rerank_score": pa.array(column, pa.float64()),
             "kind": pa.array(kinds, pa.string()),
             "reason": pa.array(reasons, pa.string()),
             "truncated": rows["truncated"],
         }
         | ({} if texts is None else {"explanation": pa.array(written, pa.large_string())}),
-        SCHEMA if texts is None else EXPLAINED,
+        SCHEMA if texts is None else SCHEMA.append(EXPLANATION),
     )
 
 
-def encode_scores(table: pa.Table, plan: str) -> bytes:
-    """A score file of these rows, as bytes.
-
-    plan: its id, which distinguishes the unit from one of the same name in another plan.
-    """
+def encode_scores(table: pa.Table) -> bytes:
+    """A score file of these rows, as bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(
-        table.replace_schema_metadata({"plan": plan}),
+        table,
         sink,
         row_group_size=max(1, len(table)),
         compression="zstd",
@@ -83,33 +85,70 @@ def encode_scores(table: pa.Table, plan: str) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def read_scores(folder: Folder, units: dict[str, int], plan: str, explain: bool) -> pa.Table:
-    """The rows of whole score files, in the order of `units`.
+class StoredScores(NamedTuple):
+    """A score file to read. number: of its input file. size: its bytes."""
 
-    units: name of a file -> its size. explain: whether the rows have the model's texts. Raises RunError naming a file
-    that was written for another plan.
+    file: ScoreFile
+    number: int
+    size: int
+
+
+def get_schema(explain: bool) -> pa.Schema:
+    """Of the rows that `read_scores` gives: `file` (the number of their input file), and those of a score file."""
+    schema = pa.schema([("file", pa.int32()), *SCHEMA])
+    return schema.append(EXPLANATION) if explain else schema
+
+
+def read_scores(folder: Folder, stored: list[StoredScores], explain: bool) -> pa.Table:
+    """The rows of whole score files, in the order of `stored`; each row of the input once.
+
+    explain: whether the rows have the model's texts.
     """
-    parts = [(EXPLAINED if explain else SCHEMA).empty_table()]
-    for name, data in zip(units, folder.read_ranges([(name, 0, size) for name, size in units.items()]), strict=True):
-        file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
-        if (file.metadata.metadata or {}).get(b"plan") != plan.encode():
-            raise RunError(
-                f"{folder.path(name)}: was written for another plan than the one beside it; "
-                "run.on_existing=restart scores anew"
-            )
-        parts.append(file.read(use_threads=False).replace_schema_metadata(None))
-    return pa.concat_tables(parts)
+    schema = get_schema(explain)
+    parts = [schema.empty_table()]
+    data = folder.read_ranges([(found.file.name, 0, found.size) for found in stored])
+    for found, read in zip(stored, data, strict=True):
+        rows = pq.ParquetFile(pa.BufferReader(read), pre_buffer=False).read(schema.names[1:], use_threads=False)
+        number = pa.repeat(pa.scalar(found.number, pa.int32()), len(rows))
+        parts.append(rows.add_column(0, schema.field("file"), number))
+    rows = pa.concat_tables(parts)
+    return rows if len(join_overlapping(stored)) == len(stored) else keep_best(rows)
 
 
-def select_transient(pairs: pa.Table, folder: Folder, scored: str) -> pa.Table:
-    """The pairs of a unit that are worth another try.
+def join_overlapping(stored: list[StoredScores]) -> list[list[StoredScores]]:
+    """Score files, in the order of their rows, with those that have rows of each other together."""
+    groups: list[list[StoredScores]] = []
+    stop = 0  # of the rows of the last group
+    for found in stored:
+        unit = found.file.unit
+        if groups and groups[-1][0].file.unit.of == unit.of and unit.first < stop:
+            groups[-1].append(found)
+            stop = max(stop, unit.stop)
+        else:
+            groups.append([found])
+            stop = unit.stop
+    return groups
 
-    scored: the name of the score file, without its extension, that says which they are.
-    """
-    rows = read_score_file(folder, scored)
-    return pairs.filter(pc.is_in(pairs["row"], rows.filter(pc.equal(rows["kind"], TRANSIENT))["row"]))
+
+def keep_best(rows: pa.Table) -> pa.Table:
+    """The rows without those that another score file has, too: a score before a reason, one that stays before one that
+    may pass, then the row that comes first."""
+    better = np.array([BETTER_FIRST.index(kind) for kind in rows["kind"].to_pylist()])
+    file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
+    order = np.lexsort((better, row, file))
+    same = (np.diff(file[order], prepend=-1) == 0) & (np.diff(row[order], prepend=-1) == 0)
+    return rows.take(np.sort(order[~same]))
 
 
-def read_score_file(folder: Folder, name: str) -> pa.Table:
-    """The rows of one score file. name: without its extension."""
-    return pq.read_table(pa.BufferReader(folder.read(f"{name}.parquet"))).replace_schema_metadata(None)
+def find_transient_rows(folder: Folder, names: list[str]) -> set[int]:
+    """The rows of a file's score files, all of them together, that have no score for a reason that may pass."""
+    files = [StoredScores(found, 0, size) for found, size in _look_up(folder, names)]
+    rows = keep_best(read_scores(folder, files, explain=False))
+    return {*rows.filter(pc.equal(rows["kind"], TRANSIENT))["row"].to_pylist()}
+
+
+def _look_up(folder: Folder, names: list[str]) -> Iterator[tuple[ScoreFile, int]]:
+    for name, size in folder.sizes(names, {}).items():
+        found = parse_score_file(name)
+        assert found
+        yield found, size

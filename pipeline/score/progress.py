@@ -58,6 +58,11 @@ class Progress:
         self._total, self._of = total, "of"
 
     @property
+    def done(self) -> int:
+        """Pairs of the input that were scored, by this run or an earlier one."""
+        return self._done
+
+    @property
     def waited(self) -> float:
         """Seconds until the first pair of this run went into an engine: actors start in them and load the model."""
         return (self._scoring_since or time.monotonic()) - self._entered

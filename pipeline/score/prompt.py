@@ -1,12 +1,14 @@
 """Builds and tokenises the prompts of a unit, in the CPU pool, so that the actor with the engine gets token ids.
 
 A unit travels to that actor as one row of two columns, its name and its bytes. So a unit stays whole, however Ray Data
-cuts, merges or repeats blocks.
+cuts, merges or repeats blocks. Its input file travels in the metadata of the bytes.
 """
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import astuple
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,39 +18,41 @@ import pyarrow as pa
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Prompt, Unscored
 from actors.rerankers.tokenizer import Tokenizer
-from pipeline.input.pairs import make_pairs
-from pipeline.plan.rounds import parse_round
+from pipeline.input.listing import InputFile
+from pipeline.input.pairs import hash_texts, make_pairs
+from pipeline.plan.units import parse_unit
 from pipeline.rows import OK, PERMANENT
 
-TRAVELS = ("file", "row", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
+TRAVELS = ("row", "texts", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 
 
 class PromptedUnit(NamedTuple):
     """A unit without its texts.
 
-    name: of its score file, without the extension (pipeline/plan/rounds.py).
+    name: of the unit (pipeline/plan/units.py). file: of the input, as it was listed; None with its rows.
     rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores were put
     before.
     prompts: one for each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
     """
 
     name: str
+    file: InputFile | None
     rows: pa.Table | None
     prompts: list[Prompt]
 
     @property
     def again(self) -> bool:
         """Whether its rows killed their worker in an earlier run."""
-        return parse_round(self.name) > 0
+        return parse_unit(self.name).retry > 0
 
 
-def prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
+def prompt_unit(name: str, file: InputFile, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
     """A unit's rows with their prompts, as the one row that travels. Columns: unit, payload."""
     with _pause_garbage_collection():
-        return _prompt_unit(name, unit, tokenizer, settings)
+        return pack_unit(name, _prompt_rows(unit, tokenizer, settings), file)
 
 
-def _prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
+def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
     ready = np.array(unit["kind"].to_pylist()) == OK
     texts = unit.filter(pa.array(ready))
     prompts = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(texts, settings))
@@ -60,11 +64,15 @@ def _prompt_unit(name: str, unit: pa.Table, tokenizer: Tokenizer, settings: Sett
             kinds[i], reasons[i] = PERMANENT, prompt.reason
         else:
             sequences[i], truncated[i], boundaries[i] = prompt
-    rows = unit.select(TRAVELS[:5]).append_column("kind", pa.array(kinds, pa.string()))
+    rows = (
+        unit.append_column("texts", hash_texts(unit))
+        .select(TRAVELS[:5])
+        .append_column("kind", pa.array(kinds, pa.string()))
+    )
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
-    return pack_unit(name, rows.append_column("boundary", pa.array(boundaries, pa.int32())))
+    return rows.append_column("boundary", pa.array(boundaries, pa.int32()))
 
 
 @contextmanager
@@ -80,10 +88,11 @@ def _pause_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def pack_unit(name: str, rows: pa.Table | None) -> pa.Table:
+def pack_unit(name: str, rows: pa.Table | None = None, file: InputFile | None = None) -> pa.Table:
     """A unit as the row that travels. rows: None where its scores were put before."""
     payload: pa.Array = pa.nulls(1, pa.large_binary())
-    if rows is not None:
+    if rows is not None and file is not None:
+        rows = rows.replace_schema_metadata({"file": json.dumps(astuple(file))})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
@@ -97,7 +106,7 @@ def unpack_unit(row: pa.Table) -> PromptedUnit:
     """The unit of a row that has travelled."""
     name, payload = row["unit"][0].as_py(), row["payload"][0]
     if not payload.is_valid:
-        return PromptedUnit(name, None, [])
+        return PromptedUnit(name, None, None, [])
     rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
     prompts = rows["prompts"].combine_chunks()
     # Lists where single numbers are read: an array makes an object for each number that is read, which is slow.
@@ -107,4 +116,5 @@ def unpack_unit(row: pa.Table) -> PromptedUnit:
     ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False)).tolist()
     truncated, boundaries = rows["truncated"].to_pylist(), rows["boundary"].to_pylist()
     made = [Prompt(sequences[outer[i] : outer[i + 1]], truncated[i], boundaries[i]) for i in ready]
-    return PromptedUnit(name, rows.select(TRAVELS), made)
+    file = InputFile(*json.loads(rows.schema.metadata[b"file"]))
+    return PromptedUnit(name, file, rows.select(TRAVELS).replace_schema_metadata(None), made)

@@ -1,4 +1,4 @@
-"""Reads a split's rows as pairs of one form, cut into the plan's units.
+"""Reads a split's rows as pairs of one form, cut into its units.
 
 Rows that cannot be used are marked and never dropped:
   kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from pipeline.errors import UsageError
 from pipeline.input.columns import as_ids, as_scores, as_text, hash_ids
 from pipeline.input.parquet import read_batches
-from pipeline.plan.plan import Split, Unit
+from pipeline.plan.splits import Split
+from pipeline.plan.units import Unit
 from pipeline.rows import OK, PERMANENT, REJECT
 
 BATCH_ROWS = 8192
@@ -23,31 +24,37 @@ TEXT_NAMES = {"query": "query", "doc": "document"}
 
 
 def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa.Table]]:
-    """The units of a split, in order.
+    """The units of a split, in order. A unit of rows that are scored once more may have others between them.
 
-    Columns: file (its number), row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind,
-    reason, and title and instruction where they are mapped.
+    Columns: row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind, reason, and title and
+    instruction where they are mapped.
     """
     names = list(dict.fromkeys(columns.values()))
-    batches = read_batches(split.path, split.size, split.ranges, split.row_groups, names, BATCH_ROWS)
-    row, held = split.first_row, pa.table({})
-    for unit in split.units:
-        parts = [held] if len(held) else []
+    batches = read_batches(split.path, split.size, split.ranges, split.row_groups, names, BATCH_ROWS, split.version)
+    row, held = split.first_row, list[pa.Table]()  # pairs that were read and units may still have; row: after them
+    for unit, after in zip(split.units, [*split.units[1:], None], strict=True):
         while row < unit.stop:
             batch = next(batches, None)
             if batch is None:
                 raise UsageError(
                     f"{split.path}: ended at row {row}, and its footer said {unit.stop} or more; it has changed"
                 )
-            parts.append(_pairs(batch, columns, split.file, row))
             row += len(batch)
-        table = pa.concat_tables(parts)
-        size = unit.stop - unit.start
-        yield unit, table.slice(0, size).combine_chunks()
-        held = table.slice(size)
+            if row > unit.first:  # else no unit has these rows
+                held.append(_pairs(batch, columns, row - len(batch)))
+        if not held:
+            held = [_pairs(_make_empty_batch(names), columns, row)]  # a unit of a file without rows
+        table = pa.concat_tables(held)
+        table = table.slice(unit.first - (row - len(table)))
+        yield unit, table.slice(0, unit.size).combine_chunks()
+        held = [table.slice(after.first - unit.first)] if after else []
 
 
-def _pairs(batch: pa.RecordBatch, columns: dict[str, str], file: int, first_row: int) -> pa.Table:
+def _make_empty_batch(names: list[str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in names]))
+
+
+def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
     problems = _Problems(len(batch))
     texts: dict[str, pa.Array] = {}
     broken: dict[str, pa.Array] = {}
@@ -73,8 +80,7 @@ def _pairs(batch: pa.RecordBatch, columns: dict[str, str], file: int, first_row:
     problems.add(REJECT, pc.is_null(scores), "first-stage score is null")
     problems.add(REJECT, pc.invert(pc.is_finite(scores)), "first-stage score is not finite")
     return pa.table(
-        {"file": pa.repeat(pa.scalar(file, pa.int32()), len(batch))}
-        | {"row": pa.array(range(first_row, first_row + len(batch)), pa.int64())}
+        {"row": pa.array(range(first_row, first_row + len(batch)), pa.int64())}
         | ids
         | texts
         | {"first_stage_score": scores, "kind": problems.kind, "reason": problems.reason}

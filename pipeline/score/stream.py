@@ -9,18 +9,20 @@ from contextlib import closing
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.engines import ENGINE
 from actors.rerankers import RERANKERS
 from pipeline.check.hub import load_tokenizer_patiently
 from pipeline.check.preflight import Checked
-from pipeline.cluster.connect import Cluster, count_actor_cpus, count_actor_gpus
-from pipeline.cluster.pool import Pool
+from pipeline.cluster.contract import Cluster, Pool
+from pipeline.cluster.demand import count_actor_cpus, count_actor_gpus
 from pipeline.config import Config
-from pipeline.plan.draft import Work
-from pipeline.plan.plan import Split, unit_rows
-from pipeline.plan.rounds import name_round
-from pipeline.score.files import select_transient
+from pipeline.input.listing import InputFile
+from pipeline.plan.splits import Split, cut_splits, get_unit_rows
+from pipeline.plan.units import find_present
+from pipeline.plan.work import Work
+from pipeline.score.files import find_transient_rows
 from pipeline.score.metrics import watch
 from pipeline.score.order import group_by_prefix
 from pipeline.score.prompt import pack_unit, prompt_unit, unpack_unit
@@ -35,28 +37,28 @@ UNITS_QUEUED = 2  # behind those in flight, so that the engine never waits for R
 def score_units(
     checked: Checked, work: Work, scorer: type, cluster: Cluster, sizes: Sizes
 ) -> Generator[UnitStats, None, None]:
-    """Scores the units of the work. Yields the figures of each unit of its splits.
+    """Scores the units of the work. Yields the figures of each.
 
     scorer: the class of the actors. Raises the RunError of a split that cannot be read, or of a unit that cannot be
     put.
     """
     config = checked.config
     smallest, largest = config.workers.count
-    at_once = max(sizes.rows_in_flight // unit_rows(config), sizes.least_units_in_flight)
+    at_once = max(sizes.rows_in_flight // get_unit_rows(config), sizes.least_units_in_flight)
     arguments = {
         "settings": config.reranker,
         "engine": config.engine,
         "stall_seconds": config.run.stall_seconds,
         "threads": _count_threads(config, cluster),
         "unpack": unpack_unit,
-        "write": UnitWriter(checked.scores, work.id, config.output.explain),
+        "write": UnitWriter(checked.scores, checked.run_id, config.output.explain),
         "tracker": cluster.make_tracker(largest),
         "identify": cluster.identify_worker,
-        "watch": partial(watch, work.id),
+        "watch": partial(watch, checked.run_id),
         "deterministic": config.run.deterministic,
     }
     rows = cluster.stream(
-        partial(prompt_task, config=config, limit=checked.tokenizer.limit, scores=checked.scores),
+        partial(prompt_task, scores=checked.scores, all_scores=checked.all_scores, sizes=sizes),
         work,
         work.tasks,
         scorer,
@@ -75,36 +77,37 @@ def score_units(
             yield UnitStats(**row)
 
 
-def prompt_task(task: int, work: Work, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:
-    """The units of a task's splits, ready for an actor, each as one row.
+def prompt_task(task: int, work: Work, scores: Folder, all_scores: Folder, sizes: Sizes) -> Iterator[pa.Table]:
+    """The units of a task's parts of files, ready for an actor, each as one row.
 
-    limit: the longest prompt, of the driver's tokenizer. A unit whose scores were put before comes without its rows: so
-    a task that Ray runs again yields as many units in the same order, which Ray relies on when it repeats a lost block.
+    scores: the folder of those that the run puts. all_scores: that of these and others.
+    A unit whose scores were put meanwhile comes without its rows: so a task that Ray runs again yields as many units in
+    the same order, which Ray relies on when it repeats a lost block.
     """
-    for split in work.splits(task):  # for a draft, this reads the footers of files
-        yield from _prompt_split(split, work, config, limit, scores)
+    for part in work.read_parts(task):
+        failed = find_transient_rows(all_scores, part.failed) if part.failed else set()
+        for split in cut_splits(part, work.config, work.first, failed, sizes):
+            yield from _prompt_split(split, part.file, failed, work, scores)
 
 
-def _prompt_split(split: Split, work: Work, config: Config, limit: int, scores: Folder) -> Iterator[pa.Table]:
-    names = {unit.name: name_round(unit.name, work.later.get(unit.name, 0)) for unit in split.units}
-    number = split.units[0].name.partition("-")[0]
-    present = scores.find_present([f"{name}.parquet" for name in names.values()], f"{number}-")
-    todo = {unit for unit, name in names.items() if f"{name}.parquet" not in present}
-    if not todo:
+def _prompt_split(split: Split, file: InputFile, failed: set[int], work: Work, scores: Folder) -> Iterator[pa.Table]:
+    settings = work.config.reranker
+    present = find_present(scores, [unit.name for unit in split.units])
+    if all(unit.name in present for unit in split.units):
         for unit in split.units:
-            yield pack_unit(unit.name, None)
+            yield pack_unit(unit.name)
         return
     # As many tasks run at once as there are cores, beside the engine: so each has one thread, not one for every core.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    tokenizer = load_tokenizer_patiently(config.reranker, limit)
-    side = RERANKERS[config.reranker.type].prefix_side(config.reranker)
-    for unit, pairs in read_units(split, work.columns):
-        if unit.name not in todo:
-            yield pack_unit(unit.name, None)
+    tokenizer = load_tokenizer_patiently(settings, ENGINE.max_length(work.config.engine))
+    side = RERANKERS[settings.type].prefix_side(settings)
+    for unit, pairs in read_units(split, work.first.columns):
+        if unit.name in present:
+            yield pack_unit(unit.name)
             continue
-        if later := work.later.get(unit.name):
-            pairs = select_transient(pairs, scores, name_round(unit.name, later - 1))
-        yield prompt_unit(names[unit.name], group_by_prefix(pairs, side), tokenizer, config.reranker)
+        if unit.retry:
+            pairs = pairs.filter(pc.is_in(pairs["row"], pa.array(failed, pa.int64())))
+        yield prompt_unit(unit.name, file, group_by_prefix(pairs, side), tokenizer, settings)
 
 
 def _count_threads(config: Config, cluster: Cluster) -> int | None:

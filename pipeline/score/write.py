@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.rerankers.contract import Unscored
-from pipeline.plan.rounds import name_round, parse_name, parse_round
+from pipeline.input.versions import check_unchanged
+from pipeline.plan.units import name_score_file
 from pipeline.rows import PERMANENT, REJECT, TRANSIENT, count_kinds
-from pipeline.score.files import SCHEMA, encode_scores, make_score_table, read_score_file
+from pipeline.score.files import SCHEMA, encode_scores, make_score_table
 from pipeline.score.metrics import count_unit
 from pipeline.score.prompt import PromptedUnit
 from pipeline.storage.folder import Folder
@@ -27,15 +28,15 @@ REPORTED_REASONS = 10  # kinds of reasons of a unit, at most, that are reported 
 class UnitStats:
     """The figures of a unit, which go to the driver as one row.
 
-    rows: how many were scored now; 0 where its scores were put before. size: rows of the score file that was written.
+    file: its score file; empty, as all its figures, where its scores were put before. rows: how many were read now.
     failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
     until it was scored.
     """
 
     unit: str
+    file: str
     rows: int
-    size: int
     failed: int
     rejected: int
     reasons: str
@@ -46,19 +47,19 @@ class UnitStats:
 
     def sums(self) -> dict[str, float]:
         """The figures that are summed over units."""
-        numbers = {name: value for name, value in asdict(self).items() if name not in ("unit", "reasons")}
+        numbers = {name: value for name, value in asdict(self).items() if name not in ("unit", "file", "reasons")}
         return numbers | {"units_now": int(self.rows > 0)}  # else its scores were put before
 
 
 class UnitWriter:
     """Writes units' score files, and reports each.
 
-    plan: its id, which stands for the run in metrics, log lines and the manifest. explain: whether to keep what the
-    model wrote. A unit that is written stays written, even if the report fails.
+    run: stands for the run in metrics, log lines and the manifest. explain: whether to keep what the model wrote. A
+    unit that is written stays written, even if the report fails.
     """
 
-    def __init__(self, scores: Folder, plan: str, explain: bool):
-        self._scores, self._plan, self._explain = scores, plan, explain
+    def __init__(self, scores: Folder, run: str, explain: bool):
+        self._scores, self._run, self._explain = scores, run, explain
 
     def __call__(
         self,
@@ -70,14 +71,15 @@ class UnitWriter:
         """Puts a unit's score file, unless there is one. Returns its UnitStats as a table of one row.
 
         scores, texts: of the rows of kind `ok`, in their order. figures: the other fields of UnitStats.
+        Raises RunError where the unit's input file is not the one that was listed any more.
         """
-        size = self._put(unit, scores, texts) if unit.rows is not None else 0
         rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
+        file = self._put(unit, scores, texts) if unit.rows is not None else ""
         kinds, reasons = rows["kind"].to_pylist(), count_reasons(rows, scores)
         stats = UnitStats(
-            unit=parse_name(unit.name),
+            unit=unit.name,
+            file=file,
             rows=len(rows),
-            size=size,
             failed=sum(isinstance(score, Unscored) for score in scores) + kinds.count(PERMANENT),
             rejected=kinds.count(REJECT),
             reasons=json.dumps(dict(reasons.most_common(REPORTED_REASONS))),
@@ -85,29 +87,19 @@ class UnitWriter:
         )
         if unit.rows is not None:  # else its scores were put before
             try:
-                _report(self._plan, stats, reasons, pc.sum(rows["truncated"]).as_py() or 0)
+                _report(self._run, stats, reasons, pc.sum(rows["truncated"]).as_py() or 0)
             except Exception:  # whatever it is: the unit would be scored again
                 _log_failed_report()
         return pa.Table.from_pylist([asdict(stats)])
 
-    def _put(self, unit: PromptedUnit, scores: list[float | Unscored], texts: list[str | None]) -> int:
-        """Puts the score file and returns its rows.
-
-        In a round after the first, the rows that were not scored now are those of the round before.
-        """
-        assert unit.rows is not None
-        name, number = parse_name(unit.name), parse_round(unit.name)
-        if not len(unit.rows) and not number:  # a later one must replace a file whose mark has no rows to try
-            return 0
+    def _put(self, unit: PromptedUnit, scores: list[float | Unscored], texts: list[str | None]) -> str:
+        """Puts the score file and returns its name."""
+        assert unit.file
+        check_unchanged(unit.file)
         table = make_score_table(unit, scores, texts if self._explain else None)
-        if number:
-            previous = read_score_file(self._scores, name_round(name, number - 1))
-            others = previous.filter(pc.invert(pc.is_in(previous["row"], unit.rows["row"])))
-            table = pa.concat_tables([others, table]).sort_by("row")
-        if TRANSIENT in table["kind"].to_pylist():
-            self._scores.put_new(f"{unit.name}.transient", b"")
-        self._scores.put_new(f"{unit.name}.parquet", encode_scores(table, self._plan))
-        return len(table)
+        name = name_score_file(unit.name, TRANSIENT in table["kind"].to_pylist())
+        self._scores.put_new(name, encode_scores(table))
+        return name
 
 
 def count_reasons(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str]:
@@ -116,12 +108,12 @@ def count_reasons(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str
     return count_kinds(Counter([*unscored, *filter(None, rows["reason"].to_pylist())]))
 
 
-def _report(plan: str, stats: UnitStats, reasons: Counter[str], truncated: int) -> None:
+def _report(run: str, stats: UnitStats, reasons: Counter[str], truncated: int) -> None:
     """Reports a unit. Of its reasons it reports the kinds alone, since a reason may quote a document or the model."""
     figures: dict[str, Any] = asdict(stats)
-    count_unit(plan, figures, reasons, truncated)
+    count_unit(run, figures, reasons, truncated)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    about = {"at": now, "run": plan} | figures | {"reasons": dict(reasons.most_common(REPORTED_REASONS))}
+    about = {"at": now, "run": run} | figures | {"reasons": dict(reasons.most_common(REPORTED_REASONS))}
     _log().info(json.dumps(about | {"truncated": truncated, "seconds": round(stats.seconds, 3)}))
 
 

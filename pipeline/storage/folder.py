@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 
 from pipeline.errors import RefusedError, StoreError, UsageError, one_line
-from pipeline.storage.local import ABANDONED_SECONDS, delete_abandoned, open_whole
+from pipeline.storage.local import ABANDONED_SECONDS, delete_abandoned, list_files, open_whole
 from pipeline.storage.retry import RETRIES, Result, Retries, call_with_retries, get_error_code
 from pipeline.storage.urls import fetch, is_local, open_url
 
@@ -43,9 +43,13 @@ class Folder:
         fs, root = open_url(self.url)
         start = root.rstrip("/") + "/"
         folder, _, prefix = prefix.rpartition("/")
-        options = {"prefix": prefix} if isinstance(fs, S3FileSystem) else {}
-        found = self._try(folder, "listed", lambda: fs.find(start + folder, detail=True, **options))
-        sizes = {path.removeprefix(start): info["size"] for path, info in found.items() if path.startswith(start)}
+        if isinstance(fs, LocalFileSystem):
+            found = self._try(folder, "listed", lambda: dict(list_files(start + folder)))
+        else:
+            options = {"prefix": prefix} if isinstance(fs, S3FileSystem) else {}
+            listed = self._try(folder, "listed", lambda: fs.find(start + folder, detail=True, **options))
+            found = {path: info["size"] for path, info in listed.items()}
+        sizes = {path.removeprefix(start): size for path, size in found.items() if path.startswith(start)}
         wanted = f"{folder}/{prefix}" if folder else prefix
         return {name: size for name, size in sorted(sizes.items()) if name.startswith(wanted)}
 

@@ -37,6 +37,20 @@ def open_whole(path: str, give_name: Callable[[str, str], None]) -> Iterator[Bin
             os.unlink(temporary)
 
 
+def list_files(folder: str) -> Iterator[tuple[str, int]]:
+    """The path and the size of every file below a folder; none where there is no such folder.
+
+    fsspec's `find` takes five times as long, and leaves out, without a word, a folder that may not be read.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile, maybe
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                yield from list_files(entry.path)
+            else:
+                with suppress(FileNotFoundError):
+                    yield entry.path, entry.stat().st_size
+
+
 def delete_abandoned(
     root: str, folders: Collection[str], seconds: float = ABANDONED_SECONDS, retries: Retries = RETRIES
 ) -> None:

@@ -12,6 +12,7 @@ from fsspec.utils import get_protocol
 from s3fs import S3FileSystem
 
 from pipeline.errors import StoreError, one_line
+from pipeline.storage.exact import read_exact
 from pipeline.storage.retry import RETRIES, Retries, call_with_retries
 
 S3_TRIES = 6  # of a request by botocore, with 0 to 1, 2, 4, 8 and 16 seconds between them
@@ -56,17 +57,24 @@ def make_absolute(url: str) -> str:
     return build_url(*open_url(url)).rstrip("/") or "/"
 
 
-def fetch(url: str, start: int | None = None, stop: int | None = None, retries: Retries = RETRIES) -> bytes:
+def fetch(
+    url: str, start: int | None = None, stop: int | None = None, retries: Retries = RETRIES, version: str = ""
+) -> bytes:
     """The bytes of a file from `start` to before `stop`, or all of them, in one request.
 
-    Raises FileNotFoundError with the URL; StoreError where the file is shorter.
+    version: of a file of the input, as it was listed. Raises FileNotFoundError with the URL; StoreError where the file
+    is shorter; RunError where the store can tell that it has another version (pipeline/storage/exact.py).
     """
     fs, path = open_url(url)
     at_once = {"max_concurrency": 1} if isinstance(fs, S3FileSystem) else {}  # else it asks for the size first
+
+    def read() -> bytes:
+        if version:
+            return read_exact(fs, path, start or 0, stop, version)
+        return fs.cat_file(path, start=start, end=stop, **at_once)
+
     try:
-        data = call_with_retries(
-            f"{url}: cannot be read", lambda: fs.cat_file(path, start=start, end=stop, **at_once), retries
-        )
+        data = call_with_retries(f"{url}: cannot be read", read, retries)
     except FileNotFoundError:  # S3's does not say which
         raise FileNotFoundError(url) from None
     if start is not None and stop is not None and len(data) != stop - start:
@@ -74,9 +82,9 @@ def fetch(url: str, start: int | None = None, stop: int | None = None, retries: 
     return data
 
 
-def fetch_listed(url: str, start: int, stop: int) -> bytes:
+def fetch_listed(url: str, start: int, stop: int, version: str = "") -> bytes:
     """The same for a file that a listing has shown: StoreError if it is gone."""
     try:
-        return fetch(url, start, stop)
+        return fetch(url, start, stop, version=version)
     except FileNotFoundError:
         raise StoreError(f"{url}: is gone since it was listed") from None

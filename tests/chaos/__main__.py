@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 import ray
 
-from tests.chaos.kinds import KINDS, Outcome
-from tests.chaos.lab import Lab, Wrong
+from tests.chaos.kinds import KINDS
+from tests.chaos.lab import Lab, Outcome, Wrong
 from tests.conftest import ROOT
 
 # Kind -> disturbances; 0 is all there are.
@@ -26,15 +26,16 @@ LONG = {
     "steps": 0, "steps_again": 0, "points": 200,
     "actors": 30, "half": 5, "starts": 5, "never": 1, "hangs": 3, "nodes": 3,
     "two": 10, "both": 10,
+    "grow": 50, "older": 20,
     "engine": 3, "engine_hangs": 1,
 }  # fmt: skip
-SHORT = {"steps": 1, "points": 2, "actors": 2, "nodes": 1}
+SHORT = {"steps": 1, "points": 2, "actors": 2, "nodes": 1, "grow": 1}
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of everything that is drawn")
-    parser.add_argument("--short", action="store_true", help="about four minutes, in place of two hours")
+    parser.add_argument("--short", action="store_true", help="about five minutes, in place of two and a half hours")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, help="these alone")
     parser.add_argument("--journal", type=Path, default=ROOT / "build" / "chaos" / "journal.jsonl")
     options = parser.parse_args(arguments)

@@ -4,6 +4,7 @@ ORDER is an `Order` in JSON. A step is a change of the store. Before each step t
 time, the number of the step, its kind and the file. Exit codes are those of jobs/rerank.py.
 """
 
+import json
 import logging
 import os
 import signal
@@ -56,6 +57,9 @@ class NoLease:
 
     confirm = check
 
+    def note_progress(self, fingerprint: str, done: int, rows: int) -> None:
+        pass
+
 
 @contextmanager
 def hold_nothing(output: Folder) -> Iterator[Any]:
@@ -93,7 +97,8 @@ def main(order: Order) -> int:
     (order.folder / "node").write_text(ray.get_runtime_context().get_node_id())
     try:
         scorer = known_in(SCORERS[order.scorer], order.folder, order.seed)
-        rerank(parse(order.config), scorer, sizes=SIZES, hold=hold if order.lease else hold_nothing)
+        figures = rerank(parse(order.config), scorer, sizes=SIZES, hold=hold if order.lease else hold_nothing)
+        (order.folder / "figures").write_text(json.dumps(figures))
     except RunError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -3,29 +3,15 @@ came of one trial after the other."""
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from subprocess import Popen
-from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.output.lease import Held
 from tests.chaos.driver import IN_FLIGHT
-from tests.chaos.lab import Lab, Trial, Wrong
-
-
-class Outcome(NamedTuple):
-    """Of a trial that went as it should. kills: of a driver, an actor or a node, or what stands for one. again: units
-    that were given to an actor once more, of those `allowed`, which were in flight at the kills."""
-
-    what: str
-    kills: int
-    again: int
-    allowed: int
-
-
-Kind = Callable[[Lab, int], Iterator[Outcome]]
+from tests.chaos.growing import grow, older
+from tests.chaos.lab import Kind, Lab, Outcome, Trial, Wrong
 
 
 def steps(lab: Lab, wanted: int) -> Iterator[Outcome]:
@@ -69,30 +55,20 @@ def _copy(lab: Lab, before: Trial | None) -> Trial:
 
 
 def points(lab: Lab, wanted: int) -> Iterator[Outcome]:
-    """The driver is killed at random moments, again and again until a run comes through: half of them while the run
-    lasts, and half while it merges, fuses and commits."""
+    """The driver is killed at random moments, again and again until a run comes through."""
     kills = 0
     while kills < wanted:
         trial = lab.trial()
         moments = []
         while trial.kills + kills < wanted:
-            driver = trial.start()
-            since, seconds = lab.draw.choice([*lab.seconds.items()])
-            moment = lab.draw.uniform(0, seconds)
-            moments.append(f"{moment:.2f} s after {since}")
-            trial.wait_for(partial(_past, trial, since, moment), driver)
-            if driver.poll() is not None:
-                trial.end(driver)
+            mark, seconds = lab.draw_moment()
+            moments.append(f"{seconds:.2f} s after {mark}")
+            if not trial.kill_at(trial.start(), mark, seconds):
                 break
-            trial.kill(driver)
         else:
             trial.run()
         kills += trial.kills
         yield _checked(lab, trial, f"killed {', '.join(moments)}", trial.kills * 2 * IN_FLIGHT)
-
-
-def _past(trial: Trial, mark: str, seconds: float) -> bool:
-    return time.time() > trial.since(mark) + seconds
 
 
 def actors(lab: Lab, wanted: int) -> Iterator[Outcome]:
@@ -102,7 +78,7 @@ def actors(lab: Lab, wanted: int) -> Iterator[Outcome]:
         trial = lab.trial()
         driver = trial.start()
         while driver.poll() is None and trial.kills + kills < wanted:
-            _await_work(trial, driver, lab.draw.randint(3, 12))
+            trial.await_work(driver, lab.draw.randint(3, 12))
             if driver.poll() is None:
                 trial.kill_actors(trial.busy()[:1])
         trial.end(driver)
@@ -120,7 +96,7 @@ def half(lab: Lab, wanted: int) -> Iterator[Outcome]:
         trial = lab.trial("AllTogether", actors=4)
         driver = trial.start()
         trial.wait_for(partial(_live, trial, 4), driver)
-        _await_work(trial, driver, 5)
+        trial.await_work(driver, 5)
         trial.kill_actors(trial.busy()[:2])
         trial.end(driver)
         yield _checked(lab, trial, "half of the actors at once", trial.kills * IN_FLIGHT)
@@ -133,7 +109,7 @@ def starts(lab: Lab, wanted: int) -> Iterator[Outcome]:
         trial.order.seed += number
         driver = trial.start()
         for _ in range(3):
-            _await_work(trial, driver, 8)
+            trial.await_work(driver, 8)
             if driver.poll() is None:
                 trial.kill_actors(trial.busy()[:1])
         trial.end(driver)
@@ -199,7 +175,7 @@ def nodes(lab: Lab, wanted: int) -> Iterator[Outcome]:
             trial = lab.trial(actors=3, workers={"num_cpus": 1})
             driver = trial.start(address=cluster.address)
             trial.wait_for(partial(_live, trial, 3), driver)
-            _await_work(trial, driver, 5)
+            trial.await_work(driver, 5)
             if driver.poll() is not None:
                 raise Wrong(f"the run ended before a node was gone: {trial.errors()}")
             before = len(trial.actors())
@@ -233,7 +209,7 @@ def _engines(lab: Lab, wanted: int, scorer: str, what: str) -> Iterator[Outcome]
         trial = lab.trial(scorer, actors=1, run={"stall_seconds": 10})
         driver = trial.start()
         if scorer == "RealEngine":
-            _await_work(trial, driver, lab.draw.randint(8, 20))
+            trial.await_work(driver, lab.draw.randint(8, 20))
             trial.kill_actors(trial.busy())
         trial.end(driver)
         trial.kills += trial.marks("hung")
@@ -252,12 +228,6 @@ def _check_close(trial: Trial, calm: Trial) -> None:
         raise Wrong("scores are not those of the undisturbed run")
 
 
-def _await_work(trial: Trial, driver: Popen[bytes], units: int) -> None:
-    """Returns when so many units more were given to actors, or the driver has ended."""
-    until = sum(trial.given().values()) + units
-    trial.wait_for(lambda: sum(trial.given().values()) >= until, driver)
-
-
 def _checked(lab: Lab, trial: Trial, what: str, allowed: int) -> Outcome:
     trial.check(lab, allowed)
     outcome = Outcome(what, trial.kills, trial.again(), allowed)
@@ -271,6 +241,7 @@ KINDS: dict[str, Kind] = {
         *(steps, steps_again, points),
         *(actors, half, starts, never, hangs, nodes),
         *(two, both),
+        *(grow, older),
         *(engine, engine_hangs),
     ]
 }

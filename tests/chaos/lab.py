@@ -1,18 +1,18 @@
 """What every trial uses: a Ray that stands, pairs, the result of a run that was left alone, and drivers."""
 
+import json
 import math
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pyarrow as pa
@@ -31,6 +31,19 @@ LIMIT = 300  # seconds that a run may take, whatever befalls it
 
 class Wrong(Exception):
     """A result that is not the undisturbed run's, or a run that did not end as it should."""
+
+
+class Outcome(NamedTuple):
+    """Of a trial that went as it should. kills: of a driver, an actor or a node, or what stands for one. again: units
+    that were given to an actor once more, of those `allowed`, which were in flight at the kills."""
+
+    what: str
+    kills: int
+    again: int
+    allowed: int
+
+
+Kind = Callable[["Lab", int], Iterator[Outcome]]
 
 
 class Lab:
@@ -63,6 +76,12 @@ class Lab:
             config[name] = config.get(name, {}) | section
         order = Order(address=self.address, config=config, scorer=scorer, folder=folder, seed=self.seed)
         return Trial(order)
+
+    def draw_moment(self) -> tuple[str, float]:
+        """A step of a run, and seconds after it: half of these moments are while a run lasts, and half while it
+        merges, fuses and commits."""
+        mark, seconds = self.draw.choice([*self.seconds.items()])
+        return mark, self.draw.uniform(0, seconds)
 
 
 class Trial:
@@ -101,6 +120,15 @@ class Trial:
         driver.wait()
         self.kills += read_result(self._output) is None
 
+    def kill_at(self, driver: subprocess.Popen[bytes], mark: str, seconds: float) -> bool:
+        """Kills a driver so many seconds after a step. False where it came to its end before, as it should."""
+        self.wait_for(lambda: time.time() > self.since(mark) + seconds, driver)
+        if driver.poll() is not None:
+            self.end(driver)
+            return False
+        self.kill(driver)
+        return True
+
     def kill_actors(self, actors: list[int]) -> None:
         for actor in actors:
             with suppress(ProcessLookupError):  # it has just ended
@@ -124,6 +152,11 @@ class Trial:
                 raise Wrong(f"nothing came within {LIMIT} s: {self.errors()}")
             time.sleep(0.02)
 
+    def await_work(self, driver: subprocess.Popen[bytes], units: int) -> None:
+        """Returns when so many units more were given to actors, or the driver has ended."""
+        until = sum(self.given().values()) + units
+        self.wait_for(lambda: sum(self.given().values()) >= until, driver)
+
     def told(self) -> list[str]:
         """The steps of the last driver so far."""
         return self._log("steps").read_text().splitlines()
@@ -138,6 +171,10 @@ class Trial:
     def given(self) -> Counter[str]:
         """Unit -> how often an actor was given it to score."""
         return Counter(unit for unit, _ in self._given())
+
+    def figures(self) -> dict[str, Any]:
+        """Of the last run that came to a result."""
+        return json.loads((self._folder / "figures").read_text())
 
     def busy(self) -> list[int]:
         """The processes of actors that live and were given units, the last one first."""
@@ -165,9 +202,9 @@ class Trial:
         return ranked(self._output.url)
 
     def names(self) -> list[str]:
-        """Of all files of the output, without the part that tells a plan from another, and without what a killed
-        process left half-written, which nobody reads and a later commit sweeps."""
-        return [re.sub("-[0-9a-f]{12}", "", file) for file in self._output.files() if not TEMPORARY_NAME.search(file)]
+        """Of all files of the output, without what a killed process left half-written, which nobody reads and a later
+        commit sweeps."""
+        return [file for file in self._output.files() if not TEMPORARY_NAME.search(file)]
 
     def check(self, lab: Lab, allowed: int) -> None:
         """Raises Wrong unless the result is the undisturbed run's, with `allowed` units given again at most."""

@@ -58,8 +58,9 @@ def test_a_trial_sees_a_wrong_score_a_file_too_many_and_work_done_twice(lab: Lab
     with pytest.raises(Wrong, match="files that differ"):
         trial.check(lab, 0)
     (output / "ranked" / "part-9.parquet").unlink()
+    (unit, _), *_ = trial.given().items()
     with open(trial.order.folder / "given", "a") as given:
-        given.write("000000-0000 1\n")
+        given.write(f"{unit} 1\n")
     trial.check(lab, 1)
     with pytest.raises(Wrong, match="1 units were scored again, more than the 0"):
         trial.check(lab, 0)

@@ -1,7 +1,8 @@
 """Compares what two checkouts do: python -m tests.compare --old ../old [--new .] [--only KIND ...]
 
 Both are given the same cases, each in a process of its own with a local Ray, and nothing of the project is imported
-here: what is compared are results, files, messages and exit codes. Prints each difference, and a table of the kinds.
+here: what is compared are results, files, messages and exit codes. Prints each difference that is not meant (those that
+are stand in inside/meant.py and expected.py), and a table of the kinds.
 Exit codes: 0 no difference, 1 there are some, 2 the arguments are wrong.
 """
 
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .case import Place
+from .expected import select_meant
 from .kinds import KINDS
 from .side import Side
 from .verdict import Tally, differences, notes, table, told
@@ -60,7 +62,9 @@ def compared(kind: str, place: Place, sides: list[Side], wanted: str) -> Tally:
             if sys.stderr.isatty():
                 print(f"{kind}: {tally.cases} of {len(cases)}", end="\r", file=sys.stderr, flush=True)
             tally.prints += notes(old) != notes(new)
-            if found := [*differences(old, new)]:
+            found, meant = select_meant(f"{kind} / {case.name}", differences(old, new))
+            tally.meant.update(meant)
+            if found:
                 tally.different.append((case.name, found))
                 print(told(kind, case.name, found), flush=True)
     finally:

@@ -57,9 +57,10 @@ def config(path: str | list[str], **sections: dict[str, Any]) -> dict[str, Any]:
     return {name: values.get(name, {}) | sections.get(name, {}) for name in values | sections}
 
 
-def rerank(config: dict[str, Any], scorer: str = "known", late: bool = False) -> Step:
-    """late: how much this run had left to do is a matter of luck."""
-    return {"do": "rerank", "config": config, "scorer": scorer, "late": late}
+def rerank(config: dict[str, Any], scorer: str = "known", late: bool = False, retry: bool = False) -> Step:
+    """late: how much this run had left to do is a matter of luck. retry: rows without a score for a reason that may
+    pass are scored again, which the old tree does unasked."""
+    return {"do": "rerank", "config": config, "scorer": scorer, "late": late, "retry": retry}
 
 
 def look(output: str = OUT, late: bool = False) -> Step:
@@ -80,6 +81,11 @@ def copy(source: str, target: str, at: int | None = None) -> Step:
 
 def delete(paths: str) -> Step:
     return {"do": "delete", "paths": paths}
+
+
+def lose(*docs: str, output: str = OUT) -> Step:
+    """Deletes the score files with these documents."""
+    return {"do": "lose", "docs": [*docs], "output": output}
 
 
 def write(path: str, text: str) -> Step:

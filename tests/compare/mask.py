@@ -4,6 +4,9 @@ import json
 import re
 from typing import Any
 
+from .inside import meant
+
+PRINT = r"[0-9a-f]{16}(-\w+-[\d.]+)?"  # a fingerprint, with the engine's version in the new tree
 FIGURES_OF_TIME = ("seconds", "pairs_per_second", "spilled_bytes")
 PATTERNS = [
     (re.compile(r"^[\d,]+ of (about )?[\d,]+ pairs \(.*\n", re.M), ""),  # the lines of a run's progress
@@ -12,16 +15,40 @@ PATTERNS = [
     (re.compile(r"^.*\(raylet\).*\n?", re.M), ""),  # and of its node
     (re.compile(r"(?<=part\(s\) in )[\d.]+ s"), "N s"),
     (re.compile(r"(?<=part-\d{5}-)[0-9a-f]{12}(?=\.parquet)"), "TAG"),
-    (re.compile(r"(?<=scores/)[0-9a-f]{16}"), "PRINT"),
-    (re.compile(r"(?<=scores   )[0-9a-f]{16}"), "PRINT"),
+    (re.compile(rf"(?<=scores/){PRINT}"), "PRINT"),
+    (re.compile(rf"(?<=scores   ){PRINT}"), "PRINT"),
     (re.compile(r"/tmp/rayrank-\w{8}(?=/)"), "/tmp/rayrank-X"),  # where a table goes through files
     (re.compile(r'(?<=^ "seconds": )[\d.]+'), "N"),  # of preparing, as its file has it
-    (re.compile(r"(?<=\(fingerprint )[0-9a-f]{16}"), "PRINT"),
-    (re.compile(r"(?<=this run's is )[0-9a-f]{16}"), "PRINT"),
+    (re.compile(rf"(?<=\(fingerprint ){PRINT}"), "PRINT"),
+    (re.compile(rf"(?<=this run's is ){PRINT}"), "PRINT"),
     (re.compile(r"\.put-[0-9a-f]+"), ".put-X"),
     (re.compile(r"process \d+ on \S+"), "process P on HOST"),
     (re.compile(r"in \d+ s of tries"), "in N s of tries"),
     (re.compile(r"0x[0-9a-f]{12}"), "0xADDRESS"),
+    (re.compile(r"\bpid=\d+"), "pid=P"),
+    (re.compile(r"\bactor_id=[0-9a-f]+"), "actor_id=A"),
+]
+# Messages of the new tree -> what the old one says in their place, or both in the same words.
+MEANT = [
+    (
+        re.compile(
+            r"of the input's files, since the result that stands was made: "
+            r"0 came, (\d+) changed, 0 went \((.+?) first\)"
+        ),
+        r"\1 input files have changed, \2 first: their rows are scored anew",
+    ),
+    (re.compile(r"(?<=are gone; it is made )again"), "anew"),
+    (re.compile(r"(?<=scores   PRINT: )[\d,]+ of [\d,]+ units, (.*)"), r"\1"),
+    (re.compile(r"(?<=scores   PRINT: )(.*), in [\d,]+ units"), r"\1"),
+    (
+        re.compile(r"is gone from the input, and rows of it are in the result that stands \(1 such files\);.*"),
+        "is GONE",
+    ),
+    (re.compile(r"is gone since the scores under this output were begun;.*"), "is GONE"),
+    (
+        re.compile(r"^rayrank: [\d,]+ rows have no score for a reason that may pass; run.retry_failed=true .*\n", re.M),
+        "",
+    ),
 ]
 
 
@@ -41,7 +68,7 @@ def masked(answer: Any, paths: dict[str, str]) -> Any:
 def _text(text: str, paths: dict[str, str]) -> str:
     for path, word in paths.items():
         text = text.replace(path, word)
-    for pattern, word in PATTERNS:
+    for pattern, word in PATTERNS + MEANT:
         text = pattern.sub(word, text)
     if '"seconds"' in text or '"fingerprint"' in text:
         text = "\n".join(_figures(line) for line in text.split("\n"))
@@ -62,7 +89,6 @@ def _timeless(values: Any) -> Any:
         return [_timeless(value) for value in values]
     if not isinstance(values, dict):
         return values
+    values = meant.manifest(values) if "format" in values else meant.status(meant.figures(values))
     hidden = {"fingerprint": "PRINT", "tag": "TAG", "written": "TIME"} | dict.fromkeys(FIGURES_OF_TIME, "TIME")
-    if isinstance(values.get("plan"), dict) and "id" in values["plan"]:
-        values = values | {"plan": values["plan"] | {"id": "ID"}}
     return {key: hidden.get(key) or _timeless(value) for key, value in values.items()}

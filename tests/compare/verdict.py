@@ -1,5 +1,6 @@
 """Where two answers differ, and how that is shown."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,11 +18,13 @@ class Difference(NamedTuple):
 
 @dataclass
 class Tally:
-    """What a kind came to. prints: cases in which the fingerprints differ, which is no difference in what is done."""
+    """What a kind came to. meant: difference that is meant -> cases. prints: cases in which the fingerprints differ,
+    which is no difference in what is done."""
 
     kind: str
     cases: int = 0
     different: list[tuple[str, list[Difference]]] = field(default_factory=list)
+    meant: Counter[str] = field(default_factory=Counter)
     prints: int = 0
     seconds: float = 0.0
 
@@ -69,10 +72,12 @@ def _side_by_side(old: Any, new: Any) -> tuple[str, str]:
 
 
 def table(tallies: list[Tally]) -> str:
-    rows = [["kind", "cases", "same", "different", "seconds", "other fingerprint"]]
+    rows = [["kind", "cases", "different", "seconds", "other fingerprint"]]
     for tally in tallies:
-        wrong = len(tally.different)
-        counts = [tally.cases, tally.cases - wrong, wrong, round(tally.seconds), tally.prints]
+        counts = [tally.cases, len(tally.different), round(tally.seconds), tally.prints]
         rows.append([tally.kind, *map(str, counts)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    meant = sum((tally.meant for tally in tallies), Counter[str]())
+    lines += [f"meant, in {cases} cases: {what}" for what, cases in meant.most_common()]
+    return "\n".join(lines)

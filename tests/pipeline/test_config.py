@@ -23,7 +23,7 @@ def config_file(tmp_path: Path) -> str:
 
 def test_defaults_are_those_of_the_design(config_file: str) -> None:
     assert load(config_file).model_dump() == {
-        "input": {"path": ["pairs.parquet"], "columns": {}},
+        "input": {"path": ["pairs.parquet"], "columns": {}, "duplicates": "first"},
         "reranker": {
             "type": "bi_encoder",
             "model": "some/model",
@@ -42,6 +42,9 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
             "unit_rows": None,
             "max_failed": 0.01,
             "on_existing": "resume",
+            "on_gone": "refuse",
+            "retry_failed": False,
+            "accept": [],
             "deterministic": False,
             "stall_seconds": 1800,
             "shared_filesystem": False,
@@ -77,6 +80,10 @@ OVERRIDES = [
     ("workers.num_gpus=0.5", ("workers", "num_gpus"), 0.5),
     ("run.unit_rows=", ("run", "unit_rows"), None),
     ("run.stall_seconds=60", ("run", "stall_seconds"), 60),
+    ("input.duplicates=last", ("input", "duplicates"), "last"),
+    ("run.on_gone=drop", ("run", "on_gone"), "drop"),
+    ("run.retry_failed=true", ("run", "retry_failed"), True),
+    ("run.accept=[engine]", ("run", "accept"), ["engine"]),
 ]
 
 
@@ -139,6 +146,11 @@ WRONG = [
     ("reranker.type=[lb]", "reranker.type = ['lb']: unknown"),
     ("reranker.type=", "reranker.type = None: unknown"),
     ("fusion.method=best", "fusion.method = 'best': known methods are none, zscore, minmax, rrf"),
+    ("input.duplicates=best", "input.duplicates = 'best': Input should be 'first' or 'last'"),
+    ("run.on_gone=keep", "run.on_gone = 'keep': Input should be 'refuse' or 'drop'"),
+    ("run.accept=[model]", "run.accept.0 = 'model': Input should be 'engine'"),
+    ("run.accept=engine", "run.accept = 'engine': Input should be a valid list"),
+    ("run.retry_failed=yes please", "run.retry_failed = 'yes please': Input should be a valid boolean"),
     ("run.on_existing=append", "run.on_existing = 'append': Input should be 'resume' or 'restart'"),
     ("reranker.type=lb reranker.score=best", "reranker.score = 'best': Input should be 'card', 'notebook'"),
     # wrong types: nothing is turned from one type into another

@@ -108,7 +108,7 @@ def test_mteb_s_cache_knows_what_changes_a_score_from_what_does_not(monkeypatch:
         assert Reranker(DEMO, other).experiment_kwargs != plain
     json.dumps(plain)
     monkeypatch.setattr("actors.engines.vllm.facts.installed", lambda: Installed("99.1.2", True))
-    assert Reranker(DEMO).experiment_kwargs == plain | {"vllm": ["99", "1"]} != plain
+    assert Reranker(DEMO).experiment_kwargs == plain | {"engine_version": "99.1"} != plain
 
 
 def test_a_wrong_config_is_said_at_once() -> None:

@@ -16,6 +16,7 @@ from actors.rerankers.contract import Request, Task
 from actors.rerankers.settings import Settings
 
 name = "vLLM"
+numbers_version = 1
 RESERVED: tuple[str, ...] = (
     "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
     "logprobs_mode", "skip_tokenizer_init",
@@ -32,7 +33,6 @@ NEUTRAL = {
     "compilation_config", "scheduling_policy",
     "kv_cache_memory_bytes", "cpu_offload_gb", "async_scheduling", "optimization_level",
 }  # fmt: skip
-HERE = Path(__file__).parent
 
 
 def argument_names() -> set[str]:
@@ -103,12 +103,6 @@ def is_quantised(arguments: dict[str, Any]) -> bool:
 def cached_bytes(arguments: dict[str, Any], number: int) -> int:
     """Bytes of one number in the key-value cache: 1 for the fp8 types, otherwise those of the loaded type."""
     return 1 if str(arguments.get("kv_cache_dtype", "auto")).startswith("fp8") else number
-
-
-def source_files(task: Task) -> list[Path]:
-    """This engine's source files that decide scores; for likelihoods also our own models."""
-    models = sorted((HERE / "models").glob("*.py")) if task == "likelihood" else []
-    return [HERE / "engine.py", HERE / "arguments.py", HERE.parent / "contract.py", *models]
 
 
 def build_engine(

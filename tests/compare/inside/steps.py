@@ -20,6 +20,7 @@ from pipeline import rerank as door
 from pipeline.config import load, parse
 from pipeline.run import rerank
 
+from . import meant
 from .drivers import kill, shell
 from .look import figures, look, shown
 from .scorers import SCORERS
@@ -48,7 +49,11 @@ def ended(run: Callable[[], Any]) -> dict[str, Any]:
     return known | {"stdout": out.getvalue(), "stderr": err.getvalue()}
 
 
-def run_config(config: dict[str, Any], scorer: str = "known", late: bool = False) -> dict[str, Any]:
+def run_config(
+    config: dict[str, Any], scorer: str = "known", late: bool = False, retry: bool = False
+) -> dict[str, Any]:
+    if retry and hasattr(parse(config).run, meant.RETRY):
+        config = config | {"run": config.get("run", {}) | {meant.RETRY: True}}
     known = ended(lambda: figures(rerank(parse(config), SCORERS[scorer]), late))
     return {key: value for key, value in known.items() if not late or key in ("result", "error")}
 
@@ -61,7 +66,7 @@ def run_job(job: str, arguments: list[str], cwd: str = ".") -> dict[str, Any]:
 
 
 def load_config(path: str, overrides: list[str]) -> dict[str, Any]:
-    return ended(lambda: load(path, overrides).model_dump(mode="json"))
+    return ended(lambda: meant.config(load(path, overrides).model_dump(mode="json")))
 
 
 def through_the_door(table: str, kind: str, config: Any, overrides: list[str] = []) -> dict[str, Any]:
@@ -97,6 +102,18 @@ def delete(paths: str) -> dict[str, Any]:
     found = glob.glob(paths, include_hidden=True)
     for path in found:
         shutil.rmtree(path) if Path(path).is_dir() else os.unlink(path)
+    return {"deleted": len(found)}
+
+
+def lose(docs: list[str], output: str) -> dict[str, Any]:
+    """Deletes the score files with these documents."""
+    found = [
+        path
+        for path in Path(output).glob("scores/*/*-*.parquet")
+        if {*docs} & {*pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist()}
+    ]
+    for path in found:
+        path.unlink()
     return {"deleted": len(found)}
 
 
@@ -144,6 +161,7 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "look": look,
     "copy": copy,
     "delete": delete,
+    "lose": lose,
     "write": write,
     "read": read,
     "freeze": freeze,

@@ -8,7 +8,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..case import OUT, SIDE, Case, Cases, Place, Step, config, copy, delete, freeze, job, look, read, rerank, write
+from ..case import (
+    OUT,
+    SIDE,
+    Case,
+    Cases,
+    Place,
+    Step,
+    config,
+    copy,
+    delete,
+    freeze,
+    job,
+    look,
+    lose,
+    read,
+    rerank,
+    write,
+)
 from .resume import write_pairs
 
 PAIRS = f"{SIDE}/pairs"
@@ -111,7 +128,7 @@ def after_a_run(place: Place) -> Cases:
         job("to_trec", OUT, "x", "--tag", " "),
     ]
     yield Case("what they refuse", [rerank(first), freeze(), *refused, job("status", f"{SIDE}/none"), job("status")])
-    halfway = [rerank(first), delete(f"{OUT}/_SUCCESS"), delete(f"{OUT}/scores/*/00000[1-3]*")]
+    halfway = [rerank(first), delete(f"{OUT}/_SUCCESS"), lose("d100", "d200", "d300")]
     yield Case("status of half a run", [*halfway, job("status", OUT), job("status", OUT, "--json")])
     planned = [write(f"{SIDE}/c.yaml", json.dumps(first)), *ran[:2]]
     dry = ["--dry-run", f"output.path={SIDE}/new"]

@@ -1,6 +1,6 @@
 """The whole command line in processes of its own, with MiniLM in vLLM, started from another folder than the tree's."""
 
-from ..case import OUT, SIDE, TREE, Case, Cases, Place, Step, delete, look, minilm, shell
+from ..case import OUT, SIDE, TREE, Case, Cases, Place, Step, look, lose, minilm, shell
 from .resume import write_pairs
 
 MODEL = f"reranker.model={minilm()}"
@@ -19,7 +19,7 @@ def cases(place: Place) -> Cases:
     yield Case("too many failed", [shell(*relative, "run.max_failed=0", "run.unit_rows=5")])
     yield Case("relative, and nothing to do", [shell(*relative, "input.path=[]"), shell("jobs/status.py", OUT)])
     yield Case("modules", [shell("-m", "jobs.rerank", "--help"), shell("-m", "jobs.evaluate", "--help")])
-    again = [shell(*DEMO, *paths, cwd="/"), delete(f"{OUT}/scores/*/000001-*.parquet"), shell(*DEMO, *paths, cwd="/")]
+    again = [shell(*DEMO, *paths, cwd="/"), lose("d30"), shell(*DEMO, *paths, cwd="/")]
     yield Case("scores that went", [*again, look(), shell(f"{TREE}/jobs/status.py", OUT, cwd=SIDE)])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..case import OUT, SIDE, Case, Cases, Place, Step, config, copy, delete, job, look, rerank, write
+from ..case import OUT, SIDE, Case, Cases, Place, Step, config, copy, delete, job, look, lose, rerank, write
 
 IN = f"{SIDE}/in"
 RUN = {"unit_rows": 100, "max_failed": 0.1}
@@ -36,15 +36,16 @@ def write_pairs(folder: Path, rows: int = 700, files: int = 7, salt: str = "") -
     return folder
 
 
-def again(*between: Step, scorer: str = "known", first: str = "known", **changes: dict[str, Any]) -> list[Step]:
+def again(*between: Step, scorer: str = "known", first: str = "known", **changes: Any) -> list[Step]:
     """A run, what happens then, and a run with changed sections; each is looked at."""
     return [one(scorer=first), look(), *between, one(scorer=scorer, **changes), look()]
 
 
-def one(scorer: str = "known", **changes: dict[str, Any]) -> Step:
+def one(scorer: str = "known", retry: bool = False, **changes: dict[str, Any]) -> Step:
     given = config(changes.pop("input", {}).get("path", IN))
     given["run"] = RUN | changes.pop("run", {})
-    return rerank({name: given.get(name, {}) | changes.get(name, {}) for name in given | changes}, scorer)
+    given = {name: given.get(name, {}) | changes.get(name, {}) for name in given | changes}
+    return rerank(given, scorer, retry=retry)
 
 
 def cases(place: Place) -> Cases:
@@ -61,15 +62,16 @@ def cases(place: Place) -> Cases:
     deadly = config(str(long), run=RUN | {"unit_rows": 20})
     yield Case(
         "a row that kills",
-        [rerank(deadly, "deadly", late=True), look(late=True), rerank(deadly, late=True), look(late=True)],
+        [rerank(deadly, "deadly", late=True), look(late=True), rerank(deadly, late=True, retry=True), look(late=True)],
     )
-    yield Case("rows that go on killing", [*[rerank(deadly, "deadly", late=True)] * 2, look(late=True)])
+    yield Case("rows that go on killing", [*[rerank(deadly, "deadly", late=True, retry=True)] * 2, look(late=True)])
 
 
 ONE_UNIT: dict[str, Any] = {
     "input": {"path": f"{IN}/000.parquet"}
 }  # a run that ends early leaves what it leaves, but for one unit
 ALL_FAIL: dict[str, Any] = {"run": {"max_failed": 1}}
+MANY_FAIL: dict[str, Any] = {"run": {"max_failed": 0.2}}  # the other file in two places: its rows come twice
 LEASE = {"host": "elsewhere", "pid": 1, "since": "2026", "machine": "m", "started": "1", "token": "t", "beat": 3}
 OTHER = "{other}/003.parquet"
 TELLING: dict[str, Any] = {"output": {"explain": True}}
@@ -94,45 +96,48 @@ STORIES: dict[str, list[Step]] = {
     "a changed file": again(copy(OTHER, f"{IN}/003.parquet", LATE)),
     "a touched file": again(copy("{other}/../pairs/003.parquet", f"{IN}/003.parquet", LATE)),
     "two changed files and another fusion": again(
-        copy(OTHER, f"{IN}/003.parquet", LATE), copy(OTHER, f"{IN}/004.parquet", LATE), fusion={"method": "rrf"}
+        copy(OTHER, f"{IN}/003.parquet", LATE), copy(OTHER, f"{IN}/004.parquet", LATE), fusion={"method": "rrf"},
+        **MANY_FAIL,
     ),
     "changed twice": [
-        *again(copy(OTHER, f"{IN}/003.parquet", LATE)), copy(OTHER, f"{IN}/005.parquet", LATE), one(), look(),
-        copy(OTHER, f"{IN}/003.parquet", LATE + 9), one(), look(), one(), look(),
+        *again(copy(OTHER, f"{IN}/003.parquet", LATE)),
+        copy(OTHER, f"{IN}/005.parquet", LATE), one(**MANY_FAIL), look(),
+        copy(OTHER, f"{IN}/003.parquet", LATE + 9), one(**MANY_FAIL), look(), one(**MANY_FAIL), look(),
     ],
     "a changed file with carried columns": [
         one(output={"columns": ["doc"]}), copy(OTHER, f"{IN}/003.parquet", LATE), one(output={"columns": ["doc"]}),
         look(),
     ],
-    "a new file": again(copy(OTHER, f"{IN}/new.parquet")),
+    "a new file": again(copy(OTHER, f"{IN}/new.parquet"), **MANY_FAIL),
     "a new file, the others named": again(copy(OTHER, f"{IN}/new.parquet"), input={"path": f"{IN}/00*.parquet"}),
     "a file is gone": again(delete(f"{IN}/003.parquet")),
     "a file is gone, and back": again(
         delete(f"{IN}/003.parquet"), one(), copy("{other}/../pairs/003.parquet", f"{IN}/003.parquet", EARLY)
     ),
-    "restart with a new file": again(copy(OTHER, f"{IN}/new.parquet"), run={"on_existing": "restart"}),
+    "restart with a new file": again(
+        copy(OTHER, f"{IN}/new.parquet"), run={"on_existing": "restart", "max_failed": 0.2}
+    ),
     "a file that is no Parquet any more": again(write(f"{IN}/003.parquet", "nonsense " * 30)),
     "the result is gone": again(delete(f"{OUT}/ranked")),
     "rejects are gone": again(delete(f"{OUT}/rejects/*")),
     "no _SUCCESS": again(delete(f"{OUT}/_SUCCESS")),
     "no manifest": again(delete(f"{OUT}/manifest.json")),
     "a broken manifest": again(write(f"{OUT}/manifest.json", "{")),
-    "some scores are gone": again(delete(f"{SCORED}/00000[25]-*.parquet")),
-    "some scores are gone and no result": again(delete(f"{SCORED}/00000[25]-*.parquet"), delete(f"{OUT}/_SUCCESS")),
+    "some scores are gone": again(lose("d200", "d500")),
+    "some scores are gone and no result": again(lose("d200", "d500"), delete(f"{OUT}/_SUCCESS")),
     "all scores are gone": again(delete(SCORED)),
-    "the plan is gone": again(delete(f"{SCORED}/plan.parquet")),
     "a stray file": again(write(f"{OUT}/leftover", "x")),
     "leftovers": again(write(f"{OUT}/ranked/.put-x", "x"), write(f"{OUT}/ranked/part-00009-0123456789ab.parquet", "")),
     "a lease of another machine, and no sign of life": again(write(f"{OUT}/lease/000001.json", json.dumps(LEASE))),
     "rows that may pass": [
-        one("passing", **ALL_FAIL), look(), one("passing", **ALL_FAIL), look(),
-        one(**ALL_FAIL), look(), one(), look(),
+        one("passing", **ALL_FAIL), look(), one("passing", retry=True, **ALL_FAIL), look(),
+        one(retry=True, **ALL_FAIL), look(), one(retry=True), look(),
     ],
     "rows that never pass": [
-        *[one("passing", **ALL_FAIL) for _ in range(5)], look(), one(**ALL_FAIL), look(),
+        *[one("passing", retry=True, **ALL_FAIL) for _ in range(5)], look(), one(retry=True, **ALL_FAIL), look(),
     ],
     "rows that pass, and a changed file": [
-        one("passing", **ALL_FAIL), copy(OTHER, f"{IN}/003.parquet", LATE), one(**ALL_FAIL),
+        one("passing", **ALL_FAIL), copy(OTHER, f"{IN}/003.parquet", LATE), one(retry=True, **ALL_FAIL),
         look(),
     ],
     "an engine that cannot be built": [one("failing"), look(), one(), look()],

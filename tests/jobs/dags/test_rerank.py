@@ -98,7 +98,7 @@ def jobs_of(ray_jobs: JobSubmissionClient, day: str) -> dict[str, int | None]:
 
 def score_files(output: Path) -> dict[str, tuple[int, int]]:
     """Name -> inode and time of the last change of each unit's score file."""
-    found = [path for path in output.glob("scores/*/*.parquet") if not path.name.startswith("plan")]
+    found = output.glob("scores/*/*.parquet")
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 

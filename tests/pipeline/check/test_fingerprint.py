@@ -1,27 +1,42 @@
 """What changes a score changes the fingerprint, and nothing else does."""
 
+import importlib.metadata
+import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from actors.rerankers.tokenizer import Tokenizer
-from pipeline.check.fingerprint import compute_fingerprint, strip_comments
+from actors.engines import ENGINE
+from actors.engines.contract import Installed
+from actors.rerankers import RERANKERS
+from pipeline.check.fingerprint import FINGERPRINT, compute_fingerprint, differs_in_engine, read_minor_version
 from pipeline.config import Config
+from tests.conftest import ROOT
 
 COLUMNS = {"query": "query", "doc": "doc", "score": "score"}
+Fingerprint = Callable[..., str]
 
 
 @pytest.fixture
-def of(make_config: Callable[..., Config]) -> Callable[..., str]:
+def fingerprint(make_config: Callable[..., Config]) -> Fingerprint:
     """The fingerprint of a config whose sections' keys are given."""
 
-    def of(columns: dict[str, str] = COLUMNS, **sections: dict) -> str:
-        config = make_config("pairs", **sections)
-        return compute_fingerprint(config, columns, Tokenizer(config.reranker, config.engine.get("max_model_len")))
+    def fingerprint(columns: dict[str, str] = COLUMNS, **sections: dict) -> str:
+        return compute_fingerprint(make_config("pairs", **sections), columns)
 
-    return of
+    return fingerprint
+
+
+@pytest.fixture
+def copy(minilm: str, tmp_path: Path) -> Path:
+    """A copy of the model's folder, to change something in."""
+    return Path(shutil.copytree(minilm, tmp_path / "copy"))
 
 
 @pytest.mark.parametrize(
@@ -30,88 +45,197 @@ def of(make_config: Callable[..., Config]) -> Callable[..., str]:
         {"reranker": {"max_doc_tokens": 9}},
         {"reranker": {"doc_template": "passage: {doc}"}},
         {"reranker": {"revision": "main"}},
+        {"reranker": {"model": "sentence-transformers/all-MiniLM-L6-v2"}},
+        {"reranker": {"type": "cross_encoder"}},
         {"engine": {"dtype": "bfloat16"}},
         {"engine": {"max_model_len": 128}},
         {"engine": {"load_format": "dummy"}},
         {"output": {"explain": True}},
         {"run": {"deterministic": True}},
         {"columns": COLUMNS | {"doc": "body"}},
+        {"columns": COLUMNS | {"title": "title"}},
     ],
+    ids=json.dumps,
 )
-def test_what_changes_a_score_changes_it(sections: dict, of: Callable[..., str]) -> None:
-    assert of(**sections) != of()
+def test_what_changes_a_score_changes_it(sections: dict, fingerprint: Fingerprint) -> None:
+    assert fingerprint(**sections) != fingerprint()
 
 
 @pytest.mark.parametrize(
     "sections",
     [
+        {"input": {"path": "others", "duplicates": "last"}},
         {"fusion": {"method": "rrf", "alpha": 0.7}},
-        {"output": {"top_k": 3, "columns": ["doc"]}},
-        {"run": {"unit_rows": 3}},
+        {"output": {"path": "elsewhere", "top_k": 3, "columns": ["doc"]}},
+        {"run": {"unit_rows": 3, "on_gone": "drop", "retry_failed": True, "accept": ["engine"]}},
         {"workers": {"count": 5}},
         {"engine": {"max_num_seqs": 7, "gpu_memory_utilization": 0.5}},
     ],
+    ids=json.dumps,
 )
-def test_nothing_else_does(sections: dict, of: Callable[..., str]) -> None:
-    assert of(**sections) == of()
+def test_nothing_else_does(sections: dict, fingerprint: Fingerprint) -> None:
+    assert fingerprint(**sections) == fingerprint()
 
 
-def test_where_the_last_digit_counts_every_engine_argument_does(of: Callable[..., str]) -> None:
+def test_where_the_last_digit_counts_every_engine_argument_does(fingerprint: Fingerprint) -> None:
     exact = {"run": {"deterministic": True}}
-    assert of(engine={"max_num_seqs": 7}, **exact) != of(**exact)
+    assert fingerprint(engine={"max_num_seqs": 7}, **exact) != fingerprint(**exact)
 
 
-def test_weights_that_were_trained_further_are_others(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(minilm, copy)
-    before = of(reranker={"model": str(copy)})
+# What a file of the model's folder holds, and whether the folder is another model with it
+FILES = [
+    ("config.json", "{}", True),
+    ("tokenizer.json", "{}", True),
+    ("tokenizer_config.json", "{}", True),
+    ("special_tokens_map.json", "{}", True),
+    ("vocab.txt", "a", True),
+    ("chat_template.jinja", "{{ messages }}", True),
+    ("additional_chat_templates/rag.jinja", "{{ messages }}", True),
+    ("sentence_bert_config.json", '{"max_seq_length": 128}', True),
+    ("1_Pooling/config.json", "{}", True),
+    ("modeling_own.py", "x = 1", True),
+    ("README.md", "Today's figures are better.", False),
+    (".gitattributes", "*.bin filter=lfs", False),
+    (".cache/huggingface/download/config.json.metadata", "today", False),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "counts"), FILES, ids=[name for name, _, _ in FILES])
+def test_a_model_folder_is_known_by_what_is_in_it(
+    name: str, text: str, counts: bool, copy: Path, fingerprint: Fingerprint
+) -> None:
+    there = {"reranker": {"model": str(copy)}}
+    before = fingerprint(**there)
+    assert before == fingerprint(), "where a folder lies does not count"
+    (copy / name).parent.mkdir(parents=True, exist_ok=True)
+    (copy / name).write_text(text)
+    assert (fingerprint(**there) != before) == counts
+
+
+def test_a_file_counts_to_its_last_byte(copy: Path, fingerprint: Fingerprint) -> None:
+    tokenizer = copy / "tokenizer.json"
+    tokenizer.write_bytes(tokenizer.read_bytes()[:-1] + b" ")
+    assert fingerprint(reranker={"model": str(copy)}) != fingerprint()
+
+
+def test_weights_that_were_trained_further_are_others(copy: Path, fingerprint: Fingerprint) -> None:
     weights = copy / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[10_000:] = bytes(255 - byte for byte in data[10_000:])
     weights.write_bytes(data)
-    assert of(reranker={"model": str(copy)}) != before
+    assert fingerprint(reranker={"model": str(copy)}) != fingerprint()
 
 
-def test_one_tensor_among_many_is_enough(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
+def test_one_tensor_among_many_is_enough(copy: Path, fingerprint: Fingerprint) -> None:
     from safetensors.numpy import load_file, save_file
 
-    copy = tmp_path / "copy"
-    shutil.copytree(minilm, copy)
-    before = of(reranker={"model": str(copy)})
     tensors = load_file(copy / "model.safetensors")
     smallest = min(tensors, key=lambda name: tensors[name].nbytes if tensors[name].dtype.kind == "f" else 1 << 40)
     tensors[smallest] = tensors[smallest] + 1
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    assert of(reranker={"model": str(copy)}) != before
+    assert fingerprint(reranker={"model": str(copy)}) != fingerprint()
 
 
-def test_how_the_engine_is_asked_and_read_counts(of: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    before = of()
-    real = Path.read_text
-    for name in ("engine.py", "arguments.py", "pending.py"):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                Path,
-                "read_text",
-                lambda self, *how, name=name, **more: real(self, *how, **more) + "\nx = 1" * (self.name == name),
-            )
-            assert of() != before
+# Code: constants, and no source
 
 
-def test_a_model_folder_is_known_by_what_is_in_it(tmp_path: Path, minilm: str, of: Callable[..., str]) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(minilm, copy)
-    there = {"reranker": {"model": str(copy)}}
-    assert of(**there) == of()
-    (copy / ".cache").mkdir()
-    (copy / ".cache" / "downloaded.metadata").write_text("today")
-    assert of(**there) == of()
-    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
-    assert of(**there) != of()
+def test_the_version_of_a_rerankers_code_counts(fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, other = fingerprint(), fingerprint(reranker={"type": "cross_encoder"})
+    raised = replace(RERANKERS["bi_encoder"], version=RERANKERS["bi_encoder"].version + 1)
+    monkeypatch.setitem(RERANKERS, "bi_encoder", raised)
+    assert fingerprint() != before
+    assert fingerprint(reranker={"type": "cross_encoder"}) == other
 
 
-def test_the_code_of_a_reranker_counts_and_its_comments_do_not() -> None:
-    source = 'def score(replies):\n    """Doc."""\n    return replies[0]  # why\n'
-    other = 'def score(replies):\n    """Another."""\n\n    return (replies[0])\n'
-    assert strip_comments(source) == strip_comments(other)
-    assert strip_comments(source) != strip_comments(source.replace("[0]", "[1]"))
+def test_the_version_of_the_engines_code_counts(fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint()
+    monkeypatch.setattr(ENGINE, "numbers_version", ENGINE.numbers_version + 1)
+    assert fingerprint() != before
+
+
+PROBE = """
+import sys
+from pathlib import Path
+from pipeline.check.fingerprint import compute_fingerprint
+from pipeline.config import parse
+print(compute_fingerprint(parse({
+    "input": {"path": "p"}, "reranker": {"type": "bi_encoder", "model": sys.argv[1]}, "output": {"path": "o"}
+}), {"query": "query", "doc": "doc", "score": "score"}))
+from actors.rerankers import bi_encoder
+print(Path(bi_encoder.__file__).parents[2])
+print(*sorted({"torch", "transformers", "vllm", "ray"} & set(sys.modules)))
+"""
+
+
+def compute_apart(checkout: Path, model: str) -> list[str]:
+    """What PROBE says of the code in a checkout: the fingerprint, the checkout, and the heavy modules imported."""
+    command = [sys.executable, "-c", PROBE, model]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_comment_in_our_code_changes_nothing_and_no_tokenizer_is_loaded(
+    minilm: str, tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    for folder in ("actors", "pipeline"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in tmp_path.rglob("*.py"):
+        path.write_text(path.read_text() + "\n# A comment at the end of every file\n")
+    here = compute_fingerprint(make_config("p").model_copy(update={"engine": {}}), COLUMNS)
+    assert compute_apart(tmp_path, minilm) == [here, str(tmp_path), ""]
+
+
+# Versions of packages
+
+
+def test_its_end_names_the_engine_and_its_minor_version(
+    fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for version in ("0.32.0", "0.32.5+cpu", "0.33.0"):
+        monkeypatch.setattr(ENGINE, "installed", lambda version=version: Installed(version, False))
+        found[version] = fingerprint()
+        assert re.fullmatch(FINGERPRINT, found[version])
+    digits = found["0.32.0"][:16]
+    assert found == {
+        "0.32.0": f"{digits}-vllm-0.32", "0.32.5+cpu": f"{digits}-vllm-0.32", "0.33.0": f"{digits}-vllm-0.33",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("version", "same"), [("0.23.99", True), ("0.24.0", False), ("1.23.3", False)])
+def test_the_minor_version_of_tokenizers_counts(
+    version: str, same: bool, fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.metadata.version
+
+    def install(version: str) -> None:
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: version if name == "tokenizers" else real(name))
+
+    install("0.23.3")
+    before = fingerprint()
+    install(version)
+    after = fingerprint()
+    assert (after[:16] == before[:16], after[16:]) == (same, before[16:])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differs"),
+    [
+        ("0123456789abcdef-vllm-0.32", "0123456789abcdef-vllm-0.33", True),
+        ("0123456789abcdef-vllm-0.32", "0123456789abcdef-vllm-0.32", False),
+        ("0123456789abcdef-vllm-0.32", "0123456789abcdee-vllm-0.33", False),
+        ("0123456789abcdef-vllm-0.32", "0123456789abcdef-transformers-5.19", False),
+    ],
+)
+def test_two_that_differ_in_the_engines_minor_version_alone_are_told_apart(one: str, other: str, differs: bool) -> None:
+    assert differs_in_engine(one, other) == differs
+
+
+@pytest.mark.parametrize(("version", "minor"), [("0.32.0+cpu", "0.32"), ("5.19.0", "5.19"), ("2.0rc1", "2.0")])
+def test_a_minor_version_is_its_first_two_numbers(version: str, minor: str) -> None:
+    assert read_minor_version(version) == minor
+
+
+def test_a_version_without_numbers_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'dev' is no version number"):
+        read_minor_version("dev")

@@ -1,13 +1,14 @@
 """A model's files against the reranker that is to run them, without weights."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.check.model import Unreachable, check_model, describe_checked, load_checked_tokenizer
+from actors.rerankers.tokenizer import load_tokenizer
+from pipeline.check.fingerprint import compute_fingerprint
+from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
 from pipeline.config import Config, parse
 from pipeline.errors import NotHere, UsageError
 from tests import tiny
@@ -30,8 +31,7 @@ def qwen2(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_labels_and_end_token_are_named(qwen2: str) -> None:
     given = config(qwen2, type="erank", max_new_tokens=100)
-    tokens = load_checked_tokenizer(given, weights=False)
-    check_model(given, {}, tokens)
+    tokens = check_tokenizer(given)
     words = describe_checked(given, tokens)
     assert words[:3] == ["architecture", "tokenizer", "template"]
     ids = " ".join(f"'{digit}'={tokens.label_ids(digit)[0]}" for digit in "0123456789")
@@ -40,19 +40,19 @@ def test_labels_and_end_token_are_named(qwen2: str) -> None:
 
 def test_a_run_needs_the_weights(qwen2: str) -> None:
     with pytest.raises(UsageError, match="the folder has no weights"):
-        load_checked_tokenizer(config(qwen2))
+        check_model_files(config(qwen2))
 
 
 def test_a_label_that_is_no_token_is_refused(qwen2: str) -> None:
     given = config(qwen2, type="label", prompt="{query} {doc}", labels={"perhaps": 1.0, "no": 0.0}, score="log_odds")
     with pytest.raises(UsageError, match=r"'label' does not go with .*label 'perhaps' is \d tokens"):
-        check_model(given, {}, load_checked_tokenizer(given, weights=False))
+        check_tokenizer(given)
 
 
 def test_a_context_that_no_prompt_fits_is_refused(qwen2: str) -> None:
     given = config(qwen2, {"max_model_len": 50})
     with pytest.raises(UsageError, match=r"engine\.max_model_len = 50 is too small for any prompt"):
-        check_model(given, {}, load_checked_tokenizer(given, weights=False))
+        check_tokenizer(given)
 
 
 def test_a_model_whose_answers_would_never_end_is_refused(qwen2: str, tmp_path: Path) -> None:
@@ -62,10 +62,9 @@ def test_a_model_whose_answers_would_never_end_is_refused(qwen2: str, tmp_path: 
             text = json.dumps({k: v for k, v in json.loads(text).items() if "eos" not in k})
         (tmp_path / name).write_text(text)
     given = config(str(tmp_path), type="erank", max_new_tokens=100)
-    tokens = load_checked_tokenizer(given, weights=False)
-    tokens.pretrained.eos_token = None
-    with pytest.raises(UsageError, match="names no end token"):
-        check_model(given, {}, tokens)
+    load_tokenizer(given.reranker).pretrained.eos_token = None  # transformers has one for every Qwen2; this is the copy
+    with pytest.raises(UsageError, match="names no end token"):  # that the process keeps
+        check_tokenizer(given)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +73,14 @@ def test_a_model_whose_answers_would_never_end_is_refused(qwen2: str, tmp_path: 
 def test_an_architecture_that_vllm_runs_no_more_is_refused(name: str, mend: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [name], "model_type": "qwen"}))
     with pytest.raises(UsageError, match=rf"does not run {name} \(the last that did was [\d.]+\); .*{mend}"):
-        load_checked_tokenizer(config(str(tmp_path), type="rankinggpt"), weights=False)
+        check_model_files(config(str(tmp_path), type="rankinggpt"), weights=False)
 
 
 def test_what_is_not_on_this_machine_is_told_apart_from_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(NotHere):
-        load_checked_tokenizer(config(str(tmp_path / "none")), weights=False)
+        check_model_files(config(str(tmp_path / "none")), weights=False)
     with pytest.raises(UsageError, match="no such folder"):
-        load_checked_tokenizer(config(str(tmp_path / "none")))
+        check_model_files(config(str(tmp_path / "none")))
 
 
 def test_a_hub_that_does_not_answer_is_no_error_of_the_configs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,23 +88,39 @@ def test_a_hub_that_does_not_answer_is_no_error_of_the_configs(monkeypatch: pyte
     with pytest.raises(
         Unreachable, match=r"reranker\.model = 'nobody/nothing': We couldn't connect to .*cached files$"
     ):
-        load_checked_tokenizer(config("nobody/nothing"), weights=False)
-
-
-def test_the_commit_of_a_model_from_the_hub_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_in: Callable[[Path], str]
-) -> None:
-    cache = tmp_path / "models--me--tiny"
-    (cache / "refs").mkdir(parents=True)
-    (cache / "refs" / "main").write_text(COMMIT)
-    save_in(cache / "snapshots" / COMMIT)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert load_checked_tokenizer(config("me/tiny"), weights=False).commit == COMMIT
-    assert load_checked_tokenizer(config(str(cache / "snapshots" / COMMIT)), weights=False).commit is None
+        check_model_files(config("nobody/nothing"), weights=False)
 
 
 @pytest.fixture
-def save_in() -> Callable[[Path], str]:
-    return tiny.qwen2
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that holds the model me/tiny, whose branch main is at COMMIT, and no way to the hub."""
+    cache = tmp_path / "models--me--tiny"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text(COMMIT)
+    tiny.qwen2(cache / "snapshots" / COMMIT)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return cache
+
+
+@pytest.mark.parametrize("revision", [None, "main", COMMIT])
+def test_a_model_from_the_hub_is_pinned_to_the_commit_that_its_branch_is_at(
+    revision: str | None, hub_cache: Path
+) -> None:
+    """Every worker takes that commit, and the fingerprint has it; a branch may move."""
+    given = config("me/tiny", revision=revision)
+    pinned = check_model_files(given, weights=False)
+    assert pinned.reranker.revision == COMMIT
+    assert compute_fingerprint(pinned, {}) == compute_fingerprint(config("me/tiny", revision=COMMIT), {})
+
+
+def test_a_folder_has_no_commit_even_one_of_the_hubs_cache(hub_cache: Path) -> None:
+    given = config(str(hub_cache / "snapshots" / COMMIT))
+    assert check_model_files(given) == given
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "many", True])
+def test_a_context_that_is_no_number_of_tokens_is_refused(limit: Any, qwen2: str) -> None:
+    with pytest.raises(UsageError, match=r"engine\.max_model_len = .* should be a whole number of tokens above 0"):
+        check_model_files(config(qwen2, {"max_model_len": limit}), weights=False)

@@ -82,13 +82,37 @@ def test_what_is_on_other_machines_is_not_checked(config: Callable, no_credentia
     [
         ({"input": {"columns": {"doc": "text"}}}, "has no column 'text'"),
         ({"engine": {"max_seqs": 1}}, "engine.max_seqs = 1: vLLM .* has no such engine argument"),
-        ({"reranker": {"type": "lb"}}, "has no chat template"),
+        ({"engine": {"max_model_len": 0}}, "engine.max_model_len = 0: should be a whole number"),
     ],
 )
 def test_what_is_wrong_is_an_error_of_both(config: Callable, wrong: dict, line: str) -> None:
     for look in (check, survey):
         with pytest.raises(UsageError, match=line):
             look(config(**wrong))
+
+
+def test_what_takes_a_tokenizer_to_see_is_an_error_of_survey(config: Callable) -> None:
+    with pytest.raises(UsageError, match="has no chat template"):
+        survey(config(reranker={"type": "lb"}))
+
+
+def test_every_run_is_checked_without_a_tokenizer(config: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: Any) -> None:
+        raise AssertionError("a tokenizer is loaded")
+
+    monkeypatch.setattr("pipeline.check.model.load_tokenizer", refuse)
+    monkeypatch.setattr("actors.rerankers.tokenizer.Tokenizer.__init__", refuse)
+    given = config()
+    checked = check(given)
+    assert [file.path for file in checked.files] == given.input.path
+    assert checked.scores.url == f"{given.output.path}/scores/{checked.fingerprint}"
+
+
+def test_a_run_and_those_that_go_on_from_its_scores_have_one_id(config: Callable, tmp_path: Path) -> None:
+    first = check(config()).run_id
+    assert check(config(fusion={"alpha": 0.9}, run={"unit_rows": 3})).run_id == first
+    assert check(config(reranker={"max_doc_tokens": 9})).run_id != first
+    assert check(config(output={"path": str(tmp_path / "other")})).run_id != first
 
 
 def test_an_output_that_cannot_be_made_is_an_error(config: Callable, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import ray
 
-from pipeline.cluster.connect import check_absolute, connect, connect_for_run
+from pipeline.cluster.connect import connect, connect_for_run
 from pipeline.config import Config
 from pipeline.errors import UsageError
 
@@ -47,12 +47,3 @@ def test_what_no_node_has_is_refused_on_one_machine_and_told_of_on_a_cluster(
         pass
     told = "workers.num_gpus = 2: no node of the cluster has that now (1 at most); waiting for one"
     assert told in capsys.readouterr().err
-
-
-def test_a_relative_path_in_a_submitted_job_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [("--run", "s3://bucket/a.trec"), ("--run", "/data/a.trec"), ("--output", "pairs")]
-    check_absolute(paths)
-    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
-    check_absolute(paths[:2])
-    with pytest.raises(UsageError, match="--output = 'pairs': a relative path in a submitted job"):
-        check_absolute(paths)

@@ -1,5 +1,6 @@
 """A stream, tasks and a tracker in this process, without Ray."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from actors.worker.failures import FailureTracker
+from pipeline.cluster.contract import Cluster, Pool
 from pipeline.cluster.in_process import InProcess
-from pipeline.cluster.pool import Pool
+from pipeline.cluster.ray_cluster import RayCluster
 
 POOL = Pool(smallest=1, largest=1, in_flight=1, queued=0, gpus=0, cpus=0)
 
@@ -65,6 +67,15 @@ def test_tasks_run_in_order_and_functions_at_once() -> None:
     assert list(cluster.run(lambda number: 2 * number, [1, 2])) == [2, 4]
     started = cluster.start(max, 3, 5)
     assert started.is_ready() and started.wait() == 5
+
+
+@pytest.mark.parametrize("kind", [InProcess, RayCluster])
+def test_every_cluster_has_the_methods_of_the_contract(kind: type) -> None:
+    def list_parameters(cluster: type) -> dict[str, list[str]]:
+        methods = inspect.getmembers(cluster, inspect.isfunction)
+        return {name: [*inspect.signature(method).parameters] for name, method in methods if not name.startswith("_")}
+
+    assert list_parameters(kind) == list_parameters(Cluster)
 
 
 def test_the_tracker_is_the_one_that_actors_call_from_afar() -> None:

@@ -9,7 +9,7 @@ import pytest
 import ray
 
 from pipeline.cluster import tasks
-from pipeline.cluster.pool import Pool
+from pipeline.cluster.contract import Pool
 from pipeline.cluster.ray_cluster import RayCluster, run_stream_task
 from pipeline.errors import RunError, UsageError
 
@@ -69,7 +69,7 @@ def test_it_knows_its_cores_and_its_spilled_bytes(one_ray: None) -> None:
 
 
 def test_a_task_of_a_stream_is_watched_from_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the footers of a draft is part of it."""
+    """Reading the footers of its files is part of it."""
     watched: list[bool] = []
 
     def look(task: int, shared: Any) -> Iterator[pa.Table]:

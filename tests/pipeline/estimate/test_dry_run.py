@@ -15,10 +15,13 @@ from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import Rate, make_rate, read_rate
 from pipeline.estimate.sizes import Sizes
 from pipeline.estimate.text import NO_START, describe_estimate
-from pipeline.plan.plan import make_plan, splits_of, unit_rows
+from pipeline.input.footers import read_first_file
+from pipeline.plan.units import Coverage
+from pipeline.plan.work import select_work
 from pipeline.run import rerank
-from pipeline.score.prompt import prompt_unit, unpack_unit
-from pipeline.score.read import read_units
+from pipeline.score.prompt import unpack_unit
+from pipeline.score.stream import prompt_task
+from pipeline.sizes import Sizes as RunSizes
 
 
 def pairs(rows: int, seed: int = 0) -> dict[str, Any]:
@@ -40,11 +43,11 @@ def pairs(rows: int, seed: int = 0) -> dict[str, Any]:
 def asked(config: Config) -> tuple[int, int]:
     """Tokens that a run's actors would ask their engines to take, unit by unit, and prompts that were truncated."""
     checked = check(config)
-    plan = make_plan(config, checked.files, unit_rows(config))
+    work = select_work(checked.config, read_first_file(config, checked.files[0]), checked.files, Coverage())
     tokens = truncated = 0
-    for split in splits_of(plan.units):
-        for unit, rows in read_units(split, plan.columns):
-            prompts = unpack_unit(prompt_unit(unit.name, rows, checked.tokenizer, config.reranker)).prompts
+    for task in range(work.tasks):
+        for unit in prompt_task(task, work, checked.scores, checked.all_scores, RunSizes()):
+            prompts = unpack_unit(unit).prompts
             tokens += sum(len(ask.tokens) for ask in Pending(prompts, 1, lambda replies: 0.0).first)
             truncated += sum(prompt.truncated for prompt in prompts)
     return tokens, truncated

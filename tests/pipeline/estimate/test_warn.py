@@ -50,6 +50,20 @@ def test_some_repeated_rows_are_not_too_many(lb_config: Callable, write_pairs: C
     assert line.startswith("1.7% of the rows repeat the ids of a row before them in their unit")
 
 
+@pytest.mark.parametrize(("column", "warned"), [(None, False), ("score", True), ("query", True), ("doc", True)])
+def test_a_row_that_is_equal_to_another_counts_for_nothing(
+    column: str | None, warned: bool, lb_config: Callable, write_pairs: Callable
+) -> None:
+    """The last row is the one before it, or differs in one column."""
+    table = {name: values[:-1] + values[-2:-1] for name, values in GOOD.items()}
+    table["doc_id"] = [f"{i}" for i in range(59)] + ["58"]
+    if column:
+        table[column] = [*GOOD[column][:-1], GOOD[column][0]]
+    warnings = dry_run(lb_config(write_pairs(**table)))["warnings"]
+    assert any("rejects, which count for run.max_failed" in line for line in warnings) == warned
+    assert len(warnings) == (2 if warned else 0)
+
+
 def test_one_file_far_larger_than_the_rest(lb_config: Callable, write_pairs: Callable) -> None:
     numbers = range(2000)
     large = {

@@ -15,32 +15,31 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.cluster.in_process import InProcess
 from pipeline.errors import UsageError
 from pipeline.input.columns import as_ids, as_text
-from pipeline.input.footers import check_file, cut_splits, read_file_footer, read_first_file
+from pipeline.input.footers import count_rows, read_first_file
 from pipeline.input.listing import list_inputs
-from pipeline.input.parquet import list_chunk_ranges, plan_ranges, read_batches
+from pipeline.input.parquet import read_batches
 from pipeline.run import rerank
+from pipeline.sizes import Sizes
 from tests.fakes import KnownScorer
 from tests.pipeline.bad_files import DAMAGED, STOPS, WORDS, flip, write_damaged
 from tests.pipeline.kinds import Kind, make_config, make_row, make_table, write
+from tests.pipeline.plan.cut import cut_input
 
 
 def read(path: Path, minilm: str) -> pa.Table:
     """All rows of a path, read as a job reads them: every footer first, then the splits. Ids and texts as strings."""
     config = make_config(str(path), Path("unused"), minilm)
     files = list_inputs(config.input.path)
-    first = read_first_file(config, files[0])
-    footers = [read_file_footer(file) for file in files]
-    for file, (footer, _) in zip(files, footers, strict=True):
-        check_file(config, file, footer, first)
+    count_rows(config, files, read_first_file(config, files[0]))
+    splits, first = cut_input(config)
     rows, names = [], list(first.columns.values())
-    for file, (footer, begin) in zip(files, footers, strict=True):
-        for _, groups, decoded in cut_splits(footer, first.columns):
-            ranges = plan_ranges(list_chunk_ranges(footer, groups, names), (begin, file.size), decoded)
-            for batch in read_batches(file.path, file.size, ranges, groups, names, 100):
-                ids = [as_ids(batch[name]) for name in ("query_id", "doc_id")]
-                rows.append(pa.table([*ids, as_text(batch["doc"])[0]], ["query_id", "doc_id", "doc"]))
+    for split in splits:
+        for batch in read_batches(split.path, split.size, split.ranges, split.row_groups, names, 100, split.version):
+            ids = [as_ids(batch[name]) for name in ("query_id", "doc_id")]
+            rows.append(pa.table([*ids, as_text(batch["doc"])[0]], ["query_id", "doc_id", "doc"]))
     return pa.concat_tables(rows)
 
 
@@ -59,12 +58,26 @@ def test_a_bad_file_is_named_before_anything_is_read(name: str, tmp_path: Path, 
     assert "\n" not in str(error.value)
 
 
+class NoEngine(InProcess):
+    """This process, in which nothing can be scored."""
+
+    def stream(self, *unused: Any) -> Any:
+        raise AssertionError("an engine would start")
+
+
+# Where there are many files their footers are read while the engine starts; in this process that comes first, too.
+CLUSTERS: dict[str, tuple[Any, Sizes]] = {
+    "few": (object(), Sizes()),  # nothing works
+    "many": (NoEngine(), Sizes(first_footers=1, sampled_footers=1)),
+}
+
+
 @pytest.mark.parametrize("name", ["footer gone", "a missing column", "float ids", "a link to a folder"])
-def test_a_job_stops_before_anything_is_started(name: str, tmp_path: Path, minilm: str) -> None:
+@pytest.mark.parametrize("files", CLUSTERS)
+def test_a_job_stops_before_anything_is_started(files: str, name: str, tmp_path: Path, minilm: str) -> None:
     put_between_good_files(name, tmp_path / "in")
-    nothing_works: Any = object()
     with pytest.raises(UsageError, match=f"^{tmp_path}/in/b.parquet: "):
-        rerank(make_config(str(tmp_path / "in"), tmp_path / "out", minilm), KnownScorer, cluster=nothing_works)
+        rerank(make_config(str(tmp_path / "in"), tmp_path / "out", minilm), KnownScorer, *CLUSTERS[files])
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 

@@ -14,9 +14,10 @@ import pytest
 from s3fs import S3FileSystem
 
 from pipeline.config import Config
-from pipeline.input.footers import cut_splits, read_file_footer, read_first_file
-from pipeline.input.listing import list_inputs
-from pipeline.input.parquet import SPLIT_BYTES, list_chunk_ranges, plan_ranges, read_batches
+from pipeline.input.footers import read_file_footer
+from pipeline.input.parquet import SPLIT_BYTES, read_batches
+from pipeline.sizes import Sizes
+from tests.pipeline.plan.cut import cut_input
 from tests.s3_counter import Request, record_requests
 
 NAMES = ["query_id", "query", "doc_id", "doc", "score"]
@@ -67,25 +68,23 @@ class Cost:
 
 
 def read(config: Config, split_bytes: int = SPLIT_BYTES) -> Cost:
-    """Reads the whole input as a run does: footers first, then each split."""
+    """Reads the whole input as a run does: the footer of each file, then its splits."""
     read_file_footer.cache_clear()
     rows = 0
     with record_requests() as requests:
-        files = list_inputs(config.input.path)
-        first = read_first_file(config, files[0])
+        splits, first = cut_input(config, Sizes(split_bytes=split_bytes))
         names = list(first.columns.values())
-        for file in files:
-            footer, begin = read_file_footer(file)
-            for first_row, groups, decoded in cut_splits(footer, first.columns, split_bytes):
-                chunks = list_chunk_ranges(footer, groups, names)
-                ranges = plan_ranges(chunks, (begin, file.size), decoded, split_bytes)
-                for batch in read_batches(file.path, file.size, ranges, groups, names, 8192):
-                    assert batch["doc_id"][0].as_py() == str(first_row)
-                    first_row += len(batch)
-                    rows += len(batch)
+        for split in splits:
+            row = split.first_row
+            for batch in read_batches(
+                split.path, split.size, split.ranges, split.row_groups, names, 8192, split.version
+            ):
+                assert batch["doc_id"][0].as_py() == str(row)
+                row += len(batch)
+                rows += len(batch)
     cost = Cost(requests.all, splits=0, in_use=0)
-    for file in files:
-        footer = pq.read_metadata(S3FileSystem().open(file.path))
+    for path in {split.path for split in splits}:
+        footer = pq.read_metadata(S3FileSystem().open(path))
         rows -= footer.num_rows
         row_groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
         columns = [group.column(i) for group in row_groups for i in range(group.num_columns)]

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.output.commit import commit, read_result, sweep, withdraw_result
+from pipeline.output.commit import (
+    commit,
+    discard_parts,
+    has_all_parts,
+    read_last_manifest,
+    read_result,
+    sweep,
+    withdraw_result,
+)
 from pipeline.storage.folder import Folder
 
 OLD = {
@@ -108,6 +116,34 @@ def test_a_reader_at_each_step_finds_a_whole_result_or_none(tmp_path: Path) -> N
     assert seen == ["old", None, None, None, None, None, "new", "new", "new"]
 
 
+def test_the_last_manifest_is_there_after_its_result_was_withdrawn(tmp_path: Path) -> None:
+    """So a run knows which files were in the result before, whatever became of the runs between."""
+    output, seen = Folder(str(tmp_path)), []
+    assert read_last_manifest(output) is None
+    write(output, OLD)
+    write(Watched(output.url, after=lambda: seen.append((read_last_manifest(output) or {})["tag"])), NEW)
+    assert seen == ["old"] * 4 + ["new"] * 4
+    withdraw_result(output)
+    assert read_result(output) is None and read_last_manifest(output) == NEW
+
+
+@pytest.mark.parametrize("missing", [None, *NEW["parts"], *NEW["rejects"]])
+def test_a_result_has_all_parts_or_not(tmp_path: Path, missing: str | None) -> None:
+    output = Folder(str(tmp_path))
+    write(output, NEW)
+    output.delete([missing] if missing else [])
+    assert has_all_parts(output, NEW) == (missing is None)
+
+
+def test_parts_of_a_result_that_was_not_committed_can_be_discarded(tmp_path: Path) -> None:
+    output = Folder(str(tmp_path))
+    write(output, OLD)
+    for name in [*NEW["parts"], *NEW["rejects"], "ranked/notes-fedcba987654.parquet"]:
+        output.put_new(name, b"of a run that died")
+    discard_parts(output, "fedcba987654")
+    assert {*output.files()} == {*OLD["parts"], "ranked/notes-fedcba987654.parquet", "manifest.json", "_SUCCESS"}
+
+
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_after_a_crash_at_any_step_the_next_run_ends_well(tmp_path: Path, steps: int) -> None:
     def crash() -> None:
@@ -128,7 +164,7 @@ def test_after_a_crash_at_any_step_the_next_run_ends_well(tmp_path: Path, steps:
 def test_stale_parts_go_and_everything_else_stays(tmp_path: Path) -> None:
     output = Folder(str(tmp_path))
     write(output, NEW)
-    mine = ["scores/f00/000000-0000.parquet", "scores/f00/plan.parquet", "notes.txt", "ranked.txt"]
+    mine = ["scores/0123456789abcdef-vllm-0.32/unit.parquet", "notes.txt", "ranked.txt", "ranked/notes.parquet"]
     for name in mine:
         output.put_new(name, b"kept")
     output.put_new("ranked/part-00007-00000000beef.parquet", b"of a run that crashed")
@@ -180,7 +216,7 @@ def test_a_result_that_is_not_there_can_be_withdrawn(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("folder", ["lease", "ranked", "rejects", "scores/0123456789abcdef"])
+@pytest.mark.parametrize("folder", ["lease", "ranked", "rejects", "scores/0123456789abcdef-vllm-0.32"])
 def test_a_sweep_deletes_what_killed_processes_left_half_written(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(parents=True)
     left, recent = (tmp_path / folder / f".put-{digit * 16}" for digit in "ab")

@@ -6,6 +6,7 @@ own clock stands still is suspended.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.output.lease import BEAT_SECONDS, STALE_SECONDS, Held, Lease, hold
+from pipeline.output.lease import BEAT_SECONDS, STALE_SECONDS, Held, Lease, hold, read_holder, read_progress
 from pipeline.storage.folder import Folder
 from tests.clock import ManualClock
 from tests.conftest import ROOT
@@ -101,6 +102,32 @@ def test_a_process_id_that_was_given_again_is_another_process(output: Folder) ->
     with hold(output, clock=clock):
         assert clock.monotonic() == 0
         assert "lease/000002.json" in output.files("lease/")
+
+
+def test_a_lease_says_how_far_its_run_is(output: Folder) -> None:
+    clock, read = ManualClock(), lambda: read_progress(output)
+    assert read() == {}
+    with hold_by(clock, output) as held:
+        assert read() == {}
+        held.note_progress("fingerprint", 3, 10)
+        clock.sleep(BEAT_SECONDS)
+        assert read() == {"fingerprint": [3, 10]}
+        held.note_progress("fingerprint", 10, 10)
+        assert read() == {"fingerprint": [3, 10]}, "it is no request of its own"
+        clock.sleep(BEAT_SECONDS)
+        assert read() == {"fingerprint": [10, 10]}
+    assert read() == {}
+
+
+def test_the_lease_of_a_run_that_died_still_says_it(output: Folder) -> None:
+    assert read_holder(output) is None
+    put_lease(output, started="1", pid=4321, host="here", progress={"fingerprint": [3, 10]})
+    assert read_progress(output) == {"fingerprint": [3, 10]}
+    assert re.fullmatch(r"process 4321 on here since 20\S+, which is dead", read_holder(output) or "")
+    with hold(output):
+        assert read_progress(output) == {}, "another run has taken its place"
+        assert (read_holder(output) or "").startswith(f"process {os.getpid()} on ")
+        assert not (read_holder(output) or "").endswith("dead")
 
 
 HOLD = """

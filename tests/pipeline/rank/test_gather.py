@@ -1,7 +1,6 @@
 """Carried columns of many parts: those that each part would fetch by itself, and the input is read once."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pipeline.rank.carry
 import pipeline.rank.part
 from pipeline.errors import RunError
 from pipeline.input.listing import list_inputs
-from pipeline.plan.plan import make_plan
 from pipeline.rank.gather import cut_stretches, decode_ranked, encode_ranked, number_rows
 from pipeline.rank.part import RankedBucket
 from pipeline.rows import BucketCounts
@@ -68,9 +66,9 @@ def test_every_row_group_is_read_once_and_every_bucket_ranked_once(
         read[path, row_groups] += 1
         return read_batches(path, size, ranges, row_groups, *more)
 
-    def count_rankings(rows: pa.Table, fusion: Any) -> Any:
+    def count_rankings(rows: pa.Table, *more: Any) -> Any:
         ranked_rows["rows"] += len(rows)
-        return rank(rows, fusion)
+        return rank(rows, *more)
 
     monkeypatch.setattr(pipeline.rank.carry, "read_batches", count_reads)
     monkeypatch.setattr(pipeline.rank.part, "rank", count_rankings)
@@ -120,7 +118,7 @@ def test_gathered_files_that_vanish_are_named(path: str, run: Run, tmp_path: Pat
 def test_a_ranked_bucket_comes_back_as_it_was_put() -> None:
     ranked = pa.table({"query_id": ["a", None], "rank": pa.array([1, 2], pa.int32())})
     rejects = pa.table({"file": pa.array([3], pa.int32()), "reason": ["no doc_id"]})
-    found = RankedBucket(ranked, rejects, BucketCounts(3, 2, 1, 0, 1, 0, {"no doc_id": 1}))
+    found = RankedBucket(ranked, rejects, BucketCounts(3, 2, 1, 0, 1, 0, 0, 0, {"no doc_id": 1}))
     back = decode_ranked(encode_ranked(found))
     assert back.ranked.equals(ranked) and back.rejects.equals(rejects) and back.counts == found.counts
 
@@ -156,19 +154,30 @@ def test_row_numbers_are_in_the_order_of_the_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "splits", "begins"),
+    ("rows", "pieces", "begins"),
     [
-        (150, 1000, [0, 1, 2, 3, 4, 5, 6]),
-        (200, 1000, [0, 2, 4, 6]),
-        (1, 1000, [0, 1, 2, 3, 4, 5, 6]),
-        (700, 3, [0, 3, 6]),
+        (150, 1000, [(0, 0), (1, 0), (2, 0)]),
+        (200, 1000, [(0, 0), (2, 0)]),
+        (300, 1000, [(0, 0)]),
+        (300, 2, [(0, 0), (2, 0)]),
+        (91, 1000, [(0, 0), (0, 91), (1, 78), (2, 65)]),
+        (91, 3, [(0, 0), (0, 39), (0, 78), (1, 13), (1, 52), (1, 91), (2, 26), (2, 65)]),
+        (1, 1000, [(file, row) for file in range(3) for row in range(0, 100, 13)]),
+    ],
+    ids=[
+        "a file",
+        "two files",
+        "all",
+        "as many pieces as may be",
+        "row groups of larger files, on into the next",
+        "three row groups at most",
+        "one row group at least",
     ],
 )
-def test_stretches_are_as_many_whole_splits_as_fit(
-    rows: int, splits: int, begins: list[int], path: str, make_config: Callable
+def test_stretches_are_as_many_whole_files_or_row_groups_as_fit(
+    rows: int, pieces: int, begins: list[tuple[int, int]], tmp_path: Path
 ) -> None:
-    """Seven files of 100 rows, a split each."""
-    plan = make_plan(make_config(path), list_inputs([path]), 40)
-    assert cut_stretches(plan, Sizes(stretch_rows=rows, stretch_splits=splits)).tolist() == [
-        file << 40 for file in begins
-    ]
+    """Three files of 100 rows, in row groups of 13."""
+    files = list_inputs([write(pairs(300), tmp_path / "three", 3)])
+    starts = cut_stretches(files, [100] * 3, Sizes(stretch_rows=rows, stretch_pieces=pieces))
+    assert starts.tolist() == [(file << 40) + row for file, row in begins]

@@ -8,9 +8,11 @@ import pytest
 
 from pipeline.config import Fusion
 from pipeline.fusion import METHODS
-from pipeline.rank.rank import DUPLICATE, rank
-from pipeline.score.files import SCHEMA
-from tests.formulas import Row, ranked_in_plain_python
+from pipeline.rank.rank import rank
+from pipeline.score.files import get_schema
+from tests.formulas import REPEATED, Row, ranked_in_plain_python
+
+SCHEMA = get_schema(explain=False)
 
 
 def score_rows(text: str) -> pa.Table:
@@ -27,6 +29,7 @@ def score_rows(text: str) -> pa.Table:
             {
                 "file": 0,
                 "row": int(row or 0),
+                "texts": int(row or 0).to_bytes(16),
                 "query_id": query,
                 "doc_id": doc,
                 "first_stage_score": float(first) if first else None,
@@ -42,6 +45,10 @@ def order(ranked: pa.Table) -> dict[str, list[str]]:
     """The doc_ids of each query, in the order of the table."""
     rows = ranked.to_pylist()
     return {query: [row["doc_id"] for row in group] for query, group in groupby(rows, lambda row: row["query_id"])}
+
+
+def replace(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index(name), name, values)
 
 
 RERANKER_ALONE = Fusion(method="none")
@@ -62,8 +69,8 @@ def test_ids_go_by_their_bytes() -> None:
     ids = ["é", "a", "Z", "9", "10", "", "ab", "\U0001f600", "\uffee"]  # UTF-16 would put the emoji before U+FFEE
     rows = score_rows("\n".join(f"{i} q {i} 1.0 0.5" for i in range(len(ids))))
     in_order = ["", "10", "9", "Z", "a", "ab", "é", "\uffee", "\U0001f600"]
-    docs, _ = rank(rows.set_column(3, "doc_id", pa.array(ids)), RERANKER_ALONE)
-    queries, _ = rank(rows.set_column(2, "query_id", pa.array(ids)), RERANKER_ALONE)
+    docs, _ = rank(replace(rows, "doc_id", pa.array(ids)), RERANKER_ALONE)
+    queries, _ = rank(replace(rows, "query_id", pa.array(ids)), RERANKER_ALONE)
     assert docs["doc_id"].to_pylist() == in_order
     assert queries["query_id"].to_pylist() == in_order
 
@@ -83,8 +90,7 @@ def test_ids_of_any_form_go_by_their_bytes(ids: list[str]) -> None:
     rng = random.Random(0)
     rng.shuffle(ids)
     rows = score_rows("\n".join(f"{i} q a 1.0 0.5" for i in range(3 * len(ids))))
-    rows = rows.set_column(3, "doc_id", pa.array(ids * 3))
-    ranked, rejects = rank(rows, RERANKER_ALONE)
+    ranked, rejects = rank(replace(rows, "doc_id", pa.array(ids * 3)), RERANKER_ALONE)
     assert ranked["doc_id"].to_pylist() == sorted(ids, key=str.encode)
     assert ranked["row"].to_pylist() == [ids.index(value) for value in sorted(ids, key=str.encode)]
     assert rejects["row"].to_pylist() == list(range(len(ids), 3 * len(ids)))
@@ -174,37 +180,6 @@ def test_a_query_without_any_reranker_score_is_ranked_by_the_first_stage(method:
     assert [score is None for score in ranked["score"].to_pylist()] == [True, True, False, True]
 
 
-def test_of_duplicates_the_first_by_file_and_row_stands() -> None:
-    rows = score_rows("""
-        5 q a 1.0 0.9
-        6 q a 1.0 0.8
-        4 q a 1.0 0.7
-        1 q b 1.0 0.5
-        1 p a 1.0 0.5
-    """)
-    rows = rows.set_column(0, "file", pa.array([0, 0, 1, 0, 1], pa.int32()))
-    ranked, rejects = rank(rows, RERANKER_ALONE)
-    assert [(row["query_id"], row["doc_id"], row["rerank_score"]) for row in ranked.to_pylist()] == [
-        ("p", "a", 0.5),
-        ("q", "a", 0.9),
-        ("q", "b", 0.5),
-    ]
-    assert rejects.to_pylist() == [
-        {"file": 0, "row": 6, "reason": DUPLICATE},
-        {"file": 1, "row": 4, "reason": DUPLICATE},
-    ]
-
-
-def test_the_first_of_duplicates_stands_even_without_a_score() -> None:
-    rows = score_rows("""
-        0 q a 1.0 -   document is empty
-        1 q a 1.0 0.9
-    """)
-    ranked, rejects = rank(rows, RERANKER_ALONE)
-    assert ranked["rerank_score"].to_pylist() == [None]
-    assert rejects["row"].to_pylist() == [1]
-
-
 def test_ids_that_only_meet_when_joined_are_not_duplicates() -> None:
     rows = score_rows("""
         0 ab c  1.0 0.1
@@ -228,7 +203,7 @@ def test_rejects_keep_their_reason_and_stand_by_file_and_row() -> None:
         {"file": 0, "row": 1, "reason": "no score"},
         {"file": 0, "row": 2, "reason": "no query_id"},
         {"file": 0, "row": 3, "reason": "no doc_id"},
-        {"file": 0, "row": 4, "reason": DUPLICATE},
+        {"file": 0, "row": 4, "reason": REPEATED},
     ]
 
 
@@ -248,7 +223,8 @@ def random_rows(seed: int) -> list[Row]:
     scores = [rng.gauss(0, 1) for _ in range(6)]
     rows = []
     for number in range(300):
-        row: Row = {"file": rng.randint(0, 2), "row": number, "kind": "ok", "reason": None}
+        row: Row = {"file": rng.randint(0, 2), "row": number, "texts": number.to_bytes(16)}
+        row |= {"kind": "ok", "reason": None}
         row |= {"query_id": f"q{rng.randint(0, 12)}", "doc_id": f"d{rng.randint(0, 40)}"}
         row |= {"first_stage_score": rng.choice(scores), "rerank_score": rng.choice(scores)}
         if rng.random() < 0.15:

@@ -7,10 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import RunError
 from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import BUCKETS, ROWS, SMALL, Interrupted, Run, in_order, pairs, write
+from tests.pipeline.conftest import BUCKETS, ROWS, SMALL, Interrupted, Run, in_order, pairs, score_files, write
 
 
 def merged_files(output: Path) -> list[Path]:
@@ -39,7 +38,7 @@ def test_a_merge_that_was_stopped_is_not_done_again(tmp_path: Path, run: Run) ->
     path, output = write(pairs(), tmp_path / "in", 7), tmp_path / "out"
     stop_after_merging(run, path)
     assert len(merged_files(output)) == 7
-    for unit in output.rglob("0*.parquet"):
+    for unit in score_files(output):
         unit.write_bytes(bytes(unit.stat().st_size))  # whoever reads it again fails
     assert run(path, more={"sizes": SMALL})["ranked"] == ROWS - 1
     assert not merged_files(output)
@@ -53,23 +52,11 @@ def stop_after_merging(run: Run, path: str) -> None:
         run(path, cluster=Interrupted(before_writing=crash), more={"sizes": SMALL})
 
 
-def test_merged_files_of_units_that_are_scored_anew_are_not_used(tmp_path: Path, run: Run) -> None:
+def test_merged_files_of_units_that_are_scored_again_are_not_used(tmp_path: Path, run: Run) -> None:
     """A unit that is scored again may differ in the last digits and have the same size."""
     path, output = write(pairs(), tmp_path / "in", 7), tmp_path / "out"
     stop_after_merging(run, path)
     for file in output.rglob("merged/*"):
         file.write_bytes(b"of other scores")
-    next(output.rglob("000003-0000.parquet")).unlink()
+    score_files(output)[3].unlink()
     assert run(path, more={"sizes": SMALL})["ranked"] == ROWS - 1
-
-
-def test_many_buckets_refuse_scores_of_another_plan(tmp_path: Path, run: Run) -> None:
-    path = write(pairs(), tmp_path / "in", 7)
-    run(path, more={"sizes": SMALL})
-    unit = next((tmp_path / "out").rglob("000003-0000.parquet"))
-    late = unit.read_bytes()
-    run(path, run={"on_existing": "restart"}, more={"sizes": SMALL})
-    unit.write_bytes(late)
-    with pytest.raises(RunError, match=r"000003-0000.parquet: was written for another plan") as raised:
-        run(path, fusion={"alpha": 0.3}, more={"sizes": SMALL})
-    assert raised.type is RunError  # and not Ray's, whose message is a traceback

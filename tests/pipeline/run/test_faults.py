@@ -56,14 +56,6 @@ def place(s3_server: str, tmp_path: Path, local: Path) -> str:
     return f"s3://bucket/{tmp_path.name}"
 
 
-def rows_of(output: str) -> pa.Table:
-    """The result's rows, read past pyarrow's own S3."""
-    folder = Folder(output)
-    manifest = read_result(folder)
-    assert manifest
-    return pa.concat_tables(pq.read_table(pa.BufferReader(folder.read(part))) for part in manifest["parts"])
-
-
 @pytest.fixture(scope="module")
 def expected(store: Faults, local: Path, minilm: str) -> pa.Table:
     """The result of the run that nothing disturbs, on local disk."""
@@ -103,7 +95,7 @@ def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
     store.pick = calm
     print(f"seed {seed}: {store.counts.total()} of {len(store.seen)} requests failed: {dict(store.counts)}")
     assert 0.02 < store.counts.total() / len(store.seen) < 0.2
-    assert rows_of(f"{place}/out").equals(expected)
+    assert ranked(f"{place}/out").equals(expected)
     assert (figures["rows"], figures["scored_now"]) == (ROWS, ROWS - 7)
 
 
@@ -114,7 +106,7 @@ def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
     monkeypatch.setattr(store, "lag_seconds", 1000)
     store.pick = always(LAG)
     on_s3()
-    assert rows_of(f"{place}/out").equals(expected)
+    assert ranked(f"{place}/out").equals(expected)
     assert store.counts[LAG] > 10
     store.pick = calm
     assert Folder(f"{place}/out").files("lease/") == {}
@@ -131,7 +123,7 @@ def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on
     store.pick = calm
     assert read_result(Folder(f"{place}/out")) is None
     scores = Folder(f"{place}/out/scores")
-    put = [name for name in scores.files() if not name.endswith("plan.parquet")]
+    put = [*scores.files()]
     assert 0 < len(put) < ROWS // UNIT_ROWS
     kept = [pq.read_table(pa.BufferReader(scores.read(name)))["rerank_score"] for name in put]
     store.seen.clear()
@@ -140,7 +132,7 @@ def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on
     assert figures["scored_now"] <= ROWS - 7 - sum(len(column) - column.null_count for column in kept)
     again = {request.key for request in store.seen if request.method == "PUT"}
     assert not any(key.endswith(name) for key in again for name in put)
-    assert rows_of(f"{place}/out").equals(expected)
+    assert ranked(f"{place}/out").equals(expected)
 
 
 @pytest.mark.slow

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.run
-from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
+import pipeline.output.tidy
+from pipeline.errors import StoreError, TooManyFailed, UsageError
 from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import ROWS, SMALL, Run, pairs, ranked, write
+from tests.pipeline.conftest import ROWS, SMALL, Run, pairs, ranked, score_files, write
 
 
 def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, run: Run, run_on_ray: Run) -> None:
@@ -37,14 +37,15 @@ def test_a_second_run_scores_only_what_is_missing(tmp_path: Path, run: Run) -> N
     first = run(path, run={"unit_rows": 50})
     before = ranked(str(tmp_path / "out"))
     assert first["scored_now"] == ROWS - 7  # the pair that is there twice is scored twice, and ranked once
-    units = sorted((tmp_path / "out" / "scores").rglob("0*.parquet"))
+    units = score_files(tmp_path / "out")
     kept = {file: file.stat().st_mtime_ns for file in units}
     lost = [units[0], units[7]]
+    lost_texts = [pq.read_table(file)["rerank_score"].drop_null() for file in lost]
     for file in [*lost, tmp_path / "out" / "_SUCCESS"]:
         file.unlink()
-    second = run(path, run={"unit_rows": 99})  # the plan that is there stands
-    assert second["scored_now"] == 2 * 50 - 1  # row 5 has no document
-    assert (first["units_now"], second["units_now"]) == (len(units), 2)
+    second = run(path, run={"unit_rows": 20})  # what is missing is cut by it, and nothing else
+    assert second["scored_now"] == sum(map(len, lost_texts))
+    assert (first["units_now"], second["units_now"]) == (len(units), 2 * 3)
     assert ranked(str(tmp_path / "out")).equals(before)
     assert all(file.stat().st_mtime_ns == kept[file] for file in units if file not in lost)
 
@@ -134,7 +135,9 @@ def test_other_scores_under_the_same_output_are_refused_unless_told(tmp_path: Pa
         run(path, reranker={"max_doc_tokens": 4})
     figures = run(path, reranker={"max_doc_tokens": 4}, run={"on_existing": "restart"})
     assert figures["scored_now"] == ROWS - 7
-    assert len(list((tmp_path / "out" / "scores").glob("*/plan.parquet"))) == 1
+    (folder,) = {file.parent.name for file in score_files(tmp_path / "out")}
+    manifest = read_result(Folder(str(tmp_path / "out")))
+    assert manifest and folder == manifest["fingerprint"]
 
 
 def test_scores_made_again_make_parts_again(tmp_path: Path, run: Run) -> None:
@@ -142,26 +145,25 @@ def test_scores_made_again_make_parts_again(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
     expected = ranked(str(tmp_path / "out"))
-    next((tmp_path / "out").rglob("000000-*.parquet")).unlink()
+    score_files(tmp_path / "out")[0].unlink()
     (part,) = (tmp_path / "out" / "ranked").iterdir()
     pq.write_table(expected.slice(5), part)
     assert run(path)["scored_now"] == ROWS - 7
     assert ranked(str(tmp_path / "out")).equals(expected)
 
 
-def test_score_files_of_another_plan_are_never_ranked(tmp_path: Path, run: Run) -> None:
-    """A plan can be lost, to a rule that deletes old objects say; a unit's name alone does not tell what it holds."""
+def test_score_files_of_another_version_are_never_ranked(tmp_path: Path, run: Run) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
-    (plan,) = (tmp_path / "out").rglob("plan.parquet")
-    plan.unlink()
-    assert run(path)["scored_now"] == ROWS - 7  # without its plan the unit is scored again
-    (unit,) = (tmp_path / "out").rglob("000000-0000.parquet")
+    (unit,) = score_files(tmp_path / "out")
     late = unit.read_bytes()
-    run(path, run={"on_existing": "restart"})
-    unit.write_bytes(late)  # of a driver that was thought dead
-    with pytest.raises(RunError, match="was written for another plan"):
-        run(path, fusion={"alpha": 0.3})
+    pq.write_table(pairs(650), tmp_path / "in" / "000.parquet")
+    run(path)
+    assert not unit.exists()
+    unit.write_bytes(late)  # by a driver that was thought dead
+    assert run(path, fusion={"alpha": 0.3})["rows"] == 650
+    run(path, "fresh", fusion={"alpha": 0.3})
+    assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "fresh")))
 
 
 def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
@@ -171,7 +173,7 @@ def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
         raise StoreError("ranked/x: cannot be deleted: 503")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "sweep", fails)
+        patch.setattr(pipeline.output.tidy, "sweep", fails)
         assert run(write(pairs(), tmp_path / "in", 1))["ranked"] == ROWS - 1
     assert read_result(Folder(str(tmp_path / "out")))
     assert "rayrank: the result stands; what is left over goes with the next run: ranked/x" in capsys.readouterr().err

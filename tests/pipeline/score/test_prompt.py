@@ -10,14 +10,17 @@ from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.contract import Pair, Prompt, Request, Reranker, Unscored
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import Tokenizer
+from pipeline.input.listing import InputFile
+from pipeline.input.pairs import hash_texts
+from pipeline.plan.units import Unit, Version
 from pipeline.score.prompt import TRAVELS, PromptedUnit, pack_unit, prompt_unit, unpack_unit
 
 CLS, SEP = 101, 102  # as in every BERT vocabulary: hello 7592, world 2088, what 2054, is 2003, this 2023
 WORLD, HELLO = [CLS, 2088, SEP], [CLS, 7592, SEP]
+FILE = InputFile("s3://bucket/ä.parquet", 2**40, "etag-1")
 TEXTS = pa.schema([("query", pa.large_string()), ("doc", pa.large_string())])
 SCHEMA = pa.schema(
     [
-        ("file", pa.int32()),
         ("row", pa.int64()),
         ("query_id", pa.string()),
         ("doc_id", pa.string()),
@@ -38,7 +41,6 @@ def unit(*rows: tuple[str | None, str | None, str]) -> pa.Table:
     """A unit as it comes from reading, of (query, doc, kind)."""
     lines = [
         {
-            "file": 5,
             "row": 40 + i,
             "query_id": f"q{i}",
             "doc_id": f"d{i}",
@@ -73,8 +75,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, prompts: list[Prompt | Unscored]) 
 def test_a_real_tokenizers_ids_come_back_for_each_pair(tokenizer: Tokenizer) -> None:
     settings = BiEncoder(type="bi_encoder", model="minilm")
     rows = unit(("hello", "world", "ok"), ("what is this", "hello", "ok"))
-    made = unpack_unit(prompt_unit("000003-0001", rows, tokenizer, settings))
-    assert made.name == "000003-0001"
+    made = unpack_unit(prompt_unit("u", FILE, rows, tokenizer, settings))
+    assert made.name == "u"
     assert token_ids(made) == [[HELLO, WORLD], [[CLS, 2054, 2003, 2023, SEP], HELLO]]
     assert made.rows is not None
     assert made.rows["truncated"].to_pylist().count(True) == 0
@@ -83,10 +85,14 @@ def test_a_real_tokenizers_ids_come_back_for_each_pair(tokenizer: Tokenizer) -> 
 def test_rows_travel_without_their_texts(tokenizer: Tokenizer) -> None:
     settings = BiEncoder(type="bi_encoder", model="minilm")
     rows = unit(("hello", "world", "ok"), ("hello", "", "permanent"))
-    made = unpack_unit(prompt_unit("u", rows, tokenizer, settings))
+    made = unpack_unit(prompt_unit("u", FILE, rows, tokenizer, settings))
     assert made.rows is not None
     assert made.rows.column_names == list(TRAVELS)
-    assert made.rows.drop_columns("truncated").to_pylist() == rows.select(TRAVELS[:-1]).to_pylist()
+    assert made.rows.schema.metadata is None
+    travels = [name for name in TRAVELS if name not in ("texts", "truncated")]
+    assert made.rows.select(travels).to_pylist() == rows.select(travels).to_pylist()
+    assert made.rows["texts"].equals(pa.chunked_array([hash_texts(rows)]))
+    assert made.file == FILE
 
 
 def test_only_pairs_that_are_ok_get_prompts(tokenizer: Tokenizer) -> None:
@@ -98,7 +104,7 @@ def test_only_pairs_that_are_ok_get_prompts(tokenizer: Tokenizer) -> None:
         ("hello", "world", "ok"),
         ("", "", "reject"),
     )
-    made = unpack_unit(prompt_unit("u", rows, tokenizer, settings))
+    made = unpack_unit(prompt_unit("u", FILE, rows, tokenizer, settings))
     assert token_ids(made) == [[HELLO, HELLO], [HELLO, WORLD]]
     assert made.rows is not None and made.rows["kind"].to_pylist() == ["permanent", "ok", "reject", "ok", "reject"]
 
@@ -106,7 +112,7 @@ def test_only_pairs_that_are_ok_get_prompts(tokenizer: Tokenizer) -> None:
 def test_pairs_that_lost_text_are_counted_once_each(tokenizer: Tokenizer) -> None:
     settings = BiEncoder(type="bi_encoder", model="minilm", max_query_tokens=3, max_doc_tokens=3)
     rows = unit(("hello", "world", "ok"), ("hello world", "world", "ok"), ("hello world", "world hello", "ok"))
-    made = unpack_unit(prompt_unit("u", rows, tokenizer, settings))
+    made = unpack_unit(prompt_unit("u", FILE, rows, tokenizer, settings))
     assert token_ids(made) == [[HELLO, WORLD]] * 3
     assert made.rows is not None
     assert made.rows["truncated"].to_pylist().count(True) == 2
@@ -115,7 +121,7 @@ def test_pairs_that_lost_text_are_counted_once_each(tokenizer: Tokenizer) -> Non
 @pytest.mark.parametrize("rows", [(), [(None, None, "reject"), ("", "", "permanent")]], ids=["no rows", "none ok"])
 def test_a_unit_of_nothing_to_score(tokenizer: Tokenizer, rows: list[Any]) -> None:
     settings = BiEncoder(type="bi_encoder", model="minilm")
-    made = unpack_unit(prompt_unit("u", unit(*rows), tokenizer, settings))
+    made = unpack_unit(prompt_unit("u", FILE, unit(*rows), tokenizer, settings))
     assert made.rows is not None
     assert (len(made.rows), made.prompts) == (len(rows), [])
     assert made.rows.column_names == [*TRAVELS]
@@ -125,7 +131,7 @@ def test_a_pair_that_can_have_no_prompt_says_why(tokenizer: Tokenizer, monkeypat
     cut = Prompt([[3, 4], [], [5]], truncated=True)
     settings, _ = stand_in(monkeypatch, [Prompt([[1]]), Unscored("prompt cannot fit"), cut])
     rows = unit(("a", "b", "ok"), ("a", "", "permanent"), ("a", "c", "ok"), ("a", "d", "ok"))
-    made = unpack_unit(prompt_unit("u", rows, tokenizer, settings))
+    made = unpack_unit(prompt_unit("u", FILE, rows, tokenizer, settings))
     assert made.rows is not None
     assert list(zip(*made.rows.select(["row", "kind", "reason"]).to_pydict().values(), strict=True)) == [
         (40, "ok", None),
@@ -144,7 +150,7 @@ def test_another_number_of_prompts_than_pairs_is_an_error(
 ) -> None:
     settings, _ = stand_in(monkeypatch, prompts)
     with pytest.raises(ValueError, match="zip"):
-        prompt_unit("u", unit(("a", "b", "ok"), ("c", "d", "ok")), tokenizer, settings)
+        prompt_unit("u", FILE, unit(("a", "b", "ok"), ("c", "d", "ok")), tokenizer, settings)
 
 
 def test_a_reranker_is_given_title_and_instruction_where_they_are_read(
@@ -152,10 +158,10 @@ def test_a_reranker_is_given_title_and_instruction_where_they_are_read(
 ) -> None:
     settings, asked = stand_in(monkeypatch, [Prompt([[1]])])
     rows = unit(("a", "b", "ok"))
-    prompt_unit("u", rows, tokenizer, settings)
-    prompt_unit("u", rows.append_column("instruction", pa.array(["Find it."])), tokenizer, settings)
-    prompt_unit("u", rows.append_column("title", pa.array([None], pa.string())), tokenizer, settings)
-    prompt_unit("u", rows.append_column("title", pa.array(["T"])), tokenizer, settings)
+    prompt_unit("u", FILE, rows, tokenizer, settings)
+    prompt_unit("u", FILE, rows.append_column("instruction", pa.array(["Find it."])), tokenizer, settings)
+    prompt_unit("u", FILE, rows.append_column("title", pa.array([None], pa.string())), tokenizer, settings)
+    prompt_unit("u", FILE, rows.append_column("title", pa.array(["T"])), tokenizer, settings)
     assert asked == [Pair("a", "b"), Pair("a", "b", "Find it."), Pair("a", "b"), Pair("a", "T b")]
 
 
@@ -163,8 +169,8 @@ def test_a_unit_is_one_row_of_two_columns_whatever_it_holds(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, _ = stand_in(monkeypatch, [Prompt([[1]])] * 3)
-    travels = prompt_unit("u", unit(*[("a", "b", "ok")] * 3), tokenizer, settings)
-    done = pack_unit("u", None)
+    travels = prompt_unit("u", FILE, unit(*[("a", "b", "ok")] * 3), tokenizer, settings)
+    done = pack_unit("u")
     assert travels.schema == done.schema == pa.schema([("unit", pa.string()), ("payload", pa.large_binary())])
     assert (len(travels), len(done)) == (1, 1)
 
@@ -174,12 +180,18 @@ def test_units_survive_being_merged_and_cut(tokenizer: Tokenizer, monkeypatch: p
     blocks = []
     for number, name in enumerate(["first", "second", "third"]):
         settings, _ = stand_in(monkeypatch, [Prompt([[number, 7]])])
-        blocks.append(prompt_unit(name, unit(("a", "b", "ok")), tokenizer, settings))
-    merged = pa.concat_tables([*blocks, pack_unit("done", None)]).combine_chunks()
+        blocks.append(prompt_unit(name, FILE, unit(("a", "b", "ok")), tokenizer, settings))
+    merged = pa.concat_tables([*blocks, pack_unit("done")]).combine_chunks()
     units = [unpack_unit(merged.slice(at, 1)) for at in range(4)]
     assert [made.name for made in units] == ["first", "second", "third", "done"]
     assert [token_ids(made) for made in units] == [[[[0, 7]]], [[[1, 7]]], [[[2, 7]]], []]
 
 
 def test_a_unit_that_is_done_travels_without_rows() -> None:
-    assert unpack_unit(pack_unit("000000-0004", None)) == PromptedUnit("000000-0004", None, [])
+    assert unpack_unit(pack_unit("u")) == PromptedUnit("u", None, None, [])
+
+
+@pytest.mark.parametrize("retry", [0, 1, 12])
+def test_a_unit_is_tried_again_where_its_name_says_so(retry: int) -> None:
+    name = Unit(Version("0" * 16, "1" * 16), 100, 5, 50, retry).name
+    assert unpack_unit(pack_unit(name)).again == (retry > 0)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline.config import Config
-from pipeline.input.listing import list_inputs
+from pipeline.errors import UsageError
 from pipeline.input.parquet import SPLIT_BYTES
-from pipeline.plan.plan import Unit, make_plan, splits_of
+from pipeline.plan.units import Unit
 from pipeline.score.read import read_units
+from pipeline.sizes import Sizes
 from tests.pipeline.kinds import DUPLICATE, KINDS, SCORED, list_files, write
+from tests.pipeline.plan.cut import cut_input
 
 WritePairs = Callable[..., str]
 MakeConfig = Callable[..., Config]
@@ -22,14 +25,16 @@ Read = Callable[..., list[tuple[Unit, pa.Table]]]
 
 @pytest.fixture
 def read(make_config: MakeConfig) -> Read:
-    """Plans a file, or several, and reads all of their units."""
+    """Reads all units of a file, or several."""
 
     def read(
         paths: str | list[str], unit_rows: int = 10_000, split_bytes: int = SPLIT_BYTES, **columns: str
     ) -> list[tuple[Unit, pa.Table]]:
-        config = make_config(paths, input={"columns": columns}, reranker={"type": "qwen3"})
-        plan = make_plan(config, list_inputs(config.input.path), unit_rows, split_bytes)
-        return [unit for split in splits_of(plan.units) for unit in read_units(split, plan.columns)]
+        config = make_config(
+            paths, input={"columns": columns}, reranker={"type": "qwen3"}, run={"unit_rows": unit_rows}
+        )
+        splits, first = cut_input(config, Sizes(split_bytes=split_bytes))
+        return [unit for split in splits for unit in read_units(split, first.columns)]
 
     return read
 
@@ -78,7 +83,6 @@ def test_a_sound_row_comes_through_as_it_is(write_pairs: WritePairs, read: Read)
     ((_, table),) = read(path)
     assert table.to_pylist() == [
         {
-            "file": 0,
             "row": 0,
             "query_id": "7",
             "doc_id": "d",
@@ -123,7 +127,7 @@ def test_columns_not_in_use_are_left_out(write_pairs: WritePairs, read: Read) ->
     plain, nested = ["x", "y"], [{"doc": ["text"]}, None]
     path = write_pairs(title=plain, extra=nested, **pairs(query=["a", "b"]), row=[90, 91], kind=["reject", "reject"])
     ((_, table),) = read(path)
-    names = ["file", "row", "query_id", "doc_id", "query", "doc", "first_stage_score", "kind", "reason"]
+    names = ["row", "query_id", "doc_id", "query", "doc", "first_stage_score", "kind", "reason"]
     assert table.column_names == names
     assert (table["row"].to_pylist(), table["kind"].to_pylist()) == ([0, 1], ["ok", "ok"])
 
@@ -157,7 +161,7 @@ def test_units_hold_every_row_once_and_in_order(
     path = write_pairs(row_group_size=row_group_size, **pairs(doc=docs))
     units = read(path, unit_rows)
     assert [len(table) for _, table in units] == [min(unit_rows, 20 - at) for at in range(0, 20, unit_rows)]
-    assert [(unit.start, unit.stop) for unit, _ in units] == [
+    assert [(unit.first, unit.stop) for unit, _ in units] == [
         (at, min(at + unit_rows, 20)) for at in range(0, 20, unit_rows)
     ]
     everything = pa.concat_tables([table for _, table in units])
@@ -170,13 +174,7 @@ def test_units_hold_every_row_once_and_in_order(
 def test_splits_of_one_file_go_on_with_its_row_numbers(write_pairs: WritePairs, read: Read) -> None:
     path = write_pairs(row_group_size=4, **pairs(doc=[f"document {i}" for i in range(10)]))
     units = read(path, unit_rows=3, split_bytes=1)  # a split for each row group
-    assert [unit.name for unit, _ in units] == [
-        "000000-0000",
-        "000000-0001",
-        "000001-0000",
-        "000001-0001",
-        "000002-0000",
-    ]
+    assert [(unit.first, unit.stop) for unit, _ in units] == [(0, 3), (3, 4), (4, 7), (7, 8), (8, 10)]
     assert [table["row"].to_pylist() for _, table in units] == [[0, 1, 2], [3], [4, 5, 6], [7], [8, 9]]
     assert [table["doc_id"].to_pylist() for _, table in units] == [
         ["d0", "d1", "d2"],
@@ -193,14 +191,51 @@ def test_a_unit_is_one_chunk_in_memory_of_its_own(write_pairs: WritePairs, read:
         assert all(column.num_chunks == 1 for column in table.columns)
 
 
-def test_files_without_rows_have_no_units(write_pairs: WritePairs, read: Read) -> None:
+# first and stop of units, of which some have others between their rows
+GAPS = [
+    [(0, 3), (17, 20)],
+    [(1, 2), (4, 6), (6, 7), (12, 19)],
+    [(3, 15), (5, 6), (5, 12), (14, 18)],
+    [(2, 20), (2, 3), (19, 20)],
+    [(0, 20), (9, 10), (10, 11)],
+]
+
+
+@pytest.mark.parametrize("bounds", GAPS, ids=str)
+@pytest.mark.parametrize("batch_rows", [1, 3, 5, 8192])
+def test_units_may_leave_rows_out_and_have_rows_of_each_other(
+    bounds: list[tuple[int, int]],
+    batch_rows: int,
+    write_pairs: WritePairs,
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.score.read.BATCH_ROWS", batch_rows)
+    path = write_pairs(row_group_size=5, **pairs(doc=[f"document {i}" for i in range(20)]))
+    (split,), first_file = cut_input(make_config(path))
+    units = [Unit(split.units[0].of, 20, first, stop) for first, stop in bounds]
+    read = [*read_units(replace(split, units=units), first_file.columns)]
+    assert [unit for unit, _ in read] == units
+    for unit, table in read:
+        assert table["row"].to_pylist() == [*range(unit.first, unit.stop)]
+        assert table["doc_id"].to_pylist() == [f"d{i}" for i in range(unit.first, unit.stop)]
+
+
+def test_a_file_that_ends_before_its_units_has_changed(write_pairs: WritePairs, make_config: MakeConfig) -> None:
+    path = write_pairs(**pairs(doc=["text"] * 20))
+    (split,), first_file = cut_input(make_config(path))
+    units = [Unit(split.units[0].of, 30, 0, 20), Unit(split.units[0].of, 30, 20, 30)]
+    with pytest.raises(UsageError, match=r"pairs\.parquet: ended at row 20, and its footer said 30 or more"):
+        list(read_units(replace(split, units=units), first_file.columns))
+
+
+def test_a_file_without_rows_has_a_unit_without_rows(write_pairs: WritePairs, read: Read) -> None:
     nothing = {name: pa.array([], pa.string()) for name in ("query", "doc")} | {"score": pa.array([], pa.float64())}
     empty = write_pairs("a.parquet", **nothing)
     full = write_pairs("b.parquet", query=["q"], doc=["d"], score=[1.0])
-    assert read(empty) == []
-    assert [table["doc"].to_pylist() for _, table in read([empty, full, write_pairs("c.parquet", **nothing)])] == [
-        ["d"]
-    ]
+    (none, nobody), (one, somebody), _ = read([empty, full, write_pairs("c.parquet", **nothing)])
+    assert (none.size, one.size, somebody["doc"].to_pylist()) == (0, 1, ["d"])
+    assert len(nobody) == 0 and nobody.column_names == somebody.column_names
 
 
 def test_columns_of_other_types_in_the_next_file(write_pairs: WritePairs, read: Read) -> None:

@@ -15,6 +15,7 @@ import ray
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.output.commit import read_result
+from pipeline.plan.units import parse_unit
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder
 from tests import tiny
@@ -83,8 +84,9 @@ def test_every_metric_of_the_dashboard_is_in_the_scrape(
     assert 0 < found["ray_rayrank_engine_busy_seconds_total"] < figures["seconds"]["score"]
     manifest = read_result(Folder(config.output.path))
     assert manifest
-    lines = [json.loads(line) for line in find_lines(logs, manifest["plan"]["id"])]
-    assert sorted(line["unit"] for line in lines) == [f"000000-{i:04}" for i in range(4)]
+    lines = [json.loads(line) for line in find_lines(logs, manifest["run"])]
+    bounds = sorted((unit.first, unit.stop) for unit in (parse_unit(line["unit"]) for line in lines))
+    assert bounds == [(0, 150), (150, 300), (300, 450), (450, 600)]
     assert sum(line["prompt_tokens"] for line in lines) == figures["prompt_tokens"]
 
 

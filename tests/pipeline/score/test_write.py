@@ -3,23 +3,27 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from actors.rerankers.contract import Unscored
+from pipeline.errors import RunError
+from pipeline.input.listing import InputFile, list_inputs
+from pipeline.plan.units import Unit
 from pipeline.score import write as module
-from pipeline.score.files import SCHEMA, read_scores, select_transient
 from pipeline.score.prompt import PromptedUnit
 from pipeline.score.write import UnitWriter
 from pipeline.storage.folder import Folder
+from tests.pipeline.score.units import OF, make_unit
 
+Make = Callable[..., PromptedUnit]
 FIGURES = {"prompt_tokens": 40.0, "cached_tokens": 0.0, "new_tokens": 1.0, "seconds": 0.12345}
-NAME = "000002-0001"
+ONE, NAME = (Unit(OF, 100, 10, stop).name for stop in (11, 14))  # of units of one row, and of four
 
 
 @pytest.fixture(autouse=True)
@@ -35,32 +39,26 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(str(tmp_path))
+    return Folder(f"{tmp_path}/scores")
 
 
-def unit(*kinds: str, reason: str = "from the start", name: str = NAME) -> PromptedUnit:
-    """A unit of rows of these kinds, the first of them truncated."""
-    rows = [
-        {
-            "file": 6,
-            "row": 10 + i,
-            "query_id": None if kind == "reject" else "q",
-            "doc_id": f"d{i}",
-            "first_stage_score": i / 2,
-            "kind": kind,
-            "reason": None if kind == "ok" else reason,
-            "truncated": i == 0,
-        }
-        for i, kind in enumerate(kinds)
-    ]
-    travels = pa.schema([field for field in SCHEMA if field.name != "rerank_score"])
-    return PromptedUnit(name, pa.Table.from_pylist(rows, travels), [])
+@pytest.fixture
+def file(tmp_path: Path) -> InputFile:
+    """An input file as it was listed."""
+    (tmp_path / "in.parquet").write_bytes(b"rows")
+    (file,) = list_inputs([str(tmp_path / "in.parquet")])
+    return file
 
 
-def select(whole: PromptedUnit, chosen: list[bool], name: str) -> PromptedUnit:
-    """A later round of a unit: some of its rows."""
-    assert whole.rows is not None
-    return PromptedUnit(name, whole.rows.filter(pa.array(chosen, pa.bool_())), [])
+@pytest.fixture
+def unit(file: InputFile) -> Callable[..., PromptedUnit]:
+    """Makes a unit of rows of these kinds, the first of them truncated."""
+
+    def make(*kinds: str, reason: str = "from the start", **named: Any) -> PromptedUnit:
+        rows = ((None if kind == "reject" else "q", kind) for kind in kinds)
+        return make_unit(*rows, file=file, reason=reason, **named)
+
+    return make
 
 
 def put(folder: Folder, unit: PromptedUnit, scores: list[Any], texts: list[Any] | None = None) -> dict[str, Any]:
@@ -71,68 +69,98 @@ def put(folder: Folder, unit: PromptedUnit, scores: list[Any], texts: list[Any] 
 
 
 def read(folder: Folder, name: str) -> list[dict[str, Any]]:
-    return pq.read_table(io.BytesIO(folder.read(f"{name}.parquet"))).to_pylist()
+    return pq.read_table(io.BytesIO(folder.read(name))).to_pylist()
 
 
 # The score file
 
 
-def test_a_unit_is_put_and_its_row_has_its_figures(folder: Folder) -> None:
+def test_a_unit_is_put_and_its_row_has_its_figures(folder: Folder, unit: Make) -> None:
     row = put(folder, unit("ok", "permanent", "reject", "ok"), [0.5, Unscored("unreadable")])
     assert json.loads(row.pop("reasons")) == {"from the start": 2, "unreadable": 1}
-    assert row == {"unit": NAME, "rows": 4, "size": 4, "failed": 2, "rejected": 1} | FIGURES
+    figures = {"unit": NAME, "file": f"{NAME}.parquet", "rows": 4, "failed": 2, "rejected": 1}
+    assert row == figures | FIGURES
     assert [*folder.files()] == [f"{NAME}.parquet"]
-    assert [stored["file"] for stored in read(folder, NAME)] == [6, 6, 6, 6]
+    assert [stored["rerank_score"] for stored in read(folder, f"{NAME}.parquet")] == [0.5, None, None, None]
 
 
-def test_the_first_score_file_of_a_unit_stays(folder: Folder) -> None:
+def test_the_first_score_file_of_a_unit_stays(folder: Folder, unit: Make) -> None:
     put(folder, unit("ok"), [0.5])
     put(folder, unit("ok"), [0.75])
-    assert read(folder, NAME)[0]["rerank_score"] == 0.5
+    assert read(folder, f"{ONE}.parquet")[0]["rerank_score"] == 0.5
 
 
-def test_rows_worth_another_try_are_marked_by_a_file_and_put_again_with_the_others(folder: Folder) -> None:
-    first = unit("ok", "ok", "reject", "ok")
-    put(folder, first, [0.5, *[Unscored("killed", transient=True)] * 2], ["a", None, None])
-    assert [*folder.files()] == [f"{NAME}.parquet", f"{NAME}.transient"]
-
-    pairs = select_transient(pa.table({"row": [10, 11, 12, 13], "doc": [*"abcd"]}), folder, NAME)
-    assert pairs.to_pylist() == [{"row": 11, "doc": "b"}, {"row": 13, "doc": "d"}]
-    second = select(first, [False, True, False, True], f"{NAME}.r1")
-    row = put(folder, second, [0.25, Unscored("unreadable")], ["b", None])
-    assert [*folder.files()] == [f"{NAME}.parquet", f"{NAME}.r1.parquet", f"{NAME}.transient"]
-    assert (row["unit"], row["rows"], row["size"], row["failed"]) == (NAME, 2, 4, 1)
-    sizes = {f"{NAME}.r1.parquet": folder.files()[f"{NAME}.r1.parquet"]}
-    rows = read_scores(folder, sizes, "p", explain=True).to_pylist()
-    assert [(row["row"], row["rerank_score"], row["kind"], row["explanation"]) for row in rows] == [
-        (10, 0.5, "ok", "a"), (11, 0.25, "ok", "b"), (12, None, "reject", None), (13, None, "permanent", None)
-    ]  # fmt: skip
+def test_what_the_model_wrote_is_kept_where_it_is_asked_for(folder: Folder, unit: Make) -> None:
+    put(folder, unit("ok", "reject", "ok", "ok"), [0.5, 0.25, Unscored("unreadable")], ["a", None, "c"])
+    put(folder, unit("ok"), [0.5])
+    assert [row["explanation"] for row in read(folder, f"{NAME}.parquet")] == ["a", None, None, "c"]
+    assert "explanation" not in read(folder, f"{ONE}.parquet")[0]
 
 
-def test_a_mark_whose_file_has_nothing_to_try_is_followed_by_a_round_all_the_same(folder: Folder) -> None:
-    """Its driver died between the two, and the next one's engine was well: else every later run would try again."""
-    first = unit("ok", "ok")
-    put(folder, first, [0.5, 0.25])
-    folder.put_new(f"{NAME}.transient", b"")
-    put(folder, select(first, [False, False], f"{NAME}.r1"), [])
-    assert [*folder.files()] == [f"{NAME}.parquet", f"{NAME}.r1.parquet", f"{NAME}.transient"]
-    assert read(folder, f"{NAME}.r1") == read(folder, NAME)
+@pytest.mark.parametrize(
+    "scores, ending",
+    [
+        ([0.5, 0.25], ".parquet"),
+        ([0.5, Unscored("unreadable")], ".parquet"),
+        ([Unscored("killed", transient=True), Unscored("unreadable")], ".transient.parquet"),
+    ],
+)
+def test_the_name_says_whether_a_row_may_be_tried_again(
+    scores: list[Any], ending: str, folder: Folder, unit: Make
+) -> None:
+    row = put(folder, unit("ok", "ok", "reject", "permanent"), scores)
+    assert [*folder.files()] == [row["file"]] == [f"{NAME}{ending}"]
+
+
+def test_a_unit_without_rows_is_put(folder: Folder, unit: Make, counted: list) -> None:
+    row = put(folder, unit(first=0), [])
+    assert (row["file"], row["rows"]) == (f"{row['unit']}.parquet", 0)
+    assert read(folder, row["file"]) == [] and len(counted) == 1
 
 
 def test_a_unit_that_was_put_before_writes_and_reports_nothing(
     folder: Folder, counted: list, capsys: pytest.CaptureFixture
 ) -> None:
-    counts = {"unit": NAME, "rows": 0, "size": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
-    assert put(folder, PromptedUnit(NAME, None, []), []) == counts | FIGURES
+    counts = {"unit": NAME, "file": "", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
+    assert put(folder, PromptedUnit(NAME, None, None, []), []) == counts | FIGURES
     assert [*folder.files()] == []
     assert capsys.readouterr().err == "" and counted == []
+
+
+CHANGES: dict[str, Callable[[Path], Any]] = {
+    "written again": lambda path: path.write_bytes(b"ROWS"),
+    "longer": lambda path: path.write_bytes(b"rows and rows"),
+    "another time": lambda path: os.utime(path, (1, 1)),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_scores_of_a_file_that_has_changed_are_not_put(
+    change: str, folder: Folder, unit: Make, file: InputFile, counted: list
+) -> None:
+    CHANGES[change](Path(file.path))
+    with pytest.raises(RunError, match=r"in\.parquet: has changed") as error:
+        put(folder, unit("ok"), [0.5])
+    assert ([*folder.files()], counted, error.value.exit_code) == ([], [], 1)
+
+
+def test_scores_of_an_object_that_has_changed_are_not_put(folder: Folder, s3_server: str) -> None:
+    bucket = Folder("s3://bucket/write")
+    bucket.put("in.parquet", b"rows")
+    (file,) = list_inputs([bucket.url])
+    put(folder, make_unit(("q", "ok"), file=file), [0.5])
+    bucket.put("in.parquet", b"ROWS")
+    with pytest.raises(RunError, match=r"s3://bucket/write/in\.parquet: has changed"):
+        put(folder, make_unit(("q", "ok"), ("q", "ok"), file=file), [0.5, 0.25])
+    assert [*folder.files()] == [f"{ONE}.parquet"]
 
 
 # The report
 
 
 def test_each_unit_is_reported_in_one_line_of_json_on_stderr(
-    folder: Folder, counted: list, capsys: pytest.CaptureFixture
+    folder: Folder, unit: Make, counted: list, capsys: pytest.CaptureFixture
 ) -> None:
     row = put(folder, unit("ok", "permanent", reason="document is empty"), [0.5])
     out, err = capsys.readouterr()
@@ -144,7 +172,7 @@ def test_each_unit_is_reported_in_one_line_of_json_on_stderr(
 
 
 def test_reasons_are_reported_by_their_kinds_without_words_of_the_texts(
-    folder: Folder, counted: list, capsys: pytest.CaptureFixture
+    folder: Folder, unit: Make, counted: list, capsys: pytest.CaptureFixture
 ) -> None:
     """Five hundred reasons of one kind, and one that quotes the model."""
     scores: list[float | Unscored] = [Unscored(f"prompt does not fit: {i} tokens") for i in range(500)]
@@ -157,7 +185,7 @@ def test_reasons_are_reported_by_their_kinds_without_words_of_the_texts(
     assert "secret" not in err + row["reasons"]
 
 
-def test_the_driver_gets_the_commonest_kinds_of_reasons(folder: Folder, counted: list) -> None:
+def test_the_driver_gets_the_commonest_kinds_of_reasons(folder: Folder, unit: Make, counted: list) -> None:
     scores = [Unscored("abcdefghijklmnop"[i]) for i in range(16) for _ in range(i + 1)]
     row = put(folder, unit(*["ok"] * len(scores)), scores)
     assert [*json.loads(row["reasons"])] == [*"ponmlkjihg"]
@@ -166,20 +194,21 @@ def test_the_driver_gets_the_commonest_kinds_of_reasons(folder: Folder, counted:
 
 
 def test_a_unit_that_was_put_stays_though_its_report_fails(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    folder: Folder, unit: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("the agent has gone")
 
     monkeypatch.setattr(module, "count_unit", fail)
     for number in range(3):
-        name = f"000000-{number:04}"
-        assert put(folder, unit("ok", name=name), [0.5])["unit"] == name
+        assert put(folder, unit("ok", first=number), [0.5])["rows"] == 1
     assert len(folder.files()) == 3
     assert capsys.readouterr().err.count("RuntimeError: the agent has gone") == 1
 
 
-def test_a_unit_that_cannot_be_put_is_an_error(tmp_path: Path, counted: list, capsys: pytest.CaptureFixture) -> None:
+def test_a_unit_that_cannot_be_put_is_an_error(
+    tmp_path: Path, unit: Make, counted: list, capsys: pytest.CaptureFixture
+) -> None:
     class FullDisk(Folder):
         def put_new(self, name: str, data: bytes) -> bool:
             raise OSError("no space left")

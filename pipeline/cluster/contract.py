@@ -1,0 +1,76 @@
+"""What runs functions for a run: a Ray cluster (ray_cluster.py), or this process alone (in_process.py)."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import pyarrow as pa
+
+from actors.worker.failures import Worker
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Value = TypeVar("Value", covariant=True)
+
+
+class Pool(NamedTuple):
+    """The actors of a stream.
+
+    smallest, largest: how many there are. in_flight: units that one works on at once; queued: units that wait behind
+    those, so that it never waits for Ray. gpus, cpus: what Ray sets aside for each.
+    """
+
+    smallest: int
+    largest: int
+    in_flight: int
+    queued: int
+    gpus: float
+    cpus: float
+
+
+class Started(Protocol[Value]):
+    """A function that was started."""
+
+    def is_ready(self) -> bool:
+        """Whether it has returned, or raised."""
+
+    def wait(self) -> Value:
+        """What it returns. Raises its RunError as itself."""
+
+
+class Cluster(Protocol):
+    """Runs functions. A RunError that one of them raises is raised as itself."""
+
+    def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Runs a task on each item, as many at once as there are CPUs, and yields the results in the items' order."""
+
+    def start(self, function: Callable[..., Result], *arguments: Any) -> Started[Result]:
+        """Calls a function beside all else."""
+
+    def stream(
+        self,
+        make: Callable[[int, Any], Iterator[pa.Table]],
+        shared: Any,
+        tasks: int,
+        actor: type,
+        arguments: dict[str, Any],
+        pool: Pool,
+    ) -> Generator[dict[str, Any], None, None]:
+        """What actors make of each of the one-row tables that `make(task, shared)` yields, for all tasks: rows of
+        theirs, in any order.
+
+        actor: a class whose instances are awaited with such a table. arguments: of its constructor.
+        """
+
+    def make_tracker(self, actors: int) -> Any:
+        """The failure tracker of a run (actors/worker/failures.py), for actors of a stream. actors: the most there may
+        be."""
+
+    def identify_worker(self) -> Worker:
+        """This process, in an actor of a stream."""
+
+    def count_cores(self) -> int:
+        """CPUs of the largest node."""
+
+    def read_spilled_bytes(self) -> int | None:
+        """Bytes that the object stores of all nodes have written to disk since they began; None where it cannot be
+        said."""

@@ -1,0 +1,43 @@
+"""What a result that stands has no use for is deleted. The result stands whatever becomes of that."""
+
+from typing import Any
+
+from pipeline.check.preflight import Checked
+from pipeline.errors import StoreError, say
+from pipeline.input.listing import InputFile
+from pipeline.input.versions import look_up
+from pipeline.output.commit import sweep
+from pipeline.output.lease import Held, Lease
+from pipeline.plan.units import hash_version, parse_score_file
+
+
+def tidy(checked: Checked, lease: Lease, result: dict[str, Any], stored: list[str]) -> None:
+    """Deletes parts of other results, merged files, and scores of other versions of the result's files.
+
+    stored: the score files that this run's first listing showed. Others may be another driver's work, and so may those
+    of a version that is newer than this run's: they go only where the file itself is the one that the result was made
+    from.
+    """
+    try:
+        lease.confirm()  # what is left over from this result may be another's by now
+        sweep(checked.output, result)
+        delete_merged(checked)
+        checked.all_scores.delete(_find_stale(result, stored))
+    except (StoreError, Held) as error:
+        say(f"the result stands; what is left over goes with the next run: {error}")
+
+
+def delete_merged(checked: Checked) -> None:
+    """Deletes what was merged from scores."""
+    checked.merged.delete([*checked.merged.files()])
+
+
+def _find_stale(result: dict[str, Any], stored: list[str]) -> list[str]:
+    files = [InputFile(file["path"], file["size"], file["version"]) for file in result["input"]]
+    used = {version.file: (version, file) for file in files for version in [hash_version(file)]}
+    stale: dict[str, list[str]] = {}  # hash of a file's URL -> score files of its other versions
+    for name in stored:
+        of = found.unit.of if (found := parse_score_file(name)) else None
+        if of and of.file in used and of != used[of.file][0]:
+            stale.setdefault(of.file, []).append(name)
+    return [name for file, names in stale.items() if look_up(used[file][1].path) == used[file][1] for name in names]

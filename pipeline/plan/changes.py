@@ -1,0 +1,72 @@
+"""What came to an input, changed in it, or went, since the result that stands was made."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from fsspec.utils import glob_translate
+
+from pipeline.config import Config
+from pipeline.errors import UsageError, say
+from pipeline.input.listing import InputFile
+from pipeline.input.versions import THREADS, look_up
+from pipeline.storage.urls import make_absolute
+
+
+class Changes(NamedTuple):
+    """Paths of files."""
+
+    came: list[str]
+    changed: list[str]
+    gone: list[str]
+
+    def __str__(self) -> str:
+        counts = zip((len(paths) for paths in self), ("came", "changed", "went"), strict=True)
+        first = next(paths[0] for paths in self if paths)
+        return f"{', '.join(f'{count:,} {what}' for count, what in counts)} ({first} first)"
+
+
+def find_changes(
+    config: Config, files: list[InputFile], standing: dict[str, Any] | None
+) -> tuple[list[InputFile], Changes]:
+    """The files of the input, and what differs from the files of the standing result (its manifest).
+
+    A file that the listing does not show is looked up by itself, for listings lag behind. Raises UsageError where one
+    is gone, unless run.on_gone is `drop`.
+    """
+    before = {file["path"]: (file["size"], file.get("version")) for file in standing["input"]} if standing else {}
+    listed = {file.path: file for file in files}
+    unlisted = [path for path in sorted(before.keys() - listed.keys()) if _find_place(config, path) is not None]
+    with ThreadPoolExecutor(THREADS) as pool:
+        listed |= {found.path: found for found in pool.map(look_up, unlisted) if found}
+    if len(listed) > len(files):
+        end = len(config.input.path)
+        places = {path: end if (place := _find_place(config, path)) is None else place for path in listed}
+        files = sorted(listed.values(), key=lambda file: (places[file.path], file.path))
+    changes = Changes(
+        came=[path for path in listed if path not in before] if before else [],
+        changed=[
+            path
+            for path, file in listed.items()
+            if before.get(path, (file.size, file.version)) != (file.size, file.version)
+        ],
+        gone=sorted(before.keys() - listed.keys()),
+    )
+    if changes.gone and config.run.on_gone == "refuse":
+        raise UsageError(
+            f"{changes.gone[0]}: is gone from the input, and rows of it are in the result that stands "
+            f"({len(changes.gone)} such files); run.on_gone=drop makes a result without them, or choose another "
+            "output.path"
+        )
+    if any(changes):
+        say(f"of the input's files, since the result that stands was made: {changes}")
+    return files, changes
+
+
+def _find_place(config: Config, path: str) -> int | None:
+    """The index of the first of the input's paths whose listing would show a file; None where there is none."""
+    above = [path[:at] for at, char in enumerate(path) if char == "/"]  # a glob may match a folder
+    for place, given in enumerate(map(make_absolute, config.input.path)):
+        if given in (path, *above) or any(re.match(glob_translate(given), at) for at in (path, *above)):
+            return place
+    return None

@@ -1,0 +1,55 @@
+"""The score files that earlier runs left under an output."""
+
+import re
+from collections import Counter
+
+from pipeline.check.fingerprint import FINGERPRINT, differs_in_engine
+from pipeline.check.preflight import Checked
+from pipeline.errors import UsageError, say
+from pipeline.plan.units import parse_score_file
+
+OLD = re.compile(r"[0-9a-f]{16}/")  # of rayrank 0.1: numbers that a stored plan gave a meaning
+OURS = re.compile(rf"({FINGERPRINT})/(?!\.put-)")  # files that runs write and a restart deletes
+
+
+def list_stored(checked: Checked) -> list[str]:
+    """Names, below the folder of all scores, of the files that this run can go on from.
+
+    Raises UsageError where there are others alone, or some of an earlier version of rayrank.
+    """
+    return select_usable(checked, list_all_stored(checked))
+
+
+def list_all_stored(checked: Checked) -> list[str]:
+    """Names of the files that runs have put among the scores, under any fingerprint."""
+    return [name for name in checked.all_scores.files() if OURS.match(name) or OLD.match(name)]
+
+
+def select_usable(checked: Checked, stored: list[str]) -> list[str]:
+    """The names of the stored files that are under this run's fingerprint, or one that `run.accept` allows.
+
+    Raises UsageError as list_stored does.
+    """
+    output, mine = checked.config.output.path, checked.fingerprint
+    mend = "choose another output.path, or run.on_existing=restart to throw those scores away"
+    if old := [name for name in stored if OLD.match(name)]:
+        raise UsageError(
+            f"output.path = {output!r}: scores/{old[0]} is a file of rayrank 0.1, which this one cannot read; {mend}"
+        )
+    others = {fingerprint for name in stored if (fingerprint := name.partition("/")[0]) != mine}
+    of_engine = {other for other in others if differs_in_engine(mine, other)}
+    accepted = of_engine if "engine" in checked.config.run.accept else set()
+    usable = [name for name in stored if name.partition("/")[0] in {mine, *accepted}]
+    if stored and not usable:
+        other = min(of_engine or others)
+        what = "another version of the engine" if of_engine else "another model, prompt or setting"
+        take = "run.accept=[engine] takes them; else " if of_engine else ""
+        raise UsageError(
+            f"output.path = {output!r}: holds scores of {what} (fingerprint {other}, this run's is {mine}); "
+            f"{take}{mend}"
+        )
+    if accepted:
+        units = Counter(name.partition("/")[0] for name in usable if parse_score_file(name))
+        for other in sorted(accepted & units.keys()):
+            say(f"run.accept = ['engine']: takes {units[other]:,} score files of another version of it ({other})")
+    return usable

@@ -1,0 +1,53 @@
+"""How many rows an input has, as far as that is known while it is scored."""
+
+from pipeline.cluster.contract import Cluster
+from pipeline.input.footers import count_rows
+from pipeline.input.listing import InputFile
+from pipeline.plan.units import Coverage, hash_version
+from pipeline.plan.work import Work
+from pipeline.sizes import Sizes
+
+
+class Total:
+    """The rows of an input. Score files say it of their own input files; the footers of the others are read here, by a
+    task on the cluster where they are many.
+
+    rows: of all files, or about how many. scored: those that have scores already. exact: whether `rows` is no estimate.
+    """
+
+    def __init__(self, files: list[InputFile], coverage: Coverage, work: Work, sizes: Sizes):
+        known, unknown = 0, list[InputFile]()
+        self.scored = 0
+        for file in files:
+            version = hash_version(file)
+            if (rows := coverage.count_rows(version)) is None:
+                unknown.append(file)
+                continue
+            known += rows
+            self.scored += rows - sum(map(len, coverage.find_missing(version, 0, rows)))
+        self._known = known
+        self.exact = len(unknown) <= sizes.first_footers
+        if self.exact:
+            self.rows = known + sum(count_rows(work.config, unknown, work.first))
+            return
+        sampled = unknown[:: -(-len(unknown) // sizes.sampled_footers)]
+        rows = sum(count_rows(work.config, sampled, work.first))
+        self.rows = known + round(rows * sum(file.size for file in unknown) / sum(file.size for file in sampled))
+        self._work, self._unknown = work, unknown
+
+    def begin(self, cluster: Cluster) -> None:
+        """Begins to read the footers that are left."""
+        if not self.exact:
+            self._counting = cluster.start(count_rows, self._work.config, self._unknown, self._work.first)
+
+    def update(self) -> bool:
+        """Whether the number of rows has become exact since this was asked last."""
+        if self.exact or not self._counting.is_ready():
+            return False
+        self.wait()
+        return True
+
+    def wait(self) -> None:
+        """Returns when every footer was read. Raises UsageError where a file cannot be used."""
+        if not self.exact:
+            self.rows, self.exact = self._known + sum(self._counting.wait()), True

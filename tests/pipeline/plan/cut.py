@@ -1,0 +1,25 @@
+"""An input's splits as a run cuts them: what tests of splits, and of what is read through them, share."""
+
+from collections.abc import Iterable
+
+from pipeline.config import Config
+from pipeline.input.footers import FirstFile, read_first_file
+from pipeline.input.listing import list_inputs
+from pipeline.plan.splits import Split, cut_splits
+from pipeline.plan.units import Coverage
+from pipeline.plan.work import select_work
+from pipeline.sizes import Sizes
+
+
+def cut_input(
+    config: Config, sizes: Sizes = Sizes(), names: Iterable[str] = (), failed: Iterable[int] = ()
+) -> tuple[list[Split], FirstFile]:
+    """The splits of all tasks, in their order, and the first file.
+
+    names: of the score files that are there. failed: rows that have no score for a reason that may pass.
+    """
+    files = list_inputs(config.input.path)
+    first = read_first_file(config, files[0])
+    work = select_work(config, first, files, Coverage(names), sizes)
+    parts = [part for task in range(work.tasks) for part in work.read_parts(task)]
+    return [split for part in parts for split in cut_splits(part, config, first, {*failed}, sizes)], first

@@ -1,0 +1,25 @@
+"""Places on each kind of store."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage.folder import Folder
+from tests.pipeline.conftest import Run
+from tests.pipeline.run.stores import Place
+
+
+@pytest.fixture(params=["local", "s3", "seconds"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, run: Run) -> Place:
+    """A place on each kind of store. The outputs of the last one lie on the local disk."""
+    if request.param == "s3":
+        request.getfixturevalue("s3_server")
+        return Place(Folder(f"s3://bucket/{tmp_path.name}/in"), f"s3://bucket/{tmp_path.name}", run)
+    if request.param == "seconds":
+        return Place(Folder(f"seconds://{tmp_path.name}/in"), str(tmp_path), run)
+    return Place(Folder(f"{tmp_path}/in"), str(tmp_path), run)
+
+
+@pytest.fixture
+def local(tmp_path: Path, run: Run) -> Place:
+    return Place(Folder(f"{tmp_path}/in"), str(tmp_path), run)
