@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import tokenizers
 from tokenizers import AddedToken
 
+from actors.rerankers.files import read_optional_file
 from actors.rerankers.settings import Settings
 
 # Placeholders for the texts while a chat template is rendered: private-use characters that no template contains.
@@ -40,9 +40,8 @@ class Tokenizer:
         self.pretrained = _load_pretrained(settings)
         if not self.pretrained.is_fast:
             raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
-        config = _read_config(settings)
-        self._typed = config.get("type_vocab_size", 0) > 1
-        self.limit = limit or _find_limit(settings, config, self.pretrained)
+        self._config = read_optional_file(settings, "config.json") or {}
+        self.limit = limit or _find_limit(settings, self._config, self.pretrained)
         self._plain = _make_plain(self.pretrained.backend_tokenizer)
         added = [token for token in self.pretrained.added_tokens_decoder.values() if token.content.strip()]
         added.sort(key=lambda token: len(token.content), reverse=True)
@@ -81,7 +80,8 @@ class Tokenizer:
                 self._plain.enable_truncation(max_length=self.limit, strategy="only_second")
                 cut = self._plain.encode(*pair)
                 self._plain.no_truncation()
-            results.append((cut.ids, cut.type_ids if self._typed else [0] * len(cut.ids), len(whole.ids)))
+            typed = any(cut.type_ids) and self._typed
+            results.append((cut.ids, cut.type_ids if typed else [0] * len(cut.ids), len(whole.ids)))
         return results
 
     def count(self, text: str) -> int:
@@ -97,7 +97,7 @@ class Tokenizer:
 
     def end_tokens(self) -> list[str]:
         """The tokens that end a generation in vLLM: those of the model's generation config, and the tokenizer's."""
-        config = _read_json(self._settings, "generation_config.json") or {}  # not every model has one
+        config = read_optional_file(self._settings, "generation_config.json") or {}  # not every model has one
         ids = config.get("eos_token_id")
         listed = ids if isinstance(ids, list) else [] if ids is None else [ids]
         names = [*self.pretrained.convert_ids_to_tokens(listed), self.pretrained.eos_token]
@@ -145,6 +145,11 @@ class Tokenizer:
             model = self.pretrained.name_or_path
             raise ValueError(f"{model}: its tokenizer cannot take this template in pieces: {template!r}")
         return pieces
+
+    @cached_property
+    def _typed(self) -> bool:
+        """Whether the model has token types, whatever its tokenizer says."""
+        return _fill_in(self._config, ("type_vocab_size",), self._settings).get("type_vocab_size", 0) > 1
 
     @cached_property
     def ids_around(self) -> tuple[list[int], list[int]]:
@@ -233,10 +238,13 @@ def _load_pretrained(settings: Settings) -> Any:
     return PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
 
 
-def _read_config(settings: Settings) -> dict[str, Any]:
-    """The model's config.json; where that declares no context length, with what transformers fills in."""
-    config = _read_json(settings, "config.json") or {}
-    if any(config.get(name) for name in CONTEXT_KEYS) and not settings.trust_remote_code:
+def _fill_in(config: dict[str, Any], names: Sequence[str], settings: Settings) -> dict[str, Any]:
+    """The config of the model that reads the text: `config`, which is config.json, if it has one of these names.
+
+    If it has none, or a config inside of it has one, it is what transformers makes of it, which takes seconds.
+    """
+    nested = any(isinstance(value, dict) and not value.keys().isdisjoint(names) for value in config.values())
+    if any(config.get(name) is not None for name in names) and not nested and not settings.trust_remote_code:
         return config
     from transformers import AutoConfig
 
@@ -244,18 +252,10 @@ def _read_config(settings: Settings) -> dict[str, Any]:
     return AutoConfig.from_pretrained(settings.model, **source).get_text_config().to_dict()
 
 
-def _read_json(settings: Settings, name: str) -> dict[str, Any] | None:
-    """A file of the model's; None where it has none."""
-    from transformers.utils import cached_file
-
-    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    path = cached_file(settings.model, name, revision=settings.revision, **quiet)
-    return json.loads(Path(path).read_text()) if path else None
-
-
 def _find_limit(settings: Settings, config: dict[str, Any], tokenizer: Any) -> int:
     """The smallest context length that the model's config, tokenizer or sentence-transformers config declares."""
+    config = _fill_in(config, CONTEXT_KEYS, settings)
     declared = [config.get(name) for name in CONTEXT_KEYS] + [tokenizer.model_max_length]
-    if found := _read_json(settings, "sentence_bert_config.json"):
+    if found := read_optional_file(settings, "sentence_bert_config.json"):
         declared.append(found.get("max_seq_length"))
     return min((int(length) for length in declared if length and length < 1e9), default=DEFAULT_CONTEXT)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.rerankers import Settings
+from actors.rerankers.files import find_model_file
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from pipeline.storage.retry import RETRY_WAITS
 
@@ -29,20 +30,6 @@ def load_tokenizer_patiently(settings: Settings, limit: int | None) -> Tokenizer
                 raise
         time.sleep(wait * random.uniform(0.5, 1))
     return load_tokenizer(settings, limit)
-
-
-def find_model_file(settings: Settings, name: str) -> Path:
-    """A file of a model on this machine: of its folder, or in the hub's cache, where it is put if it is not there.
-
-    Raises OSError where there is none, or the hub does not answer.
-    """
-    if Path(settings.model).is_dir():
-        return Path(settings.model) / name
-    from transformers.utils import cached_file  # imported here: it takes a second, and a local folder needs it not
-
-    found = cached_file(settings.model, name, revision=settings.revision)
-    assert found
-    return Path(found)
 
 
 def read_model_config(settings: Settings) -> tuple[dict[str, Any], str | None]:

@@ -1,8 +1,10 @@
 """Texts as token ids: special tokens come only from templates."""
 
+import json
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import tokenizers
@@ -194,6 +196,46 @@ def test_without_one_the_limit_is_what_the_config_declares(
     pretrained = tiny.qwen2_tokenizer()
     pretrained.model_max_length = 10**30  # in transformers this means: none
     assert Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, **declared))).limit == limit
+
+
+WITHIN = {"model_type": "llava", "text_config": {"model_type": "qwen2", "max_position_embeddings": 777}}
+
+
+@pytest.mark.parametrize(
+    ("written", "limit"),
+    [
+        ({"model_type": "qwen2"}, 32768),  # transformers fills it in
+        (WITHIN, 777),
+        (WITHIN | {"max_position_embeddings": 99}, 777),
+    ],
+)
+def test_a_limit_that_the_config_does_not_say_itself_is_that_of_transformers(
+    written: dict, limit: int, save_tokenizer: Callable[..., str]
+) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.model_max_length = 10**30
+    model = save_tokenizer(pretrained)
+    (Path(model) / "config.json").write_text(json.dumps(written))
+    assert Tokenizer(LB(type="lb", model=model)).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("declared", "types"),
+    [
+        ({"model_type": "bert", "type_vocab_size": 2}, [0, 0, 0, 1, 1]),
+        ({"model_type": "bert"}, [0, 0, 0, 1, 1]),  # transformers fills in 2
+        ({"model_type": "bert", "type_vocab_size": 1}, [0] * 5),
+        ({"model_type": "xlm-roberta", "type_vocab_size": 1}, [0] * 5),
+        ({"model_type": "modernbert"}, [0] * 5),  # has no types
+    ],
+)
+def test_the_model_says_whether_there_are_token_types(
+    declared: dict, types: list[int], minilm: str, save_tokenizer: Callable[..., str]
+) -> None:
+    model = save_tokenizer(PreTrainedTokenizerFast.from_pretrained(minilm))
+    (Path(model) / "config.json").write_text(json.dumps({"max_position_embeddings": 512} | declared))
+    ((_, found, _),) = Tokenizer(BiEncoder(type="bi_encoder", model=model)).encode_pairs([("a", "b")])
+    assert found == types
 
 
 def test_a_template_that_writes_the_date_writes_the_same_every_day(save_tokenizer: Callable[..., str]) -> None:

@@ -1,0 +1,30 @@
+"""Files of a model: in its folder on this machine, or of the hub, in whose cache they are put."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from actors.rerankers.settings import Settings
+
+
+def find_model_file(settings: Settings, name: str) -> Path:
+    """A file that the model must have. Raises OSError where there is none, or the hub does not answer."""
+    if Path(settings.model).is_dir():
+        return Path(settings.model) / name
+    from transformers.utils import cached_file  # imported here: it takes a second, and a local folder does not need it
+
+    found = cached_file(settings.model, name, revision=settings.revision)
+    assert found
+    return Path(found)
+
+
+def read_optional_file(settings: Settings, name: str) -> dict[str, Any] | None:
+    """The JSON of a file that the model may have; None where it has none, or it cannot be had."""
+    if Path(settings.model).is_dir():
+        path = Path(settings.model) / name
+        return json.loads(path.read_text()) if path.is_file() else None
+    from transformers.utils import cached_file  # as above
+
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    found = cached_file(settings.model, name, revision=settings.revision, **quiet)
+    return json.loads(Path(found).read_text()) if found else None
