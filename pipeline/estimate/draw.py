@@ -63,7 +63,8 @@ def draw_units(unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0) -
             np.sort(rng.choice(len(rows), sizes.units, p=rows / rows.sum())),
             np.full(sizes.units, sizes.rows // sizes.units),
         )
-    units = [unscored.units[i] for i in picked]
+    units = unscored.units
+    units = [units[i] for i in picked]
     seeds = rng.integers(2**32, size=len(units)).tolist()
     with ThreadPoolExecutor(sizes.readers) as pool:
         yield from pool.map(partial(_draw_rows, unscored.columns), units, wanted.tolist(), seeds)

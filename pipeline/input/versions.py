@@ -5,7 +5,6 @@ the second alone, a file may be written twice within one; so a hash of its foote
 """
 
 import re
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -23,15 +22,15 @@ def is_coarse(version: str) -> bool:
     return not version or re.fullmatch(r"-?\d{1,11}(\.0)?", version) is not None  # an etag may be of digits alone, too
 
 
-def add_footer_hashes(files: Iterable[InputFile]) -> list[InputFile]:
+def add_footer_hashes(files: list[InputFile]) -> list[InputFile]:
     """The files, with a hash of the footer in the version where it is coarse. Reads the footers of these, no others."""
+    coarse = [file for file in files if is_coarse(file.version)]
     with ThreadPoolExecutor(THREADS) as pool:
-        return [*pool.map(_add_footer_hash, files)]
+        hashed = {file.path: file for file in pool.map(_add_footer_hash, coarse)}
+    return [hashed.get(file.path, file) for file in files]
 
 
 def _add_footer_hash(file: InputFile) -> InputFile:
-    if not is_coarse(file.version):
-        return file
     try:
         hashed = hash_footer(read_footer_bytes(file.path, file.size))
     except (pa.ArrowInvalid, FileNotFoundError):  # who reads it says what is wrong
@@ -42,7 +41,7 @@ def _add_footer_hash(file: InputFile) -> InputFile:
 def look_up(path: str) -> InputFile | None:
     """A file as it is now, whatever a listing shows; None where it is gone."""
     found = look_up_file(path)
-    return _add_footer_hash(found) if found else None
+    return add_footer_hashes([found])[0] if found else None
 
 
 def check_unchanged(file: InputFile) -> None:

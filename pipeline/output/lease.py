@@ -172,15 +172,18 @@ def hold(
 def read_progress(output: Folder) -> dict[str, list[int]]:
     """Fingerprint -> rows that have scores, and all rows of the input, as the run that has a lease of the output said
     last; empty where it has not."""
-    last = max(_list_leases(output), default="")
-    return ((_read(output, last) if last else None) or {}).get("progress", {})
+    return (_read_last(output) or {}).get("progress", {})
 
 
 def read_holder(output: Folder) -> str | None:
     """The run that has a lease of the output, in words; it may be dead. None without a lease."""
-    last = max(_list_leases(output), default="")
-    found = _read(output, last) if last else None
+    found = _read_last(output)
     return None if found is None else _describe(found) + (", which is dead" if _is_dead(found) else "")
+
+
+def _read_last(output: Folder) -> dict[str, Any] | None:
+    last = max(_list_leases(output), default="")
+    return _read(output, last) if last else None
 
 
 def _wait_for_death(output: Folder, name: str, beat: float, stale: float, clock: Clock) -> None:

@@ -1,5 +1,6 @@
 """Parts of files -> splits: the whole row groups that one read brings, and the units to score in them."""
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -62,17 +63,18 @@ def cut_splits(
     columns = [*first.columns.values()]
     if not footer.num_rows and not part.begin:
         yield Split(file.path, file.size, file.version, 0, range(0), [], [Unit(version, 0, 0, 0)])
-    missing = part.missing if part.missing is not None else [range(footer.num_rows)]
-    wanted = [*missing, *(range(row, row + 1) for row in failed)]
+    missing, again = part.missing if part.missing is not None else [range(footer.num_rows)], sorted(failed)
     groups = [
         group
         for group in select_row_groups(footer, part.begin / file.size, part.end / file.size, {*columns})
-        if any(rows.start < group.stop and group.first < rows.stop for rows in wanted)
+        if any(rows.start < group.stop and group.first < rows.stop for rows in missing)
+        or bisect_left(again, group.first) < bisect_left(again, group.stop)
     ]
     new = partial(Unit, version, footer.num_rows)
     retry = 1 + max((found.unit.retry for name in part.failed if (found := parse_score_file(name))), default=0)
     for together in join_groups(groups, sizes.split_bytes):
         start, stop = together[0].first, together[-1].stop
+        here = again[bisect_left(again, start) : bisect_left(again, stop)]
         numbers = range(together[0].number, together[-1].number + 1)
         chunks = list_chunk_ranges(footer, numbers, columns)
         decoded = sum(group.decoded for group in together)
@@ -86,7 +88,7 @@ def cut_splits(
             units=sorted(
                 [
                     *(new(*bounds) for bounds in cut_missing(missing, start, stop, get_unit_rows(config))),
-                    *(new(*bounds, retry) for bounds in cut_failed(failed, start, stop, get_unit_rows(config))),
+                    *(new(*bounds, retry) for bounds in cut_failed(here, start, stop, get_unit_rows(config))),
                 ],
                 key=lambda unit: unit.first,
             ),

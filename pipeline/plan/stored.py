@@ -13,23 +13,12 @@ OURS = re.compile(rf"({FINGERPRINT})/(?!\.put-)")  # files that runs write and a
 
 
 def list_stored(checked: Checked) -> list[str]:
-    """Names, below the folder of all scores, of the files that this run can go on from.
+    """Names, below the folder of all scores, of the files that this run can go on from: those under its fingerprint, or
+    one that `run.accept` allows.
 
     Raises UsageError where there are others alone, or some of an earlier version of rayrank.
     """
-    return select_usable(checked, list_all_stored(checked))
-
-
-def list_all_stored(checked: Checked) -> list[str]:
-    """Names of the files that runs have put among the scores, under any fingerprint."""
-    return [name for name in checked.all_scores.files() if OURS.match(name) or OLD.match(name)]
-
-
-def select_usable(checked: Checked, stored: list[str]) -> list[str]:
-    """The names of the stored files that are under this run's fingerprint, or one that `run.accept` allows.
-
-    Raises UsageError as list_stored does.
-    """
+    stored = list_all_stored(checked)
     output, mine = checked.config.output.path, checked.fingerprint
     mend = "choose another output.path, or run.on_existing=restart to throw those scores away"
     if old := [name for name in stored if OLD.match(name)]:
@@ -53,3 +42,8 @@ def select_usable(checked: Checked, stored: list[str]) -> list[str]:
         for other in sorted(accepted & units.keys()):
             say(f"run.accept = ['engine']: takes {units[other]:,} score files of another version of it ({other})")
     return usable
+
+
+def list_all_stored(checked: Checked) -> list[str]:
+    """Names of the files that runs have put among the scores, under any fingerprint."""
+    return [name for name in checked.all_scores.files() if OURS.match(name) or OLD.match(name)]

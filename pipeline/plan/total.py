@@ -16,16 +16,11 @@ class Total:
     """
 
     def __init__(self, files: list[InputFile], coverage: Coverage, work: Work, sizes: Sizes):
-        known, unknown = 0, list[InputFile]()
-        self.scored = 0
-        for file in files:
-            version = hash_version(file)
-            if (rows := coverage.count_rows(version)) is None:
-                unknown.append(file)
-                continue
-            known += rows
-            self.scored += rows - sum(map(len, coverage.find_missing(version, 0, rows)))
-        self._known = known
+        versions = [hash_version(file) for file in files]
+        counts = [coverage.count_rows(version) for version in versions]
+        unknown = [file for file, count in zip(files, counts, strict=True) if count is None]
+        self._known = known = sum(filter(None, counts))
+        self.scored = coverage.count_scored(versions)
         self.exact = len(unknown) <= sizes.first_footers
         if self.exact:
             self.rows = known + sum(count_rows(work.config, unknown, work.first))

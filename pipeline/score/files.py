@@ -94,7 +94,7 @@ class StoredScores(NamedTuple):
 
 
 def get_schema(explain: bool) -> pa.Schema:
-    """Of the rows that `read_scores` gives: `file` (the number of their input file), and those of a score file."""
+    """The columns of rows that `read_scores` gives: `file` (the number of their input file), and a score file's."""
     schema = pa.schema([("file", pa.int32()), *SCHEMA])
     return schema.append(EXPLANATION) if explain else schema
 

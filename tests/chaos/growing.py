@@ -93,7 +93,7 @@ def grow(lab: Lab, wanted: int) -> Iterator[Outcome]:
 
 def older(lab: Lab, wanted: int) -> Iterator[Outcome]:
     """Two drivers work at the same time, of which the first has a listing from before files came, changed or went. The
-    scores of the other one stay whoever ends last."""
+    scores of the other one stay, whichever ends last."""
     for _ in range(wanted):
         trial, files, coarse = _begin(lab)
         if lab.draw.random() < 0.5:

@@ -34,8 +34,8 @@ class Wrong(Exception):
 
 
 class Outcome(NamedTuple):
-    """Of a trial that went as it should. kills: of a driver, an actor or a node, or what stands for one. again: units
-    that were given to an actor once more, of those `allowed`, which were in flight at the kills."""
+    """What came of a trial that went as it should. kills: of a driver, an actor or a node, or what stands for one.
+    again: units that were given to an actor once more, of those `allowed`, which were in flight at the kills."""
 
     what: str
     kills: int
@@ -173,7 +173,7 @@ class Trial:
         return Counter(unit for unit, _ in self._given())
 
     def figures(self) -> dict[str, Any]:
-        """Of the last run that came to a result."""
+        """The last line of the last run that had a result."""
         return json.loads((self._folder / "figures").read_text())
 
     def busy(self) -> list[int]:
@@ -202,8 +202,8 @@ class Trial:
         return ranked(self._output.url)
 
     def names(self) -> list[str]:
-        """Of all files of the output, without what a killed process left half-written, which nobody reads and a later
-        commit sweeps."""
+        """The names of the output's files, without those that a killed process left half-written, which nobody reads
+        and a later commit sweeps."""
         return [file for file in self._output.files() if not TEMPORARY_NAME.search(file)]
 
     def check(self, lab: Lab, allowed: int) -> None:

@@ -101,7 +101,7 @@ def test_a_change_that_moves_a_number_is_seen_and_the_line_says_what_to_do(
     change(monkeypatch)
     assert find_differences(family, before, compute_record(tokenizer, family, variant)) == (
         f"other {wrong} than recorded for version {RERANKERS[family].version}: raise version of RERANKER in "
-        f"actors/rerankers/{family}.py and record anew with: python -m tests.actors.rerankers.versions"
+        f"actors/rerankers/{family}.py and record it again with: python -m tests.actors.rerankers.versions"
     )
 
 

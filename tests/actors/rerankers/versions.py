@@ -196,7 +196,7 @@ def find_differences(family: str, recorded: dict[str, Any], record: dict[str, An
         return None
     return (
         f"other {' and '.join(wrong)} than recorded for version {RERANKERS[family].version}: raise version of RERANKER "
-        f"in actors/rerankers/{family}.py and record anew with: {COMMAND}"
+        f"in actors/rerankers/{family}.py and record it again with: {COMMAND}"
     )
 
 

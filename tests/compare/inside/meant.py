@@ -16,24 +16,24 @@ NAMES = [
     (r"(?<=PRINT/)\d{6,}-\d{4,}(\.r\d+)?(?=\.parquet)", "UNIT"),
     (r"(?<=PRINT/)[0-9a-f]{16}-[0-9a-f]{16}-\d+-\d{10}-\d{10}(-\d+)?(\.transient)?(?=\.parquet)", "UNIT"),
 ]
-# Nothing says anew which rows they hold, or that some may be scored once more.
+# No file says which rows they hold, or that some may be scored once more.
 GONE_FILES = re.compile(r"scores/PRINT/(plan(\.r\d+)?\.parquet|.*\.transient)")
 # In a score file: no number of its file and no plan, but the hash of a row's texts.
 SCORE_COLUMNS = {"file", "texts"}
 SCORE_METADATA = {"plan"}
-# Of the manifest: no plan, but the score files that were used, the run's id and what changed; the rows and version of
+# In the manifest: no plan, but the score files that were used, the run's id and what changed; the rows and version of
 # each file.
 MANIFEST_KEYS = {"plan", "units", "run", "changes"}
 INPUT_KEYS = {"rows", "version"}
-# Of the figures: rows that are equal to another, and rows without a score for a reason that may pass.
+# Among the figures: rows that are equal to another, and rows without a score for a reason that may pass.
 FIGURES = {"equal", "transient"}
-# Of the config: new keys.
+# In the config: new keys.
 CONFIG_KEYS = {"run": {"on_gone", "retry_failed", "accept"}, "input": {"duplicates"}}
 # With this one rows without a score for a reason that may pass are scored again, which the old tree does unasked.
 RETRY = "retry_failed"
-# Of jobs/status.py --json: the units of the input are not known.
+# In jobs/status.py --json: the units of the input are not known.
 STATUS_KEYS = {"units_put": "units", "rows_put": "rows_scored"}
-# Of the reasons of rejects: rows that are equal in every column used have one of their own.
+# Among the reasons of rejects: rows that are equal in every column used have one of their own.
 REASONS = {"equal to an earlier row": "duplicate of an earlier row with the same query_id and doc_id"}
 
 

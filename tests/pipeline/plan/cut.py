@@ -1,14 +1,24 @@
 """An input's splits as a run cuts them: what tests of splits, and of what is read through them, share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from pipeline.config import Config
 from pipeline.input.footers import FirstFile, read_first_file
-from pipeline.input.listing import list_inputs
+from pipeline.input.listing import InputFile, list_inputs
 from pipeline.plan.splits import Split, cut_splits
 from pipeline.plan.units import Coverage
 from pipeline.plan.work import select_work
 from pipeline.sizes import Sizes
+
+
+def write_inputs(write_pairs: Callable[..., str], rows: Iterable[int]) -> list[InputFile]:
+    """One file for each number of rows, as they are listed."""
+    paths = []
+    for number, count in enumerate(rows):
+        texts: list[Any] = [f"text {number}"] * count
+        paths.append(write_pairs(f"in/{number}.parquet", query=texts, doc=texts, score=[1.0] * count))
+    return list_inputs(paths)
 
 
 def cut_input(

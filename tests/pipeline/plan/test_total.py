@@ -14,6 +14,7 @@ from pipeline.plan.total import Total
 from pipeline.plan.units import Coverage, Unit, hash_version
 from pipeline.plan.work import select_work
 from pipeline.sizes import Sizes
+from tests.pipeline.plan.cut import write_inputs
 
 ROWS = [3, 50, 0, 7, 1, 4, 2]
 MANY = Sizes(first_footers=2, sampled_footers=2)
@@ -39,11 +40,7 @@ class Later(InProcess):
 
 @pytest.fixture
 def files(write_pairs: Any) -> list[InputFile]:
-    paths = []
-    for i, rows in enumerate(ROWS):
-        texts: list[Any] = [f"text {i}"] * rows
-        paths.append(write_pairs(f"in/{i}.parquet", query=texts, doc=texts, score=[1.0] * rows))
-    return list_inputs(paths)
+    return write_inputs(write_pairs, ROWS)
 
 
 @pytest.fixture

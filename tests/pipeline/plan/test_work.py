@@ -8,10 +8,11 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.input.footers import read_first_file
-from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.listing import InputFile
 from pipeline.plan.units import Coverage, Unit, hash_version, name_score_file
 from pipeline.plan.work import FilePart, Work, group_neighbours, select_work
 from pipeline.sizes import Sizes
+from tests.pipeline.plan.cut import write_inputs
 
 Make = Callable[..., Config]
 ROWS = (3, 0, 5, 2, 1, 4, 6)
@@ -20,11 +21,7 @@ ROWS = (3, 0, 5, 2, 1, 4, 6)
 @pytest.fixture
 def files(write_pairs: Any) -> list[InputFile]:
     """Seven files."""
-    paths = []
-    for i, rows in enumerate(ROWS):
-        texts: list[Any] = [f"text {i}"] * rows
-        paths.append(write_pairs(f"in/{i}.parquet", query=texts, doc=texts, score=[1.0] * rows))
-    return list_inputs(paths)
+    return write_inputs(write_pairs, ROWS)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_vllm_is_asked_and_read_as_was_recorded_for_the_version(kind: str, model
     recorded = read_numbers().get(str(ENGINE.numbers_version), {}).get(kind)
     assert compute_numbers(kind, model) == recorded, (
         "if scores change with it, raise numbers_version in actors/engines/vllm/facts.py, "
-        f"else take the entry out of numbers.json; record anew with: {numbers.COMMAND}"
+        f"else take the entry out of numbers.json; record it again with: {numbers.COMMAND}"
     )
 
 
