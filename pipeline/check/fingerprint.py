@@ -18,7 +18,6 @@ from pipeline.config import Config
 
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 SAMPLES, BLOCK = 64, 4096  # blocks of a file of weights whose tensors are not known, and bytes of each
-FINGERPRINT = r"[0-9a-f]{16}-[a-z]+-\d+\.\d+"
 
 
 def compute_fingerprint(config: Config, columns: dict[str, str]) -> str:

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.check.fingerprint import FINGERPRINT
+from pipeline.errors import UsageError
 from pipeline.output.commit import read_result
 from pipeline.output.lease import read_holder, read_progress
-from pipeline.plan.units import ENDING, Coverage
+from pipeline.plan.units import ENDING, FINGERPRINT, FINGERPRINT_0_1, Coverage
 from pipeline.rows import OK
 from pipeline.storage.folder import Folder
 
-SAMPLED_FILES = 300  # score files, at most, that are read for the reasons of failures
+SAMPLED_FILES = 100  # score files, at most, that are read for the reasons of failures
 FILES_IN_MEMORY = 32
 
 
@@ -24,14 +24,19 @@ def read_status(output: Folder) -> dict[str, Any]:
 
     result: the standing manifest, or None. held_by: the run that has a lease, dead or alive, or None. scores: for each
     fingerprint its units, the rows that have scores and the rows of the input (None where no run has said it), and the
-    failures by reason in `looked_into` of its score files.
+    failures by reason in `looked_into` of its score files. Raises UsageError where there is nothing of all this.
     """
     stored: dict[str, dict[str, int]] = {}  # fingerprint -> name of a score file -> bytes
     for name, size in output.files("scores/").items():
         _, fingerprint, *unit = name.split("/")
         if len(unit) == 1 and unit[0].endswith(ENDING):
             stored.setdefault(fingerprint, {})[unit[0]] = size
-    result = read_result(output)
+    result, held_by = read_result(output), read_holder(output)
+    usable = [name for name in stored if re.fullmatch(FINGERPRINT, name)]
+    if not (result or usable or held_by):
+        old = [name for name in stored if re.fullmatch(FINGERPRINT_0_1, name)]
+        also = f"; scores/{old[0]} is of rayrank 0.1, which this one cannot read" if old else ""
+        raise UsageError(f"{output.url}: there is no run{also}")
     known: dict[str, list[Any]] = {}  # fingerprint -> rows that have scores, and rows of the input, so far as is known
     if result:
         rows = result["figures"]["rows"]
@@ -41,13 +46,10 @@ def read_status(output: Folder) -> dict[str, Any]:
     known |= read_progress(output)
     return {
         "result": result,
-        "held_by": read_holder(output),
+        "held_by": held_by,
         "scores": [
-            _read_scores(
-                output.below(f"scores/{fingerprint}"), fingerprint, files, *known.get(fingerprint, [None, None])
-            )
-            for fingerprint, files in sorted(stored.items())
-            if re.fullmatch(FINGERPRINT, fingerprint)
+            _read_scores(output.below(f"scores/{name}"), name, stored[name], *known.get(name, [None, None]))
+            for name in usable
         ],
     }
 

@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 
-from pipeline.check.fingerprint import FINGERPRINT, differs_in_engine
+from pipeline.check.fingerprint import differs_in_engine
 from pipeline.check.preflight import Checked
 from pipeline.errors import UsageError, say
-from pipeline.plan.units import parse_score_file
+from pipeline.plan.units import FINGERPRINT, FINGERPRINT_0_1, parse_score_file
 
-OLD = re.compile(r"[0-9a-f]{16}/")  # of rayrank 0.1: numbers that a stored plan gave a meaning
+OLD = re.compile(rf"{FINGERPRINT_0_1}/")
 OURS = re.compile(rf"({FINGERPRINT})/(?!\.put-)")  # files that runs write and a restart deletes
 
 

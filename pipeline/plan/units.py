@@ -17,6 +17,8 @@ from pipeline.input.listing import InputFile
 from pipeline.storage.folder import Folder
 
 ENDING, TRANSIENT_MARK = ".parquet", ".transient"
+FINGERPRINT = r"[0-9a-f]{16}-[a-z]+-\d+\.\d+"  # the name of a folder of score files
+FINGERPRINT_0_1 = r"[0-9a-f]{16}"  # of rayrank 0.1: numbers that a stored plan gave a meaning
 NAME = re.compile(r"(?:[^/]+/)?([0-9a-f]{16})-([0-9a-f]{16})-(\d+)-(\d+)-(\d+)(?:-(\d+))?(\.transient)?\.parquet")
 
 

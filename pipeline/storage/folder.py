@@ -49,9 +49,8 @@ class Folder:
             options = {"prefix": prefix} if isinstance(fs, S3FileSystem) else {}
             listed = self._try(folder, "listed", lambda: fs.find(start + folder, detail=True, **options))
             found = {path: info["size"] for path, info in listed.items()}
-        sizes = {path.removeprefix(start): size for path, size in found.items() if path.startswith(start)}
-        wanted = f"{folder}/{prefix}" if folder else prefix
-        return {name: size for name, size in sorted(sizes.items()) if name.startswith(wanted)}
+        wanted = start + (f"{folder}/{prefix}" if folder else prefix)
+        return {path[len(start) :]: found[path] for path in sorted(found) if path.startswith(wanted)}
 
     def size(self, name: str) -> int | None:
         """A file's size, from the file itself and no listing; None where it is not there."""

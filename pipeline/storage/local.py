@@ -42,13 +42,18 @@ def list_files(folder: str) -> Iterator[tuple[str, int]]:
 
     fsspec's `find` takes five times as long, and leaves out, without a word, a folder that may not be read.
     """
-    with suppress(FileNotFoundError, NotADirectoryError):  # deleted meanwhile, maybe
-        for entry in os.scandir(folder):
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        try:
             if entry.is_dir():
                 yield from list_files(entry.path)
             else:
-                with suppress(FileNotFoundError):
-                    yield entry.path, entry.stat().st_size
+                yield entry.path, entry.stat().st_size
+        except FileNotFoundError:  # deleted meanwhile
+            continue
 
 
 def delete_abandoned(

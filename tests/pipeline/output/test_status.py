@@ -13,6 +13,7 @@ import pytest
 from jobs.status import main
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
+from pipeline.errors import UsageError
 from pipeline.output.commit import commit
 from pipeline.output.lease import BEAT_SECONDS, hold
 from pipeline.output.status import read_status
@@ -163,3 +164,9 @@ def test_a_result_knows_of_the_scores_it_was_made_from(
 def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err == f"rayrank: {tmp_path / 'nowhere'}: there is no run\n"
+
+
+def test_scores_of_another_form_are_named(tmp_path: Path) -> None:
+    Folder(str(tmp_path)).put("scores/0123456789abcdef/000000-0000.parquet", b"x")
+    with pytest.raises(UsageError, match=r"there is no run; scores/0123456789abcdef is of rayrank 0\.1"):
+        read_status(Folder(str(tmp_path)))
