@@ -23,8 +23,8 @@ from tests.conftest import ROOT
 
 # Kind -> disturbances; 0 is all there are.
 LONG = {
-    "steps": 0, "steps_again": 0, "points": 200,
-    "actors": 30, "half": 5, "starts": 5, "never": 1, "hangs": 3, "nodes": 3,
+    "steps": 0, "steps_again": 0, "points": 100,
+    "actors": 30, "half": 5, "starts": 5, "never": 1, "hangs": 3, "nodes": 20,
     "two": 10, "both": 10,
     "grow": 50, "older": 20,
     "engine": 3, "engine_hangs": 1,
