@@ -18,13 +18,19 @@ def find_model_file(settings: Settings, name: str) -> Path:
     return Path(found)
 
 
-def read_optional_file(settings: Settings, name: str) -> dict[str, Any] | None:
-    """The JSON of a file that the model may have; None where it has none, or it cannot be had."""
+def find_optional_file(settings: Settings, name: str) -> Path | None:
+    """A file that the model may have; None where it has none, or it cannot be had."""
     if Path(settings.model).is_dir():
         path = Path(settings.model) / name
-        return json.loads(path.read_text()) if path.is_file() else None
+        return path if path.is_file() else None
     from transformers.utils import cached_file  # as above
 
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
     found = cached_file(settings.model, name, revision=settings.revision, **quiet)
-    return json.loads(Path(found).read_text()) if found else None
+    return Path(found) if found else None
+
+
+def read_optional_file(settings: Settings, name: str) -> dict[str, Any] | None:
+    """The JSON of such a file."""
+    path = find_optional_file(settings, name)
+    return json.loads(path.read_text()) if path else None

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import tokenizers
 from tokenizers import AddedToken
 
-from actors.rerankers.files import read_optional_file
+from actors.rerankers.files import find_optional_file, read_optional_file
 from actors.rerankers.settings import Settings
 
 # Placeholders for the texts while a chat template is rendered: private-use characters that no template contains.
@@ -32,14 +32,13 @@ class Tokenizer:
     """Texts to token ids.
 
     limit: the most tokens of a prompt and its answer together (the engine's max_model_len); the model's own by default.
-    pretrained: the tokenizer of transformers. Raises ValueError where that is not backed by a tokenizer.json.
+    pretrained: the tokenizer of transformers. Raises ValueError where the model has no tokenizer.json, or code of its
+    own that does without.
     """
 
     def __init__(self, settings: Settings, limit: int | None = None):
         self._settings = settings
         self.pretrained = _load_pretrained(settings)
-        if not self.pretrained.is_fast:
-            raise ValueError(f"{settings.model}: has no tokenizer.json, which rayrank needs")
         self._config = read_optional_file(settings, "config.json") or {}
         self.limit = limit or _find_limit(settings, self._config, self.pretrained)
         self._plain = _make_plain(self.pretrained.backend_tokenizer)
@@ -232,10 +231,18 @@ def _load_pretrained(settings: Settings) -> Any:
     if settings.trust_remote_code:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(settings.model, revision=settings.revision, trust_remote_code=True)
+        found = AutoTokenizer.from_pretrained(settings.model, revision=settings.revision, trust_remote_code=True)
+        if not found.is_fast:
+            raise ValueError("the tokenizer that comes with it as Python code is none of the tokenizers library")
+        return found
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
+    except ValueError:
+        if find_optional_file(settings, "tokenizer.json"):
+            raise
+        raise ValueError("it has no tokenizer.json, which rayrank needs") from None
 
 
 def _fill_in(config: dict[str, Any], names: Sequence[str], settings: Settings) -> dict[str, Any]:

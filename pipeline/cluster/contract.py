@@ -1,6 +1,7 @@
 """What runs functions for a run: a Ray cluster (ray_cluster.py), or this process alone (in_process.py)."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
@@ -61,9 +62,9 @@ class Cluster(Protocol):
         actor: a class whose instances are awaited with such a table. arguments: of its constructor.
         """
 
-    def make_tracker(self, actors: int) -> Any:
-        """The failure tracker of a run (actors/worker/failures.py), for actors of a stream. actors: the most there may
-        be."""
+    def track_failures(self, actors: int) -> AbstractContextManager[Any]:
+        """The failure tracker of a stream (actors/worker/failures.py), for its actors; it ends with the block. actors:
+        the most there may be."""
 
     def identify_worker(self) -> Worker:
         """This process, in an actor of a stream."""

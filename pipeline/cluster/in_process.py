@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -37,8 +38,8 @@ class InProcess:
         finally:
             scorer.close()
 
-    def make_tracker(self, actors: int) -> FailureTracker:
-        return FailureTracker(actors)
+    def track_failures(self, actors: int) -> AbstractContextManager[FailureTracker]:
+        return nullcontext(FailureTracker(actors))
 
     def identify_worker(self) -> Worker:
         return Worker("this process", str(os.getpid()))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic
 
@@ -72,8 +73,13 @@ class RayCluster:
             for thread in set(threading.enumerate()) - before:
                 thread.join(ENDING)
 
-    def make_tracker(self, actors: int) -> RemoteTracker:
-        return RemoteTracker(actors)
+    @contextmanager
+    def track_failures(self, actors: int) -> Iterator[RemoteTracker]:
+        tracker = RemoteTracker(actors)
+        try:
+            yield tracker
+        finally:
+            ray.kill(tracker.actor)  # Ray was seen to keep it, a process, for as long as the driver lives
 
     def identify_worker(self) -> Worker:
         return identify_worker()

@@ -52,29 +52,24 @@ def score_units(
         "threads": _count_threads(config, cluster),
         "unpack": unpack_unit,
         "write": UnitWriter(checked.scores, checked.run_id, config.output.explain),
-        "tracker": cluster.make_tracker(largest),
         "identify": cluster.identify_worker,
         "watch": partial(watch, checked.run_id),
         "deterministic": config.run.deterministic,
     }
-    rows = cluster.stream(
-        partial(prompt_task, scores=checked.scores, all_scores=checked.all_scores, sizes=sizes),
-        work,
-        work.tasks,
-        scorer,
-        arguments,
-        Pool(
-            smallest=smallest,
-            largest=largest,
-            in_flight=min(at_once, sizes.most_units_in_flight),
-            queued=UNITS_QUEUED,
-            gpus=count_actor_gpus(config),
-            cpus=count_actor_cpus(config),
-        ),
+    pool = Pool(
+        smallest=smallest,
+        largest=largest,
+        in_flight=min(at_once, sizes.most_units_in_flight),
+        queued=UNITS_QUEUED,
+        gpus=count_actor_gpus(config),
+        cpus=count_actor_cpus(config),
     )
-    with closing(rows):
-        for row in rows:
-            yield UnitStats(**row)
+    prompt = partial(prompt_task, scores=checked.scores, all_scores=checked.all_scores, sizes=sizes)
+    with cluster.track_failures(largest) as tracker:
+        stream = cluster.stream(prompt, work, work.tasks, scorer, arguments | {"tracker": tracker}, pool)
+        with closing(stream):
+            for row in stream:
+                yield UnitStats(**row)
 
 
 def prompt_task(task: int, work: Work, scores: Folder, all_scores: Folder, sizes: Sizes) -> Iterator[pa.Table]:

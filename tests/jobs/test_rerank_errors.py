@@ -213,7 +213,7 @@ WRONG = {
     ),
     "model without tokenizer": (
         "reranker.model={place}/no-tokenizer",
-        "'{place}/no-tokenizer': cannot load its tokenizer",
+        "'{place}/no-tokenizer': cannot load its tokenizer: it has no tokenizer.json",
     ),
     "unknown engine argument": ("engine.max_tokens=5", "engine.max_tokens = 5: vLLM"),
     "wrong length": ("engine.max_model_len=long", "engine.max_model_len = 'long': should be a whole number of tokens"),

@@ -80,8 +80,8 @@ def test_every_cluster_has_the_methods_of_the_contract(kind: type) -> None:
 
 def test_the_tracker_is_the_one_that_actors_call_from_afar() -> None:
     cluster = InProcess()
-    tracker = cluster.make_tracker(2)
-    assert isinstance(tracker, FailureTracker)
-    tracker.starting(cluster.identify_worker())
+    with cluster.track_failures(2) as tracker:
+        assert isinstance(tracker, FailureTracker)
+        tracker.starting(cluster.identify_worker())
     assert cluster.identify_worker() == cluster.identify_worker()
     assert cluster.count_cores() >= 1 and cluster.read_spilled_bytes() is None

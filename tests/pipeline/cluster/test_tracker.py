@@ -9,9 +9,9 @@ import tempfile
 import time
 
 import pytest
-import ray
 
 from actors.worker.failures import STARTS, EngineError, FailureTracker, Result, Turn, Worker
+from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.cluster.tracker import GONE, RemoteTracker
 from pipeline.errors import RunError
 from tests.conftest import ROOT
@@ -80,10 +80,9 @@ def test_its_answers_and_errors_are_those_of_the_tracker_in_process(one_ray: Non
     tracker.put_hung(A, "the scores of unit u were not put")
 
 
-def test_a_tracker_that_died_is_a_run_error(one_ray: None) -> None:
-    tracker = RemoteTracker(1)
-    tracker.starting(A)
-    ray.kill(tracker.actor)
+def test_it_ends_with_its_stream_and_is_a_run_error_then(one_ray: None) -> None:
+    with RayCluster().track_failures(1) as tracker:
+        tracker.starting(A)
     with pytest.raises(RunError) as error:
         for _ in range(300):  # Ray kills it a moment later
             tracker.starting(B)
