@@ -29,6 +29,11 @@ EXPECTED = [
         "rows that may pass are scored again as often as it is asked for, not thrice",
     ),
     Expected(
+        r"^jobs / dry runs",
+        r"stdout",
+        "what is scored already is told in pairs, and no units are drafted",
+    ),
+    Expected(
         r"^jobs / status of half a run",
         r"stdout",
         "without a result and a run that is alive, nothing says how many rows there are",
