@@ -2,8 +2,8 @@
 
 Every method gets the scored pairs of whole queries, sorted by query, then doc_id: `first` and `rerank` (float64,
 finite, maybe near the largest, maybe none at all), and `query`, the number of each pair's query (0, 0, 1, 2, 2, 2, ...;
-every number occurs). `alpha` is the weight of the first stage, `k` the constant of `rrf`. A fused score is never nan,
-and scores that the formula makes equal are equal to the bit: ties are ranked by the first stage.
+every number occurs). `alpha` is the weight of the first stage, `k` the constant of `rrf`. A fused score is never nan.
+Pairs of a query with the same two scores get the same fused score, to the bit: such ties are ranked by doc_id.
 """
 
 from collections.abc import Callable

@@ -89,5 +89,5 @@ class Reranker:
 
     def _run(self, columns: dict[str, str]) -> dict[str, Any]:
         """The config of one task's run: all pairs are ranked, by the reranker alone."""
-        config = self._config.model_dump(mode="json", exclude_none=True)
+        config = self._config.model_dump(mode="json")
         return config | {"input": {"columns": columns}, "fusion": {"method": "none"}, "output": {}}

@@ -13,28 +13,31 @@ from pipeline.check.preflight import Checked, check
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
-from pipeline.errors import RunError, TooManyFailed, UsageError, say
+from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError, say
 from pipeline.input.footers import read_first_file
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.versions import add_footer_hashes
 from pipeline.output.commit import (
     commit,
-    discard_parts,
     has_all_parts,
     read_last_manifest,
     read_result,
+    restore_result,
     withdraw_result,
 )
-from pipeline.output.lease import Lease, hold
+from pipeline.output.lease import Held, Lease, hold
 from pipeline.output.manifest import build_manifest, summarize_scoring
-from pipeline.output.tidy import delete_merged, tidy
+from pipeline.output.restart import is_restarting, throw_away
+from pipeline.output.tidy import list_merged, tidy
 from pipeline.plan.changes import find_changes
-from pipeline.plan.stored import list_all_stored, list_stored
+from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
 from pipeline.plan.units import Coverage, hash_version, look_up_score_files, parse_score_file, parse_unit
 from pipeline.plan.work import Work, select_work
 from pipeline.rank.rank import EQUAL
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
+from pipeline.rows import Part
+from pipeline.score.failed import FailedRows
 from pipeline.score.progress import Progress
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -73,14 +76,14 @@ class Run:
     def make_result(self) -> dict[str, Any]:
         """Scores, ranks and commits what is not there yet. Returns the run's figures."""
         output, config = self._checked.output, self._config
-        stored = self._list_or_delete_stored()
-        standing = read_result(output)
-        last = None if config.run.on_existing == "restart" else read_last_manifest(output)
+        restart = is_restarting(self._checked)
+        stored = [] if restart else list_stored(self._checked)
+        standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
         work = select_work(config, read_first_file(config, files[0]), files, coverage, self._sizes)
         self._time("plan")
-        if standing and not work.tasks and standing["tag"] == compute_result_id(config, files, coverage):
+        if standing and not work.tasks and standing.get("tag") == compute_result_id(config, files, coverage):
             if has_all_parts(output, standing):
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")
@@ -89,6 +92,8 @@ class Run:
         total = Total(files, coverage, work, self._sizes)
         with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
+            if restart:
+                throw_away(self._checked)
             before = cluster.read_spilled_bytes()
             scoring = self._score(total, work, coverage, cluster)
             after = cluster.read_spilled_bytes()
@@ -97,33 +102,51 @@ class Run:
             self._lease.confirm()
             rows = self._check_complete(files, coverage)
             write = prepare_parts(self._checked, files, rows, coverage, cluster, self._sizes)
-            self._lease.confirm()  # merging takes its time
             now = read_result(output)
-            same = now and now["tag"] == write.result_id and has_all_parts(output, now)
+            self._lease.confirm()  # merging takes its time
+            same = now and now.get("tag") == write.result_id and has_all_parts(output, now)
             if now and same and (now != standing or not scoring["units_now"]):
                 if now != standing:
                     say("another run has put the same result meanwhile; it stands")
                 return self._keep(now, scoring, spilled, stored)
-            withdraw_result(output)
-            if work.tasks:
-                discard_parts(output, write.result_id)
-            parts = sorted(cluster.run(write, range(count_parts(config, rows, self._sizes))))
-            self._time("fuse")
+            with self._withdraw(None if same else now):
+                parts = sorted(cluster.run(write, range(count_parts(config, rows, self._sizes))))
+                self._time("fuse")
+                self._check_parts(parts, sum(rows))
+                self._check_unchanged(files)  # while it was read, too
+                self._lease.confirm()
+                figures = summarize_scoring(scoring, self._seconds, spilled)
+                names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
+                units = Counter(name.partition("/")[0] for name in names)
+                result = build_manifest(self._checked, files, rows, changes, units, write.result_id, parts, figures)
+                commit(output, result)
+        return self._end(result, stored)
+
+    def _check_parts(self, parts: list[Part], rows: int) -> None:
+        """Raises TooManyFailed where too many of all rows have no score."""
         counts = [part.counts for part in parts]
-        if (ranked := sum(count.rows for count in counts)) != sum(rows):
+        if (ranked := sum(count.rows for count in counts)) != rows:
             raise RunError(
-                f"the input has {sum(rows):,} rows and the score files have {ranked:,}: this is a bug, please report it"
+                f"the input has {rows:,} rows and the score files have {ranked:,}: this is a bug, please report it"
             )
         reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
-        self._check_share(sum(rows), sum(count.unscored + count.rejected - count.equal for count in counts), reasons)
-        self._check_unchanged(files)  # while it was read, too
-        self._lease.confirm()
-        figures = summarize_scoring(scoring, self._seconds, spilled)
-        names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
-        units = Counter(name.partition("/")[0] for name in names)
-        result = build_manifest(self._checked, files, rows, changes, units, write.result_id, parts, figures)
-        commit(output, result)
-        return self._end(result, stored)
+        self._check_share(rows, sum(count.unscored + count.rejected - count.equal for count in counts), reasons)
+
+    @contextmanager
+    def _withdraw(self, standing: dict[str, Any] | None) -> Iterator[None]:
+        """No result stands while the block makes the next one. If that fails, the one before stands again."""
+        output = self._checked.output
+        withdraw_result(output)
+        try:
+            yield
+        except RunError as error:
+            if standing and not isinstance(error, Held):
+                try:
+                    self._lease.confirm()
+                    restore_result(output, standing)
+                except (StoreError, Held) as why:
+                    say(f"the result that stood does not any more: {why}")
+            raise
 
     def _time(self, step: str) -> None:
         """Notes the seconds since the step before ended."""
@@ -138,15 +161,6 @@ class Run:
         from pipeline.cluster.connect import connect_for_run  # imported here: Ray takes a second
 
         return connect_for_run(self._config)
-
-    def _list_or_delete_stored(self) -> list[str]:
-        """The score files that are there, unless the config asks for a new start."""
-        if self._config.run.on_existing != "restart":
-            return list_stored(self._checked)
-        found = list_all_stored(self._checked)
-        withdraw_result(self._checked.output)
-        self._checked.all_scores.delete(found)
-        return []
 
     def _keep(
         self, result: dict[str, Any], scoring: Counter[str], spilled: int | None, stored: list[str]
@@ -192,8 +206,9 @@ class Run:
         if not work.tasks:
             return sums
         # What is left of a run that had every unit: a unit that is scored again may have the same name and size.
-        delete_merged(self._checked)
+        self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
         reasons: Counter[str] = Counter()
+        failed = FailedRows(self._checked.scores)
         put_before: set[str] = set()  # units
         from pipeline.score.stream import score_units  # imported here: it brings Ray, for the metrics
 
@@ -207,6 +222,7 @@ class Run:
                     put_before.add(unit.unit)
                 reasons.update(json.loads(unit.reasons))
                 sums.update(unit.sums())
+                failed.add(unit)
                 tokens = unit.prompt_tokens + unit.new_tokens
                 rows = 0 if parse_unit(unit.unit).retry else unit.rows  # those that are tried again were counted before
                 progress.add(rows, int(tokens), unit.failed + unit.rejected, unit.seconds)
@@ -214,7 +230,8 @@ class Run:
                     progress.of(total.rows)
                 if total.exact:
                     self._lease.note_progress(self._checked.fingerprint, progress.done, total.rows)
-                    self._check_share(total.rows, sums["failed"] + sums["rejected"], reasons)
+                    if failed.exceed(self._config.run.max_failed * total.rows):
+                        self._check_share(total.rows, failed.rows, reasons)
                 self._lease.check()
             sums["engines"] = progress.waited  # type: ignore[assignment]
         total.wait()

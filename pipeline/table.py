@@ -34,11 +34,12 @@ def rerank(table: Any, config: Any, *overrides: str, scorer: type = Scorer) -> A
 
 
 def _set_paths(config: Any, overrides: tuple[str, ...], pairs: str, output: str) -> Config:
+    if overrides and isinstance(config, Config | Mapping):
+        raise TypeError("overrides go with the path of a config; change the config itself")
     if isinstance(config, Config):
-        config = config.model_dump(mode="json", exclude_none=True)
+        places = {"input": config.input.model_copy(update={"path": [pairs]})}
+        return config.model_copy(update=places | {"output": config.output.model_copy(update={"path": output})})
     if isinstance(config, Mapping):
-        if overrides:
-            raise TypeError("overrides go with the path of a config; change the dictionary itself")
         paths = {"input": pairs, "output": output}
         return parse({**config} | {name: {**config.get(name, {})} | {"path": path} for name, path in paths.items()})
     return load(str(config), [*overrides, f"input.path={pairs}", f"output.path={output}"])

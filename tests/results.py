@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import parse
-from pipeline.output.commit import commit, sweep, withdraw_result
+from pipeline.output.commit import commit, list_unnamed_parts, withdraw_result
 from pipeline.storage.folder import Folder
 from tests.formulas import ranked_in_plain_python
 
@@ -118,5 +118,5 @@ def write_result(
         "config": parse(values).model_dump(mode="json"),
     }
     commit(output, manifest)
-    sweep(output, manifest)
+    output.delete(list_unnamed_parts(output, manifest))
     return str(folder)

@@ -146,7 +146,10 @@ def _check_output_place(config: Config) -> None:
     if not is_local(output) and any(char in output for char in "*?["):
         raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
     for path in config.input.path:
-        if _overlaps(make_absolute(path), output):
+        places = [(make_absolute(path), output)]
+        if is_local(path) and is_local(output):  # links may lead from one to the other
+            places.append((os.path.realpath(places[0][0]), os.path.realpath(output)))
+        if any(_overlaps(*pair) for pair in places):
             raise UsageError(
                 f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
                 "a run would read its own output, or delete its input"

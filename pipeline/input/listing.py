@@ -192,7 +192,7 @@ def _make_file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
     if not same:
         raise UsageError(f"{path!r}: no file can be opened by this name; rename it (it has `::`, or is not UTF-8)")
     keys = ("ETag", "etag", "mtime", "LastModified", "created")
-    version = next((info[key] for key in keys if info.get(key)), "")
+    version = next((info[key] for key in keys if info.get(key) not in (None, "")), "")
     if isinstance(version, datetime):  # some stores give one time in two forms, depending on the kind of request
         version = version.timestamp()
     return InputFile(path, int(info["size"]), str(version).strip('"'))

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from pipeline.errors import RunError
+from pipeline.errors import RunError, UsageError
 from pipeline.storage.folder import Folder
 
 SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
@@ -28,12 +28,19 @@ def read_result(output: Folder) -> dict[str, Any] | None:
 
 
 def read_last_manifest(output: Folder) -> dict[str, Any] | None:
-    """The manifest of the last result, which may have been withdrawn by a run that did not end; None without one, or
-    where it cannot be read."""
+    """The manifest of the last result, which may have been withdrawn by a run that did not end; None without one.
+
+    Raises UsageError where the file is not a run's: the next result would take its place.
+    """
     try:
-        return json.loads(output.read(MANIFEST))
-    except (FileNotFoundError, ValueError):
+        manifest = json.loads(output.read(MANIFEST))
+    except FileNotFoundError:
         return None
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not {"fingerprint", "input", "parts"} <= manifest.keys():
+        raise UsageError(f"{output.path(MANIFEST)}: is not of rayrank; choose another output.path, or move it away")
+    return manifest
 
 
 def has_all_parts(output: Folder, manifest: dict[str, Any]) -> bool:
@@ -50,6 +57,12 @@ def withdraw_result(output: Folder) -> None:
     output.delete([SUCCESS])
 
 
+def restore_result(output: Folder, manifest: dict[str, Any]) -> None:
+    """Makes a result valid again that was withdrawn, if its manifest and its parts are still there."""
+    if read_last_manifest(output) == manifest and has_all_parts(output, manifest):
+        output.put(SUCCESS, _hash(output.read(MANIFEST)) + b"\n")
+
+
 def commit(output: Folder, manifest: dict[str, Any]) -> None:
     """Makes the parts that `manifest` names the result. Raises RunError if one of them is not there."""
     try:
@@ -64,24 +77,17 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
     output.put(SUCCESS, _hash(data) + b"\n")
 
 
-def sweep(output: Folder, manifest: dict[str, Any]) -> None:
-    """Deletes the parts that the standing manifest does not name, and the temporary files of killed processes."""
-    named = {*manifest["parts"], *manifest["rejects"]}
-    output.delete([name for name in _list_parts(output) if name not in named])
-    output.sweep_unfinished(RUN_FOLDERS)
-
-
-def discard_parts(output: Folder, result_id: str) -> None:
-    """Deletes the parts of a result that was not committed: scores they were made of may be gone since."""
-    output.delete([name for name in _list_parts(output) if name.endswith(f"-{result_id}.parquet")])
+def list_unnamed_parts(output: Folder, manifest: dict[str, Any]) -> list[str]:
+    """The parts that a manifest does not name."""
+    return sorted(list_parts(output).keys() - {*manifest["parts"], *manifest["rejects"]})
 
 
 def _check_parts(output: Folder, manifest: dict[str, Any]) -> None:
     """Raises FileNotFoundError, with the part's URL, where a part that a manifest names is gone."""
-    output.sizes([*manifest["parts"], *manifest["rejects"]], _list_parts(output))
+    output.sizes([*manifest["parts"], *manifest["rejects"]], list_parts(output))
 
 
-def _list_parts(output: Folder) -> dict[str, int]:
+def list_parts(output: Folder) -> dict[str, int]:
     """Name -> size of all parts, of this result or another."""
     found = output.files("ranked/") | output.files("rejects/")
     return {name: size for name, size in found.items() if PART_NAME.fullmatch(name)}

@@ -28,6 +28,7 @@ from pipeline.storage.folder import Folder
 BEAT_SECONDS, STALE_SECONDS = 10.0, 60.0
 RELEASE_SECONDS = 20.0  # a failing store is retried for minutes, and a run's error waits until its lease is released
 LEASE_NAME = re.compile(r"lease/\d{6}\.json")
+UNKNOWN = {"host": "?", "pid": "?", "since": "?", "machine": None, "started": None, "token": "", "beat": 0}
 
 
 class Held(RunError):
@@ -214,10 +215,14 @@ def _format_name(number: int) -> str:
 
 
 def _read(output: Folder, name: str) -> dict[str, Any] | None:
+    """The holder that a lease names; None where it is gone. One that cannot be read is another's, of unknown name."""
     try:
-        return json.loads(output.read(name))
+        found = json.loads(output.read(name))
     except FileNotFoundError:
         return None
+    except ValueError:
+        found = None
+    return UNKNOWN | (found if isinstance(found, dict) else {})
 
 
 def _encode(holder: dict[str, Any]) -> bytes:

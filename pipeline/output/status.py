@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import UsageError
+from pipeline.errors import RunError, UsageError
 from pipeline.output.commit import read_result
 from pipeline.output.lease import read_holder, read_progress
 from pipeline.plan.units import ENDING, FINGERPRINT, FINGERPRINT_0_1, Coverage
@@ -62,8 +62,11 @@ def _read_scores(
     reasons: Counter[str] = Counter()
     for first in range(0, len(sampled), FILES_IN_MEMORY):
         ranges = [(name, 0, stored[name]) for name in sampled[first : first + FILES_IN_MEMORY]]
-        for data in folder.read_ranges(ranges):
-            table = pq.ParquetFile(pa.BufferReader(data)).read(["kind", "reason"], use_threads=False)
+        for (name, _, _), data in zip(ranges, folder.read_ranges(ranges), strict=True):
+            try:
+                table = pq.ParquetFile(pa.BufferReader(data)).read(["kind", "reason"], use_threads=False)
+            except pa.ArrowException:
+                raise RunError(f"{folder.path(name)}: is cut short, or no score file") from None
             reasons.update(table.filter(pc.not_equal(table["kind"], OK))["reason"].to_pylist())
     if done is None:
         coverage = Coverage(stored)

@@ -1,35 +1,41 @@
 """What a result that stands has no use for is deleted. The result stands whatever becomes of that."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline.check.preflight import Checked
 from pipeline.errors import StoreError, say
 from pipeline.input.listing import InputFile
 from pipeline.input.versions import look_up
-from pipeline.output.commit import sweep
+from pipeline.output.commit import RUN_FOLDERS, list_unnamed_parts
 from pipeline.output.lease import Held, Lease
 from pipeline.plan.units import hash_version, parse_score_file
 
 
 def tidy(checked: Checked, lease: Lease, result: dict[str, Any], stored: list[str]) -> None:
-    """Deletes parts of other results, merged files, and scores of other versions of the result's files.
+    """Deletes parts of other results, merged files, scores of other versions of the result's files, and the temporary
+    files of killed processes.
 
     stored: the score files that this run's first listing showed. Others may be another driver's work, and so may those
     of a version that is newer than this run's: they go only where the file itself is the one that the result was made
     from.
     """
+    output = checked.output
     try:
-        lease.confirm()  # what is left over from this result may be another's by now
-        sweep(checked.output, result)
-        delete_merged(checked)
-        checked.all_scores.delete(_find_stale(result, stored))
+        parts = list_unnamed_parts(output, result)
+        merged = list_merged(checked, {checked.fingerprint, *(name.partition("/")[0] for name in stored)})
+        # After the listings: what another driver put since it took the output is in none of them.
+        lease.confirm()
+        output.delete(parts)
+        checked.all_scores.delete([*merged, *_find_stale(result, stored)])
+        output.sweep_unfinished(RUN_FOLDERS)
     except (StoreError, Held) as error:
         say(f"the result stands; what is left over goes with the next run: {error}")
 
 
-def delete_merged(checked: Checked) -> None:
-    """Deletes what was merged from scores."""
-    checked.merged.delete([*checked.merged.files()])
+def list_merged(checked: Checked, fingerprints: Iterable[str]) -> list[str]:
+    """What was merged from scores of these fingerprints, by names below the folder of all scores."""
+    return [name for fingerprint in fingerprints for name in checked.all_scores.files(f"{fingerprint}/merged/")]
 
 
 def _find_stale(result: dict[str, Any], stored: list[str]) -> list[str]:

@@ -94,7 +94,8 @@ class WritePart:
         sink = pa.BufferOutputStream()
         repeated = [name for name in table.column_names if name not in UNREPEATED]
         pq.write_table(table, sink, compression="zstd", use_dictionary=repeated)
-        self.output.put_new(name, sink.getvalue().to_pybytes())
+        # One that is there may be of other scores: those of a folder that was deleted, say, and filled again.
+        self.output.put(name, sink.getvalue().to_pybytes())
         return name
 
 

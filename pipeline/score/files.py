@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.rerankers.contract import Unscored
+from pipeline.errors import RunError, one_line
 from pipeline.plan.units import ScoreFile, parse_score_file
 from pipeline.rows import OK, PERMANENT, REJECT, TRANSIENT
 from pipeline.score.prompt import PromptedUnit
@@ -102,13 +103,22 @@ def get_schema(explain: bool) -> pa.Schema:
 def read_scores(folder: Folder, stored: list[StoredScores], explain: bool) -> pa.Table:
     """The rows of whole score files, in the order of `stored`; each row of the input once.
 
-    explain: whether the rows have the model's texts.
+    explain: whether the rows have the model's texts. Raises RunError where a file is gone or cannot be decoded.
     """
     schema = get_schema(explain)
     parts = [schema.empty_table()]
-    data = folder.read_ranges([(found.file.name, 0, found.size) for found in stored])
+    try:
+        data = folder.read_ranges([(found.file.name, 0, found.size) for found in stored])
+    except FileNotFoundError as error:
+        raise make_gone_error(error) from None
     for found, read in zip(stored, data, strict=True):
-        rows = pq.ParquetFile(pa.BufferReader(read), pre_buffer=False).read(schema.names[1:], use_threads=False)
+        try:
+            rows = pq.ParquetFile(pa.BufferReader(read), pre_buffer=False).read(schema.names[1:], use_threads=False)
+        except pa.ArrowException as error:
+            raise RunError(
+                f"{folder.path(found.file.name)}: is cut short, or no score file ({one_line(error)[:200]}); without it "
+                "the same command scores its rows again"
+            ) from None
         number = pa.repeat(pa.scalar(found.number, pa.int32()), len(rows))
         parts.append(rows.add_column(0, schema.field("file"), number))
     rows = pa.concat_tables(parts)
@@ -142,9 +152,17 @@ def keep_best(rows: pa.Table) -> pa.Table:
 
 def find_transient_rows(folder: Folder, names: list[str]) -> set[int]:
     """The rows of a file's score files, all of them together, that have no score for a reason that may pass."""
-    files = [StoredScores(found, 0, size) for found, size in _look_up(folder, names)]
+    try:
+        files = [StoredScores(found, 0, size) for found, size in _look_up(folder, names)]
+    except FileNotFoundError as error:
+        raise make_gone_error(error) from None
     rows = keep_best(read_scores(folder, files, explain=False))
     return {*rows.filter(pc.equal(rows["kind"], TRANSIENT))["row"].to_pylist()}
+
+
+def make_gone_error(error: FileNotFoundError) -> RunError:
+    """The error of a score file that was there a moment ago. error: has its URL."""
+    return RunError(f"{error}: has gone; does another run write to this output? The same command goes on from here")
 
 
 def _look_up(folder: Folder, names: list[str]) -> Iterator[tuple[ScoreFile, int]]:

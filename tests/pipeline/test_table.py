@@ -56,6 +56,22 @@ def test_what_is_wrong_is_said_as_the_job_says_it(
         table.rerank(pa.table(rows), make_config("not looked at"), scorer=KnownScorer)
 
 
+def test_a_config_keeps_its_settings(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    """erank has limits of tokens by default, which None takes away."""
+    given = make_config(
+        "not looked at",
+        reranker={"type": "erank", "max_doc_tokens": None, "max_query_tokens": None},
+        output={"top_k": 3},
+        fusion={"alpha": 0.5},
+    )
+    taken: list[Config] = []
+    monkeypatch.setattr(table, "run", lambda config, scorer: taken.append(config))
+    with pytest.raises(AssertionError):  # no result was made
+        table.rerank(pairs(), given, scorer=KnownScorer)
+    assert taken[0].reranker == given.reranker and taken[0].fusion == given.fusion
+    assert taken[0].output == given.output.model_copy(update={"path": taken[0].output.path})
+
+
 def test_it_is_what_the_package_has_at_its_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "rerank", lambda *given: given)
     assert pipeline.rerank("rows", "configs/demo.yaml", "fusion.alpha=0.5") == (

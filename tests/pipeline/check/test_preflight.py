@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
@@ -48,6 +50,28 @@ def test_the_probe_leaves_nothing_however_the_place_is_written(
         check_writable("output.path", given.output.path)
         assert (home / "new" / "out").is_dir()
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "to", "path", "output"),
+    [
+        ("link", "out/ranked", "link", "out"),
+        ("link", "out", "link/ranked/*.parquet", "out"),
+        ("out", "real", "real/ranked", "out"),
+        ("link", "in", "in", "link/out"),
+    ],
+)
+def test_links_between_input_and_output_are_seen_through(
+    link: str, to: str, path: str, output: str, config: Callable, tmp_path: Path
+) -> None:
+    for folder in ("out/ranked", "real/ranked", "in"):
+        if not folder.startswith(link):
+            (tmp_path / folder).mkdir(parents=True)
+            pq.write_table(pa.table(PAIR), tmp_path / folder / "part.parquet")
+    (tmp_path / link).symlink_to(tmp_path / to)
+    given = config(input={"path": f"{tmp_path}/{path}"}, output={"path": f"{tmp_path}/{output}"})
+    with pytest.raises(UsageError, match=r"output\.path = .* lies in input\.path"):
+        check(given)
 
 
 def test_a_run_that_begins_beside_the_probe_keeps_its_folder(config: Callable, tmp_path: Path) -> None:

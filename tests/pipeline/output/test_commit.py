@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import UsageError
 from pipeline.output.commit import (
     commit,
-    discard_parts,
     has_all_parts,
+    list_unnamed_parts,
     read_last_manifest,
     read_result,
-    sweep,
+    restore_result,
     withdraw_result,
 )
 from pipeline.storage.folder import Folder
@@ -25,11 +25,15 @@ OLD = {
     "tag": "old",
     "parts": ["ranked/part-00000-0123456789ab.parquet", "ranked/part-00001-0123456789ab.parquet"],
     "rejects": [],
+    "fingerprint": "0" * 16,
+    "input": [],
 }
 NEW = {
     "tag": "new",
     "parts": ["ranked/part-00000-fedcba987654.parquet", "ranked/part-00001-fedcba987654.parquet"],
     "rejects": ["rejects/part-00001-fedcba987654.parquet"],
+    "fingerprint": "0" * 16,
+    "input": [],
 }
 
 
@@ -62,7 +66,7 @@ def write(output: Folder, result: dict[str, Any]) -> None:
     for name in result["parts"] + result["rejects"]:
         output.put_new(name, f"{name} of {result['tag']}".encode())
     commit(output, result)
-    sweep(output, result)
+    output.delete(list_unnamed_parts(output, result))
 
 
 def read(url: str) -> str | None:
@@ -135,13 +139,43 @@ def test_a_result_has_all_parts_or_not(tmp_path: Path, missing: str | None) -> N
     assert has_all_parts(output, NEW) == (missing is None)
 
 
-def test_parts_of_a_result_that_was_not_committed_can_be_discarded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lost", "stands"),
+    [
+        ([], True),
+        (["notes.txt"], True),
+        (OLD["parts"][:1], False),
+        (OLD["parts"][1:], False),
+        (["manifest.json"], False),
+    ],
+    ids=["all is there", "another file", "a part", "another part", "the manifest"],
+)
+def test_a_result_that_was_withdrawn_can_be_restored_if_all_of_it_is_there(
+    lost: list[str], stands: bool, tmp_path: Path
+) -> None:
     output = Folder(str(tmp_path))
     write(output, OLD)
-    for name in [*NEW["parts"], *NEW["rejects"], "ranked/notes-fedcba987654.parquet"]:
-        output.put_new(name, b"of a run that died")
-    discard_parts(output, "fedcba987654")
-    assert {*output.files()} == {*OLD["parts"], "ranked/notes-fedcba987654.parquet", "manifest.json", "_SUCCESS"}
+    withdraw_result(output)
+    output.delete(lost)
+    restore_result(output, OLD)
+    assert (read_result(output) == OLD) == stands
+
+
+def test_the_result_before_the_last_is_not_restored(tmp_path: Path) -> None:
+    output = Folder(str(tmp_path))
+    write(output, OLD)
+    write(output, NEW)
+    withdraw_result(output)
+    restore_result(output, OLD)
+    assert read_result(output) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"name": "an app", "icons": []}', b'{"fingerprint": "x"}'])
+def test_a_manifest_of_something_else_is_not_replaced(tmp_path: Path, data: bytes) -> None:
+    output = Folder(str(tmp_path))
+    output.put("manifest.json", data)
+    with pytest.raises(UsageError, match=r"manifest\.json: is not of rayrank; choose another output\.path"):
+        read_last_manifest(output)
 
 
 @pytest.mark.parametrize("steps", range(1, 9))
@@ -214,14 +248,3 @@ def test_a_reader_that_is_overtaken_between_two_files_finds_none(tmp_path: Path)
 def test_a_result_that_is_not_there_can_be_withdrawn(tmp_path: Path) -> None:
     withdraw_result(Folder(str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("folder", ["lease", "ranked", "rejects", "scores/0123456789abcdef-vllm-0.32"])
-def test_a_sweep_deletes_what_killed_processes_left_half_written(tmp_path: Path, folder: str) -> None:
-    (tmp_path / folder).mkdir(parents=True)
-    left, recent = (tmp_path / folder / f".put-{digit * 16}" for digit in "ab")
-    for file in (left, recent):
-        file.touch()
-    os.utime(left, (0, 0))
-    sweep(Folder(str(tmp_path)), {"parts": [], "rejects": []})
-    assert not left.exists() and recent.exists(), "a put of an hour may still go on"

@@ -96,6 +96,14 @@ def test_a_run_elsewhere_is_replaced_when_it_shows_no_sign_of_life(
     assert "on elsewhere since 20" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"{}"])
+def test_a_lease_that_cannot_be_read_is_that_of_a_run_elsewhere(output: Folder, data: bytes) -> None:
+    output.put("lease/000001.json", data)
+    clock = ManualClock()
+    with hold(output, clock=clock):
+        assert STALE_SECONDS <= clock.monotonic() < STALE_SECONDS + BEAT_SECONDS
+
+
 def test_a_process_id_that_was_given_again_is_another_process(output: Folder) -> None:
     put_lease(output, started="1", token="its own")
     clock = ManualClock()

@@ -15,7 +15,7 @@ from pipeline.config import Config
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.versions import add_footer_hashes
 from pipeline.output.lease import hold
-from pipeline.output.tidy import delete_merged, tidy
+from pipeline.output.tidy import tidy
 from pipeline.plan.units import Unit, hash_version, name_score_file
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import is_local
@@ -100,21 +100,47 @@ def test_where_the_file_is_gone_nothing_of_it_goes(store: Store) -> None:
 
 def test_parts_of_other_results_and_merged_files_go(store: Store) -> None:
     output, file = store.checked.output, store.write("a")
-    kept = [*PARTS["parts"], f"scores/{store.put_scores(file)}", "notes.txt", f"scores/{OTHER}/merged/0.arrow"]
-    for name in [*PARTS["parts"], "notes.txt", f"scores/{OTHER}/merged/0.arrow"]:
+    merged = [f"scores/{fingerprint}/merged/0.arrow" for fingerprint in (MINE, OTHER, NOT_USABLE)]
+    kept = [*PARTS["parts"], f"scores/{store.put_scores(file)}", "notes.txt", merged[2]]
+    for name in [*PARTS["parts"], "notes.txt", merged[2]]:
         output.put(name, b"kept")
-    for name in ["ranked/part-00007-00000000beef.parquet", f"scores/{MINE}/merged/0.arrow"]:
+    for name in ["ranked/part-00007-00000000beef.parquet", *merged[:2]]:
         output.put(name, b"left over")
-    store.tidy([file], [])
+    store.tidy([file], [f"{OTHER}/merged/0.arrow"])  # an earlier run with scores of both was killed
     assert {*output.files()} == {*kept}
 
 
-def test_merged_files_are_deleted_and_score_files_are_not(store: Store) -> None:
-    name = store.put_scores(store.write("a"))
-    for file in ("0123456789abcdef.arrow", "0123456789abcdef-000000.json"):
-        store.checked.merged.put(file, b"merged")
-    delete_merged(store.checked)
-    assert {*store.checked.all_scores.files()} == {name}
+def test_what_another_run_put_after_it_took_the_place_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listing of a run that was cut off from its store for a while shows the result of the run that has it now."""
+    output, mine = store.checked.output, store.write("a")
+    part, merged = "ranked/part-00000-00000000beef.parquet", f"{MINE}/merged/0.arrow"
+
+    def stall(folder: Folder, prefix: str = "") -> dict[str, int]:
+        if prefix == "ranked/":
+            output.put("lease/000002.json", b'{"token": "of another run"}')
+            output.put(part, b"of it")
+            store.checked.all_scores.put(merged, b"of it")
+        return whole(folder, prefix)
+
+    whole = Folder.files
+    with hold(output) as lease, monkeypatch.context() as patch:
+        patch.setattr(Folder, "files", stall)
+        tidy(store.checked, lease, PARTS | {"input": [asdict(mine)]}, [merged])
+    assert {part, f"scores/{merged}"} <= {*output.files()}
+
+
+@pytest.mark.parametrize("folder", ["lease", "ranked", "rejects", f"scores/{MINE}"])
+def test_what_killed_processes_left_half_written_goes(store: Store, folder: str) -> None:
+    output = store.checked.output
+    if not is_local(output.url):
+        pytest.skip("an object appears whole")
+    left, recent = (Path(output.url, folder, f".put-{digit * 16}") for digit in "ab")
+    left.parent.mkdir(parents=True)
+    for file in (left, recent):
+        file.touch()
+    os.utime(left, (0, 0))
+    store.tidy([], [])
+    assert not left.exists() and recent.exists(), "a put of an hour may still go on"
 
 
 def test_a_run_that_lost_its_place_deletes_nothing(store: Store, capsys: pytest.CaptureFixture) -> None:
@@ -125,7 +151,7 @@ def test_a_run_that_lost_its_place_deletes_nothing(store: Store, capsys: pytest.
     output.put("ranked/part-00007-00000000beef.parquet", b"")
     store.checked.merged.put("0.arrow", b"")
     with hold(output) as lease:
-        output.put("lease/000002.json", b'{"token": "of another run", "pid": 1, "host": "there", "since": "now"}')
+        output.put("lease/000002.json", b'{"token": "of another run"}')
         before = {*output.files()}
         tidy(store.checked, lease, result, stored)
         assert {*output.files()} == before

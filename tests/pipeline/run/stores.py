@@ -67,6 +67,13 @@ class Failing(KnownScorer):
         return Unscored("the worker died", transient=True) if score < 0.5 else Unscored("too odd")
 
 
+class Otherwise(Failing):
+    """Scores in the reverse order of KnownScorer's."""
+
+    def fail(self, score: float) -> float | Unscored:
+        return 1 - score
+
+
 class FailingForGood(Failing):
     """Has no score for the same tenth."""
 

@@ -1,18 +1,20 @@
 """Whole runs with the real MiniLM tokenizer and a scorer of known scores in place of the engine."""
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import pipeline.output.tidy
-from pipeline.errors import StoreError, TooManyFailed, UsageError
+from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
 from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import ROWS, SMALL, Run, pairs, ranked, score_files, write
+from tests.pipeline.conftest import ROWS, SMALL, Interrupted, Run, pairs, ranked, score_files, write
 
 
 def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, run: Run, run_on_ray: Run) -> None:
@@ -173,10 +175,40 @@ def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
         raise StoreError("ranked/x: cannot be deleted: 503")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.output.tidy, "sweep", fails)
+        patch.setattr(pipeline.output.tidy, "list_merged", fails)
         assert run(write(pairs(), tmp_path / "in", 1))["ranked"] == ROWS - 1
     assert read_result(Folder(str(tmp_path / "out")))
     assert "rayrank: the result stands; what is left over goes with the next run: ranked/x" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", ["too many failed", "a column that a file lacks", "a file that changes meanwhile"])
+def test_a_result_stands_where_the_next_one_cannot_be_made(fault: str, tmp_path: Path, run: Run) -> None:
+    path = write(pairs(), tmp_path / "in", 2)
+    first = pq.read_table(f"{path}/000.parquet")
+    pq.write_table(first.append_column("more", first["doc"]), f"{path}/000.parquet")
+    run(path)
+    before = ranked(str(tmp_path / "out"))
+    touch = Interrupted(before_writing=lambda: os.utime(f"{path}/001.parquet", (1, 1)))
+    error, settings = {
+        "too many failed": (TooManyFailed, {"fusion": {"alpha": 0.9}, "run": {"max_failed": 0}}),
+        "a column that a file lacks": (UsageError, {"output": {"columns": ["more"]}}),
+        "a file that changes meanwhile": (RunError, {"fusion": {"alpha": 0.9}, "cluster": touch}),
+    }[fault]
+    with pytest.raises(error):
+        run(path, **settings)
+    assert ranked(str(tmp_path / "out")).equals(before)
+
+
+@pytest.mark.parametrize("files", [1, 4])
+def test_equal_rows_do_not_end_a_run_while_it_scores(files: int, tmp_path: Path, run: Run) -> None:
+    """An outer join leaves such rows."""
+    empty = pairs().slice(5, 1)
+    assert empty["doc"].to_pylist() == [""]
+    path = write(pa.concat_tables([pairs(), *[empty] * 99]), tmp_path / "in", files)
+    figures = run(path, run={"max_failed": 8 / 799, "unit_rows": 30})
+    assert (figures["unscored"], figures["equal"]) == (7, 99)
+    with pytest.raises(TooManyFailed):
+        run(path, "fewer", run={"max_failed": 7 / 799, "unit_rows": 30})
 
 
 def test_a_commit_deletes_only_what_a_run_writes(tmp_path: Path, run: Run) -> None:

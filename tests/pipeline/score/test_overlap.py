@@ -1,6 +1,7 @@
 """Where two score files have the same row, it counts once: the best of what they say of it."""
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actors.rerankers.contract import Unscored
+from pipeline.errors import RunError
 from pipeline.plan.units import Coverage, ScoreFile, Unit, Version
 from pipeline.score.files import StoredScores, find_transient_rows, join_overlapping, keep_best, read_scores
 from pipeline.storage.folder import Folder
@@ -68,6 +70,21 @@ def test_files_of_units_of_different_size_have_each_row_once(folder: Folder) -> 
     ]
     assert read(folder, stored) == {row: float(row) for row in range(8)} | {8: 0.5}
     assert read(folder, stored[::-1])[6] == 0.5, "of two scores the first one"
+
+
+@pytest.mark.parametrize("bytes_left", [None, 0, 8, 100])
+def test_a_file_that_is_gone_or_cut_short_is_named(folder: Folder, bytes_left: int | None) -> None:
+    first, second = put_scores(folder, {0: 0.5}), put_scores(folder, {1: PASSES})
+    name = second.file.name
+    whole = folder.read(name)
+    folder.delete([name])
+    if bytes_left is not None:
+        folder.put(name, whole[:bytes_left])
+    says = "has gone" if bytes_left is None else "is cut short, or no score file"
+    with pytest.raises(RunError, match=f"{re.escape(folder.path(name))}: {says}"):
+        read(folder, [first, second._replace(size=bytes_left or 0)])
+    with pytest.raises(RunError, match=f"{re.escape(folder.path(name))}: {says}"):
+        find_transient_rows(folder, [first.file.name, name])
 
 
 def test_a_retry_counts_for_the_rows_that_it_has(folder: Folder) -> None:

@@ -1,0 +1,26 @@
+"""run.on_existing=restart: whatever runs have left in an output goes, its result and its scores.
+
+A mark stays there from before the first deletion until after the last. A run that finds it restarts, too, whatever its
+config says: else some of the scores that were to go would be in its result.
+"""
+
+from pipeline.check.preflight import Checked
+from pipeline.output.commit import MANIFEST, list_parts, withdraw_result
+from pipeline.plan.stored import list_all_stored
+
+MARK = "_restarting"
+
+
+def is_restarting(checked: Checked) -> bool:
+    """Whether this run is to throw away what is there, or an earlier one has not come to the end of that."""
+    return checked.config.run.on_existing == "restart" or checked.output.size(MARK) is not None
+
+
+def throw_away(checked: Checked) -> None:
+    """Deletes the result and all scores."""
+    output = checked.output
+    output.put(MARK, b"")
+    withdraw_result(output)
+    output.delete([MANIFEST, *list_parts(output)])
+    checked.all_scores.delete(list_all_stored(checked))
+    output.delete([MARK])
