@@ -103,7 +103,7 @@ def cut_at(step: float) -> Iterator[list[str]]:
         yield done
 
 
-@pytest.mark.parametrize(("gone", "points"), [(False, 30), (True, 20)])
+@pytest.mark.parametrize(("gone", "points"), [(False, 15), (True, 10)])
 def test_wherever_it_is_interrupted_the_same_command_ends_as_from_nothing(
     gone: bool, points: int, local: Place
 ) -> None:
