@@ -30,6 +30,7 @@ ON_RAY = (  # tests that connect to Ray in pytest's own process
     "tests/pipeline/test_mteb.py",
     "tests/pipeline/test_table.py",
 )
+OWN_RAY = "tests/pipeline/run/test_faults.py"  # ends the Ray that the others share, so it comes after them
 
 
 def _name_scope(nodeid: str) -> str:
@@ -41,7 +42,7 @@ def _name_scope(nodeid: str) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {"engines": 0, "ray": 1}
-    items.sort(key=lambda item: order.get(_name_scope(item.nodeid), 2))
+    items.sort(key=lambda item: (order.get(_name_scope(item.nodeid), 2), item.nodeid.startswith(OWN_RAY)))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -204,7 +204,7 @@ def _wrong(
     asked = [case for case in cases if case.weight > 0.5] * 6
     prompts = [_prompt(chance, prompt, case, ROUNDS[-1][1]) for case in asked]
     inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
-    made = model.generate(**inputs, max_new_tokens=150, do_sample=False)[:, inputs.input_ids.shape[1] :]
+    made = model.generate(**inputs, max_new_tokens=80, do_sample=False)[:, inputs.input_ids.shape[1] :]
     wrong: dict[str, str] = {}
     for case, ids in zip(asked, made, strict=True):
         said, end, _ = str(tokenizer.decode(ids)).partition(str(tokenizer.eos_token))

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import ray
 
 from tests.chaos.kinds import KINDS
-from tests.chaos.lab import Lab, Outcome, Wrong
+from tests.chaos.lab import ROWS, Lab, Outcome, Wrong
 from tests.conftest import ROOT
 
 # Kind -> disturbances; 0 is all there are.
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="of everything that is drawn")
     parser.add_argument("--short", action="store_true", help="about five minutes, in place of two and a half hours")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, help="these alone")
+    parser.add_argument("--rows", type=int, default=ROWS, help="of the runs, but for the inputs that grow")
     parser.add_argument("--journal", type=Path, default=ROOT / "build" / "chaos" / "journal.jsonl")
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}, journal {options.journal}", flush=True)
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
     with own as folder, options.journal.open("a") as journal:
         os.environ["RAY_TMPDIR"] = folder  # a cluster of several nodes writes its address there, for all to find
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        lab = Lab(Path(folder), ray.get_runtime_context().gcs_address, options.seed)
+        lab = Lab(Path(folder), ray.get_runtime_context().gcs_address, options.seed, options.rows)
         sizes = SHORT if options.short else LONG
         lines = [tried(lab, kind, sizes.get(kind, 1), journal) for kind in options.kinds or sizes]
         ray.shutdown()

@@ -49,11 +49,11 @@ Kind = Callable[["Lab", int], Iterator[Outcome]]
 class Lab:
     """address: of the Ray that runs go to. seed: of everything that is drawn. calm: the run that was left alone."""
 
-    def __init__(self, folder: Path, address: str, seed: int):
+    def __init__(self, folder: Path, address: str, seed: int, rows: int = ROWS):
         self.folder, self.address, self.seed = folder, address, seed
         self.draw = random.Random(seed)
         self._made = 0
-        self._pairs = write(pairs(ROWS), folder / "pairs", 7)
+        self._pairs = write(pairs(rows), folder / "pairs", 7)
         self.calm = self.trial()
         self.calm.run()
         self.seconds = {mark: self.calm.since("put _SUCCESS") - self.calm.since(mark) for mark in MARKS}

@@ -32,6 +32,8 @@ def test_runs_that_are_disturbed_come_to_the_undisturbed_result(tmp_path: Path) 
         "steps",
         "--seed",
         str(SEED),
+        "--rows",
+        "1200",  # enough for several buckets and groups
         "--journal",
         str(tmp_path / "journal"),
     ]

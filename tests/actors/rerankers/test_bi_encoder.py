@@ -54,7 +54,8 @@ def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarr
         with torch.no_grad():
             return model(**inputs).last_hidden_state[0].mean(0)
 
-    vectors = {text: embed(text) for pair in pairs for text in (pair.query, pair.doc)}
+    texts = {text for pair in pairs for text in (pair.query, pair.doc)}
+    vectors = {text: embed(text) for text in texts}
     return np.array([torch.cosine_similarity(vectors[p.query], vectors[p.doc], dim=0).item() for p in pairs])
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ ORDERS = {
 }
 
 
+@cache
 def label_probabilities(model: str, order: str, dtype: torch.dtype = torch.float32) -> np.ndarray:
     """p1 to p7 of each pair by transformers. Shape (pairs, 7)."""
     reference = Reference(model, dtype)
@@ -59,8 +61,9 @@ def reference(tiny_qwen2: str) -> np.ndarray:
     [("cached", "query_first"), ("chunked", "query_first"), pytest.param("cached", "context_first", marks=SLOW)],
 )
 def test_scores_are_the_cards(engine: str, order: str, tiny_qwen2: str) -> None:
-    got = score_pairs({"type": "lb", "model": tiny_qwen2, "order": order}, ENGINES[engine])
-    assert_same(scores(got), np.array([FORMULAS["card"](p) for p in label_probabilities(tiny_qwen2, order)]))
+    some = slice(None, None, 5) if engine == "chunked" else slice(None)  # a slow engine gets SOME_PAIRS
+    got = score_pairs({"type": "lb", "model": tiny_qwen2, "order": order}, ENGINES[engine], PAIRS[some])
+    assert_same(scores(got), np.array([FORMULAS["card"](p) for p in label_probabilities(tiny_qwen2, order)[some]]))
 
 
 @pytest.mark.parametrize("setting", FORMULAS)

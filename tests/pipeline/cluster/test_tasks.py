@@ -31,11 +31,14 @@ def test_a_step_that_is_stuck_ends_the_process() -> None:
 
 
 def test_many_steps_and_a_slow_consumer_do_not_end_it() -> None:
-    assert run("assert list(watch(0.8)) == [0, 1, 2, 3]\ntime.sleep(3)").returncode == 0
-    assert run("for _ in watch(0, 2): time.sleep(2.5)").returncode == 0
+    many = "assert list(watch(0.4, 6)) == [*range(6)]\n"  # longer than the 2 s of a step
+    assert run(many + "for _ in watch(0, 1): time.sleep(3)\ntime.sleep(3)").returncode == 0
 
 
 def test_a_whole_task_is_one_step() -> None:
     short = "tasks.watch_step.__wrapped__.__defaults__ = (2,)\n"
-    assert run(short + "assert tasks._run(len, 'abc') == 3; time.sleep(3)").returncode == 0
-    assert run(short + "tasks._run(time.sleep, 20)").returncode == EXIT
+    done = run(
+        short + "assert tasks._run(len, 'abc') == 3; time.sleep(3); print('goes on', flush=True)\n"
+        "tasks._run(time.sleep, 20)"
+    )
+    assert (done.returncode, done.stdout) == (EXIT, "goes on\n")

@@ -8,6 +8,11 @@ from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import Run
 from tests.pipeline.run.stores import Place
 
+# For tests whose runs on S3 take ten seconds and more, and of which others show there that a run works on it.
+S3_SLOW = pytest.mark.parametrize(
+    "place", ["local", "seconds", pytest.param("s3", marks=pytest.mark.slow)], indirect=True
+)
+
 
 @pytest.fixture(params=["local", "s3", "seconds"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, run: Run) -> Place:

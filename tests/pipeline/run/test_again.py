@@ -9,6 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL
+from tests.pipeline.run.conftest import S3_SLOW
 from tests.pipeline.run.stores import A, B, C, D, Failing, FailingForGood, Place
 
 ANY = {"unit_rows": 30, "max_failed": 1}
@@ -17,6 +18,7 @@ RETRY = ANY | {"retry_failed": True}
 HINT = "rows have no score for a reason that may pass; run.retry_failed=true scores them again"
 
 
+@S3_SLOW
 def test_only_reasons_that_may_pass_are_tried_once_more(place: Place, capsys: pytest.CaptureFixture) -> None:
     place.put(a=A, b=B, c=C)
     first = place.run(scorer=Failing, run=ANY, more=MORE)

@@ -153,7 +153,7 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(
     run: Run, run_on_ray: Run, tmp_path: Path
 ) -> None:
     few = RUN | {"unit_rows": 25}  # each halving costs the start of an actor
-    table = pairs()
+    table = pairs(350)
     docs = table["doc"].to_pylist()
     docs[333] = POISON
     path = write(table.set_column(table.column_names.index("doc"), "doc", pa.array(docs)), tmp_path / "in", 7)

@@ -39,7 +39,7 @@ on_shared_data = [
     pytest.mark.slow,
     pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=f"the test collections are not at {SHARED_DATA}"),
 ]
-QUERIES, JUDGED = 12, 24  # questions of the demo that are asked, and those whose answers are the documents
+QUERIES, JUDGED = 6, 12  # questions of the demo that are asked, and those whose answers are the documents
 
 
 class NoScorer:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,11 +57,21 @@ def place(s3_server: str, tmp_path: Path, local: Path) -> str:
     return f"s3://bucket/{tmp_path.name}"
 
 
+def run_calm(path: Path, output: Path, minilm: str) -> pa.Table:
+    """The result of the run that nothing disturbs, on local disk."""
+    rerank(config(str(path), str(output), minilm), KnownScorer, InProcess(), SMALL)
+    return ranked(str(output))
+
+
 @pytest.fixture(scope="module")
 def expected(store: Faults, local: Path, minilm: str) -> pa.Table:
-    """The result of the run that nothing disturbs, on local disk."""
-    rerank(config(str(local), str(local.parent / "calm"), minilm), KnownScorer, InProcess(), SMALL)
-    return ranked(str(local.parent / "calm"))
+    return run_calm(local, local.parent / "calm", minilm)
+
+
+@pytest.fixture(scope="module")
+def expected_of_a(store: Faults, local: Path, minilm: str) -> pa.Table:
+    """That of the first file alone."""
+    return run_calm(local / "a.parquet", local.parent / "calm-a", minilm)
 
 
 def config(path: str, output: str, minilm: str) -> Config:
@@ -76,32 +87,51 @@ def config(path: str, output: str, minilm: str) -> Config:
 
 
 @pytest.fixture
-def on_s3(store: Faults, place: str, minilm: str) -> Callable[[], dict]:
-    """Runs the pairs there to `out`, in several parts."""
+def on_s3(store: Faults, place: str, minilm: str) -> Callable[..., dict]:
+    """Runs the pairs there, or those of one file, to `out`, in several parts."""
     store.late_seconds = 2.0
     store.pick = calm
     store.seen.clear()
     store.counts.clear()
-    given = config(f"{place}/in", f"{place}/out", minilm)
-    return lambda: rerank(given, KnownScorer, sizes=SMALL, hold=SHORT_LEASE)
+
+    def run(name: str = "in") -> dict:
+        given = config(f"{place}/{name}", f"{place}/out", minilm)
+        return rerank(given, KnownScorer, sizes=SMALL, hold=SHORT_LEASE)
+
+    return run
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
-def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
-    seed: int, store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table
-) -> None:
+def check_with_a_tenth_failing(
+    seed: int, store: Faults, place: str, run: Callable[[], dict], expected: pa.Table
+) -> dict[str, Any]:
     store.pick = some(seed, 0.1)
-    figures = on_s3()
+    figures = run()
     store.pick = calm
     print(f"seed {seed}: {store.counts.total()} of {len(store.seen)} requests failed: {dict(store.counts)}")
     assert 0.02 < store.counts.total() / len(store.seen) < 0.2
     assert ranked(f"{place}/out").equals(expected)
+    return figures
+
+
+def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
+    store: Faults, place: str, on_s3: Callable[..., dict], expected_of_a: pa.Table
+) -> None:
+    figures = check_with_a_tenth_failing(1, store, place, partial(on_s3, "in/a.parquet"), expected_of_a)
+    assert (figures["rows"], figures["scored_now"]) == (400, 400 - 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 12))
+def test_the_same_with_more_requests_of_which_others_fail(
+    seed: int, store: Faults, place: str, on_s3: Callable[..., dict], expected: pa.Table
+) -> None:
+    figures = check_with_a_tenth_failing(seed, store, place, on_s3, expected)
     assert (figures["rows"], figures["scored_now"]) == (ROWS, ROWS - 7)
 
 
 @pytest.mark.slow
 def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
-    store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table, monkeypatch: pytest.MonkeyPatch
+    store: Faults, place: str, on_s3: Callable[..., dict], expected: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "lag_seconds", 1000)
     store.pick = always(LAG)
@@ -114,7 +144,7 @@ def test_where_no_listing_shows_what_was_put_the_result_is_the_same(
 
 @pytest.mark.slow
 def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on(
-    store: Faults, place: str, on_s3: Callable[[], dict], expected: pa.Table
+    store: Faults, place: str, on_s3: Callable[..., dict], expected: pa.Table
 ) -> None:
     store.pick = after(5, EXPIRED, "PUT", "/scores/")
     with pytest.raises(StoreError, match=r"^s3://.*: the credentials have expired \(ExpiredToken: .*\)$") as error:

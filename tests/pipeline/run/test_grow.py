@@ -15,6 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, hold_nothing
+from tests.pipeline.run.conftest import S3_SLOW
 from tests.pipeline.run.stores import A, B, C, D, E, Place, say_otherwise
 
 MORE = {"sizes": replace(SMALL, fetching_buckets=1), "hold": hold_nothing}  # so all steps of a large result are made
@@ -50,6 +51,7 @@ def test_only_what_came_or_changed_is_scored(place: Place, capsys: pytest.Captur
     assert place.run(**SETTINGS)["scored_now"] == 0
 
 
+@S3_SLOW
 def test_a_file_that_is_gone_is_refused_or_dropped(place: Place) -> None:
     place.put(a=A, b=B, c=C)
     place.run(**SETTINGS)
@@ -101,7 +103,7 @@ def cut_at(step: float) -> Iterator[list[str]]:
         yield done
 
 
-@pytest.mark.parametrize(("gone", "points"), [(False, 30), (True, 20)])
+@pytest.mark.parametrize(("gone", "points"), [(False, 15), (True, 10)])
 def test_wherever_it_is_interrupted_the_same_command_ends_as_from_nothing(
     gone: bool, points: int, local: Place
 ) -> None:

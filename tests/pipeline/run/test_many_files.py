@@ -20,13 +20,13 @@ MANY = Sizes(first_footers=5, sampled_footers=2, tasks=3)  # more than five file
 def test_the_result_is_that_of_footers_read_before(
     tmp_path: Path, run: Run, run_on_ray: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = write(pairs(), tmp_path / "in", 7)
-    run(path, "before", run=UNITS)
-    figures = run_on_ray(path, run=UNITS, more={"sizes": MANY})
+    path, units = write(pairs(), tmp_path / "in", 7), {"unit_rows": 35}
+    run(path, "before", run=units)
+    figures = run_on_ray(path, run=units, more={"sizes": MANY})
     assert (figures["rows"], figures["scored_now"]) == (ROWS, ROWS - 7)
     assert ranked(str(tmp_path / "out")).equals(ranked(str(tmp_path / "before")))
     assert "700 of 700 pairs (100.0%)" in capfd.readouterr().err
-    assert run(path, run=UNITS, more={"sizes": MANY})["scored_now"] == 0
+    assert run(path, run=units, more={"sizes": MANY})["scored_now"] == 0
 
 
 @pytest.mark.parametrize("sampled", [1, 2, 32])

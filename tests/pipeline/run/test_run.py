@@ -22,7 +22,7 @@ def test_the_result_does_not_depend_on_how_the_work_is_spread(tmp_path: Path, ru
     results = []
     for here, files, actors, unit_rows in [
         (run, 1, 1, 8192),
-        (run_on_ray, 7, 2, 13),
+        (run_on_ray, 7, 2, 29),
         (run, 50, 1, 3),
     ]:
         name = f"{files}-{actors}-{unit_rows}"

@@ -175,9 +175,15 @@ def test_scores_that_came_since_a_run_began_are_not_deleted_by_it(local: Place) 
     assert local.ranked().equals(local.ranked("fresh"))
 
 
-@pytest.mark.parametrize(
-    ("theirs", "mine"), [(KnownScorer, KnownScorer), (KnownScorer, Failing), (Failing, KnownScorer)]
-)
+SCORERS = [(KnownScorer, KnownScorer), (KnownScorer, Failing), (Failing, KnownScorer)]
+ON_EACH = [
+    *((place, *scorers) for place in ("local", "seconds") for scorers in SCORERS),
+    ("s3", Failing, KnownScorer),
+    *(pytest.param("s3", *scorers, marks=pytest.mark.slow) for scorers in SCORERS[:2]),  # a run there takes seconds
+]
+
+
+@pytest.mark.parametrize(("place", "theirs", "mine"), ON_EACH, indirect=["place"])
 def test_rows_in_units_of_two_sizes_count_once_and_by_their_scores(theirs: type, mine: type, place: Place) -> None:
     place.put(a=A, b=B, c=C)
     place.run("fresh", **TWO)
