@@ -166,7 +166,9 @@ class Trial:
         return next((float(line.split()[0]) for line in self.told() if mark in line), math.inf)
 
     def errors(self) -> str:
-        return self._log("errors").read_text()[-2000:]
+        """The last words of each driver so far, the last one first."""
+        logs = sorted(self._folder.glob("errors-of-run-*"), key=lambda log: -int(log.name.rpartition("-")[2]))
+        return "\n".join(f"{log.name}: {log.read_text()[-2000:]}" for log in logs if log.stat().st_size)
 
     def given(self) -> Counter[str]:
         """Unit -> how often an actor was given it to score."""
