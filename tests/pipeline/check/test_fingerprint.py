@@ -15,8 +15,9 @@ import pytest
 from actors.engines import ENGINE
 from actors.engines.contract import Installed
 from actors.rerankers import RERANKERS
-from pipeline.check.fingerprint import FINGERPRINT, compute_fingerprint, differs_in_engine, read_minor_version
+from pipeline.check.fingerprint import compute_fingerprint, differs_in_engine, read_minor_version
 from pipeline.config import Config
+from pipeline.plan.units import FINGERPRINT
 from tests.conftest import ROOT
 
 COLUMNS = {"query": "query", "doc": "doc", "score": "score"}

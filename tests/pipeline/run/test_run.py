@@ -189,11 +189,12 @@ def test_a_result_stands_where_the_next_one_cannot_be_made(fault: str, tmp_path:
     run(path)
     before = ranked(str(tmp_path / "out"))
     touch = Interrupted(before_writing=lambda: os.utime(f"{path}/001.parquet", (1, 1)))
-    error, settings = {
+    faults: dict[str, tuple[type[RunError], dict[str, Any]]] = {
         "too many failed": (TooManyFailed, {"fusion": {"alpha": 0.9}, "run": {"max_failed": 0}}),
         "a column that a file lacks": (UsageError, {"output": {"columns": ["more"]}}),
         "a file that changes meanwhile": (RunError, {"fusion": {"alpha": 0.9}, "cluster": touch}),
-    }[fault]
+    }
+    error, settings = faults[fault]
     with pytest.raises(error):
         run(path, **settings)
     assert ranked(str(tmp_path / "out")).equals(before)
