@@ -8,9 +8,10 @@ says what it could not look at.
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
-from pipeline.errors import NotHere, RunError, StoreError, UsageError
+from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
 from pipeline.input.columns import check_carried, check_schema, select_carried, select_columns
 from pipeline.input.footers import read_first_schema
-from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.listing import InputFile, read_listing
+from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local, make_absolute
@@ -32,11 +34,14 @@ from pipeline.storage.urls import is_local, make_absolute
 
 @dataclass(frozen=True)
 class Checked:
-    """A run whose config, first input file and model's files have been found good; its paths are absolute."""
+    """A run whose config, first input file and model's files have been found good; its paths are absolute.
+
+    passed_over: glob -> how many files are not read for their names, and would be by this glob."""
 
     config: Config
     files: list[InputFile]
     fingerprint: str
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     @property
     def output(self) -> Folder:
@@ -67,7 +72,10 @@ def check(config: Config) -> Checked:
     """Checks a run against its input, its model's files, its output and the installed engine."""
     check_relative(config)
     config = _make_absolute(config)
-    files = add_footer_hashes(list_inputs(config.input.path))
+    listed, passed_over = read_listing(config.input.path)
+    if passed_over:
+        say(describe_passed_over(passed_over))
+    files = add_footer_hashes(listed)
     columns = _check_input(config, files)
     _check_output_place(config)
     check_writable("output.path", config.output.path)
@@ -76,7 +84,7 @@ def check(config: Config) -> Checked:
     except LookupError as error:
         raise UsageError(str(error)) from None
     config = check_model_files(config)
-    return Checked(config, files, compute_fingerprint(config, columns))
+    return Checked(config, files, compute_fingerprint(config, columns), passed_over)
 
 
 def survey(config: Config) -> tuple[list[str], list[str]]:
@@ -85,9 +93,11 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
     try:
-        files = list_inputs(config.input.path)
+        files, passed_over = read_listing(config.input.path)
         _check_input(config, files)
         good.append(f"{len(files)} input file(s), by the schema of the first")
+        if passed_over:
+            unknown.append(describe_passed_over(passed_over))
     except NotHere as error:
         unknown.append(str(error))
     except UsageError:

@@ -68,6 +68,7 @@ def build_manifest(
         "units": units,
         "run": checked.run_id,
         "input": [asdict(file) | {"rows": count} for file, count in zip(files, rows, strict=True)],
+        "passed_over": dict(checked.passed_over.most_common(100)),
         "changes": {name: len(paths) for name, paths in changes._asdict().items()},
         "config": checked.config.model_dump(mode="json"),
         "versions": {
