@@ -78,7 +78,7 @@ class Run:
         last = None if config.run.on_existing == "restart" else read_last_manifest(output)
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        work = select_work(config, read_first_file(config, files[0]), files, coverage, self._sizes)
+        work = select_work(config, read_first_file(config, files), files, coverage, self._sizes)
         self._time("plan")
         if standing and not work.tasks and standing["tag"] == compute_result_id(config, files, coverage):
             if has_all_parts(output, standing):
@@ -96,7 +96,7 @@ class Run:
             self._time("score")
             self._lease.confirm()
             rows = self._check_complete(files, coverage)
-            write = prepare_parts(self._checked, files, rows, coverage, cluster, self._sizes)
+            write = prepare_parts(self._checked, work.first, files, rows, coverage, cluster, self._sizes)
             self._lease.confirm()  # merging takes its time
             now = read_result(output)
             same = now and now["tag"] == write.result_id and has_all_parts(output, now)

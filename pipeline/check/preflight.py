@@ -23,8 +23,8 @@ from pipeline.check.model import Unreachable, check_model_files, check_tokenizer
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
-from pipeline.input.columns import check_carried, check_schema, select_carried, select_columns
-from pipeline.input.footers import read_first_schema
+from pipeline.input.columns import check_carried, check_schema, select_carried
+from pipeline.input.footers import read_first_file
 from pipeline.input.listing import InputFile, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
@@ -132,11 +132,10 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
 
 def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
     """The columns in use. Raises UsageError where the first file lacks one."""
-    schema = read_first_schema(files[0])
-    columns = select_columns(config, schema)
-    check_schema(files[0].path, schema, columns)
-    check_carried(select_carried(config), files[0].path, schema, files[0].path, schema)
-    return columns
+    first = read_first_file(config, files)
+    check_schema(first.path, first.schema, first.columns)
+    check_carried(select_carried(config), first.path, first.schema, first.known)
+    return first.columns
 
 
 def _make_absolute(config: Config) -> Config:

@@ -20,6 +20,10 @@ from pipeline.errors import UsageError
 
 TEXTS = ("query", "doc", "title", "instruction")
 REQUIRED = ("query", "doc", "score")
+IDS = ("query_id", "doc_id")
+Known = dict[
+    str, tuple[pa.Field, str]
+]  # column -> the first file's that has it in a type other than null, and its path
 
 
 def select_columns(config: Config, schema: pa.Schema) -> dict[str, str]:
@@ -57,22 +61,23 @@ def select_carried(config: Config) -> dict[str, str]:
     return {name: config.input.column(name) for name in config.output.columns}
 
 
-def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_path: str, first: pa.Schema) -> None:
-    """Raises UsageError where a file lacks a carried column, or has it in another type than the first file."""
+def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, known: Known) -> None:
+    """Raises UsageError where a file lacks a carried column, or has it in another type than an earlier file. A column
+    of nulls alone goes with any."""
     for name, column in columns.items():
         if (n := schema.names.count(column)) != 1:
             what = "has no column" if n == 0 else f"has {n} columns named"
             raise UsageError(f"output.columns: {path} {what} {column!r} for {name!r}; it has {', '.join(schema.names)}")
-        kind, other = make_carried_field(schema.field(column)), make_carried_field(first.field(column))
+        kind = make_carried_field(schema.field(column)).type
         try:
-            pa.nulls(0, kind.type).take(pa.array([], pa.int64()))
+            pa.nulls(0, kind).take(pa.array([], pa.int64()))
         except pa.ArrowNotImplementedError:
-            what = f"column {column!r} is {kind.type} in {path}, of which Arrow can take no rows"
+            what = f"column {column!r} is {kind} in {path}, of which Arrow can take no rows"
             raise UsageError(f"output.columns: {what}: it cannot be carried") from None
-        if kind.type != other.type:
-            raise UsageError(
-                f"output.columns: column {column!r} is {kind.type} in {path}, and {other.type} in {first_path}"
-            )
+        if column in known and not pt.is_null(kind):
+            field, where = known[column]
+            if kind != (other := make_carried_field(field).type):
+                raise UsageError(f"output.columns: column {column!r} is {kind} in {path}, and {other} in {where}")
 
 
 def make_carried_field(field: pa.Field) -> pa.Field:
@@ -87,21 +92,21 @@ def make_carried_field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, large.get(kind, kind))
 
 
-def check_same_ids(path: str, schema: pa.Schema, first_path: str, first: pa.Schema, columns: dict[str, str]) -> None:
+def check_same_ids(path: str, schema: pa.Schema, known: Known, columns: dict[str, str]) -> None:
     """Raises UsageError where the ids of two files would become different strings: 1 and 1.0, or ms and us."""
-    for name in ("query_id", "doc_id"):
-        if name in columns:
-            kind, other = schema.field(columns[name]).type, first.field(columns[name]).type
-            if len({_name_id_form(kind), _name_id_form(other)} - {None}) > 1:
+    for name in IDS:
+        if name in columns and columns[name] in known:
+            kind, (field, where) = schema.field(columns[name]).type, known[columns[name]]
+            if not pt.is_null(kind) and _name_id_form(kind) != _name_id_form(field.type):
                 raise UsageError(
-                    f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {other} in {first_path}"
+                    f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {field.type} in {where}"
                 )
 
 
-def _name_id_form(kind: pa.DataType) -> str | None:
-    """The form in which ids of a type are written, the same for whole numbers and texts; None for a null column."""
-    if kind == pa.uuid() or pt.is_null(kind):
-        return None if pt.is_null(kind) else "uuid"
+def _name_id_form(kind: pa.DataType) -> str:
+    """The form in which ids of a type are written, the same for whole numbers and texts."""
+    if kind == pa.uuid():
+        return "uuid"
     kind = _unwrap_type(kind)
     return "plain" if _is_text(kind) or pt.is_integer(kind) else str(kind)
 

@@ -8,8 +8,10 @@ from pipeline.cluster.contract import Cluster
 from pipeline.config import Config
 from pipeline.errors import RunError
 from pipeline.input.columns import select_carried
+from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
 from pipeline.plan.units import Coverage, ScoreFile, hash_version
+from pipeline.rank.carry import select_carried_schema
 from pipeline.rank.gather import gather_carried
 from pipeline.rank.merge import count_buckets, merge_scores
 from pipeline.rank.part import RankBucket, WritePart
@@ -33,11 +35,17 @@ def count_parts(config: Config, rows: list[int], sizes: Sizes) -> int:
 
 
 def prepare_parts(
-    checked: Checked, files: list[InputFile], rows: list[int], coverage: Coverage, cluster: Cluster, sizes: Sizes
+    checked: Checked,
+    first: FirstFile,
+    files: list[InputFile],
+    rows: list[int],
+    coverage: Coverage,
+    cluster: Cluster,
+    sizes: Sizes,
 ) -> WritePart:
     """The task that writes a part. Merges scores, and gathers carried columns, before.
 
-    rows: of each file. Raises RunError where a score file has gone.
+    first: of the input. rows: of each file. Raises RunError where a score file has gone.
     """
     config, merged = checked.config, checked.merged
     used = [(number, found) for number, file in enumerate(files) for found in coverage.score_files(hash_version(file))]
@@ -51,7 +59,8 @@ def prepare_parts(
     )
     carried = None
     if columns:
-        carried = gather_carried(rank, columns, files, rows, merged, buckets, result_id, cluster, sizes)
+        schema = select_carried_schema(columns, first)
+        carried = gather_carried(rank, schema, files, rows, merged, buckets, result_id, cluster, sizes)
     return WritePart(
         rank=carried.rank if carried else rank,
         output=checked.output,
