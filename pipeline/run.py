@@ -33,6 +33,7 @@ from pipeline.plan.stored import list_all_stored, list_stored
 from pipeline.plan.total import Total
 from pipeline.plan.units import Coverage, hash_version, look_up_score_files, parse_score_file, parse_unit
 from pipeline.plan.work import Work, select_work
+from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.rank import EQUAL
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.score.progress import Progress
@@ -161,6 +162,8 @@ class Run:
         """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
         if transient := result["figures"]["transient"]:
             say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
+        for line in describe_oddities(result["figures"], self._config.input.lower_is_better):
+            say(line)
         tidy(self._checked, self._lease, result, stored)
         return result["figures"]
 

@@ -6,6 +6,7 @@ ids     strings as they are; dictionaries by their values; binary as UTF-8 text,
         text, in hex.
 texts   strings, dictionaries of strings, or binary that holds UTF-8.
 scores  integers, floats and decimals, as float64.
+        Ids that are floats must be exact: below 2**53 (2**24 in 32 bits, 2**11 in 16), and finite.
 Other extension types (JSON, ...) count as what they are stored as.
 """
 
@@ -21,6 +22,7 @@ from pipeline.errors import UsageError
 TEXTS = ("query", "doc", "title", "instruction")
 REQUIRED = ("query", "doc", "score")
 IDS = ("query_id", "doc_id")
+EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}  # all whole numbers are told apart
 Known = dict[
     str, tuple[pa.Field, str]
 ]  # column -> the first file's that has it in a type other than null, and its path
@@ -174,6 +176,22 @@ def as_ids(column: pa.Array) -> pa.Array:
         return strings.cast(pa.string())
     raw = column.cast(pa.binary()).to_pylist()
     return pa.array([_decode(value) or (value and "0x" + value.hex()) for value in raw], pa.string())
+
+
+def check_exact_ids(path: str, column: pa.Array, first_row: int, name: str, logical: str) -> None:
+    """Raises UsageError where an id is a float that may stand for several whole numbers, or for none.
+
+    column: some values of the column `name` of a file. first_row: the number of the first of them in that file.
+    """
+    if column.type not in EXACT_BELOW:
+        return
+    exact = pc.less(pc.abs(column.cast(pa.float64())), EXACT_BELOW[column.type])  # NaN is not
+    if (at := pc.index(exact, False).as_py()) >= 0:
+        raise UsageError(
+            f"{path}: row {first_row + at}: column {name!r} (input.columns.{logical}) is {column.type}, and has "
+            f"{column[at].as_py()!r}: from {EXACT_BELOW[column.type]} on such a number may stand for several ids; "
+            "write ids as whole numbers or strings"
+        )
 
 
 def as_scores(column: pa.Array) -> pa.Array:

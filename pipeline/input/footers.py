@@ -11,20 +11,23 @@ import pyarrow.parquet as pq
 from pipeline.config import Config
 from pipeline.errors import RefusedError, UsageError, one_line
 from pipeline.input.columns import (
+    EXACT_BELOW,
     IDS,
     Known,
     check_carried,
+    check_exact_ids,
     check_same_ids,
     check_schema,
     select_carried,
     select_columns,
 )
 from pipeline.input.listing import InputFile
-from pipeline.input.parquet import read_footer
+from pipeline.input.parquet import is_in_use, read_batches, read_footer
 from pipeline.input.versions import look_up
 from pipeline.storage.exact import make_changed_error
 
 FOOTER_THREADS = 32
+BATCH_ROWS = 8192
 
 
 class FirstFile(NamedTuple):
@@ -53,6 +56,28 @@ def check_file(config: Config, file: InputFile, footer: pq.FileMetaData, first: 
     check_schema(file.path, schema, first.columns)
     check_same_ids(file.path, schema, first.known, first.columns)
     check_carried(select_carried(config), file.path, schema, first.known)
+    _check_exact_ids(file, footer, schema, first.columns)
+
+
+def _check_exact_ids(file: InputFile, footer: pq.FileMetaData, schema: pa.Schema, columns: dict[str, str]) -> None:
+    """Raises UsageError, naming the row, where the statistics of a footer show ids that are floats and not exact.
+    Without statistics they are found when they are read."""
+    for name in IDS:
+        column = columns.get(name, "")
+        if not column or (below := EXACT_BELOW.get(schema.field(column).type)) is None:
+            continue
+        first_row = 0
+        for number in range(footer.num_row_groups):
+            group = footer.row_group(number)
+            chunks = (group.column(i) for i in range(group.num_columns))
+            about = next(chunk.statistics for chunk in chunks if is_in_use(chunk, {column}))
+            bounds = (about.min, about.max) if about and about.has_min_max else ()
+            if any(isinstance(bound, float) and abs(bound) >= below for bound in bounds):
+                groups, row = range(number, number + 1), first_row
+                for batch in read_batches(file.path, file.size, [], groups, [column], BATCH_ROWS, file.version):
+                    check_exact_ids(file.path, batch[column], row, column, name)
+                    row += len(batch)
+            first_row += group.num_rows
 
 
 def read_first_file(config: Config, files: list[InputFile]) -> FirstFile:

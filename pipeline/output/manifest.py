@@ -53,7 +53,10 @@ def build_manifest(
     """
     counts = {name: sum(getattr(part.counts, name) for part in parts) for name in BUCKET_COUNTS}
     reasons = sum((Counter(part.counts.reasons) for part in parts), Counter())
-    figures = {"output": checked.config.output.path} | counts | scoring
+    odd = Counter[str]()
+    for part in parts:
+        odd.update(part.counts.odd)
+    figures = {"output": checked.config.output.path} | counts | odd | scoring
     settings = checked.config.reranker
     return {
         "format": 1,

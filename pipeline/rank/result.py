@@ -25,6 +25,7 @@ def compute_result_id(config: Config, files: list[InputFile], coverage: Coverage
     """The hash, 12 hex digits, of what makes a result from scores. It is in the names of the parts."""
     used = [[found.name for found in coverage.score_files(hash_version(file))] for file in files]
     what = [RESULT_VERSION, used, config.fusion.model_dump(), config.input.duplicates]
+    what += ["lower is better"] if config.input.lower_is_better else []
     what += [config.output.model_dump(exclude={"path"}), select_carried(config)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -56,6 +57,7 @@ def prepare_parts(
         fusion=config.fusion,
         top_k=config.output.top_k,
         duplicates=config.input.duplicates,
+        lower_is_better=config.input.lower_is_better,
     )
     carried = None
     if columns:

@@ -45,8 +45,12 @@ def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
         units={MINE: 3, OTHER: 1},
         result_id="0123456789ab",
         parts=[
-            Part("ranked/part-0.parquet", None, BucketCounts(30, 25, 4, 2, 3, 1, 1, 7, {"N x": 2})),
-            Part("ranked/part-1.parquet", "rejects/part-1.parquet", BucketCounts(12, 10, 2, 1, 2, 2, 0, 5, {"N x": 3})),
+            Part("ranked/part-0.parquet", None, BucketCounts(30, 25, 4, 2, 3, 1, 1, 7, {"N x": 2}, {"odd": 4})),
+            Part(
+                "ranked/part-1.parquet",
+                "rejects/part-1.parquet",
+                BucketCounts(12, 10, 2, 1, 2, 2, 0, 5, {"N x": 3}, {"odd": 5}),
+            ),
         ],
         scoring={"scored_now": 40},
     )
@@ -61,6 +65,7 @@ def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
         "equal": 3,
         "transient": 1,
         "truncated": 12,
+        "odd": 9,
         "scored_now": 40,
     }
     assert made["input"] == [

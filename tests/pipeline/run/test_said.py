@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.output.commit import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import SMALL, Run, pairs, ranked, write
+from tests.pipeline.conftest import SMALL, Run, pairs, ranked, score_files, write
 
 
 def test_files_passed_over_are_told_of_and_in_the_manifest(
@@ -37,3 +38,43 @@ def test_carried_columns_of_nulls_go_with_those_of_any_type(run: Run, tmp_path: 
         found = ranked(str(tmp_path / "out")).to_pandas()
         assert {*found[found.url.notna()].doc_id} == {f"b{i}" for i in range(0, 8, 2)}
         assert {*found[found.year == 2026].doc_id} == {f"c{i}" for i in range(8)}
+
+
+def make_distances() -> pa.Table:
+    """Five queries, one of them with two texts, and four documents of each, the nearest first."""
+    rows = [
+        {"query_id": f"q{q}", "query": f"question {q}{'?' if q == d == 2 else ''}", "doc_id": f"d{d}", "score": d / 7}
+        for q in range(5)
+        for d in range(4)
+    ]
+    return pa.Table.from_pylist(rows).append_column("doc", pa.array(["text"] * 20))
+
+
+def test_queries_with_several_texts_and_distances_are_told_of(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(make_distances(), tmp_path / "in", 1)
+    for more in ({}, {"sizes": SMALL}):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        figures = run(folder, more=more)
+        assert (figures["several_texts"], figures["in_order"], figures["contrary"]) == (1, 5, 5)
+        said = capsys.readouterr().err
+        assert "1 of 5 queries have rows with different texts under one query_id" in said
+        assert "in 5 of 5 queries " in said and "is lower better? input.lower_is_better=true ranks again" in said
+    figures = run(folder, input={"lower_is_better": True})
+    assert (figures["contrary"], figures["scored_now"]) == (0, 0)
+    assert "is lower better?" not in capsys.readouterr().err
+    first = ranked(str(tmp_path / "out"))["first_stage_score"].to_pylist()
+    assert min(first) == -3 / 7 and max(first) == 0
+
+
+def test_score_files_without_the_hash_of_the_query_are_read(run: Run, tmp_path: Path) -> None:
+    """Those of an earlier version."""
+    folder = write(make_distances(), tmp_path / "in", 1)
+    run(folder)
+    before = ranked(str(tmp_path / "out"))
+    for path in score_files(tmp_path / "out"):
+        pq.write_table(pq.read_table(path).drop_columns("query_text"), path)
+    figures = run(folder, output={"top_k": 9})
+    assert (figures["scored_now"], figures["several_texts"], figures["contrary"]) == (0, 0, 5)
+    assert ranked(str(tmp_path / "out")).equals(before)
