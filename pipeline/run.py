@@ -14,6 +14,7 @@ from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError, say
+from pipeline.input.columns import describe_columns
 from pipeline.input.footers import read_first_file
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.versions import add_footer_hashes
@@ -88,6 +89,11 @@ class Run:
         if work.tasks:
             check_tokenizer(config)
         total = Total(files, coverage, work, self._sizes)
+        about = "" if total.exact else "about "
+        columns = describe_columns(work.first.columns)
+        say(
+            f"the input has {len(files):,} files and {about}{total.rows:,} rows, {total.scored:,} of them scored; {columns}"
+        )
         with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
             before = cluster.read_spilled_bytes()
@@ -120,9 +126,12 @@ class Run:
         self._check_unchanged(files)  # while it was read, too
         self._lease.confirm()
         figures = summarize_scoring(scoring, self._seconds, spilled)
+        columns = work.first.columns
         names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
         units = Counter(name.partition("/")[0] for name in names)
-        result = build_manifest(self._checked, files, rows, changes, units, write.result_id, parts, figures)
+        result = build_manifest(
+            self._checked, work.first.columns, files, rows, changes, units, write.result_id, parts, figures
+        )
         commit(output, result)
         return self._end(result, stored)
 

@@ -23,8 +23,8 @@ from pipeline.check.model import Unreachable, check_model_files, check_tokenizer
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
-from pipeline.input.columns import check_carried, check_schema, select_carried
-from pipeline.input.footers import read_first_file
+from pipeline.input.columns import check_carried, check_not_in_paths, check_schema, describe_columns, select_carried
+from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
@@ -76,7 +76,7 @@ def check(config: Config) -> Checked:
     if passed_over:
         say(describe_passed_over(passed_over))
     files = add_footer_hashes(listed)
-    columns = _check_input(config, files)
+    first = _check_input(config, files)
     _check_output_place(config)
     check_writable("output.path", config.output.path)
     try:
@@ -84,7 +84,7 @@ def check(config: Config) -> Checked:
     except LookupError as error:
         raise UsageError(str(error)) from None
     config = check_model_files(config)
-    return Checked(config, files, compute_fingerprint(config, columns), passed_over)
+    return Checked(config, files, compute_fingerprint(config, first.columns), passed_over)
 
 
 def survey(config: Config) -> tuple[list[str], list[str]]:
@@ -94,8 +94,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
     try:
         files, passed_over = read_listing(config.input.path)
-        _check_input(config, files)
-        good.append(f"{len(files)} input file(s), by the schema of the first")
+        first = _check_input(config, files)
+        good.append(f"{len(files)} input file(s), by the schema of the first: {describe_columns(first.columns)}")
         if passed_over:
             unknown.append(describe_passed_over(passed_over))
     except NotHere as error:
@@ -130,12 +130,13 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     return good, unknown
 
 
-def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
-    """The columns in use. Raises UsageError where the first file lacks one."""
+def _check_input(config: Config, files: list[InputFile]) -> FirstFile:
+    """The first file. Raises UsageError where it lacks a column in use."""
     first = read_first_file(config, files)
+    check_not_in_paths(config, first.schema, (file.path for file in files))
     check_schema(first.path, first.schema, first.columns)
     check_carried(select_carried(config), first.path, first.schema, first.known)
-    return first.columns
+    return first
 
 
 def _make_absolute(config: Config) -> Config:

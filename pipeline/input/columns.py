@@ -11,6 +11,7 @@ Other extension types (JSON, ...) count as what they are stored as.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,31 @@ def select_columns(config: Config, schema: pa.Schema) -> dict[str, str]:
     return {
         name: column for name, column in wanted.items() if name in mapped or name in REQUIRED or column in schema.names
     }
+
+
+def describe_columns(columns: dict[str, str]) -> str:
+    """Which columns are read, in words. columns: as select_columns gives them."""
+    words = [f"{name} is {column!r}" for name, column in columns.items()]
+    for name, text in (("query_id", "query"), ("doc_id", "doc")):
+        if name not in columns:
+            words.append(f"{name} is a hash of {text}, for there is no such column")
+    return ", ".join(words)
+
+
+def check_not_in_paths(config: Config, schema: pa.Schema, paths: Iterable[str]) -> None:
+    """Raises UsageError where a column in use is not in the first file's schema, and is in the name of a folder, as
+    Hive and Spark write partitions."""
+    names = (*config.input.columns, "query_id", "query", "doc_id", "doc", "score")
+    wanted = {config.input.column(name): f"input.columns.{name}" for name in names}
+    wanted |= {column: "output.columns" for column in select_carried(config).values() if column not in wanted}
+    missing = {column: key for column, key in wanted.items() if column not in schema.names}
+    for path in paths:
+        for column, key in missing.items():
+            if f"/{column}=" in path:
+                raise UsageError(
+                    f"{path}: column {column!r} ({key}) is in the name of a folder and not in the file, and names of "
+                    "folders give no columns; write it into the files, too"
+                )
 
 
 def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str = "input.columns.") -> None:

@@ -39,6 +39,7 @@ def checked(make_config: Callable[..., Config]) -> Checked:
 def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
     made: dict[str, Any] = build_manifest(
         checked,
+        {"doc": "text", "doc_id": "key"},
         FILES,
         rows=[30, 12],
         changes=Changes(came=["/in/a.parquet"], changed=[], gone=["/in/x.parquet", "/in/y.parquet"]),
@@ -72,6 +73,7 @@ def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
         {"path": "/in/a.parquet", "size": 4000, "version": "1764200000.25", "rows": 30},
         {"path": "s3://b/b.parquet", "size": 50, "version": "etag", "rows": 12},
     ]
+    assert made["columns"] == {"query_id": None, "doc_id": "key", "doc": "text"}
     assert made["changes"] == {"came": 1, "changed": 0, "gone": 2}
     assert made["units"] == {MINE: 3, OTHER: 1} and made["fingerprint"] == MINE
     assert (made["tag"], made["reasons"]) == ("0123456789ab", {"N x": 5})

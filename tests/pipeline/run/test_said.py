@@ -78,3 +78,24 @@ def test_score_files_without_the_hash_of_the_query_are_read(run: Run, tmp_path: 
     figures = run(folder, output={"top_k": 9})
     assert (figures["scored_now"], figures["several_texts"], figures["contrary"]) == (0, 0, 5)
     assert ranked(str(tmp_path / "out")).equals(before)
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "words"),
+    [
+        ({}, {}, "query_id is 'query_id', query is 'query', doc_id is 'doc_id', doc is 'doc', score is 'score'"),
+        ({"doc_id": "key"}, {"doc_id": "key"}, "query is 'query', doc_id is 'key', doc is 'doc', score is 'score'"),
+        ({"query_id": "qid"}, {}, "score is 'score', query_id is a hash of query, for there is no such column"),
+    ],
+)
+def test_what_is_read_is_said_and_in_the_manifest(
+    names: dict, columns: dict, words: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = make_distances()
+    folder = write(table.rename_columns([names.get(name, name) for name in table.column_names]), tmp_path / "in", 2)
+    run(folder, input={"columns": columns})
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "the input has" in line)
+    assert line.startswith("rayrank: the input has 2 files and 20 rows, 0 of them scored; ") and line.endswith(words)
+    manifest = read_result(Folder(str(tmp_path / "out")))
+    assert manifest and manifest["columns"]["doc_id"] == names.get("doc_id", "doc_id")
+    assert manifest["columns"]["query_id"] == (None if "query_id" in names else "query_id")
