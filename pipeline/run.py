@@ -17,15 +17,9 @@ from pipeline.errors import RunError, TooManyFailed, UsageError, say
 from pipeline.input.columns import describe_columns
 from pipeline.input.footers import read_first_file
 from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.result import read_result
 from pipeline.input.versions import add_footer_hashes
-from pipeline.output.commit import (
-    commit,
-    discard_parts,
-    has_all_parts,
-    read_last_manifest,
-    read_result,
-    withdraw_result,
-)
+from pipeline.output.commit import commit, discard_parts, has_all_parts, read_last_manifest, withdraw_result
 from pipeline.output.lease import Lease, hold
 from pipeline.output.manifest import build_manifest, summarize_scoring
 from pipeline.output.tidy import delete_merged, tidy
@@ -89,11 +83,8 @@ class Run:
         if work.tasks:
             check_tokenizer(config)
         total = Total(files, coverage, work, self._sizes)
-        about = "" if total.exact else "about "
-        columns = describe_columns(work.first.columns)
-        say(
-            f"the input has {len(files):,} files and {about}{total.rows:,} rows, {total.scored:,} of them scored; {columns}"
-        )
+        rows = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
+        say(f"the input has {len(files):,} files and {rows}; {describe_columns(work.first.columns)}")
         with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
             before = cluster.read_spilled_bytes()
@@ -126,7 +117,6 @@ class Run:
         self._check_unchanged(files)  # while it was read, too
         self._lease.confirm()
         figures = summarize_scoring(scoring, self._seconds, spilled)
-        columns = work.first.columns
         names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
         units = Counter(name.partition("/")[0] for name in names)
         result = build_manifest(

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from actors.worker.actor import Scorer
 from pipeline.config import Config, load, parse
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.run import rerank as run
 from pipeline.storage.folder import Folder
 

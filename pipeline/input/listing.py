@@ -22,8 +22,9 @@ from pipeline.input.names import (
     is_hidden_match,
     select_matches,
 )
+from pipeline.input.result import find_unnamed_parts
 from pipeline.storage.retry import STORE_ERRORS, is_expired, make_store_error
-from pipeline.storage.urls import build_url, is_local, open_url
+from pipeline.storage.urls import build_url, is_local, make_absolute, open_url
 
 PARQUET_ENDINGS = (".parquet",)
 UNFINISHED_MARK = "_unfinished"  # a file in the output of jobs/prepare.py until it is complete
@@ -39,7 +40,8 @@ class InputFile:
 
 
 class Listing(NamedTuple):
-    """passed_over: glob -> how many files are not read for their names, and would be by this glob."""
+    """passed_over: glob -> how many files are not read for their names, and would be by this glob; or the manifest of a
+    result -> how many parts it does not name."""
 
     files: list[InputFile]
     passed_over: Counter[str]
@@ -77,8 +79,9 @@ def read_listing(paths: list[str], key: str = "input.path", endings: tuple[str, 
             what = "Parquet file" if endings == PARQUET_ENDINGS else f"file with a name in {', '.join(endings)}"
             but = f"; {describe_passed_over(Counter(left.values()))}" if left else ""
             raise UsageError(f"{key} = {path!r}: no {what} there{but}")
-        files |= {file.path: file for file in found}
-        passed_over |= left
+        unnamed = find_unnamed_parts(make_absolute(path), (file.path for file in found))
+        files |= {file.path: file for file in found if file.path not in unnamed}
+        passed_over |= left | unnamed
     return Listing(list(files.values()), Counter(glob for path, glob in passed_over.items() if path not in files))
 
 

@@ -89,10 +89,14 @@ def find_reading_glob(fs: Any, root: str, name: str, listed: dict[str, Any]) -> 
 
 
 def describe_passed_over(counts: Counter[str]) -> str:
-    """One line about files that were passed over. counts: the glob that reads them -> how many."""
-    most = ", ".join(f"{count:,} that {glob} would read" for glob, count in counts.most_common(3))
+    """One line about files that were passed over. counts: the glob that reads them, or the manifest of a result that
+    does not name them -> how many."""
+    most = ", ".join(
+        f"{count:,} that {why} {'does not name' if why.endswith('.json') else 'would read'}"
+        for why, count in counts.most_common(3)
+    )
     more = f", and {len(counts) - 3} kinds of names more" if len(counts) > 3 else ""
-    return f"files passed over for their names: {most}{more}"
+    return f"files passed over: {most}{more}"
 
 
 def _find_syntax(fs: Any) -> re.Pattern[str]:

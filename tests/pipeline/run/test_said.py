@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, Run, pairs, ranked, score_files, write
 
@@ -19,7 +19,7 @@ def test_files_passed_over_are_told_of_and_in_the_manifest(
     (tmp_path / "in" / "001.parquet").rename(tmp_path / "in" / "001.parq")
     assert run(folder)["rows"] == 10
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "passed over" in line)
-    assert line == f"rayrank: files passed over for their names: 1 that {folder}/*.parq would read"
+    assert line == f"rayrank: files passed over: 1 that {folder}/*.parq would read"
     manifest = read_result(Folder(str(tmp_path / "out")))
     assert manifest and manifest["passed_over"] == {f"{folder}/*.parq": 1}
 
