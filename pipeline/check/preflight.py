@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fsspec.utils import glob_translate
 
@@ -25,11 +26,11 @@ from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
 from pipeline.input.columns import check_carried, check_not_in_paths, check_schema, describe_columns, select_carried
 from pipeline.input.footers import FirstFile, read_first_file
-from pipeline.input.listing import InputFile, read_listing
+from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
 from pipeline.storage.folder import Folder, check_writable
-from pipeline.storage.urls import is_local, make_absolute
+from pipeline.storage.urls import is_local, make_absolute, sends_ranges
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def check(config: Config) -> Checked:
     """Checks a run against its input, its model's files, its output and the installed engine."""
     check_relative(config)
     config = _make_absolute(config)
-    listed, passed_over = read_listing(config.input.path)
+    listed, passed_over = _list_input(config)
     if passed_over:
         say(describe_passed_over(passed_over))
     files = add_footer_hashes(listed)
@@ -93,7 +94,7 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
     try:
-        files, passed_over = read_listing(config.input.path)
+        files, passed_over = _list_input(config)
         first = _check_input(config, files)
         good.append(f"{len(files)} input file(s), by the schema of the first: {describe_columns(first.columns)}")
         if passed_over:
@@ -128,6 +129,20 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     except (NotHere, Unreachable) as error:
         unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
     return good, unknown
+
+
+def _list_input(config: Config) -> Listing:
+    """The files of the input. Raises UsageError where a web server sends whole files alone; one request to each."""
+    listing = read_listing(config.input.path)
+    web = (file for file in listing.files if file.path.startswith(("http://", "https://")))
+    servers = {urlsplit(file.path).netloc: file for file in web}
+    for file in servers.values():
+        if file.size > 8 and not sends_ranges(file.path):
+            raise UsageError(
+                f"{file.path}: the server sends the whole file where a part is asked for (it ignores Range); copy the "
+                "files to a disk, or to a store that sends parts"
+            )
+    return listing
 
 
 def _check_input(config: Config, files: list[InputFile]) -> FirstFile:

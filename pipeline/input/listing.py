@@ -214,4 +214,6 @@ def _make_file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
     version = next((info[key] for key in keys if info.get(key)), "")
     if isinstance(version, datetime):  # some stores give one time in two forms, depending on the kind of request
         version = version.timestamp()
+    if info.get("size") is None:
+        raise UsageError(f"{path}: the server does not say how large it is; copy it to a disk, or to a store that does")
     return InputFile(path, int(info["size"]), str(version).strip('"'))

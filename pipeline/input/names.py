@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fsspec.implementations.http import HTTPFileSystem
@@ -14,6 +15,7 @@ from pipeline.storage.urls import build_url
 
 GLOB_SYNTAX = re.compile(r"[*?[]")
 URL_GLOB_SYNTAX = re.compile(r"[*[]")  # a URL may have a query behind `?`
+THREADS = 16
 NO_DATA = re.compile(r"_SUCCESS|_(common_)?metadata|_(started|committed)_.*|.*\.crc|\.DS_Store")  # of other programs
 
 Names = dict[str, dict[str, Any]]  # name -> what the store says of it
@@ -35,7 +37,10 @@ def find_names(fs: Any, pattern: str) -> Names:
     """All files and folders below a glob's fixed folder, as deep as the glob goes."""
     fixed = get_fixed_folder(fs, pattern)
     depth = None if "**" in pattern else pattern.removeprefix(f"{fixed}/").count("/") + 1
-    return _drop_markers(fs.find(f"{fixed}/", maxdepth=depth, withdirs=True, detail=True))
+    found = fs.find(f"{fixed}/", maxdepth=depth, withdirs=True, detail=True)
+    if isinstance(fs, HTTPFileSystem):  # its folders end in a slash
+        found = {name.rstrip("/"): info for name, info in found.items()}
+    return _add_sizes(fs, _drop_markers(found))
 
 
 def select_matches(fs: Any, names: Names, pattern: str) -> Names:
@@ -53,7 +58,7 @@ def select_matches(fs: Any, names: Names, pattern: str) -> Names:
 def find_files(fs: Any, root: str) -> Names:
     """All files below a folder, and the file itself where it is one. Raises PermissionError as select_matches does."""
     if not isinstance(fs, LocalFileSystem):
-        return _drop_markers(fs.find(root, detail=True))
+        return _add_sizes(fs, _drop_markers(fs.find(root, detail=True)))
     found = fs.find(root, detail=True, withdirs=True)
     _check_readable({name: info for name, info in found.items() if not is_hidden(name.removeprefix(root))})
     return {name: info for name, info in found.items() if info["type"] != "directory"}
@@ -106,6 +111,16 @@ def _find_syntax(fs: Any) -> re.Pattern[str]:
 def _drop_markers(names: Names) -> Names:
     """The names without the empty objects that stand for folders on a store: `a/`, and Hadoop's `a_$folder$`."""
     return {name: info for name, info in names.items() if not name.endswith(("/", "_$folder$"))}
+
+
+def _add_sizes(fs: Any, names: Names) -> Names:
+    """The names with what the store says of each file by itself where a listing does not have its size, as a web
+    server's has not. One request for each of these."""
+    bare = [name for name, info in names.items() if info.get("size") is None and info.get("type") != "directory"]
+    if not bare:
+        return names
+    with ThreadPoolExecutor(THREADS) as pool:
+        return names | dict(zip(bare, pool.map(fs.info, bare), strict=True))
 
 
 def _check_readable(found: Names) -> None:
