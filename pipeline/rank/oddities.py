@@ -39,16 +39,13 @@ def _count_several(query: np.ndarray, queries: int, text: pa.ChunkedArray) -> in
 
 def _count_steps(rows: pa.Table, query: np.ndarray, queries: int) -> tuple[np.ndarray, np.ndarray]:
     """How often the first-stage score goes up, and down, from a row of a query to the one behind it in the file."""
-    file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
-    place = file.astype(np.int64) << 40 | row
-    if (np.diff(place) < 0).any():
+    place = rows["file"].to_numpy().astype(np.int64) << 40 | rows["row"].to_numpy()
+    score = rows["first_stage_score"].to_numpy()
+    if (place[1:] < place[:-1]).any():
         order = np.argsort(place)
-        place, query = place[order], query[order]
-        step = np.diff(rows["first_stage_score"].to_numpy()[order])
-    else:
-        step = np.diff(rows["first_stage_score"].to_numpy())
-    beside = (np.diff(place) == 1) & (np.diff(query) == 0)
-    up, down = (query[:-1][beside & change] for change in (step > 0, step < 0))
+        place, query, score = place[order], query[order], score[order]
+    beside = (np.diff(place) == 1) & (query[1:] == query[:-1])
+    up, down = (query[1:][beside & step] for step in (score[1:] > score[:-1], score[1:] < score[:-1]))
     return np.bincount(up, minlength=queries), np.bincount(down, minlength=queries)
 
 

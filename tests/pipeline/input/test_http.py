@@ -100,6 +100,11 @@ def test_a_path_means_these_files(asked: str, found: list[str], serve: Callable[
     assert [file.size for file in files] == [(tmp_path / "www" / name).stat().st_size for name in found]
 
 
+def test_a_query_behind_a_name_is_no_glob(serve: Callable[[str], str]) -> None:
+    url = f"{serve('ranges')}/in/a.parquet?part=1"
+    assert [file.path for file in list_inputs([url])] == [url]
+
+
 def test_what_is_passed_over_is_counted(serve: Callable[[str], str]) -> None:
     url = serve("ranges")
     assert read_listing([f"{url}/in"]).passed_over == {f"{url}/in/*.parq": 1, f"{url}/in/*": 1}
