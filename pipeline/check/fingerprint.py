@@ -20,12 +20,13 @@ WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 SAMPLES, BLOCK = 64, 4096  # blocks of a file of weights whose tensors are not known, and bytes of each
 
 
-def compute_fingerprint(config: Config, columns: dict[str, str]) -> str:
+def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[str, str] = {}) -> str:
     """16 hex digits, and the engine with its minor version: `0123456789abcdef-vllm-0.32`.
 
     The digits stand for the model and its revision (of a local folder: the contents of its files), the version of the
     reranker's code, its settings, `output.explain`, the columns read, the engine arguments that change numbers (all of
-    them where the last digit counts: `run.deterministic`), and the minor version of tokenizers.
+    them where the last digit counts: `run.deterministic`), and the minor version of tokenizers. They stand for the
+    form of ids, too (name_id_forms), which changes no score: a query must not have its id in two forms.
     """
     settings = config.reranker
     parts = describe_engine(config) | {
@@ -35,6 +36,7 @@ def compute_fingerprint(config: Config, columns: dict[str, str]) -> str:
         "explain": config.output.explain,
         "columns": columns,
         "limit": ENGINE.max_length(config.engine),
+        **({"ids": id_forms} if id_forms else {}),
         "tokenizers": read_minor_version(importlib.metadata.version("tokenizers")),
     }
     digits = _digest(json.dumps(parts, sort_keys=True, default=str).encode())

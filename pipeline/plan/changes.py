@@ -1,14 +1,13 @@
 """What came to an input, changed in it, or went, since the result that stands was made."""
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
-
-from fsspec.utils import glob_translate
 
 from pipeline.config import Config
 from pipeline.errors import UsageError, say
 from pipeline.input.listing import InputFile
+from pipeline.input.names import would_list
+from pipeline.input.result import find_unnamed_parts
 from pipeline.input.versions import THREADS, look_up
 from pipeline.storage.urls import make_absolute
 
@@ -38,7 +37,9 @@ def find_changes(
     listed = {file.path: file for file in files}
     unlisted = [path for path in sorted(before.keys() - listed.keys()) if _find_place(config, path) is not None]
     with ThreadPoolExecutor(THREADS) as pool:
-        listed |= {found.path: found for found in pool.map(look_up, unlisted) if found}
+        found = {file.path: file for file in pool.map(look_up, unlisted) if file}
+    unnamed = find_unnamed_parts("", found)
+    listed |= {path: file for path, file in found.items() if path not in unnamed}
     if len(listed) > len(files):
         end = len(config.input.path)
         places = {path: end if (place := _find_place(config, path)) is None else place for path in listed}
@@ -65,8 +66,5 @@ def find_changes(
 
 def _find_place(config: Config, path: str) -> int | None:
     """The index of the first of the input's paths whose listing would show a file; None where there is none."""
-    above = [path[:at] for at, char in enumerate(path) if char == "/"]  # a glob may match a folder
-    for place, given in enumerate(map(make_absolute, config.input.path)):
-        if given in (path, *above) or any(re.match(glob_translate(given), at) for at in (path, *above)):
-            return place
-    return None
+    given = map(make_absolute, config.input.path)
+    return next((place for place, one in enumerate(given) if would_list(one, path)), None)

@@ -31,7 +31,7 @@ def list_stored(checked: Checked) -> list[str]:
     usable = [name for name in stored if name.partition("/")[0] in {mine, *accepted}]
     if stored and not usable:
         other = min(of_engine or others)
-        what = "another version of the engine" if of_engine else "another model, prompt or setting"
+        what = "another version of the engine" if of_engine else "another model, prompt, setting or type of ids"
         take = "run.accept=[engine] takes them; else " if of_engine else ""
         raise UsageError(
             f"output.path = {output!r}: holds scores of {what} (fingerprint {other}, this run's is {mine}); "

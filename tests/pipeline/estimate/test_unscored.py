@@ -106,7 +106,7 @@ def test_files_without_rows_are_no_work(lb_config: Callable, write_pairs: Callab
 def test_scores_of_another_setting_are_refused_as_by_the_run(lb_config: Callable, write_pairs: Callable) -> None:
     path = write_pairs(**table(5))
     put_scores(lb_config(path), (0, 5), rows=5)
-    with pytest.raises(UsageError, match="holds scores of another model, prompt or setting"):
+    with pytest.raises(UsageError, match="holds scores of another model, prompt, setting or type of ids"):
         find_unscored_units(check(lb_config(path, reranker={"score": "notebook"})))
 
 

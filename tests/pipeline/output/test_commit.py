@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.input.result import read_result
 from pipeline.output.commit import (
     commit,
     has_all_parts,
     list_unnamed_parts,
     read_last_manifest,
-    read_result,
     restore_result,
     withdraw_result,
 )

@@ -60,9 +60,9 @@ def test_a_run_goes_on_from_scores_of_its_fingerprint(
 
 # files that are there, run.accept -> how they are called
 REFUSED: list[tuple[list[str], list[str], str]] = [
-    ([f"{OTHER}/{FILE}"], [], "holds scores of another model, prompt or setting"),
-    ([f"{OTHER}/{FILE}"], ["engine"], "holds scores of another model, prompt or setting"),
-    ([f"{OTHER_ENGINE}/{FILE}"], ["engine"], "holds scores of another model, prompt or setting"),
+    ([f"{OTHER}/{FILE}"], [], "holds scores of another model, prompt, setting or type of ids"),
+    ([f"{OTHER}/{FILE}"], ["engine"], "holds scores of another model, prompt, setting or type of ids"),
+    ([f"{OTHER_ENGINE}/{FILE}"], ["engine"], "holds scores of another model, prompt, setting or type of ids"),
     ([f"{NEWER}/{FILE}"], [], "holds scores of another version of the engine"),
     ([f"{NEWER}/{FILE}", f"{OTHER}/{FILE}"], [], "holds scores of another version of the engine"),
     (OLD, ["engine"], "0123456789abcdef/000000-0000.parquet is a file of rayrank 0.1"),

@@ -4,12 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import RunError
-from pipeline.output.commit import read_result
+from pipeline.errors import RunError, UsageError
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import ROWS, Interrupted, Run, pairs, write
+from tests.pipeline.conftest import ROWS, Interrupted, Run, pairs, ranked, write
 from tests.pipeline.run.stores import A, B, Place
 
 
@@ -52,3 +54,52 @@ def test_a_file_whose_name_has_the_syntax_of_globs_is_found_again(name: str, pla
     """It is looked up by itself before its scores are put."""
     place.put(a=A, **{name: B})
     assert place.run()["rows"] == 180
+
+
+@pytest.mark.parametrize("first", ["in/*", "in/**/*", "in/_old"], ids=["by a glob", "by a deep glob", "by its folder"])
+def test_files_that_the_paths_do_not_list_leave_the_result(first: str, tmp_path: Path, run: Run) -> None:
+    """Though they are still there, and lie below a path of the input."""
+    path = write(pairs(100), tmp_path / "in", 1)
+    hidden = write(pairs(150).slice(100), tmp_path / "in" / "_old", 1)
+    if first != "in/_old":
+        Path(hidden, "000.parquet").rename(tmp_path / "in" / "a.snappy.pq")
+    run(f"{tmp_path}/{first}")
+    with pytest.raises(UsageError, match=r"run\.on_gone=drop"):
+        run(path)
+    run(path, run={"on_gone": "drop"})
+    run(path, "fresh")
+    assert ranked(f"{tmp_path}/out").equals(ranked(f"{tmp_path}/fresh"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "others"),
+    [
+        (pa.int64(), pa.decimal128(21, 2)),
+        (pa.timestamp("ms"), pa.timestamp("us")),
+        (pa.string(), pa.float64()),
+        (pa.null(), pa.decimal128(21, 2)),
+    ],
+    ids=str,
+)
+def test_ids_of_another_form_do_not_come_into_a_result(
+    ids: pa.DataType, others: pa.DataType, tmp_path: Path, run: Run
+) -> None:
+    """1 and 1.00 would be two queries. The file that comes is the first by name."""
+
+    def put(name: str, kind: pa.DataType) -> None:
+        query_id = pa.array([1, 1, 2, 2]).cast(others if pa.types.is_null(kind) else kind)
+        table = pa.table({"query_id": query_id, "query": ["q"] * 4, "doc": list("abcd"), "score": [1.0, 2.0, 3.0, 4.0]})
+        if pa.types.is_null(kind):
+            table = table.set_column(0, "query_id", pa.nulls(4))
+        pq.write_table(table, tmp_path / "in" / name)
+
+    (tmp_path / "in").mkdir()
+    put("b.parquet", ids)
+    run(f"{tmp_path}/in", run={"max_failed": 1})
+    if pa.types.is_null(ids):
+        put("c.parquet", pa.int64())
+        run(f"{tmp_path}/in", run={"max_failed": 1})
+    put("a.parquet", others)
+    for output in ("out", "fresh"):
+        with pytest.raises(UsageError, match=r"type of ids|input\.columns\.query_id"):
+            run(f"{tmp_path}/in", output, run={"max_failed": 1})

@@ -9,7 +9,7 @@ import pytest
 from pipeline.check.preflight import check
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.output.restart import MARK, throw_away
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import Interrupted

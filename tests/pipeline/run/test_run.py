@@ -12,7 +12,7 @@ import pytest
 
 import pipeline.output.tidy
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import ROWS, SMALL, Interrupted, Run, pairs, ranked, score_files, write
 

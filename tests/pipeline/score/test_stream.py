@@ -33,7 +33,7 @@ def checked(write_pairs: Callable[..., str], make_config: Callable[..., Config])
 
 
 def select(checked: Checked, sizes: Sizes = Sizes()) -> Work:
-    first = read_first_file(checked.config, checked.files[0])
+    first = read_first_file(checked.config, checked.files)
     return select_work(checked.config, first, checked.files, Coverage(checked.all_scores.files()), sizes)
 
 
