@@ -105,6 +105,12 @@ class EngineFacts(Protocol):
     def needs_weights(self, arguments: dict[str, Any]) -> bool:
         """Whether the engine loads the model's weights."""
 
+    def reads_checkpoint(self, arguments: dict[str, Any]) -> bool:
+        """Whether the weights come from the model's own files, in the form in which transformers saves them."""
+
+    def config_overrides(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The keys of the model's config.json that the arguments replace, and their values."""
+
     def scoring_arguments(self, arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
         """The arguments that change a score. exact: include those that change only its last digits."""
 

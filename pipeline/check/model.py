@@ -9,6 +9,7 @@ from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
+from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
 from pipeline.config import Config
@@ -37,6 +38,7 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
         if not folder.is_dir():
             raise NotHere(f"reranker.model = {model!r}: no such folder")
         if not (folder / "config.json").is_file():
+            find_weights(folder)  # of an adapter alone it says so
             raise UsageError(f"reranker.model = {model!r}: the folder has no config.json")
         dummy = not weights or not ENGINE.needs_weights(config.engine)
         if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):

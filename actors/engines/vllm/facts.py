@@ -22,6 +22,7 @@ RESERVED: tuple[str, ...] = (
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
 PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
+CHECKPOINT_FORMATS = ("auto", "hf", "safetensors", "fastsafetensors", "instanttensor", "npcache", "pt")
 # Arguments that change how fast or where a model runs, but no more than the last digits of its scores.
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
@@ -75,6 +76,17 @@ def count_ranks(arguments: dict[str, Any]) -> int:
 def max_length(arguments: dict[str, Any]) -> Any:
     """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
     return arguments.get("max_model_len")
+
+
+def reads_checkpoint(arguments: dict[str, Any]) -> bool:
+    """Whether the weights come from the model's own files, in the form in which transformers saves them."""
+    return arguments.get("load_format", "auto") in CHECKPOINT_FORMATS
+
+
+def config_overrides(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the model's config.json that the arguments replace."""
+    overrides = arguments.get("hf_overrides")
+    return overrides if isinstance(overrides, dict) else {}
 
 
 def needs_weights(arguments: dict[str, Any]) -> bool:
