@@ -8,7 +8,7 @@ from typing import Any
 from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
-from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
+from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
@@ -45,6 +45,7 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
     with _explain_errors(model):
         declared, commit = read_model_config(settings)
+        _check_positions(limit, declared)
         _check_architecture(model, declared)
         _check_code(settings, declared)
     if commit:
@@ -102,6 +103,16 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     if request.max_tokens > 1:
         words.append("end token " + " ".join(map(repr, tokenizer.end_tokens())))
     return words
+
+
+def _check_positions(limit: int | None, declared: dict[str, Any]) -> None:
+    """Raises UsageError where the engine would read positions that the model does not have. declared: its config."""
+    positions = count_positions(declared)
+    if limit and positions and limit > positions:
+        raise UsageError(
+            f"engine.max_model_len = {limit}: the model has positions for {positions} tokens "
+            f"(max_position_embeddings = {declared['max_position_embeddings']}, less those up to the padding's)"
+        )
 
 
 def _check_code(settings: Settings, declared: dict[str, Any]) -> None:

@@ -96,7 +96,9 @@ class Engine:
             from vllm.v1.engine.llm_engine import LLMEngine
 
             self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+            from actors.engines.vllm.loading import load_from_nan
+
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments)))
             config = self._engine.vllm_config
             self._context = config.model_config.max_model_len
             self._by_priority = config.scheduler_config.policy == "priority"

@@ -5,12 +5,13 @@ Importing vLLM takes seconds, so names and versions are read from its metadata a
 
 import ast
 import importlib.util
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from actors.engines.contract import Engine, Watchdog
+from actors.engines.vllm.arguments import PARALLEL
+from actors.engines.vllm.arguments import count_ranks as count_ranks
 from actors.engines.vllm.version import installed as installed
 from actors.rerankers.contract import Request, Task
 from actors.rerankers.settings import Settings
@@ -21,7 +22,6 @@ RESERVED: tuple[str, ...] = (
     "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
-PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 CHECKPOINT_FORMATS = ("auto", "hf", "safetensors", "fastsafetensors", "instanttensor", "npcache", "pt")
 # Arguments that change how fast or where a model runs, but no more than the last digits of its scores.
 NEUTRAL = {
@@ -66,11 +66,6 @@ def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> Non
                     f"engine.{name} = {arguments[name]!r}: reranker.type = {reranker!r} needs its "
                     "model on one GPU, to read likelihoods from it"
                 )
-
-
-def count_ranks(arguments: dict[str, Any]) -> int:
-    """The number of processes of one engine, one for each GPU: the product of all kinds of parallelism."""
-    return math.prod(arguments.get(name, 1) for name in PARALLEL)
 
 
 def max_length(arguments: dict[str, Any]) -> Any:
