@@ -93,6 +93,15 @@ class EngineFacts(Protocol):
     def retired_architectures(self) -> dict[str, str]:
         """Model architectures that the engine no longer runs -> its last version that did."""
 
+    def runs_architecture(self, architecture: str) -> bool:
+        """Whether the engine has a model for an architecture, as config.json names it."""
+
+    def read_task(self, architecture: str) -> Task | None:
+        """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+
+    def converts(self, arguments: dict[str, Any]) -> bool:
+        """Whether the arguments have the model do another thing than its architecture does."""
+
     def check_arguments(self, arguments: dict[str, Any], task: Task, reranker: str) -> None:
         """Raises ValueError, with a whole line, for values that are wrong or do not go with the reranker's task."""
 

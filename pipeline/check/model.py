@@ -9,13 +9,12 @@ from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
+from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
-
-CONVERTED = ("QWenLMHeadModel", "BaichuanForCausalLM", "BaiChuanForCausalLM")  # by jobs/convert.py
 
 
 class Unreachable(RunError):
@@ -46,7 +45,7 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
     with _explain_errors(model):
         declared, commit = read_model_config(settings)
         _check_positions(limit, declared)
-        _check_architecture(model, declared)
+        check_architecture(config, declared)
         _check_code(settings, declared)
     if commit:
         config = config.model_copy(update={"reranker": settings.model_copy(update={"revision": commit})})
@@ -126,20 +125,3 @@ def _check_code(settings: Settings, declared: dict[str, Any]) -> None:
             f"reranker.model = {settings.model!r}: comes with Python code of its own, which runs only where you say "
             "reranker.trust_remote_code=true; read it first, and pin it with reranker.revision"
         )
-
-
-def _check_architecture(model: str, declared: dict[str, Any]) -> None:
-    """Raises UsageError for one that the installed engine ran once and runs no more. declared: the model's config."""
-    try:
-        version, gone = ENGINE.installed().version, ENGINE.retired_architectures()
-    except LookupError:
-        return
-    for name in declared.get("architectures") or []:
-        if name in gone:
-            mend = f"take another model, or that {ENGINE.name}"
-            if name in CONVERTED:
-                mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
-            raise UsageError(
-                f"reranker.model = {model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
-                f"was {gone[name]}); {mend}"
-            )

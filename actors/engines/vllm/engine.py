@@ -95,9 +95,9 @@ class Engine:
             from vllm.exceptions import VLLMValidationError
             from vllm.v1.engine.llm_engine import LLMEngine
 
-            self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
             from actors.engines.vllm.loading import load_from_nan
 
+            self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
             self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments)))
             config = self._engine.vllm_config
             self._context = config.model_config.max_model_len

@@ -54,6 +54,38 @@ def retired_architectures() -> dict[str, str]:
     return {}
 
 
+def runs_architecture(architecture: str) -> bool:
+    """Whether this vLLM has a model for an architecture: of its own, converted from one, or by way of transformers."""
+    own = {
+        key.value
+        for node in _source("model_executor/models/registry.py")
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+        if isinstance(node.targets[0], ast.Name) and node.targets[0].id.endswith("_MODELS")
+        if "SUPPORTED_MODELS" not in node.targets[0].id or "TRANSFORMERS" in node.targets[0].id
+        for key in node.value.keys
+        if isinstance(key, ast.Constant)
+    }
+    endings = [ending for ending, _ in _default_tasks()]
+    if any(architecture.removesuffix(ending) + other in own for ending in ["", *endings] for other in ["", *endings]):
+        return True
+    import transformers  # imported here: it takes seconds
+
+    kind = getattr(transformers, architecture, None)
+    return kind is not None and (kind.is_backend_compatible() or kind._can_set_attn_implementation())
+
+
+def read_task(architecture: str) -> Task | None:
+    """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+    if architecture.endswith("ForMaskedLM"):
+        return "embed"
+    return next((task for ending, task in _default_tasks() if architecture.endswith(ending)), None)
+
+
+def converts(arguments: dict[str, Any]) -> bool:
+    """Whether the arguments have the model do another thing than its architecture does."""
+    return "convert" in arguments or "runner" in arguments
+
+
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
     """Raises ValueError for a wrong number of parallel processes, and for more than one where likelihoods are read."""
     for name in PARALLEL:
@@ -125,6 +157,16 @@ def build_engine(
     from actors.engines.vllm.engine import Engine as VllmEngine
 
     return VllmEngine(settings, arguments, request, label_ids, stall_seconds, watchdog, deterministic)
+
+
+@cache
+def _default_tasks() -> list[tuple[str, Task]]:
+    """Endings of architectures -> what such models do, as vLLM's source has it."""
+    for node in _source("config/model.py"):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_SUFFIX_TO_DEFAULTS" and node.value:
+            pairs = ast.literal_eval(node.value)
+            return [(ending, runner if runner == "generate" else convert) for ending, (runner, convert) in pairs]
+    return []
 
 
 @cache

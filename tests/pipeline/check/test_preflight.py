@@ -93,7 +93,7 @@ def test_what_is_wrong_is_an_error_of_both(config: Callable, wrong: dict, line: 
 
 def test_what_takes_a_tokenizer_to_see_is_an_error_of_survey(config: Callable) -> None:
     with pytest.raises(UsageError, match="has no chat template"):
-        survey(config(reranker={"type": "lb"}))
+        survey(config(reranker={"type": "lb"}, engine={"convert": "none"}))
 
 
 def test_every_run_is_checked_without_a_tokenizer(config: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
