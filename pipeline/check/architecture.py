@@ -18,8 +18,6 @@ KINDS = {
 NEGATIVE = re.compile(
     r"\b(no|not|non|neg|negative|false|bad|different|contradiction)\b|\b(ir|non|un)(relevan|related|match|duplicate)"
 )
-    r"(^|[^a-z])(no|not|non|neg|negative|false|bad|different|contradiction)($|[^a-z])|^(not|non|irr|un)"
-)
 
 
 def check_architecture(config: Config, declared: dict[str, Any]) -> None:
