@@ -30,9 +30,9 @@ from actors.worker.watchdog import Watchdog, leave
 BUILD_SECONDS = 3600  # to build an engine, at least: weights may have to be fetched
 WRITE_SECONDS = 3600.0  # far above a store's own limit: a longer write hangs in the operating system
 GARBAGE = 100_000  # new objects between two searches for reference cycles; Python's default is 700
-# Errors that another start would repeat: of an engine argument, or of the installation. vLLM raises others, ValueErrors
-# among them, while the GPU's last process has not freed its memory yet.
-HOPELESS = (ValidationError, TypeError, ImportError)
+# Errors that another start would repeat: of an engine argument, of the installation, or of the model's files. Not those
+# that speak of memory: vLLM raises ValueErrors while the GPU's last process has not freed its own yet.
+HOPELESS = (ValidationError, TypeError, ImportError, ValueError, KeyError, AttributeError, NotImplementedError)
 Write = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
 
 
@@ -85,9 +85,9 @@ class Scorer:
         """Builds the engine. Ends the process if it cannot, unless another start would fail as well."""
         try:
             self.build_engine(*arguments)
-        except HOPELESS:
-            raise
         except Exception as error:
+            if isinstance(error, HOPELESS) and "memory" not in str(error).lower():
+                raise
             message = _one_line(f"{type(error).__name__}: {error}")
             self._tracker.start_failed(self._worker, message)
             self._end_process(f"the engine could not be built: {message}")

@@ -34,11 +34,14 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     model = _build_model(settings, ENGINE.config_overrides(config.engine))
     if isinstance(model, str):
         return model
+    request = RERANKERS[settings.type].request(settings)
+    if request.task == "classify" and request.labels:
+        check_head(settings.model, model)
     check_embeddings(settings, tokenizer, model.get_input_embeddings().weight.shape[0])
     tensors = read_tensors(settings)
     if tensors is None:
         return "the weights, which are not on this machine, or of a form of their own"
-    compare(settings.model, model, tensors, embeds=RERANKERS[settings.type].request(settings).task == "embed")
+    compare(settings.model, model, tensors, embeds=request.task == "embed")
     return None
 
 
@@ -66,6 +69,18 @@ def check_embeddings(settings: Settings, tokenizer: Tokenizer, rows: int) -> Non
                 f"model has {rows} embeddings; resize_token_embeddings was forgotten, or the tokenizer is another "
                 "model's"
             )
+
+
+def check_head(name: str, model: Any) -> None:
+    """Raises UsageError where the rows of the head are not all that makes the labels' logits."""
+    steps = ENGINE.find_other_steps(model.config.get_text_config().to_dict())
+    if getattr(model.get_output_embeddings(), "bias", None) is not None:
+        steps.append("a bias of its head")
+    if steps:
+        raise UsageError(
+            f"reranker.scoring = 'head': {name} changes its logits by {', '.join(steps)}, which is left out with it; "
+            "take scoring: exact"
+        )
 
 
 def compare(name: str, model: Any, tensors: Mapping[str, Tensor], embeds: bool = False) -> None:

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from pipeline.check.checkpoint import Tensor
 from pipeline.check.model import check_model_files, check_tokenizer
-from pipeline.check.weights import check_embeddings, check_weights, compare
+from pipeline.check.weights import check_embeddings, check_head, check_weights, compare
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
 from tests import tiny
@@ -144,7 +144,8 @@ def test_a_part_that_the_model_does_not_have_is_said(
     ],
 )
 def test_what_transformers_loads_is_sound(name: str, kind: str, edit: Edit, copy: Callable) -> None:
-    assert look(copy(name, edit), kind) is None
+    bare = {"architectures": ["BertModel"]} if (name, kind) == ("bert", "bi_encoder") else {}
+    assert look(copy(name, edit, **bare), kind) is None
 
 
 SAVERS = {
@@ -261,7 +262,7 @@ def test_a_token_needs_an_embedding(
     ("engine", "config", "said"),
     [
         ({"load_format": "tensorizer"}, {}, "another form"),
-        ({}, {"architectures": ["NewForSequenceClassification"]}, "no architecture NewForSequenceClassification"),
+        ({}, {"architectures": ["GteNewForSequenceClassification"]}, "no architecture GteNewForSequenceClassification"),
         ({}, {"architectures": None}, "no architecture none"),
     ],
 )
@@ -284,3 +285,28 @@ def test_a_model_of_70_billion_takes_seconds() -> None:
     del tensors["model.layers.79.mlp.up_proj.weight"]
     with pytest.raises(UsageError, match=r"layers\.79\.mlp\.up_proj"):
         compare("m", model, tensors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "line"),
+    [
+        ("phi", {}, "a bias of its head"),
+        ("falcon_h1", {"lm_head_multiplier": 0.5}, "lm_head_multiplier"),
+        ("recurrent_gemma", {"logits_soft_cap": 30.0}, "logits_soft_cap"),
+    ],
+)
+def test_a_head_that_is_more_than_its_rows_goes_with_exact_alone(kind: str, config: dict[str, Any], line: str) -> None:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **config))
+    with pytest.raises(UsageError, match=f"scoring = 'head': m changes its logits by {line}, .*take scoring: exact"):
+        check_head("m", model)
+
+
+@pytest.mark.parametrize(("scoring", "fits"), [("exact", True), ("head", False)])
+def test_only_scoring_of_the_head_is_refused(scoring: str, fits: bool, copy: Callable) -> None:
+    folder = copy("qwen2", lm_head_multiplier=0.5)
+    if fits:
+        assert look(folder, "lb", scoring=scoring) is None
+    else:
+        with pytest.raises(UsageError, match="lm_head_multiplier"):
+            look(folder, "lb", scoring=scoring)
