@@ -102,6 +102,9 @@ class EngineFacts(Protocol):
     def converts(self, arguments: dict[str, Any]) -> bool:
         """Whether the arguments have the model do another thing than its architecture does."""
 
+    def sets_pooling(self, arguments: dict[str, Any]) -> bool:
+        """Whether the arguments say how hidden states become a vector."""
+
     def check_arguments(self, arguments: dict[str, Any], task: Task, reranker: str) -> None:
         """Raises ValueError, with a whole line, for values that are wrong or do not go with the reranker's task."""
 

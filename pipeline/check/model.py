@@ -13,6 +13,7 @@ from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
+from pipeline.check.modules import check_modules
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 
@@ -45,6 +46,7 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
     with _explain_errors(model):
         declared, commit = read_model_config(settings)
         _check_positions(limit, declared)
+        check_modules(config)
         check_architecture(config, declared)
         _check_code(settings, declared)
     if commit:

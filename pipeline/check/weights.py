@@ -14,6 +14,7 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.check.checkpoint import Tensor, read_tensors
+from pipeline.check.modules import note_modules
 from pipeline.config import Config
 from pipeline.errors import UsageError, one_line, say
 
@@ -29,6 +30,8 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     has no embedding for a token.
     """
     settings = config.reranker
+    for note in note_modules(config):
+        say(note)
     if not ENGINE.reads_checkpoint(config.engine):
         return "the weights, for engine.load_format says that they are of another form"
     model = _build_model(settings, ENGINE.config_overrides(config.engine))

@@ -87,6 +87,11 @@ def converts(arguments: dict[str, Any]) -> bool:
     return "convert" in arguments or "runner" in arguments
 
 
+def sets_pooling(arguments: dict[str, Any]) -> bool:
+    """Whether the arguments say how hidden states become a vector."""
+    return "pooler_config" in arguments
+
+
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
     """Raises ValueError for a wrong number of parallel processes, and for more than one where likelihoods are read."""
     for name in PARALLEL:
