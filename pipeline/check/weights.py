@@ -159,7 +159,8 @@ def _load_headers(
     from transformers.modeling_utils import LoadStateDictConfig
     from transformers.utils import logging
 
-    how = LoadStateDictConfig(device_map={"": "meta"}, weight_mapping=get_model_conversion_mapping(model))
+    renaming: Any = get_model_conversion_mapping(model)
+    how = LoadStateDictConfig(device_map={"": "meta"}, weight_mapping=renaming)
     empty = {name: torch.empty(tensor.shape, device="meta") for name, tensor in tensors.items()}
     logging.disable_progress_bar()
     logging.set_verbosity_error()
