@@ -10,6 +10,7 @@ from typing import Any
 from actors.worker.actor import Scorer
 from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import Checked, check
+from pipeline.check.weights import check_weights
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
@@ -83,8 +84,8 @@ class Run:
             if has_all_parts(output, standing):
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")
-        if work.tasks:
-            check_tokenizer(config)
+        if work.tasks and (left := check_weights(config, check_tokenizer(config))):
+            say(f"not checked: {left}")
         total = Total(files, coverage, work, self._sizes)
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
         say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")

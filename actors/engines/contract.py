@@ -93,6 +93,18 @@ class EngineFacts(Protocol):
     def retired_architectures(self) -> dict[str, str]:
         """Model architectures that the engine no longer runs -> its last version that did."""
 
+    def runs_architecture(self, architecture: str) -> bool:
+        """Whether the engine has a model for an architecture, as config.json names it."""
+
+    def read_task(self, architecture: str) -> Task | None:
+        """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+
+    def converts(self, arguments: dict[str, Any]) -> bool:
+        """Whether the arguments have the model do another thing than its architecture does."""
+
+    def sets_pooling(self, arguments: dict[str, Any]) -> bool:
+        """Whether the arguments say how hidden states become a vector."""
+
     def check_arguments(self, arguments: dict[str, Any], task: Task, reranker: str) -> None:
         """Raises ValueError, with a whole line, for values that are wrong or do not go with the reranker's task."""
 
@@ -104,6 +116,16 @@ class EngineFacts(Protocol):
 
     def needs_weights(self, arguments: dict[str, Any]) -> bool:
         """Whether the engine loads the model's weights."""
+
+    def reads_checkpoint(self, arguments: dict[str, Any]) -> bool:
+        """Whether the weights come from the model's own files, in the form in which transformers saves them."""
+
+    def config_overrides(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The keys of the model's config.json that the arguments replace, and their values."""
+
+    def find_other_steps(self, config: dict[str, Any]) -> list[str]:
+        """The keys of a model's config.json for what is done with its logits, and cannot be where only those of the
+        labels are computed."""
 
     def scoring_arguments(self, arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
         """The arguments that change a score. exact: include those that change only its last digits."""

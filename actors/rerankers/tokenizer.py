@@ -24,6 +24,11 @@ QUERY, DOC, INSTRUCTION = "\ue000", "\ue001", "\ue002"
 # The keys under which a model's config may declare its context length, and the length without any, both as in vLLM.
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "seq_len")
 DEFAULT_CONTEXT = 2048
+# Families whose positions begin behind the padding token's id: of max_position_embeddings that many cannot be used.
+BEHIND_PADDING = {
+    "camembert", "data2vec-text", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 FIXED_DAY = date(2025, 1, 1)  # today's date in chat templates, so that a run over midnight has one prompt
 Encoded = TypeVar("Encoded")
 
@@ -262,7 +267,16 @@ def _fill_in(config: dict[str, Any], names: Sequence[str], settings: Settings) -
 def _find_limit(settings: Settings, config: dict[str, Any], tokenizer: Any) -> int:
     """The smallest context length that the model's config, tokenizer or sentence-transformers config declares."""
     config = _fill_in(config, CONTEXT_KEYS, settings)
-    declared = [config.get(name) for name in CONTEXT_KEYS] + [tokenizer.model_max_length]
+    declared = [config.get(name) for name in CONTEXT_KEYS] + [tokenizer.model_max_length, count_positions(config)]
     if found := read_optional_file(settings, "sentence_bert_config.json"):
         declared.append(found.get("max_seq_length"))
     return min((int(length) for length in declared if length and length < 1e9), default=DEFAULT_CONTEXT)
+
+
+def count_positions(config: dict[str, Any]) -> int | None:
+    """How many tokens a model has positions for, where that is less than its config.json seems to say; else None."""
+    declared = config.get("max_position_embeddings")
+    if config.get("model_type") not in BEHIND_PADDING or declared is None:
+        return None
+    padding = config.get("pad_token_id")
+    return int(declared) - (1 if padding is None else padding) - 1  # 1 is the default of all of these

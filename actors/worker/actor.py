@@ -30,9 +30,11 @@ from actors.worker.watchdog import Watchdog, leave
 BUILD_SECONDS = 3600  # to build an engine, at least: weights may have to be fetched
 WRITE_SECONDS = 3600.0  # far above a store's own limit: a longer write hangs in the operating system
 GARBAGE = 100_000  # new objects between two searches for reference cycles; Python's default is 700
-# Errors that another start would repeat: of an engine argument, or of the installation. vLLM raises others, ValueErrors
-# among them, while the GPU's last process has not freed its memory yet.
+# Errors that another start would repeat: of an engine argument, or of the installation.
 HOPELESS = (ValidationError, TypeError, ImportError)
+# Of the model's files, mostly. But a ValueError may also say that the GPU's last process has not freed its memory yet,
+# or, being an OSError too, that the hub is away.
+MOSTLY_HOPELESS = (ValueError, KeyError, AttributeError, NotImplementedError)
 Write = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
 
 
@@ -85,9 +87,9 @@ class Scorer:
         """Builds the engine. Ends the process if it cannot, unless another start would fail as well."""
         try:
             self.build_engine(*arguments)
-        except HOPELESS:
-            raise
         except Exception as error:
+            if _is_hopeless(error):
+                raise
             message = _one_line(f"{type(error).__name__}: {error}")
             self._tracker.start_failed(self._worker, message)
             self._end_process(f"the engine could not be built: {message}")
@@ -175,6 +177,14 @@ class Scorer:
         """Ends the threads other than the engine's. In a Ray actor they end with its process."""
         self._reporters.shutdown()
         self._watchdog.close()
+
+
+def _is_hopeless(error: Exception) -> bool:
+    """Whether another start would end in the same error."""
+    if isinstance(error, HOPELESS):
+        return True
+    may_pass = isinstance(error, OSError) or "memory" in str(error).lower()
+    return isinstance(error, MOSTLY_HOPELESS) and not may_pass
 
 
 def _one_line(text: str) -> str:

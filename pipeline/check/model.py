@@ -8,13 +8,14 @@ from typing import Any
 from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
-from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
+from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
+from pipeline.check.architecture import check_architecture
+from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
+from pipeline.check.modules import check_modules
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
-
-CONVERTED = ("QWenLMHeadModel", "BaichuanForCausalLM", "BaiChuanForCausalLM")  # by jobs/convert.py
 
 
 class Unreachable(RunError):
@@ -37,13 +38,16 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
         if not folder.is_dir():
             raise NotHere(f"reranker.model = {model!r}: no such folder")
         if not (folder / "config.json").is_file():
+            find_weights(folder)  # of an adapter alone it says so
             raise UsageError(f"reranker.model = {model!r}: the folder has no config.json")
         dummy = not weights or not ENGINE.needs_weights(config.engine)
         if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
     with _explain_errors(model):
         declared, commit = read_model_config(settings)
-        _check_architecture(model, declared)
+        _check_positions(limit, declared)
+        check_modules(config)
+        check_architecture(config, declared)
         _check_code(settings, declared)
     if commit:
         config = config.model_copy(update={"reranker": settings.model_copy(update={"revision": commit})})
@@ -102,6 +106,16 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     return words
 
 
+def _check_positions(limit: int | None, declared: dict[str, Any]) -> None:
+    """Raises UsageError where the engine would read positions that the model does not have. declared: its config."""
+    positions = count_positions(declared)
+    if limit and positions and limit > positions:
+        raise UsageError(
+            f"engine.max_model_len = {limit}: the model has positions for {positions} tokens "
+            f"(max_position_embeddings = {declared['max_position_embeddings']}, less those up to the padding's)"
+        )
+
+
 def _check_code(settings: Settings, declared: dict[str, Any]) -> None:
     """Raises UsageError for a model that runs with Python code of its own alone, unless the config allows that."""
     if not declared.get("auto_map") or settings.trust_remote_code:
@@ -113,20 +127,3 @@ def _check_code(settings: Settings, declared: dict[str, Any]) -> None:
             f"reranker.model = {settings.model!r}: comes with Python code of its own, which runs only where you say "
             "reranker.trust_remote_code=true; read it first, and pin it with reranker.revision"
         )
-
-
-def _check_architecture(model: str, declared: dict[str, Any]) -> None:
-    """Raises UsageError for one that the installed engine ran once and runs no more. declared: the model's config."""
-    try:
-        version, gone = ENGINE.installed().version, ENGINE.retired_architectures()
-    except LookupError:
-        return
-    for name in declared.get("architectures") or []:
-        if name in gone:
-            mend = f"take another model, or that {ENGINE.name}"
-            if name in CONVERTED:
-                mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
-            raise UsageError(
-                f"reranker.model = {model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
-                f"was {gone[name]}); {mend}"
-            )

@@ -21,6 +21,7 @@ from fsspec.utils import glob_translate
 from actors.engines import ENGINE
 from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
+from pipeline.check.weights import check_weights
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
@@ -132,8 +133,13 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         unknown.append(f"engine: {error}")
     try:
         config = check_model_files(config, weights=False)
-        good.append(f"the model's {', '.join(describe_checked(config, check_tokenizer(config)))}")
-        unknown.append("the weights")
+        tokenizer = check_tokenizer(config)
+        words = describe_checked(config, tokenizer)
+        if left := check_weights(config, tokenizer):
+            unknown.append(left)
+        else:
+            words.append("names and shapes of the weights")
+        good.append(f"the model's {', '.join(words)}")
     except (NotHere, Unreachable) as error:
         unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
     return good, unknown

@@ -208,7 +208,7 @@ def make_config(path: str, output: Path, minilm: str, **sections: dict[str, Any]
     values: dict[str, dict[str, Any]] = {
         "input": {"path": path},
         "reranker": {"type": "cross_encoder", "model": minilm},
-        "engine": {"max_model_len": CONTEXT},
+        "engine": {"max_model_len": CONTEXT, "convert": "classify"},  # the model has no head of its own
         "output": {"path": str(output)},
     }
     return parse({name: values.get(name, {}) | sections.get(name, {}) for name in values | sections})

@@ -9,6 +9,7 @@ from actors.rerankers.contract import Request
 from actors.rerankers.settings import Settings
 
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes overrides it
+PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 # One-token follow-ups are sent to vLLM in groups, because a step with a single one of them computes probabilities for
 # the whole batch. A group is this share of the sequences that run at once, and its places are reserved.
 FOLLOW_UP_SHARE = 1 / 8
@@ -54,6 +55,11 @@ def engine_arguments(
         "trust_remote_code": settings.trust_remote_code,
         **(defaults | arguments),
     }
+
+
+def count_ranks(arguments: dict[str, Any]) -> int:
+    """The number of processes of one engine, one for each GPU: the product of all kinds of parallelism."""
+    return math.prod(arguments.get(name, 1) for name in PARALLEL)
 
 
 def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy as np
 from actors.engines.contract import Deliver, EngineDied, EngineRequest, Watchdog
 from actors.engines.load import Busy, Load
 from actors.engines.vllm.arguments import FOLLOW_UP_SHARE, engine_arguments
+from actors.engines.vllm.head import finish_logits
 from actors.engines.vllm.version import installed
 from actors.rerankers.contract import Reply, Request, Unscored
 from actors.rerankers.settings import Settings
@@ -95,10 +96,13 @@ class Engine:
             from vllm.exceptions import VLLMValidationError
             from vllm.v1.engine.llm_engine import LLMEngine
 
+            from actors.engines.vllm.loading import load_from_nan
+
             self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments)))
             config = self._engine.vllm_config
             self._context = config.model_config.max_model_len
+            self._model_config = config.model_config.hf_text_config
             self._by_priority = config.scheduler_config.policy == "priority"
             # How many sequences vLLM holds: all that can run, and if they are short the next ones too.
             share = 2 if self._request.max_tokens == 1 else 1 - FOLLOW_UP_SHARE
@@ -209,7 +213,10 @@ class Engine:
             lost = np.isnan(logprobs).any() and not request.skip_cache
             return None if lost else Reply(request.tokens, cached, token_logprobs=logprobs)
         if hasattr(output.outputs, "data"):
-            return Reply(request.tokens, cached, vector=output.outputs.data.float().numpy())
+            vector = output.outputs.data.float().numpy()
+            if self._label_ids:
+                vector = finish_logits(vector, self._model_config)
+            return Reply(request.tokens, cached, vector=vector)
         completion = output.outputs[0]
         tokens = tuple(completion.token_ids)
         if request.max_tokens == 1:

@@ -5,12 +5,14 @@ Importing vLLM takes seconds, so names and versions are read from its metadata a
 
 import ast
 import importlib.util
-import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from actors.engines.contract import Engine, Watchdog
+from actors.engines.vllm.arguments import PARALLEL
+from actors.engines.vllm.arguments import count_ranks as count_ranks
+from actors.engines.vllm.head import find_other_steps as find_other_steps
 from actors.engines.vllm.version import installed as installed
 from actors.rerankers.contract import Request, Task
 from actors.rerankers.settings import Settings
@@ -21,7 +23,7 @@ RESERVED: tuple[str, ...] = (
     "model", "revision", "tokenizer", "tokenizer_revision", "runner", "trust_remote_code",
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
-PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
+CHECKPOINT_FORMATS = ("auto", "hf", "safetensors", "fastsafetensors", "instanttensor", "npcache", "pt")
 # Arguments that change how fast or where a model runs, but no more than the last digits of its scores.
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
@@ -53,6 +55,43 @@ def retired_architectures() -> dict[str, str]:
     return {}
 
 
+def runs_architecture(architecture: str) -> bool:
+    """Whether this vLLM has a model for an architecture: of its own, converted from one, or by way of transformers."""
+    own = {
+        key.value
+        for node in _source("model_executor/models/registry.py")
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+        if isinstance(node.targets[0], ast.Name) and node.targets[0].id.endswith("_MODELS")
+        if "SUPPORTED_MODELS" not in node.targets[0].id or "TRANSFORMERS" in node.targets[0].id
+        for key in node.value.keys
+        if isinstance(key, ast.Constant)
+    }
+    endings = [ending for ending, _ in _default_tasks()]
+    if any(architecture.removesuffix(ending) + other in own for ending in ["", *endings] for other in ["", *endings]):
+        return True
+    import transformers  # imported here: it takes seconds
+
+    kind = getattr(transformers, architecture, None)
+    return kind is not None and (kind.is_backend_compatible() or kind._can_set_attn_implementation())
+
+
+def read_task(architecture: str) -> Task | None:
+    """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+    if architecture.endswith("ForMaskedLM"):
+        return "embed"
+    return next((task for ending, task in _default_tasks() if architecture.endswith(ending)), None)
+
+
+def converts(arguments: dict[str, Any]) -> bool:
+    """Whether the arguments have the model do another thing than its architecture does."""
+    return "convert" in arguments or "runner" in arguments
+
+
+def sets_pooling(arguments: dict[str, Any]) -> bool:
+    """Whether the arguments say how hidden states become a vector."""
+    return "pooler_config" in arguments
+
+
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
     """Raises ValueError for a wrong number of parallel processes, and for more than one where likelihoods are read."""
     for name in PARALLEL:
@@ -67,14 +106,20 @@ def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> Non
                 )
 
 
-def count_ranks(arguments: dict[str, Any]) -> int:
-    """The number of processes of one engine, one for each GPU: the product of all kinds of parallelism."""
-    return math.prod(arguments.get(name, 1) for name in PARALLEL)
-
-
 def max_length(arguments: dict[str, Any]) -> Any:
     """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
     return arguments.get("max_model_len")
+
+
+def reads_checkpoint(arguments: dict[str, Any]) -> bool:
+    """Whether the weights come from the model's own files, in the form in which transformers saves them."""
+    return arguments.get("load_format", "auto") in CHECKPOINT_FORMATS
+
+
+def config_overrides(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the model's config.json that the arguments replace."""
+    overrides = arguments.get("hf_overrides")
+    return overrides if isinstance(overrides, dict) else {}
 
 
 def needs_weights(arguments: dict[str, Any]) -> bool:
@@ -118,6 +163,16 @@ def build_engine(
     from actors.engines.vllm.engine import Engine as VllmEngine
 
     return VllmEngine(settings, arguments, request, label_ids, stall_seconds, watchdog, deterministic)
+
+
+@cache
+def _default_tasks() -> list[tuple[str, Task]]:
+    """Endings of architectures -> what such models do, as vLLM's source has it."""
+    for node in _source("config/model.py"):
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_SUFFIX_TO_DEFAULTS" and node.value:
+            pairs = ast.literal_eval(node.value)
+            return [(ending, runner if runner == "generate" else convert) for ending, (runner, convert) in pairs]
+    return []
 
 
 @cache

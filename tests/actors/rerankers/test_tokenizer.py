@@ -188,6 +188,8 @@ def test_without_one_the_limit_is_what_sentence_transformers_declares(minilm: st
         ({"model_type": "gpt2", "n_positions": 640}, 640),
         ({"model_type": "bloom", "seq_length": 1024}, 1024),
         ({"model_type": "bloom"}, 2048),  # vLLM's default
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
+        ({"model_type": "mpnet", "max_position_embeddings": 140, "pad_token_id": 3}, 136),
     ],
 )
 def test_without_one_the_limit_is_what_the_config_declares(

@@ -213,7 +213,7 @@ def test_a_unit_that_was_written_before_its_worker_died_is_not_scored_again(make
     assert score(other, unit(3, 4)) == row == "the row" and not other._engine.seen
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), ValueError("no room on the device")])
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), ValueError("no free memory"), FileNotFoundError("hub")])
 def test_an_engine_that_cannot_be_built_ends_its_process_until_that_was_too_often(
     make_scorer: MakeScorer, engines: FakeEngines, error: Exception
 ) -> None:
@@ -225,11 +225,20 @@ def test_an_engine_that_cannot_be_built_ends_its_process_until_that_was_too_ofte
         make_scorer(tracker)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("an unexpected argument"),
+        ValueError("these weights were not initialized"),
+        KeyError("layers.2.bias"),
+        NotImplementedError("no such head"),
+    ],
+)
 def test_an_error_that_another_start_would_repeat_is_raised_at_once(
-    make_scorer: MakeScorer, engines: FakeEngines
+    make_scorer: MakeScorer, engines: FakeEngines, error: Exception
 ) -> None:
-    engines.failure = TypeError("an unexpected argument")
-    with pytest.raises(TypeError, match="an unexpected argument"):
+    engines.failure = error
+    with pytest.raises(type(error), match=str(error)):
         make_scorer()
 
 

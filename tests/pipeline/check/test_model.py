@@ -124,3 +124,16 @@ def test_a_folder_has_no_commit_even_one_of_the_hubs_cache(hub_cache: Path) -> N
 def test_a_context_that_is_no_number_of_tokens_is_refused(limit: Any, qwen2: str) -> None:
     with pytest.raises(UsageError, match=r"engine\.max_model_len = .* should be a whole number of tokens above 0"):
         check_model_files(config(qwen2, {"max_model_len": limit}), weights=False)
+
+
+@pytest.mark.parametrize(("kind", "padding", "most"), [("xlm-roberta", 1, 512), ("roberta", 1, 512), ("mpnet", 9, 504)])
+def test_a_context_beyond_the_positions_that_can_be_used_is_refused(
+    kind: str, padding: int, most: int, tmp_path: Path
+) -> None:
+    about = {"model_type": kind, "max_position_embeddings": 514, "pad_token_id": padding}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    check_model_files(config(str(tmp_path), {"max_model_len": most}), weights=False)
+    with pytest.raises(
+        UsageError, match=rf"engine\.max_model_len = {most + 1}: the model has positions for {most} tokens"
+    ):
+        check_model_files(config(str(tmp_path), {"max_model_len": most + 1}), weights=False)

@@ -88,7 +88,8 @@ def read(request: Request, label_ids: list[int], max_tokens: int) -> Any:
         completion = {"token_ids": [7, 8, 9], "text": "so", "stop_reason": None, "finish_reason": "stop"}
         outputs = [SimpleNamespace(logprobs=logprobs, **completion)]
     asked = EngineRequest(0, [1, 2], None, max_tokens)
-    engine: Any = SimpleNamespace(_request=request, _label_ids=label_ids, _running={"0": (asked, None)})
+    parts = {"_running": {"0": (asked, None)}, "_model_config": SimpleNamespace(model_type="any")}
+    engine: Any = SimpleNamespace(_request=request, _label_ids=label_ids, **parts)
     reply = Engine._read(engine, SimpleNamespace(request_id="0", num_cached_tokens=1, outputs=outputs))
     assert reply
     made = {name: getattr(reply, name) for name in type(reply).__slots__}

@@ -1,0 +1,94 @@
+"""What a model's config.json says, against the reranker that is to run it: its architecture and its labels."""
+
+import re
+from typing import Any
+
+from actors.engines import ENGINE
+from actors.rerankers import RERANKERS, Settings
+from actors.rerankers.contract import Request
+from pipeline.config import Config
+from pipeline.errors import UsageError
+
+CONVERTED = ("QWenLMHeadModel", "BaichuanForCausalLM", "BaiChuanForCausalLM")  # by jobs/convert.py
+KINDS = {
+    "classify": ("a classifier", "cross_encoder"),
+    "embed": ("a model without a head", "bi_encoder"),
+    "generate": ("a language model", "label, or its own family"),
+}
+NEGATIVE = re.compile(
+    r"\b(no|not|non|neg|negative|false|bad|different|contradiction)\b|\b(ir|non|un)(relevan|related|match|duplicate)"
+)
+
+
+def check_architecture(config: Config, declared: dict[str, Any]) -> None:
+    """Raises UsageError where the installed engine does not run the model, or the model does another thing than the
+    reranker asks for, or has labels that the reranker would read wrongly. declared: the model's config.json."""
+    declared = declared | ENGINE.config_overrides(config.engine)
+    names, model = declared.get("architectures") or [], config.reranker.model
+    try:
+        _check_engine_runs(model, names, bool(declared.get("auto_map")))
+    except LookupError:  # no engine is installed
+        return
+    request = RERANKERS[config.reranker.type].request(config.reranker)
+    if names and not ENGINE.converts(config.engine):
+        _check_task(config.reranker, names[0], request)
+    if request.task == "classify" and not request.labels:
+        _check_labels(model, declared)
+
+
+def _check_engine_runs(model: str, names: list[str], has_code: bool) -> None:
+    """Raises UsageError for architectures that the engine runs no more, or never did. has_code: the model brings code
+    of its own, which may run."""
+    version, gone = ENGINE.installed().version, ENGINE.retired_architectures()
+    for name in names:
+        if name in gone:
+            mend = f"take another model, or that {ENGINE.name}"
+            if name in CONVERTED:
+                mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
+            raise UsageError(
+                f"reranker.model = {model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
+                f"was {gone[name]}); {mend}"
+            )
+    if names and not has_code and not any(map(ENGINE.runs_architecture, names)):
+        raise UsageError(
+            f"reranker.model = {model!r}: {ENGINE.name} {version} has no model for its architecture {names[0]}; take "
+            "another model"
+        )
+
+
+def _check_task(settings: Settings, name: str, request: Request) -> None:
+    """Raises UsageError for a classifier where a language model is needed, and the like."""
+    does = ENGINE.read_task(name)
+    needed = "generate" if request.labels or request.task == "likelihood" else request.task
+    if does in (None, needed) or (needed == "embed" and does == "generate"):
+        return
+    what, fitting = KINDS[str(does)]
+    raise UsageError(
+        f"reranker.type = {settings.type!r} does not go with reranker.model = {settings.model!r}: its architecture "
+        f"{name} is {what}, and {KINDS[needed][0]} is needed; reranker.type that fits it: {fitting}"
+    )
+
+
+def read_labels(declared: dict[str, Any]) -> list[str]:
+    """The names of a classifier's labels, in their order; transformers' default is two."""
+    names = declared.get("id2label")
+    if isinstance(names, dict) and names:
+        return [str(names[number]) for number in sorted(names, key=int)]
+    return [f"LABEL_{number}" for number in range(declared.get("num_labels") or 2)]
+
+
+def _check_labels(model: str, declared: dict[str, Any]) -> None:
+    """Raises UsageError for more labels than a score can be made of, and for names that contradict the score."""
+    labels = read_labels(declared)
+    if len(labels) > 2:
+        raise UsageError(
+            f"reranker.model = {model!r}: it has {len(labels)} labels ({', '.join(labels)[:100]}); cross_encoder reads "
+            "one or two"
+        )
+    last = labels[-1].lower().replace("_", " ")
+    if NEGATIVE.search(last) or (len(labels) == 2 and last == "0"):
+        raise UsageError(
+            f"reranker.model = {model!r}: its last label, which makes a document relevant for cross_encoder, is "
+            f"{labels[-1]!r} (id2label = {dict(enumerate(labels))}): every order would be reversed; if the names are "
+            "wrong and the model is right, correct them in config.json or by engine.hf_overrides.id2label"
+        )

@@ -1,0 +1,201 @@
+"""The checkpoint of a model held against its architecture: no tensor missing, misshapen or left over.
+
+An engine fills what no tensor fills with whatever is in memory, and passes over what it has no place for. So the model
+is built from its config by transformers, on torch's meta device, which takes no memory, and the names of the
+checkpoint are put through transformers' own renaming.
+"""
+
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from actors.engines import ENGINE
+from actors.rerankers import RERANKERS, Settings
+from actors.rerankers.contract import Pair, Prompt
+from actors.rerankers.tokenizer import Tokenizer
+from pipeline.check.checkpoint import Tensor, read_tensors
+from pipeline.check.modules import note_modules
+from pipeline.config import Config
+from pipeline.errors import UsageError, one_line, say
+
+# What quantised checkpoints have in place of a `weight`: GPTQ and AWQ, compressed-tensors, the 8 bits of bitsandbytes.
+PACKED = {"qweight", "weight_packed", "weight"}
+
+
+def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
+    """Holds the headers of the checkpoint, and the tokenizer, against the architecture. Returns what could not be
+    checked, and why; None where all could.
+
+    Raises UsageError where a file is missing or cut short, a tensor is missing, misshapen or left over, or the model
+    has no embedding for a token.
+    """
+    settings = config.reranker
+    for note in note_modules(config):
+        say(note)
+    if not ENGINE.reads_checkpoint(config.engine):
+        return "the weights, for engine.load_format says that they are of another form"
+    model = _build_model(settings, ENGINE.config_overrides(config.engine))
+    if isinstance(model, str):
+        return model
+    request = RERANKERS[settings.type].request(settings)
+    if request.task == "classify" and request.labels:
+        check_head(settings.model, model)
+    check_embeddings(settings, tokenizer, model.get_input_embeddings().weight.shape[0])
+    tensors = read_tensors(settings)
+    if tensors is None:
+        return "the weights, which are not on this machine, or of a form of their own"
+    compare(settings.model, model, tensors, embeds=request.task == "embed")
+    return None
+
+
+def check_embeddings(settings: Settings, tokenizer: Tokenizer, rows: int) -> None:
+    """Raises UsageError where a token of the prompt's frame, a label or a text has no row in the table of embeddings,
+    whose rows are given: a tokenizer that grew after its model was saved."""
+    reranker = RERANKERS[settings.type]
+    frame = [
+        token
+        for prompt in reranker.prompt(tokenizer, settings, [Pair("a", "a", "a")])
+        if isinstance(prompt, Prompt)
+        for sequence in prompt.sequences
+        for token in sequence
+    ]
+    words = tokenizer.pretrained.backend_tokenizer.get_vocab(with_added_tokens=False).values()
+    for what, ids in (
+        ("the prompt", frame),
+        ("reranker.labels", tokenizer.label_ids(reranker.request(settings).labels)),
+        ("a text", words),
+    ):
+        if (largest := max(ids, default=0)) >= rows:
+            token = tokenizer.pretrained.convert_ids_to_tokens(largest)
+            raise UsageError(
+                f"reranker.model = {settings.model!r}: the token {token!r} of {what} has the id {largest}, and the "
+                f"model has {rows} embeddings; resize_token_embeddings was forgotten, or the tokenizer is another "
+                "model's"
+            )
+
+
+def check_head(name: str, model: Any) -> None:
+    """Raises UsageError where the rows of the head are not all that makes the labels' logits."""
+    steps = ENGINE.find_other_steps(model.config.get_text_config().to_dict())
+    if getattr(model.get_output_embeddings(), "bias", None) is not None:
+        steps.append("a bias of its head")
+    if steps:
+        raise UsageError(
+            f"reranker.scoring = 'head': {name} changes its logits by {', '.join(steps)}, which is left out with it; "
+            "take scoring: exact"
+        )
+
+
+def compare(name: str, model: Any, tensors: Mapping[str, Tensor], embeds: bool = False) -> None:
+    """Raises UsageError where a checkpoint does not have exactly the tensors of a model. Says which it has that belong
+    to parts of another model.
+
+    model: of transformers, on the meta device. embeds: only the hidden states are read, so that neither a head nor a
+    pooler is needed.
+    """
+    quantised = hasattr(model.config, "quantization_config")
+    missing, misshapen, surplus = _load_headers(model, _unpack(tensors) if quantised else tensors)
+    body = model.base_model_prefix if model.base_model is not model else ""
+    if embeds or getattr(model.config, "classifier_from_token", None):  # vLLM makes that head of the language model's
+        missing = {key for key in missing if key.startswith(body) and "pooler" not in key.split(".")}
+    if quantised:  # scales and zeros, which only the engine's quantisation knows
+        misshapen, surplus = {}, {key for key in surplus if key.rpartition(".")[2] in ("weight", "bias")}
+    modules = {key for key, _ in model.named_modules()}
+    inside = {key for key in surplus if _find_owner(key, modules) not in ("", body)}
+    if wrapped := next((key for key in tensors if key.startswith("base_model.model.")), None):
+        raise UsageError(
+            f"reranker.model = {name!r}: {tensors[wrapped].file} has {wrapped}, a name of peft's: save the model again "
+            "after merge_and_unload"
+        )
+    kind = type(model).__name__
+    if missing:
+        raise UsageError(
+            f"reranker.model = {name!r}: its files lack the tensor {_name(missing)}, which {kind} needs"
+            + (f", and have {_name(surplus)}, which it does not know" if surplus else "")
+        )
+    if misshapen:
+        got, expected = misshapen[_first(misshapen)]
+        raise UsageError(
+            f"reranker.model = {name!r}: the tensor {_name(misshapen)} has the shape {got}; by config.json it is "
+            f"{expected}; do the two belong together?"
+        )
+    if inside:
+        raise UsageError(
+            f"reranker.model = {name!r}: its files have the tensor {_name(inside)}, for which {kind} has no place by "
+            "config.json; do the two belong together?"
+        )
+    if surplus:
+        say(f"reranker.model = {name!r}: {kind} makes no use of the tensor {_name(surplus)}")
+
+
+def _build_model(settings: Settings, overrides: dict[str, Any]) -> Any | str:
+    """The model on the meta device; or what cannot be checked without it, and why."""
+    import transformers  # imported here: with torch it takes seconds
+    from torch import float32
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code, **overrides
+        )
+        name = (config.architectures or ["none"])[0]
+        if not (kind := getattr(transformers, name, None)):
+            return f"the weights, for transformers knows no architecture {name}"
+        with ExitStack() as stack:
+            for context in kind.get_init_context(float32, False, False, None):
+                stack.enter_context(context)
+            return kind(config)
+    except Exception as error:  # every kind, for a config that only code of the model's own, or another package, reads
+        return f"the weights, for transformers cannot build the model: {one_line(error)[:200]}"
+
+
+def _load_headers(
+    model: Any, tensors: Mapping[str, Tensor]
+) -> tuple[set[str], dict[str, tuple[list[int], list[int]]], set[str]]:
+    """What is missing, misshapen (and the shape that it has, and that it should have) and left over, by the names that
+    transformers has for it."""
+    import torch
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import convert_and_load_state_dict_in_model
+    from transformers.modeling_utils import LoadStateDictConfig
+    from transformers.utils import logging
+
+    renaming: Any = get_model_conversion_mapping(model)
+    how = LoadStateDictConfig(device_map={"": "meta"}, weight_mapping=renaming)
+    empty = {name: torch.empty(tensor.shape, device="meta") for name, tensor in tensors.items()}
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    found, _ = convert_and_load_state_dict_in_model(model, empty, how)
+    model.tie_weights(missing_keys=found.missing_keys, recompute_mapping=False)
+    model._adjust_missing_and_unexpected_keys(found)
+    misshapen = {key: (list(got), list(expected)) for key, got, expected in found.mismatched_keys}
+    return found.missing_keys, misshapen, found.unexpected_keys
+
+
+def _unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A quantised checkpoint with a `weight` for each module that has one in any form."""
+    plain = {}
+    for name, tensor in tensors.items():
+        stem, _, kind = name.rpartition(".")
+        plain[f"{stem}.weight" if kind in PACKED else name] = tensor
+    return plain
+
+
+def _find_owner(key: str, modules: set[str]) -> str:
+    """The innermost module of the model that a tensor's name begins with; "" for none."""
+    while key:
+        key = key.rpartition(".")[0]
+        if key in modules:
+            return key
+    return ""
+
+
+def _first(keys: Collection[str]) -> str:
+    """The first of some names, by the numbers in them."""
+    from transformers.core_model_loading import dot_natural_key
+
+    return min(keys, key=dot_natural_key)
+
+
+def _name(keys: Collection[str]) -> str:
+    """The first of some names, and how many others there are."""
+    return _first(keys) + (f" (and {len(keys) - 1} others)" if len(keys) > 1 else "")

@@ -1,0 +1,42 @@
+"""A weight that no file has makes null scores in vLLM, where the check before the run did not see that it is gone."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from actors.engines.vllm.engine import Engine
+from actors.rerankers.contract import Reply, Request
+from actors.rerankers.settings import Settings
+from actors.worker.watchdog import Watchdog
+from tests.actors.conftest import run
+from tests.parity import FLOAT32
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "labels", "lost"),
+    [
+        ("llama_classifier", Request("classify"), [], "score."),
+        ("xlm_roberta", Request("classify"), [], "roberta.encoder.layer.1.intermediate."),
+        ("qwen2", Request("generate", labels=("yes", "no")), [300, 301], "model.layers.0.mlp.up_proj."),
+    ],
+)
+def test_what_no_file_fills_is_nan(
+    name: str, request_: Request, labels: list[int], lost: str, tiny_model: Callable[[str], str], tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+    shutil.copytree(tiny_model(name), folder)
+    tensors = load_file(folder / "model.safetensors")
+    kept = {key: tensor for key, tensor in tensors.items() if not key.startswith(lost)}
+    assert len(kept) < len(tensors)
+    save_file(kept, folder / "model.safetensors")
+    settings = Settings(type="lb", model=str(folder))
+    engine = Engine(settings, FLOAT32, request_, labels, 1800, Watchdog())
+    (reply,) = run(engine, [[5, 6, 7, 8]]).result(60)
+    assert isinstance(reply, Reply)
+    assert np.isnan(reply.label_logprobs if labels else reply.vector).all()  # type: ignore[arg-type]
+    assert not torch.are_deterministic_algorithms_enabled()
