@@ -5,7 +5,9 @@ queries  query_id, query (large binary: the bytes as they are in the file)
 corpus   doc_id, title (large binary; null where there is none), doc (large binary)
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +16,7 @@ import pyarrow.compute as pc
 from pipeline.errors import UsageError
 from pipeline.input.columns import as_bytes, as_ids, as_scores
 from pipeline.input.parquet import read_batches
-from pipeline.prepare.formats import FORMATS, KINDS, BadRow, Cells
+from pipeline.prepare.formats import FORMATS, KINDS, BadRow, Cells, parse_objects
 from pipeline.prepare.lines import find_line_number, read_blocks
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.sizes import Sizes
@@ -30,13 +32,18 @@ SCHEMAS = {
 }
 
 
-def read_piece(piece: Piece, sizes: Sizes = Sizes()) -> Iterator[pa.Table]:
+def read_piece(
+    piece: Piece, sizes: Sizes = Sizes(), taken: Counter[tuple[str, str]] | None = None
+) -> Iterator[pa.Table]:
     """The rows of a piece, in the order of the file, some thousand at a time.
 
+    taken: counts the rows by (name, column), where columns have names.
     Raises UsageError naming file and line where a line has not the form of its format.
     """
     kind = piece.source.kind
-    for table in _read_parquet(piece) if piece.source.format == "parquet" else _read_text(piece, sizes):
+    taken = Counter() if taken is None else taken
+    for table in _read_parquet(piece) if piece.source.format == "parquet" else _read_text(piece, sizes, taken):
+        taken.update(dict.fromkeys(piece.taken.items(), len(table)))
         if kind == "run":
             finite = pc.fill_null(pc.is_finite(table["score"]), False)
             table = table.set_column(2, "score", pc.if_else(finite, table["score"], None))
@@ -56,10 +63,12 @@ def _read_parquet(piece: Piece) -> Iterator[pa.Table]:
         yield pa.table(arrays, schema)
 
 
-def _read_text(piece: Piece, sizes: Sizes) -> Iterator[pa.Table]:
+def _read_text(piece: Piece, sizes: Sizes, taken: Counter[tuple[str, str]]) -> Iterator[pa.Table]:
     source = piece.source
     parse = FORMATS[source.kind][source.format].read
     assert parse is not None
+    if parse is parse_objects:  # each line says by itself which columns it has
+        parse = partial(parse_objects, taken=taken)
     for at, lines in read_blocks(source, piece.start, piece.stop, sizes):
         try:
             yield _make_table(source.kind, parse(lines, piece.columns))

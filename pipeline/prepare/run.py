@@ -20,7 +20,7 @@ from pipeline.cluster.connect import connect
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.demand import check_absolute
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, say
 from pipeline.output.lease import Lease, hold
 from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, Chosen
 from pipeline.prepare.formats import KINDS
@@ -31,6 +31,7 @@ from pipeline.prepare.shards import WriteShard, Written, find_even_bounds
 from pipeline.prepare.sizes import Sizes
 from pipeline.prepare.sources import Source, list_sources
 from pipeline.prepare.spread import STORED_SCHEMAS, Spread
+from pipeline.prepare.tell import describe_columns
 from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import make_absolute
@@ -218,6 +219,8 @@ class _Preparation:
         for index, counts in _report_progress(kind, self.cluster.run(task, enumerate(pieces)), len(pieces)):
             files |= index
             self.counts.update(counts)
+        if told := describe_columns(self.counts, kind, self.arguments.columns):
+            say(told)
         return BucketReader(self.scratch, files, STORED_SCHEMAS[kind])
 
     def check_any(self, rows: int, what: str) -> None:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.readers import SCHEMAS, read_piece
 from pipeline.prepare.sizes import Sizes
+from pipeline.prepare.tell import name_taken
 from pipeline.rank.buckets import encode_by_bucket, find_buckets, hash_crc32
 from pipeline.storage.folder import Folder
 
@@ -31,8 +32,9 @@ STORED_SCHEMAS = TEXT_SCHEMAS | {"run": RUN_SCHEMA}
 
 @dataclass(frozen=True)
 class Spread:
-    """The task. wanted: the hashes of the ids to keep, sorted; None for all. counts: those in ROWS, unusable_rows (of
-    a run: without an id or a score), mended_texts (that are not UTF-8)."""
+    """The task. wanted: the hashes of the ids to keep, sorted; None for all. counts: those in ROW_COUNTS,
+    unusable_rows (of a run: without an id or a score), mended_texts (that are not UTF-8), and rows by the columns they
+    have (pipeline.prepare.tell)."""
 
     scratch: Folder
     buckets: int
@@ -46,7 +48,8 @@ class Spread:
         size = 0
         files: dict[str, np.ndarray] = {}
         counts: Counter[str] = Counter()
-        for table in read_piece(piece, self.sizes):
+        taken: Counter[tuple[str, str]] = Counter()
+        for table in read_piece(piece, self.sizes, taken):
             counts[ROW_COUNTS[piece.source.kind]] += len(table)
             held.append(self._clean(piece, table, counts))
             size += held[-1].nbytes
@@ -55,6 +58,7 @@ class Spread:
                 held, size = [], 0
         if any(len(table) for table in held):
             files |= self._put(piece, f"{number:06d}-{len(files):04d}", held)
+        counts.update({name_taken(piece.source.kind, *pair): rows for pair, rows in taken.items()})
         return files, counts
 
     def _clean(self, piece: Piece, table: pa.Table, counts: Counter[str]) -> pa.Table:

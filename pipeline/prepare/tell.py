@@ -1,0 +1,28 @@
+"""What a preparation tells beside its figures: what it took for what, and what looks like a mistake in the input."""
+
+from collections import Counter
+
+from pipeline.prepare.formats import KINDS
+
+
+def name_taken(kind: str, name: str, column: str) -> str:
+    """The name of the count of the rows of a kind in which this column was taken for `name`."""
+    return f"{kind}.{name}={column}"
+
+
+def describe_columns(counts: Counter[str], kind: str, given: dict[str, str]) -> str:
+    """Which columns of other names were taken for a kind's own: "corpus: doc_id is 'docid', doc is 'text'".
+
+    counts: with those of `name_taken`. given: the columns that the user named, which need no telling. Empty where there
+    is nothing to tell.
+    """
+    told = []
+    for name in KINDS[kind]:
+        prefix = name_taken(kind, name, "")
+        taken = {count.removeprefix(prefix): rows for count, rows in counts.items() if count.startswith(prefix)}
+        if given.keys() & {name, f"{kind}.{name}"} or taken.keys() <= {name}:
+            continue
+        several = len(taken) > 1
+        columns = [f"{column!r}" + several * f" in {rows:,} rows" for column, rows in sorted(taken.items())]
+        told.append(f"{name} is {' and '.join(columns)}")
+    return f"{kind}: {', '.join(told)}" if told else ""
