@@ -1,6 +1,7 @@
 """Judges results of jobs/rerank.py: python jobs/evaluate.py RESULT [RESULT ...] --qrels FILE
 
-RESULT is a run's output.path, a folder or URL; FILE holds judgements as TREC or BEIR write them, or a TSV with header.
+RESULT is a run's output.path, a folder or URL; FILE holds judgements as TREC or BEIR write them, a
+TSV with header, JSONL or Parquet.
 Prints measures of first stage, reranker and fusion with their significance, of several results a leaderboard against
 the one named first, and writes report.html. The last line on stdout is one JSON object with the main figures.
 Exit codes: 0 done; 2 an argument, a result or the judgements cannot be used; 1 anything else.
@@ -18,11 +19,12 @@ from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
-from pipeline.evaluate.qrels import read_qrels
+from pipeline.evaluate.qrels import NAMES, read_qrels
 from pipeline.evaluate.report.page import render_page
 from pipeline.evaluate.result import read_judged_pairs, shorten_names
 from pipeline.evaluate.summary import collect_figures, collect_main_figures
 from pipeline.evaluate.table import format_tables
+from pipeline.input.match import parse_columns
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute
 
@@ -40,6 +42,10 @@ def main(arguments: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--report", default="report.html", metavar="FILE", help="default: report.html, in this folder")
     parser.add_argument("--json", metavar="FILE", help="every figure as JSON")
+    parser.add_argument(
+        "--column", action="append", default=[], metavar="NAME=COLUMN",
+        help=f"of the judgements, where two fit one name or none does; NAME: {', '.join(NAMES)}",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     return Ending().run(lambda: _evaluate(options))
 
@@ -49,7 +55,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         refuse_credentials(value, key)
     refuse_credentials(options.results, "RESULT")
     measures = parse_measures(options.measure or DEFAULT_MEASURES)
-    qrels = read_qrels(options.qrels)
+    qrels = read_qrels(options.qrels, parse_columns(options.column, NAMES))
     names = shorten_names(options.results)
     if len(set(names)) < len(names):
         raise UsageError(f"{options.results}: the same result is named twice")

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from jobs.ending import Ending
 from pipeline.errors import UsageError
+from pipeline.input.match import parse_columns
 from pipeline.prepare.formats import FORMATS, KINDS, NAMES
 from pipeline.prepare.run import Arguments, prepare
 from pipeline.prepare.sources import find_beir_files
@@ -71,10 +72,9 @@ def read_arguments(options: argparse.Namespace) -> Arguments:
     corpus, queries = options.corpus, options.queries
     if options.beir:
         corpus, queries = ([path] for path in find_beir_files(options.beir))
-    columns = dict(pair.partition("=")[::2] for pair in options.column)
-    known = {*NAMES, *(f"{kind}.{name}" for kind, names in KINDS.items() for name in names)}
-    if wrong := [name for name, column in columns.items() if name not in known or not column]:
-        raise UsageError(f"--column {wrong[0]}: give NAME=COLUMN, with one of {', '.join(NAMES)} for NAME")
+    columns = parse_columns(
+        options.column, NAMES, [f"{kind}.{name}" for kind, names in KINDS.items() for name in names]
+    )
     formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
     fields = {name: getattr(options, name) for name in ("output", "depth", "shard_rows", "overwrite")}
     return Arguments(

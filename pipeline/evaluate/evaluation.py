@@ -9,6 +9,7 @@ from ir_measures import Judged, Measure, SetR
 
 from pipeline.evaluate.alpha import GRID, CrossValidated, compute_curve, cross_validate, judge_held_out
 from pipeline.evaluate.cost import read_cost
+from pipeline.evaluate.ids import Met, compare_docs
 from pipeline.evaluate.measures import find_depth, make_judge
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.result import Result
@@ -46,8 +47,8 @@ class Evaluation:
     orders: the rankings (pipeline.evaluate.runs). values: ranking -> (measures x judged queries), the queries in the
     order of `queries`; TUNED is among them unless there is one query. judged_at_10: ranking -> mean share of its first
     ten documents that are judged, over the queries that were found. found: mean share of the relevant documents that
-    are candidates at all, so the highest recall that a reranker can reach. curves: fusion method -> (alphas x measures
-    x queries). method: the one by which `chosen` was chosen, on the first measure.
+    are candidates at all, so the highest recall that a reranker can reach. met: how many judged documents are. curves:
+    fusion method -> (alphas x measures x queries). method: the one by which `chosen` was chosen, on the first measure.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Evaluation:
     values: dict[str, np.ndarray]
     judged_at_10: dict[str, float]
     found: float
+    met: Met
     curves: dict[str, np.ndarray]
     method: str
     chosen: CrossValidated | None
@@ -85,6 +87,8 @@ class Evaluation:
             "means": means,
             "judged_at_10": self.judged_at_10,
             "relevant_found": self.found,
+            "judged_docs": self.met.judged,
+            "judged_docs_found": self.met.found,
             "comparisons": [comparison.figures() for comparison in self.comparisons],
             "alpha": alpha | {"folds": chosen.alphas, "best_on_all": chosen.best} if chosen else None,
             "curve": {
@@ -96,8 +100,11 @@ class Evaluation:
 
 
 def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure]) -> Evaluation:
-    """Judges a result by measures, of which the first one chooses alpha."""
-    measures = tuple(measures)
+    """Judges a result by measures, of which the first one chooses alpha.
+
+    Raises UsageError where no judged document is a candidate.
+    """
+    measures, met = tuple(measures), compare_docs(result, qrels)
     by_measures, deep = make_judge(measures, qrels), find_depth(measures)
     ranked = make_rankings(result)
     runs = {ranking: list_docs(result, order) for ranking, order in ranked.items()}
@@ -122,6 +129,7 @@ def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure
         values=values,
         judged_at_10={ranking: float(at_10(found)[0, here].mean()) for ranking, found in runs.items()},
         found=float(candidates(runs[FIRST_STAGE]).mean()),
+        met=met,
         curves=curves,
         method=method,
         chosen=chosen,

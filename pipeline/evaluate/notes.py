@@ -1,9 +1,11 @@
 """Sentences that a reader of the figures needs before trusting them."""
 
 from pipeline.evaluate.evaluation import Evaluation
+from pipeline.evaluate.ids import describe
 from pipeline.evaluate.runs import FUSION
 
 MIN_JUDGED_SHARE = 0.5
+MIN_FOUND_SHARE = 0.05  # of the judged documents; of fewer it is asked whether the ids are written alike
 
 
 def write_notes(evaluation: Evaluation) -> list[str]:
@@ -15,10 +17,15 @@ def write_notes(evaluation: Evaluation) -> list[str]:
             "first. Nothing is known here of the rest: the first stage, the reranker alone and other alphas rank only "
             "what was kept, which is not what they would have ranked first, and recall suffers."
         )
-    if missing := len(evaluation.queries) - len(result.query_ids):
+    if missing := sorted({*evaluation.queries} - {*result.query_ids}):
+        many = len(missing) > len(result.query_ids)
+        alike = f" The result has {result.query_ids[0]!r}, ...; are the ids written alike?" if many else ""
         found.append(
-            f"{missing:,} of {len(evaluation.queries):,} judged queries are not in the result; they count as 0."
+            f"{len(missing):,} of {len(evaluation.queries):,} judged queries are not in the result "
+            f"({missing[0]!r}, ...); they count as 0.{alike}"
         )
+    if evaluation.met.found < MIN_FOUND_SHARE * evaluation.met.judged:
+        found.append(describe(evaluation.met))
     if others := result.manifest["figures"]["queries"] - len(result.query_ids):
         found.append(f"{others:,} queries of the result are not judged, and have no part in these figures.")
     if unscored := int((~result.scored).sum()):

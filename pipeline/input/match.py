@@ -1,7 +1,9 @@
 """Which of a file's columns stands for which name. One of the usual names is taken; of two that fit, none is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+from pipeline.errors import UsageError
 
 
 class Usual(NamedTuple):
@@ -44,3 +46,18 @@ def match_columns(usual: Mapping[str, Usual], there: Sequence[str]) -> dict[str,
             known = " or ".join(map(repr, usual[name].columns + usual[name].fallback))
             raise Unmatched(f"has no column {known} for {name} (--column {key}=...)")
     return {name: columns[0] for name, columns in found.items() if columns}
+
+
+def parse_columns(pairs: Sequence[str], names: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:
+    """Name -> column, of the values NAME=COLUMN of `--column`. others: names that are known, too, and not listed.
+
+    Raises UsageError for a name that is not known, or given twice.
+    """
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        name, _, column = pair.partition("=")
+        if name not in {*names, *others} or not column:
+            raise UsageError(f"--column {name}: give NAME=COLUMN, with one of {', '.join(names)} for NAME")
+        if columns.setdefault(name, column) != column:
+            raise UsageError(f"--column {name}: is given as {columns[name]!r} and as {column!r}")
+    return columns
