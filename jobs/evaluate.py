@@ -19,11 +19,13 @@ from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
+from pipeline.evaluate.paired import PAIRED
 from pipeline.evaluate.qrels import NAMES, read_qrels
 from pipeline.evaluate.report.page import render_page
-from pipeline.evaluate.result import read_judged_pairs, shorten_names
+from pipeline.evaluate.result import leave_out, read_judged_pairs, shorten_names
 from pipeline.evaluate.summary import collect_figures, collect_main_figures
 from pipeline.evaluate.table import format_tables
+from pipeline.input.excluded import LeftOut, read_excluded
 from pipeline.input.match import parse_columns
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute
@@ -43,6 +45,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--report", default="report.html", metavar="FILE", help="default: report.html, in this folder")
     parser.add_argument("--json", metavar="FILE", help="every figure as JSON")
     parser.add_argument(
+        "--paired", action="append", default=[], choices=PAIRED, metavar="NAME",
+        help="a measure over pairs of queries, may be repeated: p-MRR (FollowIR), accuracy (NevIR)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drop-identical-ids", action="store_true", help="leave out documents with the id of their query, as BEIR does"
+    )
+    parser.add_argument(
+        "--excluded",
+        metavar="FILE",
+        help="JSONL or Parquet with query_id and excluded_ids, as in BRIGHT: leave these out",
+    )
+    parser.add_argument(
         "--column", action="append", default=[], metavar="NAME=COLUMN",
         help=f"of the judgements, where two fit one name or none does; NAME: {', '.join(NAMES)}",
     )  # fmt: skip
@@ -51,16 +65,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    for key, value in [("--qrels", options.qrels), ("--report", options.report), ("--json", options.json or "")]:
-        refuse_credentials(value, key)
+    for key in ("qrels", "report", "json", "excluded"):
+        refuse_credentials(getattr(options, key) or "", f"--{key}")
     refuse_credentials(options.results, "RESULT")
     measures = parse_measures(options.measure or DEFAULT_MEASURES)
     qrels = read_qrels(options.qrels, parse_columns(options.column, NAMES))
+    rule = LeftOut(options.drop_identical_ids, read_excluded(options.excluded) if options.excluded else {})
     names = shorten_names(options.results)
     if len(set(names)) < len(names):
         raise UsageError(f"{options.results}: the same result is named twice")
     evaluations = [
-        evaluate(name, read_judged_pairs(url, qrels), qrels, measures)
+        evaluate(name, leave_out(read_judged_pairs(url, qrels), rule), qrels, measures, options.paired)
         for name, url in zip(names, options.results, strict=True)
     ]
     print("\n".join(format_tables(evaluations)))

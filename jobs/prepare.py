@@ -53,6 +53,14 @@ def make_parser() -> argparse.ArgumentParser:
         add(f"--{kind}-format", choices=formats, help="where the files' names do not tell it")
     columns = f"NAME: {', '.join(NAMES)}; of one input alone, run.doc_id"
     add("--column", action="append", default=[], metavar="NAME=COLUMN", help=columns)
+    add(
+        "--drop-identical-ids", action="store_true", help="leave out documents with the id of their query, as BEIR does"
+    )
+    add(
+        "--excluded",
+        metavar="FILE",
+        help="JSONL or Parquet with query_id and excluded_ids, as in BRIGHT: leave these out",
+    )
     add("--overwrite", action="store_true", help="replace the shards that are there")
     add("--shared-filesystem", action="store_true", help="every node of the cluster sees the local paths")
     return parser
@@ -76,7 +84,8 @@ def read_arguments(options: argparse.Namespace) -> Arguments:
         options.column, NAMES, [f"{kind}.{name}" for kind, names in KINDS.items() for name in names]
     )
     formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
-    fields = {name: getattr(options, name) for name in ("output", "depth", "shard_rows", "overwrite")}
+    names = ("output", "depth", "shard_rows", "drop_identical_ids", "excluded", "overwrite")
+    fields = {name: getattr(options, name) for name in names}
     return Arguments(
         options.run,
         queries,

@@ -11,6 +11,7 @@ from pipeline.evaluate.alpha import GRID, CrossValidated, compute_curve, cross_v
 from pipeline.evaluate.cost import read_cost
 from pipeline.evaluate.ids import Met, compare_docs
 from pipeline.evaluate.measures import find_depth, make_judge
+from pipeline.evaluate.paired import Paired, measure_pairs
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.result import Result
 from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, list_docs, make_rankings
@@ -49,6 +50,7 @@ class Evaluation:
     ten documents that are judged, over the queries that were found. found: mean share of the relevant documents that
     are candidates at all, so the highest recall that a reranker can reach. met: how many judged documents are. curves:
     fusion method -> (alphas x measures x queries). method: the one by which `chosen` was chosen, on the first measure.
+    paired: the measures over pairs of queries.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Evaluation:
     method: str
     chosen: CrossValidated | None
     comparisons: list[Comparison]
+    paired: list[Paired]
 
     def mean(self, ranking: str) -> np.ndarray:
         """The means of the measures of a ranking, over all judged queries."""
@@ -91,6 +94,7 @@ class Evaluation:
             "judged_docs_found": self.met.found,
             "comparisons": [comparison.figures() for comparison in self.comparisons],
             "alpha": alpha | {"folds": chosen.alphas, "best_on_all": chosen.best} if chosen else None,
+            "paired": [asdict(found) for found in self.paired],
             "curve": {
                 method: dict(zip(map(str, GRID), curve[:, 0].mean(axis=1).tolist(), strict=True))
                 for method, curve in self.curves.items()
@@ -99,10 +103,13 @@ class Evaluation:
         }
 
 
-def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure]) -> Evaluation:
+def evaluate(
+    name: str, result: Result, qrels: Qrels, measures: Sequence[Measure], paired: Sequence[str] = ()
+) -> Evaluation:
     """Judges a result by measures, of which the first one chooses alpha.
 
-    Raises UsageError where no judged document is a candidate.
+    paired: names of measures over pairs of queries (pipeline.evaluate.paired).
+    Raises UsageError where no judged document is a candidate, or no judged queries are such a pair.
     """
     measures, met = tuple(measures), compare_docs(result, qrels)
     by_measures, deep = make_judge(measures, qrels), find_depth(measures)
@@ -134,6 +141,7 @@ def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure
         method=method,
         chosen=chosen,
         comparisons=compare_pairs(values, measures, [pair for pair in PAIRS if pair[0] in values]),
+        paired=[measure_pairs(measure, runs, qrels) for measure in paired],
     )
 
 

@@ -2,6 +2,7 @@
 
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.ids import describe
+from pipeline.evaluate.paired import describe_paired
 from pipeline.evaluate.runs import FUSION
 
 MIN_JUDGED_SHARE = 0.5
@@ -10,7 +11,7 @@ MIN_FOUND_SHARE = 0.05  # of the judged documents; of fewer it is asked whether 
 
 def write_notes(evaluation: Evaluation) -> list[str]:
     """The sentences that apply to this result; often none."""
-    result, found = evaluation.result, []
+    result, found = evaluation.result, [*map(describe_paired, evaluation.paired)]
     if result.top_k:
         found.append(
             f"The result keeps {result.top_k:,} documents of each query (output.top_k), those that its fusion put "
@@ -28,6 +29,13 @@ def write_notes(evaluation: Evaluation) -> list[str]:
         found.append(describe(evaluation.met))
     if others := result.manifest["figures"]["queries"] - len(result.query_ids):
         found.append(f"{others:,} queries of the result are not judged, and have no part in these figures.")
+    if result.left_out:
+        found.append(f"{result.left_out:,} pairs are left out, by --drop-identical-ids or --excluded.")
+    if identical := int((result.queries == result.docs).sum()):
+        found.append(
+            f"In {identical:,} pairs the document has the id of its query. If it is the query itself, as in ArguAna "
+            "and Quora, --drop-identical-ids leaves it out, as BEIR does."
+        )
     if unscored := int((~result.scored).sum()):
         found.append(
             f"{unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their query."

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.input.excluded import LeftOut, find_identical
 from pipeline.prepare.candidates import rank_candidates
 from pipeline.prepare.unknown import put_unknown
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, hash_crc32
@@ -40,6 +41,7 @@ class Choose:
     queries: BucketReader
     depth: int
     fused: bool
+    left_out: LeftOut
     doc_buckets: int
     block_rows: int
 
@@ -48,7 +50,10 @@ class Choose:
         rows = self.runs.read(bucket)
         known = pc.is_in(rows["query_id"], queries["query_id"].combine_chunks())
         unknown = rows.filter(pc.invert(known))
-        found, dropped = rank_candidates(rows.filter(known), self.depth, self.fused)
+        rows = rows.filter(known).combine_chunks()
+        ids = [rows[name].combine_chunks() for name in ("query_id", "doc_id")]
+        left_out = self.left_out.find(*ids)
+        found, dropped = rank_candidates(rows.filter(pa.array(~left_out)), self.depth, self.fused)
         used = pc.count_distinct(found["query_id"]).as_py()
         counts = Counter(
             unknown_queries=put_unknown(self.output, "queries", bucket, unknown["query_id"]),
@@ -56,6 +61,8 @@ class Choose:
             repeated_queries=repeated_queries,
             unused_queries=len(queries) - used,
             known_queries=used,
+            identical_rows=int(find_identical(*ids).sum()),
+            excluded_rows=int(left_out.sum()),
         )
         counts.update(dropped)
         number = np.arange(len(found))

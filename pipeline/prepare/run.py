@@ -21,6 +21,7 @@ from pipeline.cluster.contract import Cluster
 from pipeline.cluster.demand import check_absolute
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, say
+from pipeline.input.excluded import LeftOut, read_excluded
 from pipeline.output.lease import Lease, hold
 from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, Chosen
 from pipeline.prepare.formats import KINDS
@@ -31,7 +32,7 @@ from pipeline.prepare.shards import WriteShard, Written, find_even_bounds
 from pipeline.prepare.sizes import Sizes
 from pipeline.prepare.sources import Source, list_sources
 from pipeline.prepare.spread import STORED_SCHEMAS, Spread
-from pipeline.prepare.tell import describe_columns
+from pipeline.prepare.tell import describe_columns, describe_rows
 from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import make_absolute
@@ -40,7 +41,8 @@ PROGRESS_SECONDS = 10.0  # between lines of progress
 NO_HASHES = np.zeros(0, np.uint32)
 FIGURES = (
     *("queries", "pairs", "shards", "unknown_queries", "unknown_docs", "queries_without_docs", "run_rows"),
-    *("unusable_rows", "unknown_query_rows", "repeated_rows", "shared_rows", "rows_beyond_depth", "unknown_doc_rows"),
+    *("unusable_rows", "unknown_query_rows", "excluded_rows", "repeated_rows", "shared_rows", "rows_beyond_depth"),
+    *("unknown_doc_rows", "identical_rows"),
     *("unused_queries", "repeated_queries", "corpus_docs", "repeated_docs", "mended_texts"),
 )
 
@@ -50,7 +52,7 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Arguments:
     """The arguments of jobs/prepare.py. runs: each a file, glob or folder. formats: kind -> format, where names do not
-    show it. columns: logical name -> the files' own."""
+    show it. columns: logical name -> the files' own. excluded: a file (pipeline/input/excluded.py)."""
 
     runs: list[str]
     queries: list[str]
@@ -60,6 +62,8 @@ class Arguments:
     shard_rows: int = 50_000
     formats: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    drop_identical_ids: bool = False
+    excluded: str | None = None
     overwrite: bool = False
     shared_filesystem: bool = False
 
@@ -74,6 +78,9 @@ def prepare(arguments: Arguments, sizes: Sizes = Sizes(), cluster: Cluster | Non
     check_absolute(paths)
     for key, path in paths:
         refuse_credentials(path, key)
+    refuse_credentials(arguments.excluded or "", "--excluded")
+    listed = read_excluded(arguments.excluded) if arguments.excluded else {}
+    left_out = LeftOut(arguments.drop_identical_ids, listed)
     try:
         output = Folder(make_absolute(arguments.output))
     except (ValueError, ImportError) as error:
@@ -85,7 +92,7 @@ def prepare(arguments: Arguments, sizes: Sizes = Sizes(), cluster: Cluster | Non
     ray = connect(paths, arguments.shared_filesystem, "--shared-filesystem")
     with hold(output) as lease, ray if cluster is None else nullcontext(cluster) as machines:
         begin(output, check_output(output, arguments.overwrite, []))
-        figures = _Preparation(arguments, sizes, machines, output).run(pieces, lease)
+        figures = _Preparation(arguments, left_out, sizes, machines, output).run(pieces, lease)
         figures["seconds"] = round(time.perf_counter() - began, 1)
         lease.confirm()
         finish(output, figures | {"order": asdict(arguments)})
@@ -134,8 +141,9 @@ class Candidates:
 class _Preparation:
     """The steps, and what all of them need: where they run and write, and the counts of all rows so far."""
 
-    def __init__(self, arguments: Arguments, sizes: Sizes, cluster: Cluster, output: Folder):
-        self.arguments, self.sizes, self.cluster, self.output = arguments, sizes, cluster, output
+    def __init__(self, arguments: Arguments, left_out: LeftOut, sizes: Sizes, cluster: Cluster, output: Folder):
+        self.arguments, self.left_out = arguments, left_out
+        self.sizes, self.cluster, self.output = sizes, cluster, output
         self.scratch = output.below(SCRATCH)
         self.counts = Counter[str]()
 
@@ -173,12 +181,15 @@ class _Preparation:
             queries=queries,
             depth=arguments.depth,
             fused=len(arguments.runs) > 1,
+            left_out=self.left_out,
             doc_buckets=doc_buckets,
             block_rows=sizes.block_rows,
         )
         chosen, wanted = _merge_hashes(_report_progress("choose", self.cluster.run(task, range(buckets)), buckets))
         for bucket in chosen:
             counts.update(bucket.counts)
+        for line in describe_rows(counts, arguments.drop_identical_ids, arguments.excluded):
+            say(line)
         return Candidates(queries, chosen, wanted, doc_buckets)
 
     def join(self, corpus: list[Piece], candidates: Candidates, bounds: np.ndarray) -> list[Joined]:

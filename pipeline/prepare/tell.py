@@ -1,6 +1,7 @@
 """What a preparation tells beside its figures: what it took for what, and what looks like a mistake in the input."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from pipeline.prepare.formats import KINDS
 
@@ -26,3 +27,15 @@ def describe_columns(counts: Counter[str], kind: str, given: dict[str, str]) -> 
         columns = [f"{column!r}" + several * f" in {rows:,} rows" for column, rows in sorted(taken.items())]
         told.append(f"{name} is {' and '.join(columns)}")
     return f"{kind}: {', '.join(told)}" if told else ""
+
+
+def describe_rows(counts: Counter[str], drops_identical: bool, excluded: str | None) -> Iterator[str]:
+    """Lines about rows of the runs that may be no candidates by the rules of their collection."""
+    identical = counts["identical_rows"]
+    if identical and not drops_identical:
+        yield (
+            f"in {identical:,} rows of the runs the document has the id of its query; if it is the query itself, as in "
+            "ArguAna and Quora, --drop-identical-ids leaves it out"
+        )
+    if excluded and counts["excluded_rows"] == drops_identical * identical:
+        yield f"--excluded = {excluded!r}: leaves out no row of the runs; are the ids written alike?"

@@ -107,7 +107,7 @@ WRONG = {
         pa.table({"qid": [1, 1], "pid": [2, None], "rel": [1, 1]}),
         "qrels: row 1: has null, which is not an id",
     ),
-    "no Parquet": (b"PAR1 and no more", "qrels: cannot read the judgements: "),
+    "no Parquet": (b"PAR1 and no more", "qrels: cannot be read: "),
     "UTF-16": ("q1 0 d1 1\n".encode("utf-16"), "qrels: line 1: is UTF-16, not UTF-8; write it again"),
     "UTF-16 in a header": ("qid\tdocno\trel\nq\td\t1".encode("utf-16-be"), "qrels: line 1: is UTF-16 or UTF-32, not"),
     "UTF-16 in JSONL": ('{"qid": 1}'.encode("utf-16-le"), "qrels: line 1: is UTF-16 or UTF-32, not UTF-8"),
