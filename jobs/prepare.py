@@ -22,6 +22,8 @@ from pipeline.prepare.formats import FORMATS, KINDS, NAMES
 from pipeline.prepare.run import Arguments, prepare
 from pipeline.prepare.sources import find_beir_files
 
+ALL = ""  # in place of a path: every run
+
 
 def main(arguments: list[str]) -> int:
     options = make_parser().parse_args(arguments)
@@ -53,6 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
         add(f"--{kind}-format", choices=formats, help="where the files' names do not tell it")
     columns = f"NAME: {', '.join(NAMES)}; of one input alone, run.doc_id"
     add("--column", action="append", default=[], metavar="NAME=COLUMN", help=columns)
+    lower = "the scores are distances: of all runs, or once for each PATH of --run that it holds for"
+    add("--lower-is-better", action="append", nargs="?", const=ALL, default=[], metavar="PATH", help=lower)
     add(
         "--drop-identical-ids", action="store_true", help="leave out documents with the id of their query, as BEIR does"
     )
@@ -84,6 +88,11 @@ def read_arguments(options: argparse.Namespace) -> Arguments:
         options.column, NAMES, [f"{kind}.{name}" for kind, names in KINDS.items() for name in names]
     )
     formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
+    lower = options.run if ALL in options.lower_is_better else options.lower_is_better
+    if others := [path for path in lower if path not in options.run]:
+        raise UsageError(
+            f"--lower-is-better {others[0]}: is no --run; give one as it is written there, or none for all"
+        )
     names = ("output", "depth", "shard_rows", "drop_identical_ids", "excluded", "overwrite")
     fields = {name: getattr(options, name) for name in names}
     return Arguments(
@@ -93,6 +102,7 @@ def read_arguments(options: argparse.Namespace) -> Arguments:
         **fields,
         formats=formats,
         columns=columns,
+        lower_is_better=lower,
         shared_filesystem=options.shared_filesystem,
     )
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.input.excluded import LeftOut, find_identical
 from pipeline.prepare.candidates import rank_candidates
+from pipeline.prepare.direction import count_directions
 from pipeline.prepare.unknown import put_unknown
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, hash_crc32
 from pipeline.storage.folder import Folder
@@ -65,6 +66,7 @@ class Choose:
             excluded_rows=int(left_out.sum()),
         )
         counts.update(dropped)
+        counts.update(count_directions(rows))
         number = np.arange(len(found))
         blocks, index = encode_by_bucket(found, number // self.block_rows, -(-len(found) // self.block_rows))
         names = [f"{kind}/{bucket:06d}.arrow" for kind in ("candidates", "asked")]

@@ -16,7 +16,7 @@ from pipeline.input.match import Unmatched, Usual, match_columns
 
 # The columns of a run, of the queries and of a corpus, and the names under which columns are found by default.
 KINDS = {
-    "run": ("query_id", "doc_id", "score"),
+    "run": ("query_id", "doc_id", "score", "rank"),
     "queries": ("query_id", "query"),
     "corpus": ("doc_id", "title", "doc"),
 }
@@ -25,10 +25,11 @@ NAMES = {
     "doc_id": ("doc_id", "docid", "docno", "pid", "corpus-id", "corpus_id", "_id", "id"),
     "score": ("score",),
     "query": ("query", "text"),
+    "rank": ("rank",),
     "title": ("title",),
     "doc": ("doc", "text", "contents", "body", "passage"),
 }
-OPTIONAL = ("title",)
+OPTIONAL = ("title", "rank")
 FALLBACK = ("_id", "id")  # in a run these are a query's, a document's or a row's: other names go first
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
@@ -93,6 +94,8 @@ def parse_objects(lines: list[bytes], usual: dict[str, Usual], taken: Counter[tu
 
 
 def _parse_value(number: int, name: str, key: str | None, value: Any) -> bytes | float | None:
+    if name == "rank":
+        return value if isinstance(value, int | float) else None  # it decides nothing
     if name == "score":
         fits = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
     elif name.endswith("_id"):
@@ -108,7 +111,7 @@ def _parse_value(number: int, name: str, key: str | None, value: Any) -> bytes |
 
 WORDS, TABS = partial(parse_cells, separator=None), partial(parse_cells, separator=b"\t")
 JSONL, PARQUET = Format((".jsonl", ".json"), parse_objects), Format((".parquet",))
-TREC = ("query_id", "", "doc_id", "", "score", "")  # Q0, rank and tag: the order is that of the scores
+TREC = ("query_id", "", "doc_id", "rank", "score", "")  # without Q0 and tag
 FORMATS: dict[str, dict[str, Format]] = {
     "run": {
         "trec": Format((".trec", ".run", ".txt"), WORDS, (TREC,)),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import pyarrow.types as pt
+
 from pipeline.errors import UsageError
 from pipeline.input.columns import check_schema
 from pipeline.input.footers import FOOTER_THREADS, read_file_footer
@@ -100,6 +102,8 @@ def _cut_row_groups(source: Source, given: dict[str, str], sizes: Sizes) -> Iter
     footer, begin = read_file_footer(InputFile(source.path, source.size, ""))
     schema = footer.schema.to_arrow_schema()
     columns = find_columns(source.kind, source.path, schema.names, given)
+    if "rank" in columns and not pt.is_integer(schema.field(columns["rank"]).type):  # it decides nothing
+        del columns["rank"]
     check_schema(source.path, schema, columns, "--column ")
     for together in join_groups([*select_row_groups(footer, 0, 1, {*columns.values()})], sizes.split_bytes):
         groups = range(together[0].number, together[-1].number + 1)

@@ -1,6 +1,7 @@
 """Pieces -> tables of one form a kind, whatever the format.
 
-run      query_id, doc_id (strings), score (float64; null where there is none, or none that is finite)
+run      query_id, doc_id (strings), score (float64; null where there is none, or none that is finite; its negative
+         where lower is better), rank (float64; null where there is none: the order is that of the scores)
 queries  query_id, query (large binary: the bytes as they are in the file)
 corpus   doc_id, title (large binary; null where there is none), doc (large binary)
 """
@@ -23,9 +24,10 @@ from pipeline.prepare.sizes import Sizes
 
 BATCH_ROWS = 8192
 QUOTED = 80  # characters of a bad line that are shown
+NUMBERS = ("score", "rank")
 SCHEMAS = {
     kind: pa.schema(
-        (name, pa.string() if name.endswith("_id") else pa.float64() if name == "score" else pa.large_binary())
+        (name, pa.string() if name.endswith("_id") else pa.float64() if name in NUMBERS else pa.large_binary())
         for name in names
     )
     for kind, names in KINDS.items()
@@ -46,7 +48,8 @@ def read_piece(
         taken.update(dict.fromkeys(piece.taken.items(), len(table)))
         if kind == "run":
             finite = pc.fill_null(pc.is_finite(table["score"]), False)
-            table = table.set_column(2, "score", pc.if_else(finite, table["score"], None))
+            score = pc.negate(table["score"]) if piece.source.lower_is_better else table["score"]
+            table = table.set_column(2, "score", pc.if_else(finite, score, None))
         yield table
 
 
@@ -57,9 +60,9 @@ def _read_parquet(piece: Piece) -> Iterator[pa.Table]:
     for batch in read_batches(source.path, source.size, list(piece.ranges), groups, wanted, BATCH_ROWS):
         arrays = []
         for name in schema.names:
-            typed = as_ids if name.endswith("_id") else as_scores if name == "score" else as_bytes
+            typed = as_ids if name.endswith("_id") else as_scores if name in NUMBERS else as_bytes
             there = name in columns
-            arrays.append(typed(batch[columns[name]]) if there else pa.nulls(len(batch), pa.large_binary()))
+            arrays.append(typed(batch[columns[name]]) if there else pa.nulls(len(batch), schema.field(name).type))
         yield pa.table(arrays, schema)
 
 
@@ -80,18 +83,29 @@ def _read_text(piece: Piece, sizes: Sizes, taken: Counter[tuple[str, str]]) -> I
 
 
 def _make_table(kind: str, cells: Cells) -> pa.Table:
-    if "rank" in cells:
-        cells["score"] = [1 / rank for rank in _parse_numbers(cells.pop("rank"), "rank", int, 1)]  # as Anserini has it
-    elif "score" in cells:
+    if "score" in cells:
         cells["score"] = _parse_numbers(cells["score"], "score", float)
+    elif "rank" in cells:
+        cells["score"] = [1 / rank for rank in _parse_numbers(cells["rank"], "rank", int, 1)]  # as Anserini has it
     arrays = []
     for name, type in zip(SCHEMAS[kind].names, SCHEMAS[kind].types, strict=True):
         if name.endswith("_id"):
             arrays.append(as_ids(pa.array(cells[name], pa.binary())))
+        elif name == "rank" and name in cells:
+            arrays.append(_read_ranks(cells[name]))
         else:
             count = len(cells["doc_id" if kind == "corpus" else "query_id"])
             arrays.append(pa.array(cells.get(name, [None] * count), type))
     return pa.table(arrays, SCHEMAS[kind])
+
+
+def _read_ranks(cells: list[Any]) -> pa.Array:
+    """Ranks as float64, all null where one is none: they decide nothing."""
+    ranks = pa.array(cells)
+    try:
+        return (ranks.cast(pa.string()) if ranks.type == pa.binary() else ranks).cast(pa.float64(), safe=False)
+    except pa.ArrowException:
+        return pa.nulls(len(cells), pa.float64())
 
 
 def _parse_numbers(cells: list[Any], what: str, number: type, least: float = float("-inf")) -> list[Any]:

@@ -24,6 +24,7 @@ from pipeline.errors import UsageError, say
 from pipeline.input.excluded import LeftOut, read_excluded
 from pipeline.output.lease import Lease, hold
 from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, Chosen
+from pipeline.prepare.direction import describe_direction
 from pipeline.prepare.formats import KINDS
 from pipeline.prepare.join import TEXT_SCHEMA, Join, Joined
 from pipeline.prepare.output import SCRATCH, begin, check_output, finish
@@ -52,7 +53,8 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Arguments:
     """The arguments of jobs/prepare.py. runs: each a file, glob or folder. formats: kind -> format, where names do not
-    show it. columns: logical name -> the files' own. excluded: a file (pipeline/input/excluded.py)."""
+    show it. columns: logical name -> the files' own. lower_is_better: those of the runs whose scores are distances.
+    excluded: a file (pipeline/input/excluded.py)."""
 
     runs: list[str]
     queries: list[str]
@@ -62,6 +64,7 @@ class Arguments:
     shard_rows: int = 50_000
     formats: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    lower_is_better: list[str] = field(default_factory=list)
     drop_identical_ids: bool = False
     excluded: str | None = None
     overwrite: bool = False
@@ -107,7 +110,8 @@ def _list_paths(arguments: Arguments) -> list[tuple[str, str]]:
 def _list_files(arguments: Arguments) -> list[Source]:
     files = []
     for number, run in enumerate(arguments.runs):
-        files += list_sources("run", [run], arguments.formats.get("run"), number)
+        lower = run in arguments.lower_is_better
+        files += list_sources("run", [run], arguments.formats.get("run"), number, lower)
     files += list_sources("queries", arguments.queries, arguments.formats.get("queries"))
     return files + list_sources("corpus", arguments.corpus, arguments.formats.get("corpus"))
 
@@ -190,6 +194,9 @@ class _Preparation:
             counts.update(bucket.counts)
         for line in describe_rows(counts, arguments.drop_identical_ids, arguments.excluded):
             say(line)
+        for number, run in enumerate(arguments.runs):
+            if line := describe_direction(counts, number, run, run in arguments.lower_is_better):
+                say(line)
         return Candidates(queries, chosen, wanted, doc_buckets)
 
     def join(self, corpus: list[Piece], candidates: Candidates, bounds: np.ndarray) -> list[Joined]:

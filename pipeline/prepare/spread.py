@@ -5,6 +5,7 @@ A task holds the rows that it keeps until they are Sizes.file_bytes, and writes 
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from pipeline.storage.folder import Folder
 
 ROW_COUNTS = {"run": "run_rows", "queries": "query_rows", "corpus": "corpus_docs"}
 ID_COLUMNS = {"run": "query_id", "queries": "query_id", "corpus": "doc_id"}
+REQUIRED = ("query_id", "doc_id", "score")  # of a run's row
 RUN_SCHEMA = pa.schema([("run", pa.int16()), *SCHEMAS["run"]])
 TEXT_SCHEMAS = {
     kind: pa.schema(
@@ -65,7 +67,7 @@ class Spread:
         """The rows that are kept, in the form in which they are kept."""
         kind = piece.source.kind
         if kind == "run":
-            usable = table.drop_null()
+            usable = table.filter(reduce(pc.and_, (pc.is_valid(table[name]) for name in REQUIRED)))
             counts["unusable_rows"] += len(table) - len(usable)
             runs = pa.repeat(pa.scalar(piece.source.number, pa.int16()), len(usable))
             return usable.add_column(0, RUN_SCHEMA.field("run"), runs)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.input.excluded import LeftOut
 from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, keep_first
 from pipeline.prepare.spread import STORED_SCHEMAS
 from pipeline.rank.buckets import BucketReader, encode_by_bucket
@@ -24,7 +25,15 @@ def put_bucketed(folder: Folder, name: str, kind: str, rows: list[tuple]) -> Buc
 
 def test_a_bucket_s_candidates_and_what_they_ask(tmp_path: Path) -> None:
     scratch, output = Folder(str(tmp_path / "scratch")), Folder(str(tmp_path / "pairs"))
-    runs = [(0, "q2", "c", 1.0), (0, "q1", "a", 1.0), (0, "q1", "b", 2.0), (0, "q3", "a", 9.0), (0, "q2", "a", 2.0)]
+    scores = [
+        ("q2", "c", 1.0),
+        ("q1", "a", 1.0),
+        ("q1", "b", 2.0),
+        ("q3", "a", 9.0),
+        ("q2", "a", 2.0),
+        ("q1", "z", 9.0),
+    ]
+    runs = [(0, *row, None) for row in scores]
     queries = [("q1", "one"), ("q2", "two"), ("q1", "one again"), ("q4", "four")]
     task = Choose(
         scratch,
@@ -33,6 +42,7 @@ def test_a_bucket_s_candidates_and_what_they_ask(tmp_path: Path) -> None:
         queries=put_bucketed(scratch, "q", "queries", queries),
         depth=100,
         fused=False,
+        left_out=LeftOut(listed={"q1": frozenset("z")}),
         doc_buckets=2,
         block_rows=2,
     )
@@ -47,6 +57,11 @@ def test_a_bucket_s_candidates_and_what_they_ask(tmp_path: Path) -> None:
         "unused_queries": 1,
         "known_queries": 2,
         "rows_beyond_depth": 0,
+        "identical_rows": 0,
+        "excluded_rows": 1,
+        "ordered 0": 1,
+        "contrary 0": 1,
+        "reversed 0": 1,
     }
     assert (tmp_path / "pairs/_unknown/queries-00000.tsv").read_text() == "query_id\trows\nq3\t1\n"
 
