@@ -44,6 +44,7 @@ class Input(Section):
     path: Annotated[list[Url], BeforeValidator(_listed), Field(min_length=1)]
     columns: dict[str, str] = {}
     duplicates: Literal["first", "last"] = "first"
+    lower_is_better: bool = False
 
     @field_validator("columns")
     @classmethod

@@ -30,7 +30,8 @@ def get_kind(reason: str) -> str:
 class BucketCounts(NamedTuple):
     """rows: of the bucket. ranked, queries: down to top_k. unscored: ranked rows, at all ranks, without a score.
     equal: of the rejected, those that are equal to another row. transient: rows without a score for a reason that may
-    pass. truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place."""
+    pass. truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place. odd:
+    queries by what is odd in them (pipeline/rank/oddities.py)."""
 
     rows: int
     ranked: int
@@ -41,6 +42,7 @@ class BucketCounts(NamedTuple):
     transient: int
     truncated: int
     reasons: dict[str, int]
+    odd: dict[str, int]
 
 
 class Part(NamedTuple):

@@ -14,17 +14,12 @@ from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.errors import RunError, TooManyFailed, UsageError, say
+from pipeline.input.columns import describe_columns
 from pipeline.input.footers import read_first_file
 from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.result import read_result
 from pipeline.input.versions import add_footer_hashes
-from pipeline.output.commit import (
-    commit,
-    discard_parts,
-    has_all_parts,
-    read_last_manifest,
-    read_result,
-    withdraw_result,
-)
+from pipeline.output.commit import commit, discard_parts, has_all_parts, read_last_manifest, withdraw_result
 from pipeline.output.lease import Lease, hold
 from pipeline.output.manifest import build_manifest, summarize_scoring
 from pipeline.output.tidy import delete_merged, tidy
@@ -33,6 +28,7 @@ from pipeline.plan.stored import list_all_stored, list_stored
 from pipeline.plan.total import Total
 from pipeline.plan.units import Coverage, hash_version, look_up_score_files, parse_score_file, parse_unit
 from pipeline.plan.work import Work, select_work
+from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.rank import EQUAL
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.score.progress import Progress
@@ -78,7 +74,7 @@ class Run:
         last = None if config.run.on_existing == "restart" else read_last_manifest(output)
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        work = select_work(config, read_first_file(config, files[0]), files, coverage, self._sizes)
+        work = select_work(config, read_first_file(config, files), files, coverage, self._sizes)
         self._time("plan")
         if standing and not work.tasks and standing["tag"] == compute_result_id(config, files, coverage):
             if has_all_parts(output, standing):
@@ -87,6 +83,8 @@ class Run:
         if work.tasks:
             check_tokenizer(config)
         total = Total(files, coverage, work, self._sizes)
+        rows = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
+        say(f"the input has {len(files):,} files and {rows}; {describe_columns(work.first.columns)}")
         with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
             before = cluster.read_spilled_bytes()
@@ -96,7 +94,7 @@ class Run:
             self._time("score")
             self._lease.confirm()
             rows = self._check_complete(files, coverage)
-            write = prepare_parts(self._checked, files, rows, coverage, cluster, self._sizes)
+            write = prepare_parts(self._checked, work.first, files, rows, coverage, cluster, self._sizes)
             self._lease.confirm()  # merging takes its time
             now = read_result(output)
             same = now and now["tag"] == write.result_id and has_all_parts(output, now)
@@ -121,7 +119,9 @@ class Run:
         figures = summarize_scoring(scoring, self._seconds, spilled)
         names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
         units = Counter(name.partition("/")[0] for name in names)
-        result = build_manifest(self._checked, files, rows, changes, units, write.result_id, parts, figures)
+        result = build_manifest(
+            self._checked, work.first.columns, files, rows, changes, units, write.result_id, parts, figures
+        )
         commit(output, result)
         return self._end(result, stored)
 
@@ -161,6 +161,8 @@ class Run:
         """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
         if transient := result["figures"]["transient"]:
             say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
+        for line in describe_oddities(result["figures"], self._config.input.lower_is_better):
+            say(line)
         tidy(self._checked, self._lease, result, stored)
         return result["figures"]
 

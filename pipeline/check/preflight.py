@@ -8,11 +8,13 @@ says what it could not look at.
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fsspec.utils import glob_translate
 
@@ -21,22 +23,26 @@ from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
-from pipeline.errors import NotHere, RunError, StoreError, UsageError
-from pipeline.input.columns import check_carried, check_schema, select_carried, select_columns
-from pipeline.input.footers import read_first_schema
-from pipeline.input.listing import InputFile, list_inputs
+from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
+from pipeline.input.columns import check_carried, check_not_in_paths, check_schema, describe_columns, select_carried
+from pipeline.input.footers import FirstFile, read_first_file
+from pipeline.input.listing import InputFile, Listing, read_listing
+from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
 from pipeline.storage.folder import Folder, check_writable
-from pipeline.storage.urls import is_local, make_absolute
+from pipeline.storage.urls import is_local, make_absolute, sends_ranges
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A run whose config, first input file and model's files have been found good; its paths are absolute."""
+    """A run whose config, first input file and model's files have been found good; its paths are absolute.
+
+    passed_over: glob -> how many files are not read for their names, and would be by this glob."""
 
     config: Config
     files: list[InputFile]
     fingerprint: str
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     @property
     def output(self) -> Folder:
@@ -67,8 +73,11 @@ def check(config: Config) -> Checked:
     """Checks a run against its input, its model's files, its output and the installed engine."""
     check_relative(config)
     config = _make_absolute(config)
-    files = add_footer_hashes(list_inputs(config.input.path))
-    columns = _check_input(config, files)
+    listed, passed_over = _list_input(config)
+    if passed_over:
+        say(describe_passed_over(passed_over))
+    files = add_footer_hashes(listed)
+    first = _check_input(config, files)
     _check_output_place(config)
     check_writable("output.path", config.output.path)
     try:
@@ -76,7 +85,7 @@ def check(config: Config) -> Checked:
     except LookupError as error:
         raise UsageError(str(error)) from None
     config = check_model_files(config)
-    return Checked(config, files, compute_fingerprint(config, columns))
+    return Checked(config, files, compute_fingerprint(config, first.columns), passed_over)
 
 
 def survey(config: Config) -> tuple[list[str], list[str]]:
@@ -85,9 +94,11 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
     try:
-        files = list_inputs(config.input.path)
-        _check_input(config, files)
-        good.append(f"{len(files)} input file(s), by the schema of the first")
+        files, passed_over = _list_input(config)
+        first = _check_input(config, files)
+        good.append(f"{len(files)} input file(s), by the schema of the first: {describe_columns(first.columns)}")
+        if passed_over:
+            unknown.append(describe_passed_over(passed_over))
     except NotHere as error:
         unknown.append(str(error))
     except UsageError:
@@ -120,13 +131,27 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     return good, unknown
 
 
-def _check_input(config: Config, files: list[InputFile]) -> dict[str, str]:
-    """The columns in use. Raises UsageError where the first file lacks one."""
-    schema = read_first_schema(files[0])
-    columns = select_columns(config, schema)
-    check_schema(files[0].path, schema, columns)
-    check_carried(select_carried(config), files[0].path, schema, files[0].path, schema)
-    return columns
+def _list_input(config: Config) -> Listing:
+    """The files of the input. Raises UsageError where a web server sends whole files alone; one request to each."""
+    listing = read_listing(config.input.path)
+    web = (file for file in listing.files if file.path.startswith(("http://", "https://")))
+    servers = {urlsplit(file.path).netloc: file for file in web}
+    for file in servers.values():
+        if file.size > 8 and not sends_ranges(file.path):
+            raise UsageError(
+                f"{file.path}: the server sends the whole file where a part is asked for (it ignores Range); copy the "
+                "files to a disk, or to a store that sends parts"
+            )
+    return listing
+
+
+def _check_input(config: Config, files: list[InputFile]) -> FirstFile:
+    """The first file. Raises UsageError where it lacks a column in use."""
+    first = read_first_file(config, files)
+    check_not_in_paths(config, first.schema, (file.path for file in files))
+    check_schema(first.path, first.schema, first.columns)
+    check_carried(select_carried(config), first.path, first.schema, first.known)
+    return first
 
 
 def _make_absolute(config: Config) -> Config:

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from pipeline.config import Fusion
 from pipeline.errors import UsageError, one_line
 from pipeline.input.excluded import LeftOut
-from pipeline.output.commit import MANIFEST, SUCCESS, read_result
+from pipeline.input.result import MANIFEST, SUCCESS, read_result
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute, open_url
 

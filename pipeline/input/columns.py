@@ -6,10 +6,12 @@ ids     strings as they are; dictionaries by their values; binary as UTF-8 text,
         text, in hex.
 texts   strings, dictionaries of strings, or binary that holds UTF-8.
 scores  integers, floats and decimals, as float64.
+        Ids that are floats must be exact: below 2**53 (2**24 in 32 bits, 2**11 in 16), and finite.
 Other extension types (JSON, ...) count as what they are stored as.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,11 @@ from pipeline.errors import UsageError
 
 TEXTS = ("query", "doc", "title", "instruction")
 REQUIRED = ("query", "doc", "score")
+IDS = ("query_id", "doc_id")
+EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}  # all whole numbers are told apart
+Known = dict[
+    str, tuple[pa.Field, str]
+]  # column -> the first file's that has it in a type other than null, and its path
 
 
 def select_columns(config: Config, schema: pa.Schema) -> dict[str, str]:
@@ -34,6 +41,31 @@ def select_columns(config: Config, schema: pa.Schema) -> dict[str, str]:
     return {
         name: column for name, column in wanted.items() if name in mapped or name in REQUIRED or column in schema.names
     }
+
+
+def describe_columns(columns: dict[str, str]) -> str:
+    """Which columns are read, in words. columns: as select_columns gives them."""
+    words = [f"{name} is {column!r}" for name, column in columns.items()]
+    for name, text in (("query_id", "query"), ("doc_id", "doc")):
+        if name not in columns:
+            words.append(f"{name} is a hash of {text}, for there is no such column")
+    return ", ".join(words)
+
+
+def check_not_in_paths(config: Config, schema: pa.Schema, paths: Iterable[str]) -> None:
+    """Raises UsageError where a column in use is not in the first file's schema, and is in the name of a folder, as
+    Hive and Spark write partitions."""
+    names = (*config.input.columns, "query_id", "query", "doc_id", "doc", "score")
+    wanted = {config.input.column(name): f"input.columns.{name}" for name in names}
+    wanted |= {column: "output.columns" for column in select_carried(config).values() if column not in wanted}
+    missing = {column: key for column, key in wanted.items() if column not in schema.names}
+    for path in paths:
+        for column, key in missing.items():
+            if f"/{column}=" in path:
+                raise UsageError(
+                    f"{path}: column {column!r} ({key}) is in the name of a folder and not in the file, and names of "
+                    "folders give no columns; write it into the files, too"
+                )
 
 
 def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str = "input.columns.") -> None:
@@ -57,22 +89,23 @@ def select_carried(config: Config) -> dict[str, str]:
     return {name: config.input.column(name) for name in config.output.columns}
 
 
-def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, first_path: str, first: pa.Schema) -> None:
-    """Raises UsageError where a file lacks a carried column, or has it in another type than the first file."""
+def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, known: Known) -> None:
+    """Raises UsageError where a file lacks a carried column, or has it in another type than an earlier file. A column
+    of nulls alone goes with any."""
     for name, column in columns.items():
         if (n := schema.names.count(column)) != 1:
             what = "has no column" if n == 0 else f"has {n} columns named"
             raise UsageError(f"output.columns: {path} {what} {column!r} for {name!r}; it has {', '.join(schema.names)}")
-        kind, other = make_carried_field(schema.field(column)), make_carried_field(first.field(column))
+        kind = make_carried_field(schema.field(column)).type
         try:
-            pa.nulls(0, kind.type).take(pa.array([], pa.int64()))
+            pa.nulls(0, kind).take(pa.array([], pa.int64()))
         except pa.ArrowNotImplementedError:
-            what = f"column {column!r} is {kind.type} in {path}, of which Arrow can take no rows"
+            what = f"column {column!r} is {kind} in {path}, of which Arrow can take no rows"
             raise UsageError(f"output.columns: {what}: it cannot be carried") from None
-        if kind.type != other.type:
-            raise UsageError(
-                f"output.columns: column {column!r} is {kind.type} in {path}, and {other.type} in {first_path}"
-            )
+        if column in known and not pt.is_null(kind):
+            field, where = known[column]
+            if kind != (other := make_carried_field(field).type):
+                raise UsageError(f"output.columns: column {column!r} is {kind} in {path}, and {other} in {where}")
 
 
 def make_carried_field(field: pa.Field) -> pa.Field:
@@ -87,21 +120,21 @@ def make_carried_field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, large.get(kind, kind))
 
 
-def check_same_ids(path: str, schema: pa.Schema, first_path: str, first: pa.Schema, columns: dict[str, str]) -> None:
+def check_same_ids(path: str, schema: pa.Schema, known: Known, columns: dict[str, str]) -> None:
     """Raises UsageError where the ids of two files would become different strings: 1 and 1.0, or ms and us."""
-    for name in ("query_id", "doc_id"):
-        if name in columns:
-            kind, other = schema.field(columns[name]).type, first.field(columns[name]).type
-            if len({_name_id_form(kind), _name_id_form(other)} - {None}) > 1:
+    for name in IDS:
+        if name in columns and columns[name] in known:
+            kind, (field, where) = schema.field(columns[name]).type, known[columns[name]]
+            if not pt.is_null(kind) and _name_id_form(kind) != _name_id_form(field.type):
                 raise UsageError(
-                    f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {other} in {first_path}"
+                    f"{path}: column {columns[name]!r} (input.columns.{name}) is {kind}, and {field.type} in {where}"
                 )
 
 
-def _name_id_form(kind: pa.DataType) -> str | None:
-    """The form in which ids of a type are written, the same for whole numbers and texts; None for a null column."""
-    if kind == pa.uuid() or pt.is_null(kind):
-        return None if pt.is_null(kind) else "uuid"
+def _name_id_form(kind: pa.DataType) -> str:
+    """The form in which ids of a type are written, the same for whole numbers and texts."""
+    if kind == pa.uuid():
+        return "uuid"
     kind = _unwrap_type(kind)
     return "plain" if _is_text(kind) or pt.is_integer(kind) else str(kind)
 
@@ -169,6 +202,22 @@ def as_ids(column: pa.Array) -> pa.Array:
         return strings.cast(pa.string())
     raw = column.cast(pa.binary()).to_pylist()
     return pa.array([_decode(value) or (value and "0x" + value.hex()) for value in raw], pa.string())
+
+
+def check_exact_ids(path: str, column: pa.Array, first_row: int, name: str, logical: str) -> None:
+    """Raises UsageError where an id is a float that may stand for several whole numbers, or for none.
+
+    column: some values of the column `name` of a file. first_row: the number of the first of them in that file.
+    """
+    if column.type not in EXACT_BELOW:
+        return
+    exact = pc.less(pc.abs(column.cast(pa.float64())), EXACT_BELOW[column.type])  # NaN is not
+    if (at := pc.index(exact, False).as_py()) >= 0:
+        raise UsageError(
+            f"{path}: row {first_row + at}: column {name!r} (input.columns.{logical}) is {column.type}, and has "
+            f"{column[at].as_py()!r}: from {EXACT_BELOW[column.type]} on such a number may stand for several ids; "
+            "write ids as whole numbers or strings"
+        )
 
 
 def as_scores(column: pa.Array) -> pa.Array:

@@ -1,5 +1,6 @@
 """Footers of the input: compares each file's schema with the first one's, and counts rows."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,47 +10,108 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Config
 from pipeline.errors import RefusedError, UsageError, one_line
-from pipeline.input.columns import check_carried, check_same_ids, check_schema, select_carried, select_columns
+from pipeline.input.columns import (
+    EXACT_BELOW,
+    IDS,
+    Known,
+    check_carried,
+    check_exact_ids,
+    check_same_ids,
+    check_schema,
+    select_carried,
+    select_columns,
+)
 from pipeline.input.listing import InputFile
-from pipeline.input.parquet import read_footer
+from pipeline.input.parquet import is_in_use, read_batches, read_footer
 from pipeline.input.versions import look_up
 from pipeline.storage.exact import make_changed_error
 
 FOOTER_THREADS = 32
+BATCH_ROWS = 8192
 
 
 class FirstFile(NamedTuple):
-    """The first file of an input, with which all the others must agree.
+    """The first file of an input that has rows, with which all the others must agree.
 
-    columns: logical name -> column in the files, for the columns that are read.
+    columns: logical name -> column in the files, for the columns that are read. known: the types of ids and of carried
+    columns, where it has nulls alone of the first file that has more.
     """
 
     path: str
     schema: pa.Schema
     columns: dict[str, str]
+    known: Known
 
 
 def check_file(config: Config, file: InputFile, footer: pq.FileMetaData, first: FirstFile) -> None:
-    """Raises UsageError where a file's columns, or their types, differ from the first file's."""
+    """Raises UsageError where a file's columns, or their types, differ from the first file's. One without rows may have
+    any."""
+    if not footer.num_rows:
+        return
     schema = _read_schema(file, footer)
     here = select_columns(config, schema)
     for name in here:
         if name not in first.columns:
             raise UsageError(f"{file.path}: has a column {here[name]!r} for {name}, but {first.path} has none")
     check_schema(file.path, schema, first.columns)
-    check_same_ids(file.path, schema, first.path, first.schema, first.columns)
-    check_carried(select_carried(config), file.path, schema, first.path, first.schema)
+    check_same_ids(file.path, schema, first.known, first.columns)
+    check_carried(select_carried(config), file.path, schema, first.known)
+    _check_exact_ids(file, footer, schema, first.columns)
 
 
-def read_first_file(config: Config, file: InputFile) -> FirstFile:
-    """Reads the footer of the first file."""
-    schema = read_first_schema(file)
-    return FirstFile(file.path, schema, select_columns(config, schema))
+def _check_exact_ids(file: InputFile, footer: pq.FileMetaData, schema: pa.Schema, columns: dict[str, str]) -> None:
+    """Raises UsageError, naming the row, where the statistics of a footer show ids that are floats and not exact.
+    Without statistics they are found when they are read."""
+    for name in IDS:
+        column = columns.get(name, "")
+        if not column or (below := EXACT_BELOW.get(schema.field(column).type)) is None:
+            continue
+        first_row = 0
+        for number in range(footer.num_row_groups):
+            group = footer.row_group(number)
+            chunks = (group.column(i) for i in range(group.num_columns))
+            about = next(chunk.statistics for chunk in chunks if is_in_use(chunk, {column}))
+            bounds = (about.min, about.max) if about and about.has_min_max else ()
+            if any(isinstance(bound, float) and abs(bound) >= below for bound in bounds):
+                groups, row = range(number, number + 1), first_row
+                for batch in read_batches(file.path, file.size, [], groups, [column], BATCH_ROWS, file.version):
+                    check_exact_ids(file.path, batch[column], row, column, name)
+                    row += len(batch)
+            first_row += group.num_rows
 
 
-def read_first_schema(file: InputFile) -> pa.Schema:
-    """The schema of the first file, which decides which optional columns there are."""
-    return _read_schema(file, read_file_footer(file)[0])
+def read_first_file(config: Config, files: list[InputFile]) -> FirstFile:
+    """Reads the footer of the first file; and of more, one after the other, while it has no rows, or an id or a carried
+    column is null all through. Without any rows the very first counts."""
+    first = _describe(config, files[0], read_file_footer(files[0])[0])
+    found = False
+    for file, footer in _read_footers(files):
+        if not footer.num_rows:
+            continue
+        here = _describe(config, file, footer)
+        first = first._replace(known=here.known | first.known) if found else here
+        found = True
+        ids = [column for name, column in first.columns.items() if name in IDS]
+        if first.known.keys() >= {*ids, *select_carried(config).values()}:
+            break
+    return first
+
+
+def _describe(config: Config, file: InputFile, footer: pq.FileMetaData) -> FirstFile:
+    schema = _read_schema(file, footer)
+    columns = select_columns(config, schema)
+    compared = {*(columns[name] for name in IDS if name in columns), *select_carried(config).values()}
+    known = {field.name: (field, file.path) for field in schema if field.name in compared and field.type != pa.null()}
+    return FirstFile(file.path, schema, columns, known if footer.num_rows else {})
+
+
+def _read_footers(files: list[InputFile]) -> Iterator[tuple[InputFile, pq.FileMetaData]]:
+    """Files with their footers: that of the first, and then those of FOOTER_THREADS at a time."""
+    yield files[0], read_file_footer(files[0])[0]
+    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+        for start in range(1, len(files), FOOTER_THREADS):
+            some = files[start : start + FOOTER_THREADS]
+            yield from zip(some, (footer for footer, _ in pool.map(read_file_footer, some)), strict=True)
 
 
 def _read_schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:

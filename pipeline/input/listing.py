@@ -2,21 +2,32 @@
 
 import errno
 import os
-import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ParamValidationError
-from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import NotHere, RunError, UsageError, one_line
+from pipeline.input.lakes import refuse_tables, refuse_tables_above
+from pipeline.input.names import (
+    describe_passed_over,
+    find_files,
+    find_names,
+    find_reading_glob,
+    get_fixed_folder,
+    is_glob,
+    is_hidden,
+    is_hidden_match,
+    select_matches,
+)
+from pipeline.input.result import find_unnamed_parts
 from pipeline.storage.retry import STORE_ERRORS, is_expired, make_store_error
-from pipeline.storage.urls import build_url, is_local, open_url
+from pipeline.storage.urls import build_url, is_local, make_absolute, open_url
 
 PARQUET_ENDINGS = (".parquet",)
 UNFINISHED_MARK = "_unfinished"  # a file in the output of jobs/prepare.py until it is complete
-GLOB_SYNTAX = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True)
@@ -28,21 +39,35 @@ class InputFile:
     version: str
 
 
+class Listing(NamedTuple):
+    """passed_over: glob -> how many files are not read for their names, and would be by this glob; or the manifest of a
+    result -> how many parts it does not name."""
+
+    files: list[InputFile]
+    passed_over: Counter[str]
+
+
 def list_inputs(
     paths: list[str], key: str = "input.path", endings: tuple[str, ...] = PARQUET_ENDINGS
 ) -> list[InputFile]:
+    """The files of `read_listing`."""
+    return read_listing(paths, key, endings).files
+
+
+def read_listing(paths: list[str], key: str = "input.path", endings: tuple[str, ...] = PARQUET_ENDINGS) -> Listing:
     """All files of the given files, directories and globs: in the order of `paths`, each one's files by name.
 
     key: the user's name for the paths. endings: of the files that are taken from a directory, at any depth.
-    Files and folders whose names start with `_` or `.` are skipped, unless the path itself names them. A file named
+    Files and folders whose names start with `_` or `.` are passed over, unless the path itself names them. A file named
     twice counts once.
-    Raises UsageError for a path that is not there, cannot be read, or holds no such file, and StoreError where the
-    store does not answer.
+    Raises UsageError for a path that is not there, cannot be read, holds no such file, or is a table whose list of
+    files is not its truth; and StoreError where the store does not answer.
     """
     files: dict[str, InputFile] = {}
+    passed_over: dict[str, str] = {}  # path -> the glob that reads it
     for path in paths:
         try:
-            found = _list_path(path, endings)
+            found, left = _list_path(path, endings)
         except (FileNotFoundError, NotADirectoryError):
             kind = NotHere if is_local(path) else UsageError
             raise kind(f"{key} = {path!r}: no such file or directory") from None
@@ -52,9 +77,12 @@ def list_inputs(
             raise _explain_listing_error(f"{key} = {path!r}", error) from None
         if not found:
             what = "Parquet file" if endings == PARQUET_ENDINGS else f"file with a name in {', '.join(endings)}"
-            raise UsageError(f"{key} = {path!r}: no {what} there")
-        files |= {file.path: file for file in found}
-    return list(files.values())
+            but = f"; {describe_passed_over(Counter(left.values()))}" if left else ""
+            raise UsageError(f"{key} = {path!r}: no {what} there{but}")
+        unnamed = find_unnamed_parts(make_absolute(path), (file.path for file in found))
+        files |= {file.path: file for file in found if file.path not in unnamed}
+        passed_over |= left | unnamed
+    return Listing(list(files.values()), Counter(glob for path, glob in passed_over.items() if path not in files))
 
 
 def look_up_file(path: str) -> InputFile | None:
@@ -84,60 +112,43 @@ def _explain_listing_error(subject: str, error: BaseException) -> RunError:
     return UsageError(str(found)) if isinstance(error, PermissionError) and not is_expired(error) else found
 
 
-def _list_path(path: str, endings: tuple[str, ...]) -> list[InputFile]:
+def _list_path(path: str, endings: tuple[str, ...]) -> tuple[list[InputFile], dict[str, str]]:
+    """The files of one path; and those that are passed over, each with the glob that reads it."""
     fs, root = open_url(path)
-    if GLOB_SYNTAX.search(root) and not (isinstance(fs, LocalFileSystem) and fs.exists(root)):
-        matches = _glob(fs, root)
-        for folder in {name.rpartition("/")[0] for name in matches}:
-            if fs.exists(f"{folder}/{UNFINISHED_MARK}"):
-                raise _make_unfinished_error(fs, folder)
-    elif root.endswith(".parquet"):
-        matches = {root: fs.info(root)}
+    passed_over: dict[str, str] = {}
+    if is_glob(fs, root):
+        files = _list_glob(fs, root, endings, passed_over)
+        refuse_tables_above(fs, get_fixed_folder(fs, root))
+    elif root.endswith(".parquet") and (info := _follow_link(fs, root, fs.info(root)))["type"] != "directory":
+        files = [_make_file(fs, root, info)]
     else:
-        return _list_folder(fs, root, endings, missing_is_error=True)
-    files = []
-    for name, listed in sorted(matches.items()):
-        info = _follow_link(fs, name, listed)
-        files += _list_folder(fs, name, endings) if info["type"] == "directory" else [_make_file(fs, name, info)]
-    return sorted(files, key=lambda file: file.path)
+        files = _list_folder(fs, root, endings, passed_over, missing_is_error=True)
+        if [file.path for file in files] != [build_url(fs, root)]:  # a file may be given that a table's log names
+            refuse_tables_above(fs, root)
+    return sorted(files, key=lambda file: file.path), passed_over
 
 
-def _glob(fs: Any, pattern: str) -> dict[str, dict[str, Any]]:
-    """The matches of a glob. Raises PermissionError where it leads into a local folder that may not be read, which
-    fsspec would skip."""
-    parent = pattern.rpartition("/")[0]
-    if isinstance(fs, LocalFileSystem) and GLOB_SYNTAX.search(parent):
-        _check_readable(_glob(fs, parent))
-    return {name: info for name, info in fs.glob(pattern, detail=True).items() if not _is_hidden_match(name, pattern)}
+def _list_glob(fs: Any, pattern: str, endings: tuple[str, ...], passed_over: dict[str, str]) -> list[InputFile]:
+    names = find_names(fs, pattern)
+    files: list[InputFile] = []
+    for name, listed in sorted(select_matches(fs, names, pattern).items()):
+        folder = name.rpartition("/")[0]
+        if is_hidden_match(fs, name, pattern):
+            _pass_over(fs, get_fixed_folder(fs, pattern), name, listed, passed_over)
+        elif f"{folder}/{UNFINISHED_MARK}" in names:
+            raise _make_unfinished_error(fs, folder)
+        elif (info := _follow_link(fs, name, listed))["type"] == "directory":
+            files += _list_folder(fs, name, endings, passed_over)
+        else:
+            files.append(_make_file(fs, name, info))
+    refuse_tables(fs, names, [open_url(file.path)[1] for file in files])
+    return files
 
 
-def _list_files(fs: Any, root: str) -> dict[str, dict[str, Any]]:
-    """All files below a folder, and the file itself where it is one. Raises PermissionError as `_glob` does."""
-    if not isinstance(fs, LocalFileSystem):
-        return fs.find(root, detail=True)
-    found = fs.find(root, detail=True, withdirs=True)
-    _check_readable({name: info for name, info in found.items() if not _is_hidden(name.removeprefix(root))})
-    return {name: info for name, info in found.items() if info["type"] != "directory"}
-
-
-def _check_readable(found: dict[str, dict[str, Any]]) -> None:
-    for name, info in found.items():
-        if info["type"] == "directory":
-            os.scandir(name).close()
-
-
-def _is_hidden_match(name: str, pattern: str) -> bool:
-    """Whether a match of a glob is hidden, and the pattern itself has no hidden part."""
-    fixed = GLOB_SYNTAX.split(pattern)[0].rpartition("/")[0] + "/"
-    return _is_hidden(name.removeprefix(fixed)) and not _is_hidden(pattern.removeprefix(fixed))
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.split("/"))
-
-
-def _list_folder(fs: Any, root: str, endings: tuple[str, ...], missing_is_error: bool = False) -> list[InputFile]:
-    found = _list_files(fs, root)
+def _list_folder(
+    fs: Any, root: str, endings: tuple[str, ...], passed_over: dict[str, str], missing_is_error: bool = False
+) -> list[InputFile]:
+    found = find_files(fs, root)
     if f"{root}/_SUCCESS" in found and any(name.startswith(f"{root}/ranked/") for name in found):
         raise UsageError(f"{build_url(fs, root)}: is a run's output; its result is {build_url(fs, root)}/ranked")
     for name in found:
@@ -149,19 +160,27 @@ def _list_folder(fs: Any, root: str, endings: tuple[str, ...], missing_is_error:
         fs.info(root)  # raises FileNotFoundError, or PermissionError, where that is why nothing was found
         if hasattr(fs, "ls"):
             fs.ls(root)
-    files = []
+    files: dict[str, InputFile] = {}
     for name, listed in sorted(found.items()):
-        if _is_hidden(name.removeprefix(root.rstrip("/") + "/")):
-            continue
-        wanted = name.lower().endswith(endings)
-        info = _follow_link(fs, name, listed) if wanted or _links_to_folder(name, listed) else listed
-        if info["type"] == "directory":  # there may be loops of such links
+        hidden = is_hidden(name.removeprefix(root.rstrip("/") + "/"))
+        wanted = not hidden and name.lower().endswith(endings)
+        info = _follow_link(fs, name, listed) if wanted or (not hidden and _links_to_folder(name, listed)) else listed
+        if wanted and info["type"] != "directory":
+            files[name] = _make_file(fs, name, info)
+        elif not hidden and info["type"] == "directory":  # there may be loops of such links
             raise UsageError(
                 f"{build_url(fs, name)}: a link to a folder, which is not followed; give it in input.path, too"
             )
-        if wanted:
-            files.append(_make_file(fs, name, info))
-    return files
+        else:
+            _pass_over(fs, root, name, info, passed_over)
+    refuse_tables(fs, found, files.keys())
+    return [*files.values()]
+
+
+def _pass_over(fs: Any, root: str, name: str, listed: dict[str, Any], passed_over: dict[str, str]) -> None:
+    """Notes the glob below `root` that reads a file which is passed over."""
+    if glob := find_reading_glob(fs, root, name, listed):
+        passed_over[build_url(fs, name)] = glob
 
 
 def _make_unfinished_error(fs: Any, folder: str) -> UsageError:
@@ -195,4 +214,6 @@ def _make_file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
     version = next((info[key] for key in keys if info.get(key)), "")
     if isinstance(version, datetime):  # some stores give one time in two forms, depending on the kind of request
         version = version.timestamp()
+    if info.get("size") is None:
+        raise UsageError(f"{path}: the server does not say how large it is; copy it to a disk, or to a store that does")
     return InputFile(path, int(info["size"]), str(version).strip('"'))

@@ -31,6 +31,14 @@ def hash_texts(rows: pa.Table) -> pa.Array:
     return pa.array([_hash(texts) for texts in zip(*columns, strict=True)], pa.binary(16))
 
 
+def hash_queries(texts: pa.ChunkedArray) -> pa.Array:
+    """A 64-bit BLAKE2b hash of each query's text; null stays null."""
+    known = [text for text in texts.unique().to_pylist() if text is not None]
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in known)
+    hashes = {text: int.from_bytes(digest, "big") for text, digest in zip(known, digests, strict=True)}
+    return pa.array([hashes.get(text) for text in texts.to_pylist()], pa.uint64())
+
+
 def _hash(texts: tuple[str | None, ...]) -> bytes:
     marks = [b"" if text is None else b"%d:%b" % (len(text), text.encode()) for text in texts]  # so no two rows are one
     return hashlib.blake2b(b"|".join(marks), digest_size=16).digest()

@@ -5,26 +5,16 @@ SHA-256, delete the parts that the manifest does not name. A reader reads `_SUCC
 hash, and reads the parts that it names: it finds the whole old result, the whole new one, or none at that moment.
 """
 
-import hashlib
 import json
 import re
 from typing import Any
 
 from pipeline.errors import RunError
+from pipeline.input.result import MANIFEST, SUCCESS, hash_manifest
 from pipeline.storage.folder import Folder
 
-SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
 RUN_FOLDERS = ("lease", "ranked", "rejects", "scores")  # a run's folders in an output, which may have others
 PART_NAME = re.compile(r"(ranked|rejects)/part-\d+-[0-9a-f]{12}\.parquet")  # names that runs write, and may delete
-
-
-def read_result(output: Folder) -> dict[str, Any] | None:
-    """The manifest of the standing result, or None."""
-    try:
-        success, manifest = output.read(SUCCESS), output.read(MANIFEST)
-    except FileNotFoundError:
-        return None
-    return json.loads(manifest) if success.strip() == _hash(manifest) else None
 
 
 def read_last_manifest(output: Folder) -> dict[str, Any] | None:
@@ -61,7 +51,7 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
         ) from None
     data = json.dumps(manifest, indent=1).encode()
     output.put(MANIFEST, data)
-    output.put(SUCCESS, _hash(data) + b"\n")
+    output.put(SUCCESS, hash_manifest(data) + b"\n")
 
 
 def sweep(output: Folder, manifest: dict[str, Any]) -> None:
@@ -85,7 +75,3 @@ def _list_parts(output: Folder) -> dict[str, int]:
     """Name -> size of all parts, of this result or another."""
     found = output.files("ranked/") | output.files("rejects/")
     return {name: size for name, size in found.items() if PART_NAME.fullmatch(name)}
-
-
-def _hash(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()

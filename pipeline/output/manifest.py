@@ -9,6 +9,7 @@ from typing import Any
 
 from actors.engines import ENGINE
 from pipeline.check.preflight import Checked
+from pipeline.input.columns import IDS
 from pipeline.input.listing import InputFile
 from pipeline.plan.changes import Changes
 from pipeline.rows import Part
@@ -37,6 +38,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
 
 def build_manifest(
     checked: Checked,
+    columns: dict[str, str],
     files: list[InputFile],
     rows: list[int],
     changes: Changes,
@@ -47,13 +49,16 @@ def build_manifest(
 ) -> dict[str, Any]:
     """The manifest as JSON-ready data.
 
-    rows: of each file. changes: of the files since the result before. units: fingerprint -> its score files that
-    were used. parts: in their order. scoring: the result of
-    `summarize_scoring`. The job prints `figures` as its last line.
+    columns: logical name -> column in the files, for those that were read. rows: of each file. changes: of the files
+    since the result before. units: fingerprint -> its score files that were used. parts: in their order. scoring: the
+    result of `summarize_scoring`. The job prints `figures` as its last line.
     """
     counts = {name: sum(getattr(part.counts, name) for part in parts) for name in BUCKET_COUNTS}
     reasons = sum((Counter(part.counts.reasons) for part in parts), Counter())
-    figures = {"output": checked.config.output.path} | counts | scoring
+    odd = Counter[str]()
+    for part in parts:
+        odd.update(part.counts.odd)
+    figures = {"output": checked.config.output.path} | counts | odd | scoring
     settings = checked.config.reranker
     return {
         "format": 1,
@@ -68,6 +73,8 @@ def build_manifest(
         "units": units,
         "run": checked.run_id,
         "input": [asdict(file) | {"rows": count} for file, count in zip(files, rows, strict=True)],
+        "columns": dict.fromkeys(IDS) | columns,  # an id without one is a hash of the text
+        "passed_over": dict(checked.passed_over.most_common(100)),
         "changes": {name: len(paths) for name, paths in changes._asdict().items()},
         "config": checked.config.model_dump(mode="json"),
         "versions": {

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.output.lease import read_holder, read_progress
 from pipeline.plan.units import ENDING, FINGERPRINT, FINGERPRINT_0_1, Coverage
 from pipeline.rows import OK

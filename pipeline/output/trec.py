@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import open_url
 from pipeline.storage.writer import open_writer

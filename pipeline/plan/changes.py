@@ -9,6 +9,7 @@ from fsspec.utils import glob_translate
 from pipeline.config import Config
 from pipeline.errors import UsageError, say
 from pipeline.input.listing import InputFile
+from pipeline.input.result import find_unnamed_parts
 from pipeline.input.versions import THREADS, look_up
 from pipeline.storage.urls import make_absolute
 
@@ -38,7 +39,9 @@ def find_changes(
     listed = {file.path: file for file in files}
     unlisted = [path for path in sorted(before.keys() - listed.keys()) if _find_place(config, path) is not None]
     with ThreadPoolExecutor(THREADS) as pool:
-        listed |= {found.path: found for found in pool.map(look_up, unlisted) if found}
+        found = {file.path: file for file in pool.map(look_up, unlisted) if file}
+    unnamed = find_unnamed_parts("", found)
+    listed |= {path: file for path, file in found.items() if path not in unnamed}
     if len(listed) > len(files):
         end = len(config.input.path)
         places = {path: end if (place := _find_place(config, path)) is None else place for path in listed}

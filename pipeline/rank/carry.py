@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import RunError, StoreError, UsageError, one_line
 from pipeline.input.columns import check_carried, make_carried_field
+from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import list_chunk_ranges, plan_ranges, read_batches, read_footer
 
@@ -16,13 +17,14 @@ BATCH_ROWS = 8192
 PLACE = pa.schema([("file", pa.int32()), ("row", pa.int64())])
 
 
-def read_carried_schema(columns: dict[str, str], first: InputFile) -> pa.Schema:
+def select_carried_schema(columns: dict[str, str], first: FirstFile) -> pa.Schema:
     """The files' columns that `columns` names, each once and in that order, in the types in which they are carried.
 
-    first: the first file of the input.
+    first: of the input.
     """
-    schema = _footer(first)[0].schema.to_arrow_schema()
-    return pa.schema([make_carried_field(schema.field(name)) for name in dict.fromkeys(columns.values())])
+    names = dict.fromkeys(columns.values())
+    fields = [first.known[name][0] if name in first.known else first.schema.field(name) for name in names]
+    return pa.schema([*map(make_carried_field, fields)])
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,8 @@ def _footer(file: InputFile) -> tuple[pq.FileMetaData, int]:
 def _take(file: InputFile, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
     """The given rows (ascending numbers in the file), from the row groups that hold them."""
     footer, begin = _footer(file)
-    check_carried(
-        dict(zip(schema.names, schema.names, strict=True)),
-        file.path,
-        footer.schema.to_arrow_schema(),
-        "the first file",
-        schema,
-    )
+    known = {field.name: (field, "the first file") for field in schema}
+    check_carried({name: name for name in schema.names}, file.path, footer.schema.to_arrow_schema(), known)
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     if rows[-1] >= starts[-1]:

@@ -21,12 +21,12 @@ from pipeline.cluster.contract import Cluster
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import read_footer
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, make_gone_error, put_bucketed, read_index
-from pipeline.rank.carry import PLACE, CarriedFetcher, read_carried_schema
+from pipeline.rank.carry import PLACE, CarriedFetcher
 from pipeline.rank.part import BucketCounts, RankBucket, RankedBucket
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-GATHERED_VERSION = 2  # of what is put: raised when the same scores make other files
+GATHERED_VERSION = 3  # of what is put: raised when the same scores make other files
 KEPT = pa.schema([("bucket", pa.int32()), *PLACE])
 
 
@@ -39,7 +39,7 @@ class Carried(NamedTuple):
 
 def gather_carried(
     rank: RankBucket,
-    columns: dict[str, str],
+    schema: pa.Schema,
     files: list[InputFile],
     rows: list[int],
     merged: Folder,
@@ -50,10 +50,10 @@ def gather_carried(
 ) -> Carried:
     """Gathers the carried columns on the cluster where there are many buckets; few fetch their own rows.
 
-    columns: as select_carried gives them. rows: of each file. merged: the folder for what is put. result_id: part of
-    its names.
+    schema: of the carried columns, as select_carried_schema gives it. rows: of each file. merged: the folder for
+    what is put. result_id: part of its names.
     """
-    fetch = CarriedFetcher(files, read_carried_schema(columns, files[0]))
+    fetch = CarriedFetcher(files, schema)
     if buckets <= sizes.fetching_buckets or "dictionary<" in str(fetch.schema):  # in a list it cannot be put by bucket
         return Carried(rank, fetch)
     starts = cut_stretches(files, rows, sizes)

@@ -22,7 +22,7 @@ from pipeline.score.files import StoredScores, get_schema, join_overlapping, rea
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-MERGED_VERSION = 2  # raised when the same score files make another merged file
+MERGED_VERSION = 3  # raised when the same score files make another merged file
 
 
 def count_buckets(rows: int, sizes: Sizes, explain: bool = False, carried: bool = False) -> int:

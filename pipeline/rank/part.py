@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.config import Fusion
 from pipeline.input.listing import InputFile
 from pipeline.rank.carry import carry_columns, select_in_input_order
+from pipeline.rank.oddities import count_oddities
 from pipeline.rank.rank import EQUAL, Which, rank
 from pipeline.rows import TRANSIENT, BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
@@ -36,9 +37,12 @@ class RankBucket:
     fusion: Fusion
     top_k: int | None
     duplicates: Which = "first"
+    lower_is_better: bool = False
 
     def __call__(self, bucket: int) -> RankedBucket:
         rows = self.read(bucket)
+        if self.lower_is_better:
+            rows = negate_first_stage(rows)
         ranked, rejects = rank(rows, self.fusion, self.duplicates)
         unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
         if self.top_k:
@@ -54,8 +58,15 @@ class RankBucket:
             transient=pc.sum(pc.equal(rows["kind"], TRANSIENT)).as_py() or 0,
             truncated=pc.sum(rows["truncated"]).as_py() or 0,
             reasons=dict(reasons.most_common(REPORTED_REASONS)),
+            odd=count_oddities(rows),
         )
         return RankedBucket(ranked, rejects, counts)
+
+
+def negate_first_stage(rows: pa.Table) -> pa.Table:
+    """Score rows whose first-stage scores are distances, with scores of which more is better."""
+    at = rows.column_names.index("first_stage_score")
+    return rows.set_column(at, rows.field(at), pc.negate(rows["first_stage_score"]))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from pipeline.cluster.contract import Cluster
 from pipeline.config import Config
 from pipeline.errors import RunError
 from pipeline.input.columns import select_carried
+from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
 from pipeline.plan.units import Coverage, ScoreFile, hash_version
+from pipeline.rank.carry import select_carried_schema
 from pipeline.rank.gather import gather_carried
 from pipeline.rank.merge import count_buckets, merge_scores
 from pipeline.rank.part import RankBucket, WritePart
@@ -23,6 +25,7 @@ def compute_result_id(config: Config, files: list[InputFile], coverage: Coverage
     """The hash, 12 hex digits, of what makes a result from scores. It is in the names of the parts."""
     used = [[found.name for found in coverage.score_files(hash_version(file))] for file in files]
     what = [RESULT_VERSION, used, config.fusion.model_dump(), config.input.duplicates]
+    what += ["lower is better"] if config.input.lower_is_better else []
     what += [config.output.model_dump(exclude={"path"}), select_carried(config)]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -33,11 +36,17 @@ def count_parts(config: Config, rows: list[int], sizes: Sizes) -> int:
 
 
 def prepare_parts(
-    checked: Checked, files: list[InputFile], rows: list[int], coverage: Coverage, cluster: Cluster, sizes: Sizes
+    checked: Checked,
+    first: FirstFile,
+    files: list[InputFile],
+    rows: list[int],
+    coverage: Coverage,
+    cluster: Cluster,
+    sizes: Sizes,
 ) -> WritePart:
     """The task that writes a part. Merges scores, and gathers carried columns, before.
 
-    rows: of each file. Raises RunError where a score file has gone.
+    first: of the input. rows: of each file. Raises RunError where a score file has gone.
     """
     config, merged = checked.config, checked.merged
     used = [(number, found) for number, file in enumerate(files) for found in coverage.score_files(hash_version(file))]
@@ -48,10 +57,12 @@ def prepare_parts(
         fusion=config.fusion,
         top_k=config.output.top_k,
         duplicates=config.input.duplicates,
+        lower_is_better=config.input.lower_is_better,
     )
     carried = None
     if columns:
-        carried = gather_carried(rank, columns, files, rows, merged, buckets, result_id, cluster, sizes)
+        schema = select_carried_schema(columns, first)
+        carried = gather_carried(rank, schema, files, rows, merged, buckets, result_id, cluster, sizes)
     return WritePart(
         rank=carried.rank if carried else rank,
         output=checked.output,

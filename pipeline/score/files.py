@@ -15,14 +15,15 @@ import pyarrow.parquet as pq
 from actors.rerankers.contract import Unscored
 from pipeline.plan.units import ScoreFile, parse_score_file
 from pipeline.rows import OK, PERMANENT, REJECT, TRANSIENT
-from pipeline.score.prompt import PromptedUnit
+from pipeline.score.prompt import TRAVELS, PromptedUnit
 from pipeline.storage.folder import Folder
 
-DICTIONARY_COLUMNS = ["query_id", "kind", "reason"]  # those that a dictionary makes smaller
+DICTIONARY_COLUMNS = ["query_text", "query_id", "kind", "reason"]  # those that a dictionary makes smaller
 SCHEMA = pa.schema(
     [
         ("row", pa.int64()),  # its number in the input file
         ("texts", pa.binary(16)),  # the hash of its texts (pipeline/input/pairs.py)
+        ("query_text", pa.uint64()),  # that of its query's text; null where it has none
         ("query_id", pa.string()),
         ("doc_id", pa.string()),
         ("first_stage_score", pa.float64()),
@@ -60,7 +61,7 @@ def make_score_table(
             column[i] = score
     return pa.table(
         {
-            **{name: rows[name] for name in ("row", "texts", "query_id", "doc_id", "first_stage_score")},
+            **{name: rows[name] for name in TRAVELS[:6]},
             "rerank_score": pa.array(column, pa.float64()),
             "kind": pa.array(kinds, pa.string()),
             "reason": pa.array(reasons, pa.string()),
@@ -109,6 +110,8 @@ def read_scores(folder: Folder, stored: list[StoredScores], explain: bool) -> pa
     data = folder.read_ranges([(found.file.name, 0, found.size) for found in stored])
     for found, read in zip(stored, data, strict=True):
         rows = pq.ParquetFile(pa.BufferReader(read), pre_buffer=False).read(schema.names[1:], use_threads=False)
+        if "query_text" not in rows.column_names:  # written before there was one
+            rows = rows.add_column(2, schema.field("query_text"), pa.nulls(len(rows), pa.uint64()))
         number = pa.repeat(pa.scalar(found.number, pa.int32()), len(rows))
         parts.append(rows.add_column(0, schema.field("file"), number))
     rows = pa.concat_tables(parts)

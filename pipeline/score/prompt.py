@@ -19,11 +19,11 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Prompt, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.input.listing import InputFile
-from pipeline.input.pairs import hash_texts, make_pairs
+from pipeline.input.pairs import hash_queries, hash_texts, make_pairs
 from pipeline.plan.units import parse_unit
 from pipeline.rows import OK, PERMANENT
 
-TRAVELS = ("row", "texts", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
+TRAVELS = ("row", "texts", "query_text", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 
 
 class PromptedUnit(NamedTuple):
@@ -66,7 +66,8 @@ def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa
             sequences[i], truncated[i], boundaries[i] = prompt
     rows = (
         unit.append_column("texts", hash_texts(unit))
-        .select(TRAVELS[:5])
+        .append_column("query_text", hash_queries(unit["query"]))
+        .select(TRAVELS[:6])
         .append_column("kind", pa.array(kinds, pa.string()))
     )
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.input.columns import as_ids, as_scores, as_text, hash_ids
+from pipeline.input.columns import as_ids, as_scores, as_text, check_exact_ids, hash_ids
 from pipeline.input.parquet import read_batches
 from pipeline.plan.splits import Split
 from pipeline.plan.units import Unit
@@ -27,7 +27,7 @@ def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa
     """The units of a split, in order. A unit of rows that are scored once more may have others between them.
 
     Columns: row (number in the file), query_id, query, doc_id, doc, first_stage_score, kind, reason, and title and
-    instruction where they are mapped.
+    instruction where they are mapped. Raises UsageError where an id is a float that is not exact.
     """
     names = list(dict.fromkeys(columns.values()))
     batches = read_batches(split.path, split.size, split.ranges, split.row_groups, names, BATCH_ROWS, split.version)
@@ -41,9 +41,9 @@ def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa
                 )
             row += len(batch)
             if row > unit.first:  # else no unit has these rows
-                held.append(_pairs(batch, columns, row - len(batch)))
+                held.append(_pairs(split.path, batch, columns, row - len(batch)))
         if not held:
-            held = [_pairs(_make_empty_batch(names), columns, row)]  # a unit of a file without rows
+            held = [_pairs(split.path, _make_empty_batch(names), columns, row)]  # a unit of a file without rows
         table = pa.concat_tables(held)
         table = table.slice(unit.first - (row - len(table)))
         yield unit, table.slice(0, unit.size).combine_chunks()
@@ -54,7 +54,7 @@ def _make_empty_batch(names: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in names]))
 
 
-def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
+def _pairs(path: str, batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
     problems = _Problems(len(batch))
     texts: dict[str, pa.Array] = {}
     broken: dict[str, pa.Array] = {}
@@ -70,7 +70,9 @@ def _pairs(batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa
     ids = {}
     for name, text in (("query_id", "query"), ("doc_id", "doc")):
         if name in columns:
-            ids[name] = as_ids(batch[columns[name]])
+            column = batch[columns[name]]
+            check_exact_ids(path, column, first_row, columns[name], name)
+            ids[name] = as_ids(column)
             problems.add(REJECT, pc.is_null(ids[name]), f"{name} is null")
         else:
             ids[name] = hash_ids(texts[text])

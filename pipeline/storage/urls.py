@@ -82,6 +82,12 @@ def fetch(
     return data
 
 
+def sends_ranges(url: str) -> bool:
+    """Whether a store sends the bytes of a file that it is asked for, and not all of them, as some web servers do."""
+    fs, path = open_url(url)
+    return len(call_with_retries(f"{url}: cannot be read", lambda: fs.cat_file(path, start=4, end=8), RETRIES)) == 4
+
+
 def fetch_listed(url: str, start: int, stop: int, version: str = "") -> bytes:
     """The same for a file that a listing has shown: StoreError if it is gone."""
     try:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import psutil
 import pyarrow as pa
 
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from pipeline.storage.local import TEMPORARY_NAME
 from tests.chaos.driver import Order

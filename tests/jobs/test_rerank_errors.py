@@ -277,7 +277,7 @@ def test_the_good_config_that_all_the_wrong_ones_come_from_is_good(
 ) -> None:
     assert main([str(place / "config.yaml"), "--check"]) == 0
     stdout, stderr = capsys.readouterr()
-    assert "checked: 1 input file(s), by the schema of the first\n" in stdout and not stderr
+    assert "checked: 1 input file(s), by the schema of the first: query is 'query'" in stdout and not stderr
     assert not ray.is_initialized()
 
 

@@ -120,7 +120,6 @@ STOPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "encrypted": (encrypted(False), "encrypted"),
     "encrypted columns under a plain footer": (encrypted(True), "encrypted"),
     # schema
-    "no columns": (lambda path: write(path, pa.table({})), "(input.columns.query_id); it has none"),
     "a missing column": (
         write_without("doc"),
         "has no column 'doc' (input.columns.doc); it has query_id, query,",

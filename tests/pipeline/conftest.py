@@ -18,7 +18,7 @@ import ray
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.run import rerank
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder

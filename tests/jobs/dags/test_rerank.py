@@ -18,7 +18,7 @@ import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from pipeline.config import load
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder
 from tests.conftest import ROOT

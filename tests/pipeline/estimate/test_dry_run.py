@@ -43,7 +43,7 @@ def pairs(rows: int, seed: int = 0) -> dict[str, Any]:
 def asked(config: Config) -> tuple[int, int]:
     """Tokens that a run's actors would ask their engines to take, unit by unit, and prompts that were truncated."""
     checked = check(config)
-    work = select_work(checked.config, read_first_file(config, checked.files[0]), checked.files, Coverage())
+    work = select_work(checked.config, read_first_file(config, checked.files), checked.files, Coverage())
     tokens = truncated = 0
     for task in range(work.tasks):
         for unit in prompt_task(task, work, checked.scores, checked.all_scores, RunSizes()):

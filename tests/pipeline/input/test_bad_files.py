@@ -33,7 +33,7 @@ def read(path: Path, minilm: str) -> pa.Table:
     """All rows of a path, read as a job reads them: every footer first, then the splits. Ids and texts as strings."""
     config = make_config(str(path), Path("unused"), minilm)
     files = list_inputs(config.input.path)
-    count_rows(config, files, read_first_file(config, files[0]))
+    count_rows(config, files, read_first_file(config, files))
     splits, first = cut_input(config)
     rows, names = [], list(first.columns.values())
     for split in splits:

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.config import Config
 from pipeline.errors import RunError, UsageError
-from pipeline.input.footers import count_rows, read_file_footer, read_first_file, read_first_schema
+from pipeline.input.footers import count_rows, read_file_footer, read_first_file
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.parquet import read_footer
 
@@ -70,7 +70,7 @@ def pairs(rows: int) -> dict[str, list[Any]]:
 
 def count(config: Config) -> list[int]:
     files = list_inputs(config.input.path)
-    return count_rows(config, files, read_first_file(config, files[0]))
+    return count_rows(config, files, read_first_file(config, files))
 
 
 def test_rows_are_counted_in_the_order_of_the_files(write_pairs: Any, make_config: Make) -> None:
@@ -84,7 +84,7 @@ def test_the_columns_of_the_first_file_are_read(write_pairs: Any, make_config: M
     with_ids = write_pairs("ids.parquet", query_id=["q"] * 3, doc_id=["a", "b", "c"], **pairs(3))
 
     def columns(path: str) -> dict[str, str]:
-        return read_first_file(make_config(path), list_inputs([path])[0]).columns
+        return read_first_file(make_config(path), list_inputs([path])).columns
 
     assert columns(plain) == {"query": "query", "doc": "doc", "score": "score"}
     assert columns(with_ids).keys() == {"query_id", "query", "doc_id", "doc", "score"}
@@ -129,7 +129,7 @@ def test_the_first_file_that_cannot_be_used_is_named(write_pairs: Any, make_conf
     with pytest.raises(UsageError, match=r"junk\.parquet: not a Parquet file"):
         count(make_config([good, junk, ints]))
     with pytest.raises(UsageError, match=r"junk\.parquet: not a Parquet file"):
-        read_first_schema(list_inputs([junk])[0])
+        read_first_file(make_config(junk), list_inputs([junk]))
 
 
 def test_a_file_that_is_deleted_after_it_was_listed_is_named(tmp_path: Path) -> None:
@@ -164,3 +164,60 @@ def test_a_store_that_fails_is_not_reported_as_bad_input(
     with pytest.raises(RunError, match=r"pairs\.parquet: cannot be read: Input/output error") as error:
         count(make_config(path))
     assert error.value.exit_code == 1
+
+
+def typed(kind: str) -> dict[str, Any]:
+    """Columns of one row, or of none, by the form of its ids."""
+    ids = {"int": [7], "float": [7.0], "null": [None], "none": pa.array([], pa.string()), "text": ["7"]}[kind]
+    rows = len(ids)
+    return {"query_id": ids, "doc_id": ["d"] * rows, "url": [None] * rows if kind == "null" else ["u"] * rows} | pairs(
+        rows
+    )
+
+
+# The files in their order, and the numbers of those that the line names; None where all can be read together.
+TOGETHER: list[tuple[list[str], tuple[int, int] | None]] = [
+    (["null", "int", "int"], None),
+    (["int", "null", "text"], None),
+    (["none", "float", "float"], None),
+    (["no columns", "int", "no columns"], None),
+    (["other columns", "float"], None),
+    (["null", "null", "none"], None),
+    (["none", "int", "float"], (2, 1)),
+    (["null", "int", "float"], (2, 1)),
+    (["no columns", "null", "none", "float", "null", "text"], (5, 3)),
+    (["other columns", "text", "float"], (2, 1)),
+    (["null"] * 40 + ["int"] + ["float"], (41, 40)),
+]
+
+
+@pytest.mark.parametrize("kinds, named", TOGETHER, ids=[" ".join(kinds)[:50] for kinds, _ in TOGETHER])
+def test_files_without_rows_and_columns_of_nulls_go_with_any(
+    kinds: list[str], named: tuple[int, int] | None, write_pairs: Any, make_config: Make, tmp_path: Path
+) -> None:
+    for i, kind in enumerate(kinds):
+        columns: dict[str, Any] = {"no columns": {}, "other columns": {"query_id": pa.array([], pa.date32())}}.get(
+            kind, {}
+        )
+        write_pairs(f"in/{i:02d}.parquet", **(columns if " " in kind else typed(kind)))
+    config = make_config(str(tmp_path / "in"), output={"columns": ["url"]})
+    if named is None:
+        assert sum(count(config)) == sum(kind in ("int", "float", "text", "null") for kind in kinds)
+        return
+    with pytest.raises(UsageError) as error:
+        count(config)
+    later, earlier = (f"{tmp_path}/in/{number:02d}.parquet" for number in named)
+    assert str(error.value).startswith(f"{later}: column 'query_id' (input.columns.query_id) is ")
+    assert str(error.value).endswith(f" in {earlier}")
+
+
+def test_one_footer_is_read_where_the_first_says_all(
+    write_pairs: Any, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write_pairs(f"{i}.parquet", query_id=[i], title=[None], **pairs(1)) for i in range(5)]
+    read: list[str] = []
+    monkeypatch.setattr(
+        "pipeline.input.footers.read_footer", lambda path, *more: (read.append(path), read_footer(path, *more))[1]
+    )
+    read_first_file(make_config(paths, input={"columns": {"title": "title"}}), list_inputs(paths))
+    assert read == paths[:1]

@@ -124,7 +124,7 @@ def test_a_hundred_thousand_candidates_of_one_query() -> None:
     rows |= {"file": pa.repeat(0, count), "first_stage_score": numbers.cast(pa.float64())}
     rows |= {"rerank_score": numbers.cast(pa.float64()), "kind": pa.repeat("ok", count)}
     rows |= {"reason": pa.nulls(count, pa.string()), "truncated": pa.repeat(False, count)}
-    rows |= {"texts": pa.array([bytes(16)] * count, pa.binary(16))}
+    rows |= {"texts": pa.array([bytes(16)] * count, pa.binary(16)), "query_text": pa.repeat(7, count)}
     table = pa.table({field.name: rows[field.name].cast(field.type) for field in get_schema(explain=False)})
     result, rejects = rank(table, Fusion())
     assert len(rejects) == 0

@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.output.commit import (
-    commit,
-    discard_parts,
-    has_all_parts,
-    read_last_manifest,
-    read_result,
-    sweep,
-    withdraw_result,
-)
+from pipeline.input.result import read_result
+from pipeline.output.commit import commit, discard_parts, has_all_parts, read_last_manifest, sweep, withdraw_result
 from pipeline.storage.folder import Folder
 
 OLD = {

@@ -39,14 +39,19 @@ def checked(make_config: Callable[..., Config]) -> Checked:
 def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
     made: dict[str, Any] = build_manifest(
         checked,
+        {"doc": "text", "doc_id": "key"},
         FILES,
         rows=[30, 12],
         changes=Changes(came=["/in/a.parquet"], changed=[], gone=["/in/x.parquet", "/in/y.parquet"]),
         units={MINE: 3, OTHER: 1},
         result_id="0123456789ab",
         parts=[
-            Part("ranked/part-0.parquet", None, BucketCounts(30, 25, 4, 2, 3, 1, 1, 7, {"N x": 2})),
-            Part("ranked/part-1.parquet", "rejects/part-1.parquet", BucketCounts(12, 10, 2, 1, 2, 2, 0, 5, {"N x": 3})),
+            Part("ranked/part-0.parquet", None, BucketCounts(30, 25, 4, 2, 3, 1, 1, 7, {"N x": 2}, {"odd": 4})),
+            Part(
+                "ranked/part-1.parquet",
+                "rejects/part-1.parquet",
+                BucketCounts(12, 10, 2, 1, 2, 2, 0, 5, {"N x": 3}, {"odd": 5}),
+            ),
         ],
         scoring={"scored_now": 40},
     )
@@ -61,12 +66,14 @@ def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
         "equal": 3,
         "transient": 1,
         "truncated": 12,
+        "odd": 9,
         "scored_now": 40,
     }
     assert made["input"] == [
         {"path": "/in/a.parquet", "size": 4000, "version": "1764200000.25", "rows": 30},
         {"path": "s3://b/b.parquet", "size": 50, "version": "etag", "rows": 12},
     ]
+    assert made["columns"] == {"query_id": None, "doc_id": "key", "doc": "text"}
     assert made["changes"] == {"came": 1, "changed": 0, "gone": 2}
     assert made["units"] == {MINE: 3, OTHER: 1} and made["fingerprint"] == MINE
     assert (made["tag"], made["reasons"]) == ("0123456789ab", {"N x": 5})

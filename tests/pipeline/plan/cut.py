@@ -29,7 +29,7 @@ def cut_input(
     names: of the score files that are there. failed: rows that have no score for a reason that may pass.
     """
     files = list_inputs(config.input.path)
-    first = read_first_file(config, files[0])
+    first = read_first_file(config, files)
     work = select_work(config, first, files, Coverage(names), sizes)
     parts = [part for task in range(work.tasks) for part in work.read_parts(task)]
     return [split for part in parts for split in cut_splits(part, config, first, {*failed}, sizes)], first

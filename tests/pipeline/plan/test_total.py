@@ -47,7 +47,7 @@ def files(write_pairs: Any) -> list[InputFile]:
 def total(files: list[InputFile], make_config: Callable[..., Config]) -> Callable[..., Total]:
     def total(sizes: Sizes, names: list[str] = [], cluster: Any = None) -> Total:
         config, coverage = make_config([file.path for file in files]), Coverage(names)
-        work = select_work(config, read_first_file(config, files[0]), files, coverage, sizes)
+        work = select_work(config, read_first_file(config, files), files, coverage, sizes)
         made = Total(files, coverage, work, sizes)
         made.begin(cluster or InProcess())
         return made

@@ -30,7 +30,7 @@ def select(files: list[InputFile], make_config: Make) -> Callable[..., Work]:
 
     def select(names: list[str] = [], retry_failed: bool = False, **sizes: int) -> Work:
         config = make_config([file.path for file in files], run={"retry_failed": retry_failed})
-        return select_work(config, read_first_file(config, files[0]), files, Coverage(names), Sizes(**sizes))
+        return select_work(config, read_first_file(config, files), files, Coverage(names), Sizes(**sizes))
 
     return select
 

@@ -19,7 +19,12 @@ MERGED = f"{FINGERPRINT}/merged/"
 def row_of(number: int, row: int) -> dict[str, Any]:
     """Row of an input file. Files share queries; some rows have no score, and some are rejects without a query."""
     made = {"file": number, "row": row, "query_id": f"q{(number * 3 + row) % 11}", "doc_id": f"dé{number}-{row}"}
-    made |= {"texts": row.to_bytes(16), "first_stage_score": row / 4, "rerank_score": row / 8}
+    made |= {
+        "texts": row.to_bytes(16),
+        "query_text": number * 3 + row,
+        "first_stage_score": row / 4,
+        "rerank_score": row / 8,
+    }
     made |= {"kind": "ok", "reason": None, "truncated": row % 5 == 0}
     if row % 7 == 3:
         made |= {"rerank_score": None, "kind": "permanent", "reason": "document is empty"}

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.errors import RunError, StoreError, UsageError
 from pipeline.input.columns import check_carried
+from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile, list_inputs
-from pipeline.rank.carry import CarriedFetcher, carry_columns, read_carried_schema, select_in_input_order
+from pipeline.rank.carry import CarriedFetcher, carry_columns, select_carried_schema, select_in_input_order
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import is_local
 
@@ -21,10 +22,14 @@ def ranked(*rows: tuple[int, int]) -> pa.Table:
     return pa.table({"file": pa.array(file, pa.int32()), "row": pa.array(row, pa.int64())})
 
 
+def read_schema(columns: dict[str, str], path: str) -> pa.Schema:
+    return select_carried_schema(columns, FirstFile(path, pq.read_schema(path), {}, {}))
+
+
 def fetched(rows: pa.Table, columns: dict[str, str], *paths: str) -> pa.Table:
     """paths: of the input, in the order of their numbers."""
     files = list_inputs([*paths])
-    fetch = CarriedFetcher(files, read_carried_schema(columns, files[0]))
+    fetch = CarriedFetcher(files, read_schema(columns, paths[0]))
     return carry_columns(rows, columns, fetch(0, select_in_input_order(rows)))
 
 
@@ -78,7 +83,7 @@ def test_a_result_without_rows_has_the_columns_too(write_pairs: Callable[..., st
 def test_a_file_that_lacks_a_carried_column_or_has_another_type_is_refused(schema: pa.Schema, line: str) -> None:
     first = pa.schema([("url", pa.string())])
     with pytest.raises(UsageError, match=line):
-        check_carried({"link": "url"}, "b.parquet", schema, "a.parquet", first)
+        check_carried({"link": "url"}, "b.parquet", schema, {field.name: (field, "a.parquet") for field in first})
 
 
 def test_columns_of_other_rows_are_never_carried(write_pairs: Callable[..., str]) -> None:
@@ -93,8 +98,9 @@ def test_a_file_that_has_gone_or_lost_rows_is_named(write_pairs: Callable[..., s
     path = write_pairs(doc=["x", "y"])
     with pytest.raises(UsageError, match=r"pairs.parquet: has 2 rows, and row 2 of it was scored"):
         fetched(ranked((0, 0), (0, 2)), {"doc": "doc"}, path)
+    fetch = CarriedFetcher([InputFile(f"{tmp_path}/gone.parquet", 100, "1.5")], pa.schema([("doc", pa.string())]))
     with pytest.raises(StoreError, match=r"gone.parquet: is gone since it was listed"):
-        read_carried_schema({"doc": "doc"}, InputFile(f"{tmp_path}/gone.parquet", 100, "1.5"))
+        fetch(0, ranked((0, 0)))
 
 
 @pytest.mark.parametrize("store", ["local", "s3"])
@@ -107,7 +113,7 @@ def test_columns_of_another_version_of_a_file_are_never_carried(
     folder = {"local": str(tmp_path), "s3": f"s3://bucket/{tmp_path.name}"}[store]
     put_doc(folder, "x")
     files = list_inputs([f"{folder}/pairs.parquet"])
-    fetch = CarriedFetcher(files, read_carried_schema({"doc": "doc"}, files[0]))
+    fetch = CarriedFetcher(files, pa.schema([("doc", pa.large_string())]))
     assert fetch(0, ranked((0, 0)))["0"].to_pylist() == ["x"]
     put_doc(folder, "y")
     with pytest.raises(RunError, match=r"pairs.parquet: has changed while the run read it"):

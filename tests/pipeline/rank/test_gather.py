@@ -118,7 +118,7 @@ def test_gathered_files_that_vanish_are_named(path: str, run: Run, tmp_path: Pat
 def test_a_ranked_bucket_comes_back_as_it_was_put() -> None:
     ranked = pa.table({"query_id": ["a", None], "rank": pa.array([1, 2], pa.int32())})
     rejects = pa.table({"file": pa.array([3], pa.int32()), "reason": ["no doc_id"]})
-    found = RankedBucket(ranked, rejects, BucketCounts(3, 2, 1, 0, 1, 0, 0, 0, {"no doc_id": 1}))
+    found = RankedBucket(ranked, rejects, BucketCounts(3, 2, 1, 0, 1, 0, 0, 0, {"no doc_id": 1}, {"contrary": 1}))
     back = decode_ranked(encode_ranked(found))
     assert back.ranked.equals(ranked) and back.rejects.equals(rejects) and back.counts == found.counts
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL
 from tests.pipeline.run.stores import A, B, C, D, Failing, FailingForGood, Place

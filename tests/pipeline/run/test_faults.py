@@ -14,7 +14,7 @@ from s3fs import S3FileSystem
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config, parse
 from pipeline.errors import StoreError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.output.lease import hold
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, hold_nothing
 from tests.pipeline.run.stores import A, B, C, D, E, Place, say_otherwise

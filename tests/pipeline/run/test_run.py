@@ -10,7 +10,7 @@ import pytest
 
 import pipeline.output.tidy
 from pipeline.errors import StoreError, TooManyFailed, UsageError
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import ROWS, SMALL, Run, pairs, ranked, score_files, write
 

@@ -1,5 +1,6 @@
 """A unit goes to the actor as one row, and comes out of it with the token ids of each pair that can be scored."""
 
+import hashlib
 from typing import Any
 
 import pyarrow as pa
@@ -89,9 +90,11 @@ def test_rows_travel_without_their_texts(tokenizer: Tokenizer) -> None:
     assert made.rows is not None
     assert made.rows.column_names == list(TRAVELS)
     assert made.rows.schema.metadata is None
-    travels = [name for name in TRAVELS if name not in ("texts", "truncated")]
+    travels = [name for name in TRAVELS if name not in ("texts", "query_text", "truncated")]
     assert made.rows.select(travels).to_pylist() == rows.select(travels).to_pylist()
     assert made.rows["texts"].equals(pa.chunked_array([hash_texts(rows)]))
+    hello = int.from_bytes(hashlib.blake2b(b"hello", digest_size=8).digest())
+    assert made.rows["query_text"].to_pylist() == [hello, hello]
     assert made.file == FILE
 
 

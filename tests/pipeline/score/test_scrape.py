@@ -14,7 +14,7 @@ import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.output.commit import read_result
+from pipeline.input.result import read_result
 from pipeline.plan.units import parse_unit
 from pipeline.run import rerank
 from pipeline.storage.folder import Folder
