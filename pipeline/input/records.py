@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
-from pipeline.input.columns import as_ids, check_schema
+from pipeline.input.columns import as_ids, check_exact_ids, check_schema
 from pipeline.input.match import Unmatched, Usual, match_columns
 
 Record = tuple[str, list[Any]]  # where it stands in the file, and its values
@@ -38,10 +38,13 @@ def read_parquet(path: str, data: bytes, usual: Mapping[str, Usual]) -> Iterator
         table = file.read(columns=[*columns.values()])
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: cannot be read: {one_line(error)}") from None
-    values = [
-        as_ids(table[column].combine_chunks()).to_pylist() if _is_id(name) else table[column].to_pylist()
-        for name, column in columns.items()
-    ]
+    values = []
+    for name, column in columns.items():
+        cells = table[column].combine_chunks()
+        if _is_id(name):
+            check_exact_ids(path, cells, 0, column, name, "--column ")
+            cells = as_ids(cells)
+        values.append(cells.to_pylist())
     for row, record in enumerate(zip(*values, strict=True)):
         yield f"row {row}", [*record]
 

@@ -30,8 +30,8 @@ COMPRESSION_FACTOR = 4  # how much longer a compressed text is taken to be
 @dataclass(frozen=True)
 class Piece:
     """columns: as its format's reader takes them; of Parquet name -> column. start, stop: bytes of a text, or row
-    groups. ranges: of the bytes of a Parquet piece. decoded: its bytes in memory, about. taken: name -> column, where
-    the file says once for all rows which columns it has."""
+    groups. ranges: of the bytes of a Parquet piece, and first_row: its first in the file. decoded: its bytes in memory,
+    about. taken: name -> column, where the file says once for all rows which columns it has."""
 
     source: Source
     columns: Any
@@ -40,6 +40,7 @@ class Piece:
     decoded: int
     ranges: tuple[Range, ...] = ()
     taken: dict[str, str] = field(default_factory=dict)
+    first_row: int = 0
 
 
 def cut_pieces(files: list[Source], given: dict[str, str], sizes: Sizes = Sizes()) -> list[Piece]:
@@ -111,5 +112,12 @@ def _cut_row_groups(source: Source, given: dict[str, str], sizes: Sizes) -> Iter
         ranges = plan_ranges(list_chunk_ranges(footer, groups, list(columns.values())), (begin, source.size), decoded)
         rows = sum(footer.row_group(group).num_rows for group in groups)
         yield Piece(
-            source, columns, groups[0], groups[-1] + 1, max(decoded, rows * MIN_ROW_BYTES), tuple(ranges), columns
+            source,
+            columns,
+            groups[0],
+            groups[-1] + 1,
+            max(decoded, rows * MIN_ROW_BYTES),
+            tuple(ranges),
+            taken=columns,
+            first_row=together[0].first,
         )

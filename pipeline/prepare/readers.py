@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.input.columns import as_bytes, as_ids, as_scores
+from pipeline.input.columns import as_bytes, as_ids, as_scores, check_exact_ids
 from pipeline.input.parquet import read_batches
 from pipeline.prepare.formats import FORMATS, KINDS, BadRow, Cells, parse_objects
 from pipeline.prepare.lines import find_line_number, read_blocks
@@ -40,7 +40,8 @@ def read_piece(
     """The rows of a piece, in the order of the file, some thousand at a time.
 
     taken: counts the rows by (name, column), where columns have names.
-    Raises UsageError naming file and line where a line has not the form of its format.
+    Raises UsageError naming file and line where a line has not the form of its format, and the row of an id that is a
+    float and not exact.
     """
     kind = piece.source.kind
     taken = Counter() if taken is None else taken
@@ -57,7 +58,12 @@ def _read_parquet(piece: Piece) -> Iterator[pa.Table]:
     source, columns, schema = piece.source, piece.columns, SCHEMAS[piece.source.kind]
     wanted = list(dict.fromkeys(columns.values()))
     groups = range(piece.start, piece.stop)
+    row = piece.first_row
     for batch in read_batches(source.path, source.size, list(piece.ranges), groups, wanted, BATCH_ROWS):
+        for name, column in columns.items():
+            if name.endswith("_id"):
+                check_exact_ids(source.path, batch[column], row, column, name, f"--column {source.kind}.")
+        row += len(batch)
         arrays = []
         for name in schema.names:
             typed = as_ids if name.endswith("_id") else as_scores if name in NUMBERS else as_bytes

@@ -33,7 +33,7 @@ from pipeline.prepare.shards import WriteShard, Written, find_even_bounds
 from pipeline.prepare.sizes import Sizes
 from pipeline.prepare.sources import Source, list_sources
 from pipeline.prepare.spread import STORED_SCHEMAS, Spread
-from pipeline.prepare.tell import describe_columns, describe_rows
+from pipeline.prepare.tell import describe_columns, describe_ids, describe_rows
 from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import make_absolute
@@ -44,7 +44,8 @@ FIGURES = (
     *("queries", "pairs", "shards", "unknown_queries", "unknown_docs", "queries_without_docs", "run_rows"),
     *("unusable_rows", "unknown_query_rows", "excluded_rows", "repeated_rows", "shared_rows", "rows_beyond_depth"),
     *("unknown_doc_rows", "identical_rows"),
-    *("unused_queries", "repeated_queries", "corpus_docs", "repeated_docs", "mended_texts"),
+    *("unused_queries", "repeated_queries", "conflicting_queries", "corpus_docs", "repeated_docs", "conflicting_docs"),
+    "mended_texts",
 )
 
 Result = TypeVar("Result")
@@ -192,7 +193,8 @@ class _Preparation:
         chosen, wanted = _merge_hashes(_report_progress("choose", self.cluster.run(task, range(buckets)), buckets))
         for bucket in chosen:
             counts.update(bucket.counts)
-        for line in describe_rows(counts, arguments.drop_identical_ids, arguments.excluded):
+        told = describe_rows(counts, arguments.drop_identical_ids, arguments.excluded)
+        for line in [*told, *describe_ids(counts, "queries", counts["run_rows"], self.output.url)]:
             say(line)
         for number, run in enumerate(arguments.runs):
             if line := describe_direction(counts, number, run, run in arguments.lower_is_better):
@@ -207,6 +209,8 @@ class _Preparation:
         joined = list(_report_progress("join", self.cluster.run(task, range(buckets)), buckets))
         for bucket in joined:
             self.counts.update(bucket.counts)
+        for line in describe_ids(self.counts, "docs", candidates.rows, self.output.url):
+            say(line)
         return joined
 
     def write(self, candidates: Candidates, bounds: np.ndarray, joined: list[Joined], titles: bool) -> list[Written]:

@@ -39,3 +39,25 @@ def describe_rows(counts: Counter[str], drops_identical: bool, excluded: str | N
         )
     if excluded and counts["excluded_rows"] == drops_identical * identical:
         yield f"--excluded = {excluded!r}: leaves out no row of the runs; are the ids written alike?"
+
+
+def describe_ids(counts: Counter[str], what: str, rows: int, output: str) -> Iterator[str]:
+    """Lines about ids that hardly meet, or that have several texts.
+
+    what: "queries" or "docs". rows: how many rows of the runs were looked up. output: the URL of the shards.
+    """
+    table, id, unknown = (
+        ("queries", "query_id", counts["unknown_query_rows"])
+        if what == "queries"
+        else ("corpus", "doc_id", counts["unknown_doc_rows"])
+    )
+    if rows < 2 * unknown < 2 * rows:
+        yield (
+            f"{unknown:,} of {rows:,} rows of the runs have a {id} that is not in the {table}; "
+            f"are the ids written alike? {output}/_unknown lists them"
+        )
+    if conflicting := counts[f"conflicting_{what}"]:
+        yield (
+            f"{conflicting:,} of {counts[f'repeated_{what}']:,} rows of the {table} that repeat a {id} have another "
+            "text; the first one is used"
+        )

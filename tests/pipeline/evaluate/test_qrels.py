@@ -107,6 +107,10 @@ WRONG = {
         pa.table({"qid": [1, 1], "pid": [2, None], "rel": [1, 1]}),
         "qrels: row 1: has null, which is not an id",
     ),
+    "ids that are not exact": (
+        pa.table({"qid": [2.0**53], "pid": [2.0], "rel": [1]}),
+        "qrels: row 0: column 'qid' (--column query_id) is double, and has 9007199254740992.0",
+    ),
     "no Parquet": (b"PAR1 and no more", "qrels: cannot be read: "),
     "UTF-16": ("q1 0 d1 1\n".encode("utf-16"), "qrels: line 1: is UTF-16, not UTF-8; write it again"),
     "UTF-16 in a header": ("qid\tdocno\trel\nq\td\t1".encode("utf-16-be"), "qrels: line 1: is UTF-16 or UTF-32, not"),
