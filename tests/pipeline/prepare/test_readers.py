@@ -173,3 +173,15 @@ def test_a_rank_below_one_is_a_bad_line(write: Write) -> None:
 
 def test_a_file_that_does_not_end_in_a_line_break_is_read_to_its_end(write: Write, tmp_path: Path) -> None:
     assert len(rows("queries", write("queries.tsv", "1\ta\n2\tb"))) == 2
+
+
+@pytest.mark.parametrize("row", [0, 8191, 8192, 12_000, 19_999])
+@pytest.mark.parametrize("split_bytes", [1, 2**30], ids=["a piece a row group", "one piece"])
+def test_an_id_that_is_not_exact_is_named_by_its_row_in_the_file(
+    row: int, split_bytes: int, write_pairs: Callable[..., str]
+) -> None:
+    ids = [float(number) for number in range(20_000)]
+    ids[row] = 2.0**53
+    path = write_pairs(docid=ids, text=["x"] * len(ids), row_group_size=9000)
+    with pytest.raises(UsageError, match=f"^{path}: row {row}: column 'docid' [(]--column corpus.doc_id[)] is double"):
+        rows("corpus", path, sizes=Sizes(split_bytes=split_bytes))
