@@ -20,10 +20,10 @@ def write_notes(evaluation: Evaluation) -> list[str]:
         )
     if missing := sorted({*evaluation.queries} - {*result.query_ids}):
         many = len(missing) > len(result.query_ids)
-        alike = f" The result has {result.query_ids[0]!r}, ...; are the ids written alike?" if many else ""
+        ids = f" {missing[0]!r} in the judgements, {result.query_ids[0]!r} in the result; are the ids written alike?"
         found.append(
-            f"{len(missing):,} of {len(evaluation.queries):,} judged queries are not in the result "
-            f"({missing[0]!r}, ...); they count as 0.{alike}"
+            f"{len(missing):,} of {len(evaluation.queries):,} judged queries are not in the result; they count as 0."
+            + many * ids
         )
     if evaluation.met.found < MIN_FOUND_SHARE * evaluation.met.judged:
         found.append(describe(evaluation.met))

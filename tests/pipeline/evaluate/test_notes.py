@@ -11,7 +11,7 @@ from tests.pipeline.evaluate.conftest import Evaluated
 def test_what_applies_is_said(one: Evaluation) -> None:
     unscored = int((~one.result.scored).sum())
     assert write_notes(replace(one, judged_at_10={FUSION: 0.5})) == [
-        "1 of 13 judged queries are not in the result ('q12', ...); they count as 0.",
+        "1 of 13 judged queries are not in the result; they count as 0.",
         f"{unscored} of 240 pairs have no reranker score; they rank last in their query.",
     ]
 
