@@ -22,6 +22,7 @@ from pipeline.cluster.demand import check_absolute
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, say
 from pipeline.input.excluded import LeftOut, read_excluded
+from pipeline.input.web import check_web_servers
 from pipeline.output.lease import Lease, hold
 from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, Chosen
 from pipeline.prepare.direction import describe_direction
@@ -114,7 +115,9 @@ def _list_files(arguments: Arguments) -> list[Source]:
         lower = run in arguments.lower_is_better
         files += list_sources("run", [run], arguments.formats.get("run"), number, lower)
     files += list_sources("queries", arguments.queries, arguments.formats.get("queries"))
-    return files + list_sources("corpus", arguments.corpus, arguments.formats.get("corpus"))
+    files += list_sources("corpus", arguments.corpus, arguments.formats.get("corpus"))
+    check_web_servers((source.path, source.size) for source in files)
+    return files
 
 
 @dataclass(frozen=True)
