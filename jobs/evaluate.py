@@ -10,17 +10,18 @@ Exit codes: 0 done; 2 an argument, a result or the judgements cannot be used; 1 
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from jobs.ending import Ending
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, say
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
 from pipeline.evaluate.paired import PAIRED
-from pipeline.evaluate.qrels import NAMES, read_qrels
+from pipeline.evaluate.qrels import NAMES, describe_columns, read_qrels
 from pipeline.evaluate.report.page import render_page
 from pipeline.evaluate.result import leave_out, read_judged_pairs, shorten_names
 from pipeline.evaluate.summary import collect_figures, collect_main_figures
@@ -69,7 +70,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         refuse_credentials(getattr(options, key) or "", f"--{key}")
     refuse_credentials(options.results, "RESULT")
     measures = parse_measures(options.measure or DEFAULT_MEASURES)
-    qrels = read_qrels(options.qrels, parse_columns(options.column, NAMES))
+    given, taken = parse_columns(options.column, NAMES), Counter[tuple[str, str]]()
+    qrels = read_qrels(options.qrels, given, taken)
+    if told := describe_columns(taken, given):
+        say(told)
     rule = LeftOut(options.drop_identical_ids, read_excluded(options.excluded) if options.excluded else {})
     names = shorten_names(options.results)
     if len(set(names)) < len(names):

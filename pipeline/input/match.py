@@ -1,6 +1,6 @@
 """Which of a file's columns stands for which name. One of the usual names is taken; of two that fit, none is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.errors import UsageError
@@ -46,6 +46,21 @@ def match_columns(usual: Mapping[str, Usual], there: Sequence[str]) -> dict[str,
             known = " or ".join(map(repr, usual[name].columns + usual[name].fallback))
             raise Unmatched(f"has no column {known} for {name} (--column {key}=...)")
     return {name: columns[0] for name, columns in found.items() if columns}
+
+
+def describe_taken(what: str, taken: Mapping[str, Mapping[str, int]], given: Container[str]) -> str:
+    """Which columns of other names were taken, such as "corpus: doc_id is 'docid', doc is 'text'"; empty if none.
+
+    taken: name -> column -> rows. given: names whose columns the user named, which need no telling.
+    """
+    told = []
+    for name, columns in taken.items():
+        if name in given or columns.keys() <= {name}:
+            continue
+        several = len(columns) > 1
+        which = [f"{column!r}" + several * f" in {rows:,} rows" for column, rows in sorted(columns.items())]
+        told.append(f"{name} is {' and '.join(which)}")
+    return f"{what}: {', '.join(told)}" if told else ""
 
 
 def parse_columns(pairs: Sequence[str], names: Iterable[str], others: Iterable[str] = ()) -> dict[str, str]:

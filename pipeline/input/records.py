@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.errors import UsageError, one_line
 from pipeline.input.columns import as_ids, check_exact_ids, check_schema
 from pipeline.input.match import Unmatched, Usual, match_columns
 
+Taken = Counter[tuple[str, str]]
 Record = tuple[str, list[Any]]  # where it stands in the file, and its values
 PARQUET_MAGIC = b"PAR1"
 
@@ -29,8 +31,11 @@ def find_columns(path: str, there: list[str], usual: Mapping[str, Usual]) -> lis
     return [there[lower.index(column)] for column in found.values()]
 
 
-def read_parquet(path: str, data: bytes, usual: Mapping[str, Usual]) -> Iterator[Record]:
-    """The values of these names, ids as strings, in each row. Raises UsageError naming the column that is wrong."""
+def read_parquet(path: str, data: bytes, usual: Mapping[str, Usual], taken: Taken | None = None) -> Iterator[Record]:
+    """The values of these names, ids as strings, in each row. taken: counts the rows by (name, column).
+
+    Raises UsageError naming the column that is wrong.
+    """
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         columns = dict(zip(usual, find_columns(path, file.schema_arrow.names, usual), strict=True))
@@ -38,6 +43,8 @@ def read_parquet(path: str, data: bytes, usual: Mapping[str, Usual]) -> Iterator
         table = file.read(columns=[*columns.values()])
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: cannot be read: {one_line(error)}") from None
+    if taken is not None:
+        taken.update(dict.fromkeys(columns.items(), len(table)))
     values = []
     for name, column in columns.items():
         cells = table[column].combine_chunks()
@@ -49,7 +56,9 @@ def read_parquet(path: str, data: bytes, usual: Mapping[str, Usual]) -> Iterator
         yield f"row {row}", [*record]
 
 
-def read_objects(path: str, lines: list[tuple[int, str]], usual: Mapping[str, Usual]) -> Iterator[Record]:
+def read_objects(
+    path: str, lines: list[tuple[int, str]], usual: Mapping[str, Usual], taken: Taken | None = None
+) -> Iterator[Record]:
     """The same of one JSON object a line, each with keys of its own, and ids as they are written there."""
     columns: dict[tuple[str, ...], list[str]] = {}  # keys of a line -> those that count
     for number, line in lines:
@@ -62,6 +71,8 @@ def read_objects(path: str, lines: list[tuple[int, str]], usual: Mapping[str, Us
         there = tuple(values)
         if there not in columns:
             columns[there] = find_columns(f"{path}: line {number}", [*there], usual)
+        if taken is not None:
+            taken.update(zip(usual, columns[there], strict=True))
         yield f"line {number}", [values[column] for column in columns[there]]
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import UsageError
-from pipeline.input.listing import list_inputs
+from pipeline.errors import UsageError, say
+from pipeline.input.listing import list_inputs, read_listing
+from pipeline.input.names import describe_passed_over
 from pipeline.prepare.formats import detect_format, list_endings
 
 
@@ -30,7 +31,9 @@ def list_sources(
     """
     found = []
     for path in paths:
-        files = list_inputs([path], f"--{kind}", list_endings(kind))
+        files, passed_over = read_listing([path], f"--{kind}", list_endings(kind))
+        if passed_over:
+            say(f"--{kind} = {path!r}: {describe_passed_over(passed_over)}")
         here = [
             Source(kind, file.path, file.size, *detect_format(kind, file.path, given), number, lower_is_better)
             for file in files

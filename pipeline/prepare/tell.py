@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from pipeline.input.match import describe_taken
 from pipeline.prepare.formats import KINDS
 
 
@@ -12,21 +13,15 @@ def name_taken(kind: str, name: str, column: str) -> str:
 
 
 def describe_columns(counts: Counter[str], kind: str, given: dict[str, str]) -> str:
-    """Which columns of other names were taken for a kind's own: "corpus: doc_id is 'docid', doc is 'text'".
+    """Which columns of other names were taken for a kind's own; empty where there is nothing to tell.
 
-    counts: with those of `name_taken`. given: the columns that the user named, which need no telling. Empty where there
-    is nothing to tell.
+    counts: with those of `name_taken`. given: the columns that the user named.
     """
-    told = []
+    taken = {}
     for name in KINDS[kind]:
         prefix = name_taken(kind, name, "")
-        taken = {count.removeprefix(prefix): rows for count, rows in counts.items() if count.startswith(prefix)}
-        if given.keys() & {name, f"{kind}.{name}"} or taken.keys() <= {name}:
-            continue
-        several = len(taken) > 1
-        columns = [f"{column!r}" + several * f" in {rows:,} rows" for column, rows in sorted(taken.items())]
-        told.append(f"{name} is {' and '.join(columns)}")
-    return f"{kind}: {', '.join(told)}" if told else ""
+        taken[name] = {count.removeprefix(prefix): rows for count, rows in counts.items() if count.startswith(prefix)}
+    return describe_taken(kind, taken, {key.removeprefix(f"{kind}.") for key in given})
 
 
 def describe_rows(counts: Counter[str], drops_identical: bool, excluded: str | None) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Judgements in every form in which they come, and what is said of those that cannot be read."""
 
 import gzip
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.evaluate.qrels import read_qrels
+from pipeline.evaluate.qrels import describe_columns, read_qrels
 
 SAME = {"q1": {"d1": 2, "d2": 0}, "q2": {"d1": 1}}
 FORMS = {
@@ -130,3 +131,37 @@ def test_wrong_files_are_one_line_that_names_the_place(tmp_path: Path, what: str
         read_qrels(str(tmp_path / "qrels"))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+TOLD = {
+    "TREC": (FORMS["TREC"], {}, ""),
+    "names of their own": (FORMS["the demo's"], {}, ""),
+    "BEIR": (FORMS["BEIR"], {}, "qrels: query_id is 'query-id', doc_id is 'corpus-id', relevance is 'score'"),
+    "BEIR, named in part": (
+        FORMS["BEIR"],
+        {"relevance": "score"},
+        "qrels: query_id is 'query-id', doc_id is 'corpus-id'",
+    ),
+    "Parquet": (
+        pa.table(KINDS["more columns, in another order"]),
+        {},
+        "qrels: query_id is 'Topic', doc_id is 'Docno', re",
+    ),
+    "other keys on other lines": (
+        *(FORMS["JSONL"], {}),
+        "qrels: query_id is 'qid' in 1 rows and 'query-id' in 1 rows and 'query_id' in 1 rows, doc_id is",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_the_columns_that_were_taken_are_told(case: str, tmp_path: Path) -> None:
+    content, given, expected = TOLD[case]
+    if isinstance(content, str):
+        (tmp_path / "qrels").write_text(content)
+    else:
+        pq.write_table(content, tmp_path / "qrels")
+    taken: Counter[tuple[str, str]] = Counter()
+    read_qrels(str(tmp_path / "qrels"), given, taken)
+    told = describe_columns(taken, given)
+    assert told.startswith(expected) and bool(told) == bool(expected)
