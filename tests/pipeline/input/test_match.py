@@ -13,7 +13,7 @@ CASES = {
         {},
         "has 'docid' and 'docno' for doc_id; ... run.doc_id=...",
     ),
-    "the same, named": ("run", "qid docid docno rank score", {"run.doc_id": "docno"}, "qid docno score"),
+    "the same, named": ("run", "qid docid docno rank score", {"run.doc_id": "docno"}, "qid docno score rank"),
     "MS MARCO's passages": (
         "corpus",
         "pid passage spans docid",

@@ -55,6 +55,7 @@ def test_cells_of_a_trec_run_are_parted_by_any_white_space() -> None:
     assert parse_cells(lines, TREC, None) == {
         "query_id": [b"q1", b"q1"],
         "doc_id": [b"d1", b"d2"],
+        "rank": [b"1", b"2"],
         "score": [b"2.5", b"2e-3"],
     }
 
@@ -138,4 +139,4 @@ def test_a_missing_column_is_named(there: list[str], given: dict[str, str], says
 def test_a_row_of_a_run_may_lack_an_id_and_is_left_out_later() -> None:
     lines = [b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}']
     read = parse_objects(lines, list_usual_names("run", {}))
-    assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None]}
+    assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None], "rank": [None, None]}
