@@ -82,6 +82,7 @@ def write_unit(folder: Path, options: argparse.Namespace, number: int) -> None:
     columns = {
         "row": np.arange(len(rows)),
         "texts": hashes(rng, len(rows)),
+        "query_text": query,
         "query_id": ids("q", query),
         "doc_id": ids("D", doc),
         "first_stage_score": rng.gamma(4, 5, len(rows)),

@@ -83,8 +83,8 @@ class Run:
         if work.tasks:
             check_tokenizer(config)
         total = Total(files, coverage, work, self._sizes)
-        rows = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
-        say(f"the input has {len(files):,} files and {rows}; {describe_columns(work.first.columns)}")
+        about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
+        say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
         with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
             before = cluster.read_spilled_bytes()

@@ -1,7 +1,7 @@
 """Folders whose list of files is not their truth: a log in them says which files, and which of their rows, live."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -17,16 +17,18 @@ FORMATS = {  # what lies in such a folder -> what the folder is
     ".hoodie": "a Hudi table",
     "_spark_metadata": "what a Spark stream has written",
 }
+MARK_WORD = re.compile("|".join(map(re.escape, FORMATS)))
 MARK = re.compile(rf"(.*)/({'|'.join(map(re.escape, FORMATS))})(/.*)?")
 THREADS = 16
 ICEBERG = re.compile(r"/[^/]*\.metadata\.json(\.gz)?")
 
 
-def refuse_tables(fs: Any, found: Iterable[str], read: Collection[str]) -> None:
+def refuse_tables(fs: Any, found: Iterable[str], read: Iterable[str]) -> None:
     """Raises UsageError where one of the files to read lies in a table. found: names that a listing of them shows."""
-    marked = [name for name in found if any(mark in name for mark in FORMATS)]
-    for table, mark in sorted({at for name in marked if (at := _find_table(fs, name))}):
-        if any(name.startswith(f"{table}/") for name in read):
+    tables = {at for name in found if MARK_WORD.search(name) and (at := _find_table(fs, name))}
+    names = [*read] if tables else []
+    for table, mark in sorted(tables):
+        if any(name.startswith(f"{table}/") for name in names):
             raise _make_error(fs, table, mark)
 
 

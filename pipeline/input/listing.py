@@ -19,7 +19,6 @@ from pipeline.input.names import (
     get_fixed_folder,
     is_glob,
     is_hidden,
-    is_hidden_match,
     select_matches,
 )
 from pipeline.input.result import find_unnamed_parts
@@ -129,19 +128,20 @@ def _list_path(path: str, endings: tuple[str, ...]) -> tuple[list[InputFile], di
 
 
 def _list_glob(fs: Any, pattern: str, endings: tuple[str, ...], passed_over: dict[str, str]) -> list[InputFile]:
-    names = find_names(fs, pattern)
+    names, fixed = find_names(fs, pattern), get_fixed_folder(fs, pattern)
+    hidden_too = is_hidden(pattern.removeprefix(f"{fixed}/"))
     files: list[InputFile] = []
     for name, listed in sorted(select_matches(fs, names, pattern).items()):
         folder = name.rpartition("/")[0]
-        if is_hidden_match(fs, name, pattern):
-            _pass_over(fs, get_fixed_folder(fs, pattern), name, listed, passed_over)
+        if not hidden_too and is_hidden(name.removeprefix(f"{fixed}/")):
+            _pass_over(fs, fixed, name, listed, passed_over)
         elif f"{folder}/{UNFINISHED_MARK}" in names:
             raise _make_unfinished_error(fs, folder)
         elif (info := _follow_link(fs, name, listed))["type"] == "directory":
             files += _list_folder(fs, name, endings, passed_over)
         else:
             files.append(_make_file(fs, name, info))
-    refuse_tables(fs, names, [open_url(file.path)[1] for file in files])
+    refuse_tables(fs, names, (open_url(file.path)[1] for file in files))
     return files
 
 
@@ -161,8 +161,9 @@ def _list_folder(
         if hasattr(fs, "ls"):
             fs.ls(root)
     files: dict[str, InputFile] = {}
+    above = root.rstrip("/") + "/"
     for name, listed in sorted(found.items()):
-        hidden = is_hidden(name.removeprefix(root.rstrip("/") + "/"))
+        hidden = is_hidden(name.removeprefix(above))
         wanted = not hidden and name.lower().endswith(endings)
         info = _follow_link(fs, name, listed) if wanted or (not hidden and _links_to_folder(name, listed)) else listed
         if wanted and info["type"] != "directory":

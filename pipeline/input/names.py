@@ -69,12 +69,6 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in path.split("/"))
 
 
-def is_hidden_match(fs: Any, name: str, pattern: str) -> bool:
-    """Whether a match of a glob is hidden, and the pattern itself has no hidden part."""
-    fixed = get_fixed_folder(fs, pattern) + "/"
-    return is_hidden(name.removeprefix(fixed)) and not is_hidden(pattern.removeprefix(fixed))
-
-
 def find_reading_glob(fs: Any, root: str, name: str, listed: dict[str, Any]) -> str | None:
     """The glob that reads a file which a listing of `root` passes over for its name; None for a file that holds no data
     in any case: an empty one, or one that other programs put beside data."""

@@ -38,7 +38,7 @@ def find_unnamed_parts(path: str, files: Iterable[str]) -> dict[str, str]:
     for file in files:
         if "/ranked/part-" in file and (found := RANKED_PART.fullmatch(file)):
             parts.setdefault(found[1], set()).add(found[2])
-    unnamed = {}
+    unnamed: dict[str, str] = {}
     for output, there in parts.items():
         manifest = read_result(Folder(output))
         if manifest is None:

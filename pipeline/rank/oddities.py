@@ -17,7 +17,10 @@ def count_oddities(rows: pa.Table) -> dict[str, int]:
     side in a file in the order of their first-stage scores, ascending or descending, with three different scores or
     more. contrary: of these, those that ascend, as distances do.
     """
-    rows = rows.filter(pc.not_equal(rows["kind"], REJECT))
+    rows = rows.select(["file", "row", "query_id", "query_text", "first_stage_score", "kind"])
+    placed = pc.not_equal(rows["kind"], REJECT)
+    if not pc.all(placed).as_py():
+        rows = rows.filter(placed)
     coded = rows["query_id"].combine_chunks().dictionary_encode()
     query, queries = coded.indices.to_numpy(), len(coded.dictionary)
     up, down = _count_steps(rows, query, queries)

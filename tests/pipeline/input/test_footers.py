@@ -216,8 +216,11 @@ def test_one_footer_is_read_where_the_first_says_all(
 ) -> None:
     paths = [write_pairs(f"{i}.parquet", query_id=[i], title=[None], **pairs(1)) for i in range(5)]
     read: list[str] = []
-    monkeypatch.setattr(
-        "pipeline.input.footers.read_footer", lambda path, *more: (read.append(path), read_footer(path, *more))[1]
-    )
+
+    def note(path: str, *more: Any) -> Any:
+        read.append(path)
+        return read_footer(path, *more)
+
+    monkeypatch.setattr("pipeline.input.footers.read_footer", note)
     read_first_file(make_config(paths, input={"columns": {"title": "title"}}), list_inputs(paths))
     assert read == paths[:1]

@@ -28,7 +28,7 @@ def make(*rows: tuple[Any, ...]) -> pa.Table:
 def test_the_figures_are_those_of_pandas() -> None:
     rng = random.Random(17)
     for _ in range(30):
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for number in range(rng.randrange(2, 12)):
             scores = sorted((rng.randrange(4) for _ in range(rng.randrange(1, 5))), reverse=rng.random() < 0.5)
             texts = [number + 7, *([99] if rng.random() < 0.3 else []), *([None] if rng.random() < 0.3 else [])]

@@ -126,7 +126,7 @@ def test_the_stream_yields_the_figures_of_each_unit_that_it_puts(checked: Checke
     units, pool = score(checked, Sizes())
     assert [(unit.rows, unit.failed) for unit in units] == [(2, 0), (2, 0), (1, 0)]
     assert {unit.file for unit in units} == {f"{unit.unit}.parquet" for unit in units} == {*checked.scores.files()}
-    assert Coverage(checked.scores.files()).is_complete(hash_version(checked.files))
+    assert Coverage(checked.scores.files()).is_complete(hash_version(checked.files[0]))
     assert (pool.smallest, pool.largest, pool.queued) == (1, 1, UNITS_QUEUED)
 
 
