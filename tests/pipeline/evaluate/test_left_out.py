@@ -11,7 +11,7 @@ from jobs.evaluate import main
 from pipeline.errors import UsageError
 from pipeline.evaluate.result import leave_out, read_judged_pairs
 from pipeline.input.excluded import LeftOut
-from tests.results import ranked, some_scores, write_result
+from tests.results import Scores, ranked, some_scores, write_result
 
 DOCS = [f"q{i}" for i in range(4)] + [f"d{i}" for i in range(8)]
 SCORES = {
@@ -70,7 +70,7 @@ def test_a_query_all_of_whose_documents_are_left_out_is_missing(place: Path) -> 
 def test_a_measure_over_pairs_of_queries_is_told_and_in_the_figures(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores = {"7_q1": {"x": (2.0, 1.0), "y": (1.0, 2.0)}, "7_q2": {"x": (1.0, 1.0), "y": (2.0, 2.0)}}
+    scores: Scores = {"7_q1": {"x": (2.0, 1.0), "y": (1.0, 2.0)}, "7_q2": {"x": (1.0, 1.0), "y": (2.0, 2.0)}}
     write_result(place / "pairs", ranked(scores, "none"), fusion={"method": "none"})
     (place / "qrels").write_text("7_q1 0 x 1\n7_q2 0 y 1\n")
     assert main(["pairs", "--qrels", "qrels", "--paired", "accuracy", "--json", "figures.json"]) == 0

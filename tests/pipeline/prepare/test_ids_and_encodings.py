@@ -81,7 +81,7 @@ def test_floats_that_are_exact_are_ids(job: Callable, tmp_path: Path) -> None:
     assert (code, figures["pairs"]) == (0, 2)
 
 
-AGAIN = {
+AGAIN: dict[str, tuple[str, list[dict], int, int]] = {
     "another question": ("queries", [*QUERIES, {"query_id": "q1", "query": "how is honey sold"}], 1, 1),
     "the same question": ("queries", [*QUERIES, QUERIES[0]], 1, 0),
     "two of three": ("queries", [*QUERIES, *QUERIES[:1], *({"query_id": "q2", "query": text} for text in "ab")], 3, 2),

@@ -1,7 +1,7 @@
 """What a preparation tells of what it took, from the command to its line."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +15,9 @@ from pipeline.prepare.run import Arguments, prepare
 Write = Callable[..., str]
 
 
-def prepared(run: str, queries: str, corpus: str, output: Path, **arguments: dict) -> None:
-    prepare(Arguments([run], [queries], [corpus], str(output), **arguments), cluster=InProcess())
+def prepared(folder: Path, files: Sequence[str], columns: dict[str, str] = {}) -> None:
+    run, queries, corpus = ([f"{folder}/{name}"] for name in files)
+    prepare(Arguments(run, queries, corpus, f"{folder}/pairs", columns=columns), cluster=InProcess())
 
 
 def lines(*rows: dict) -> str:
@@ -59,8 +60,8 @@ def test_the_columns_that_were_taken_are_told(
     pq.write_table(pa.table(FRAME), tmp_path / "run.parquet")
     for name, text in TEXTS.items():
         write(name, text)
-    *files, columns, expected = TOLD[case]
-    prepared(*(f"{tmp_path}/{name}" for name in files), tmp_path / "pairs", columns=columns)
+    run, queries, corpus, columns, expected = TOLD[case]
+    prepared(tmp_path, [run, queries, corpus], columns)
     said = [line.removeprefix("rayrank: ") for line in capsys.readouterr().err.splitlines() if "rayrank: " in line]
     assert said == expected
 
@@ -86,5 +87,5 @@ def test_a_guess_between_two_columns_ends_the_job(name: str, write: Write, tmp_p
     if name.endswith(".parquet"):
         pq.write_table(pa.Table.from_pylist([BOTH]), tmp_path / name)
     with pytest.raises(UsageError) as error:
-        prepared(*(f"{tmp_path}/{file}" for file in files.values()), tmp_path / "pairs")
+        prepared(tmp_path, [*files.values()])
     assert str(error.value).startswith(f"{tmp_path}/{name}: ") and says in str(error.value)
