@@ -1,6 +1,7 @@
 """Judges results of jobs/rerank.py: python jobs/evaluate.py RESULT [RESULT ...] --qrels FILE
 
-RESULT is a run's output.path, a folder or URL; FILE holds judgements as TREC or BEIR write them, or a TSV with header.
+RESULT is a run's output.path, a folder or URL; FILE holds judgements as TREC or BEIR write them, a
+TSV with header, JSONL or Parquet.
 Prints measures of first stage, reranker and fusion with their significance, of several results a leaderboard against
 the one named first, and writes report.html. The last line on stdout is one JSON object with the main figures.
 Exit codes: 0 done; 2 an argument, a result or the judgements cannot be used; 1 anything else.
@@ -9,20 +10,24 @@ Exit codes: 0 done; 2 an argument, a result or the judgements cannot be used; 1 
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from jobs.ending import Ending
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, say
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
-from pipeline.evaluate.qrels import read_qrels
+from pipeline.evaluate.paired import PAIRED
+from pipeline.evaluate.qrels import NAMES, describe_columns, read_qrels
 from pipeline.evaluate.report.page import render_page
-from pipeline.evaluate.result import read_judged_pairs, shorten_names
+from pipeline.evaluate.result import leave_out, read_judged_pairs, shorten_names
 from pipeline.evaluate.summary import collect_figures, collect_main_figures
 from pipeline.evaluate.table import format_tables
+from pipeline.input.excluded import LeftOut, read_excluded
+from pipeline.input.match import parse_columns
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute
 
@@ -40,21 +45,41 @@ def main(arguments: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--report", default="report.html", metavar="FILE", help="default: report.html, in this folder")
     parser.add_argument("--json", metavar="FILE", help="every figure as JSON")
+    parser.add_argument(
+        "--paired", action="append", default=[], choices=PAIRED, metavar="NAME",
+        help="a measure over pairs of queries, may be repeated: p-MRR (FollowIR), accuracy (NevIR)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drop-identical-ids", action="store_true", help="leave out documents with the id of their query, as BEIR does"
+    )
+    parser.add_argument(
+        "--excluded",
+        metavar="FILE",
+        help="JSONL or Parquet with query_id and excluded_ids, as in BRIGHT: leave these out",
+    )
+    parser.add_argument(
+        "--column", action="append", default=[], metavar="NAME=COLUMN",
+        help=f"of the judgements, where two fit one name or none does; NAME: {', '.join(NAMES)}",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     return Ending().run(lambda: _evaluate(options))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    for key, value in [("--qrels", options.qrels), ("--report", options.report), ("--json", options.json or "")]:
-        refuse_credentials(value, key)
+    for key in ("qrels", "report", "json", "excluded"):
+        refuse_credentials(getattr(options, key) or "", f"--{key}")
     refuse_credentials(options.results, "RESULT")
     measures = parse_measures(options.measure or DEFAULT_MEASURES)
-    qrels = read_qrels(options.qrels)
+    given, taken = parse_columns(options.column, NAMES), Counter[tuple[str, str]]()
+    qrels = read_qrels(options.qrels, given, taken)
+    if told := describe_columns(taken, given):
+        say(told)
+    rule = LeftOut(options.drop_identical_ids, read_excluded(options.excluded) if options.excluded else {})
     names = shorten_names(options.results)
     if len(set(names)) < len(names):
         raise UsageError(f"{options.results}: the same result is named twice")
     evaluations = [
-        evaluate(name, read_judged_pairs(url, qrels), qrels, measures)
+        evaluate(name, leave_out(read_judged_pairs(url, qrels), rule), qrels, measures, options.paired)
         for name, url in zip(names, options.results, strict=True)
     ]
     print("\n".join(format_tables(evaluations)))

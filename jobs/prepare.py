@@ -17,9 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 
 from jobs.ending import Ending
 from pipeline.errors import UsageError
+from pipeline.input.match import parse_columns
 from pipeline.prepare.formats import FORMATS, KINDS, NAMES
 from pipeline.prepare.run import Arguments, prepare
 from pipeline.prepare.sources import find_beir_files
+
+ALL = ""  # in place of a path: every run
 
 
 def main(arguments: list[str]) -> int:
@@ -52,6 +55,16 @@ def make_parser() -> argparse.ArgumentParser:
         add(f"--{kind}-format", choices=formats, help="where the files' names do not tell it")
     columns = f"NAME: {', '.join(NAMES)}; of one input alone, run.doc_id"
     add("--column", action="append", default=[], metavar="NAME=COLUMN", help=columns)
+    lower = "the scores are distances: of all runs, or once for each PATH of --run that it holds for"
+    add("--lower-is-better", action="append", nargs="?", const=ALL, default=[], metavar="PATH", help=lower)
+    add(
+        "--drop-identical-ids", action="store_true", help="leave out documents with the id of their query, as BEIR does"
+    )
+    add(
+        "--excluded",
+        metavar="FILE",
+        help="JSONL or Parquet with query_id and excluded_ids, as in BRIGHT: leave these out",
+    )
     add("--overwrite", action="store_true", help="replace the shards that are there")
     add("--shared-filesystem", action="store_true", help="every node of the cluster sees the local paths")
     return parser
@@ -71,12 +84,17 @@ def read_arguments(options: argparse.Namespace) -> Arguments:
     corpus, queries = options.corpus, options.queries
     if options.beir:
         corpus, queries = ([path] for path in find_beir_files(options.beir))
-    columns = dict(pair.partition("=")[::2] for pair in options.column)
-    known = {*NAMES, *(f"{kind}.{name}" for kind, names in KINDS.items() for name in names)}
-    if wrong := [name for name, column in columns.items() if name not in known or not column]:
-        raise UsageError(f"--column {wrong[0]}: give NAME=COLUMN, with one of {', '.join(NAMES)} for NAME")
+    columns = parse_columns(
+        options.column, NAMES, [f"{kind}.{name}" for kind, names in KINDS.items() for name in names]
+    )
     formats = {kind: format for kind in FORMATS if (format := getattr(options, f"{kind}_format"))}
-    fields = {name: getattr(options, name) for name in ("output", "depth", "shard_rows", "overwrite")}
+    lower = options.run if ALL in options.lower_is_better else options.lower_is_better
+    if others := [path for path in lower if path not in options.run]:
+        raise UsageError(
+            f"--lower-is-better {others[0]}: is no --run; give one as it is written there, or none for all"
+        )
+    names = ("output", "depth", "shard_rows", "drop_identical_ids", "excluded", "overwrite")
+    fields = {name: getattr(options, name) for name in names}
     return Arguments(
         options.run,
         queries,
@@ -84,6 +102,7 @@ def read_arguments(options: argparse.Namespace) -> Arguments:
         **fields,
         formats=formats,
         columns=columns,
+        lower_is_better=lower,
         shared_filesystem=options.shared_filesystem,
     )
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import EEXIST, ENOTEMPTY
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from fsspec.utils import glob_translate
 
@@ -37,8 +36,9 @@ from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
+from pipeline.input.web import check_web_servers
 from pipeline.storage.folder import Folder, check_writable
-from pipeline.storage.urls import is_local, make_absolute, sends_ranges
+from pipeline.storage.urls import is_local, make_absolute
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,7 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
 def _list_input(config: Config) -> Listing:
     """The files of the input. Raises UsageError where a web server sends whole files alone; one request to each."""
     listing = read_listing(config.input.path)
-    web = (file for file in listing.files if file.path.startswith(("http://", "https://")))
-    servers = {urlsplit(file.path).netloc: file for file in web}
-    for file in servers.values():
-        if file.size > 8 and not sends_ranges(file.path):
-            raise UsageError(
-                f"{file.path}: the server sends the whole file where a part is asked for (it ignores Range); copy the "
-                "files to a disk, or to a store that sends parts"
-            )
+    check_web_servers((file.path, file.size) for file in listing.files)
     return listing
 
 

@@ -9,7 +9,9 @@ from ir_measures import Judged, Measure, SetR
 
 from pipeline.evaluate.alpha import GRID, CrossValidated, compute_curve, cross_validate, judge_held_out
 from pipeline.evaluate.cost import read_cost
+from pipeline.evaluate.ids import Met, compare_docs
 from pipeline.evaluate.measures import find_depth, make_judge
+from pipeline.evaluate.paired import Paired, measure_pairs
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.result import Result
 from pipeline.evaluate.runs import FIRST_STAGE, FUSION, RERANKER, list_docs, make_rankings
@@ -46,8 +48,9 @@ class Evaluation:
     orders: the rankings (pipeline.evaluate.runs). values: ranking -> (measures x judged queries), the queries in the
     order of `queries`; TUNED is among them unless there is one query. judged_at_10: ranking -> mean share of its first
     ten documents that are judged, over the queries that were found. found: mean share of the relevant documents that
-    are candidates at all, so the highest recall that a reranker can reach. curves: fusion method -> (alphas x measures
-    x queries). method: the one by which `chosen` was chosen, on the first measure.
+    are candidates at all, so the highest recall that a reranker can reach. met: how many judged documents are. curves:
+    fusion method -> (alphas x measures x queries). method: the one by which `chosen` was chosen, on the first measure.
+    paired: the measures over pairs of queries.
     """
 
     name: str
@@ -58,10 +61,12 @@ class Evaluation:
     values: dict[str, np.ndarray]
     judged_at_10: dict[str, float]
     found: float
+    met: Met
     curves: dict[str, np.ndarray]
     method: str
     chosen: CrossValidated | None
     comparisons: list[Comparison]
+    paired: list[Paired]
 
     def mean(self, ranking: str) -> np.ndarray:
         """The means of the measures of a ranking, over all judged queries."""
@@ -85,8 +90,11 @@ class Evaluation:
             "means": means,
             "judged_at_10": self.judged_at_10,
             "relevant_found": self.found,
+            "judged_docs": self.met.judged,
+            "judged_docs_found": self.met.found,
             "comparisons": [comparison.figures() for comparison in self.comparisons],
             "alpha": alpha | {"folds": chosen.alphas, "best_on_all": chosen.best} if chosen else None,
+            "paired": [asdict(found) for found in self.paired],
             "curve": {
                 method: dict(zip(map(str, GRID), curve[:, 0].mean(axis=1).tolist(), strict=True))
                 for method, curve in self.curves.items()
@@ -95,9 +103,15 @@ class Evaluation:
         }
 
 
-def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure]) -> Evaluation:
-    """Judges a result by measures, of which the first one chooses alpha."""
-    measures = tuple(measures)
+def evaluate(
+    name: str, result: Result, qrels: Qrels, measures: Sequence[Measure], paired: Sequence[str] = ()
+) -> Evaluation:
+    """Judges a result by measures, of which the first one chooses alpha.
+
+    paired: names of measures over pairs of queries (pipeline.evaluate.paired).
+    Raises UsageError where no judged document is a candidate, or no judged queries are such a pair.
+    """
+    measures, met = tuple(measures), compare_docs(result, qrels)
     by_measures, deep = make_judge(measures, qrels), find_depth(measures)
     ranked = make_rankings(result)
     runs = {ranking: list_docs(result, order) for ranking, order in ranked.items()}
@@ -122,10 +136,12 @@ def evaluate(name: str, result: Result, qrels: Qrels, measures: Sequence[Measure
         values=values,
         judged_at_10={ranking: float(at_10(found)[0, here].mean()) for ranking, found in runs.items()},
         found=float(candidates(runs[FIRST_STAGE]).mean()),
+        met=met,
         curves=curves,
         method=method,
         chosen=chosen,
         comparisons=compare_pairs(values, measures, [pair for pair in PAIRS if pair[0] in values]),
+        paired=[measure_pairs(measure, runs, qrels) for measure in paired],
     )
 
 

@@ -36,5 +36,4 @@ def describe_difference(a: Result, b: Result) -> str:
 
 
 def _collect_pairs(result: Result) -> set[tuple[str, str]]:
-    queries = np.array(result.query_ids, dtype=object)[result.query]
-    return set(zip(queries.tolist(), result.docs.tolist(), strict=True))
+    return set(zip(result.queries.tolist(), result.docs.tolist(), strict=True))

@@ -4,7 +4,7 @@ Only the judged queries of a result are read, whatever its size, and texts only 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 
 from pipeline.config import Fusion
 from pipeline.errors import UsageError, one_line
+from pipeline.input.excluded import LeftOut
 from pipeline.input.result import MANIFEST, SUCCESS, read_result
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute, open_url
@@ -27,7 +28,8 @@ class Result:
 
     query_ids: those that were found, ascending by bytes. The arrays have one value for each pair, sorted by query_id,
     then doc_id, by bytes: `query` (the index of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
-    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan.
+    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan. left_out:
+    pairs that were left out of these, so that ranks have gaps.
     """
 
     url: str
@@ -40,6 +42,12 @@ class Result:
     first: np.ndarray
     rerank: np.ndarray
     scored: np.ndarray
+    left_out: int = 0
+
+    @property
+    def queries(self) -> np.ndarray:
+        """The query_id of each pair."""
+        return np.array(self.query_ids, dtype=object)[self.query]
 
     @property
     def fusion(self) -> Fusion:
@@ -74,6 +82,17 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
         rerank=numbers["rerank_score"],
         scored=rows["rerank_score"].is_valid().to_numpy(),
     )
+
+
+def leave_out(result: Result, rule: LeftOut) -> Result:
+    """A result without the pairs that a rule of its collection leaves out. Raises UsageError where none remains."""
+    kept = np.flatnonzero(~rule.find(pa.array(result.queries, pa.string()), pa.array(result.docs, pa.string())))
+    if not len(kept):
+        raise UsageError(f"{result.url}: --drop-identical-ids and --excluded leave out all of its judged pairs")
+    numbers, query = np.unique(result.query[kept], return_inverse=True)
+    columns = {name: getattr(result, name)[kept] for name in ("docs", "rank", "score", "first", "rerank", "scored")}
+    query_ids = [result.query_ids[number] for number in numbers]
+    return replace(result, query_ids=query_ids, query=query, **columns, left_out=len(result.docs) - len(kept))
 
 
 def read_texts(result: Result, queries: Collection[str]) -> tuple[dict[str, str], dict[tuple[str, str], str]]:

@@ -211,17 +211,20 @@ def as_ids(column: pa.Array) -> pa.Array:
     return pa.array([_decode(value) or (value and "0x" + value.hex()) for value in raw], pa.string())
 
 
-def check_exact_ids(path: str, column: pa.Array, first_row: int, name: str, logical: str) -> None:
+def check_exact_ids(
+    path: str, column: pa.Array, first_row: int, name: str, logical: str, key: str = "input.columns."
+) -> None:
     """Raises UsageError where an id is a float that may stand for several whole numbers, or for none.
 
-    column: some values of the column `name` of a file. first_row: the number of the first of them in that file.
+    column: some values of the column `name` of a file. first_row: the number of the first of them in that file. key:
+    the start of the user's name for the column, which ends with its logical name.
     """
     if column.type not in EXACT_BELOW:
         return
     exact = pc.less(pc.abs(column.cast(pa.float64())), EXACT_BELOW[column.type])  # NaN is not
     if (at := pc.index(exact, False).as_py()) >= 0:
         raise UsageError(
-            f"{path}: row {first_row + at}: column {name!r} (input.columns.{logical}) is {column.type}, and has "
+            f"{path}: row {first_row + at}: column {name!r} ({key}{logical}) is {column.type}, and has "
             f"{column[at].as_py()!r}: from {EXACT_BELOW[column.type]} on such a number may stand for several ids; "
             "write ids as whole numbers or strings"
         )

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.input.excluded import LeftOut, find_identical
 from pipeline.prepare.candidates import rank_candidates
+from pipeline.prepare.direction import count_directions
 from pipeline.prepare.unknown import put_unknown
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, hash_crc32
 from pipeline.storage.folder import Folder
@@ -40,24 +43,32 @@ class Choose:
     queries: BucketReader
     depth: int
     fused: bool
+    left_out: LeftOut
     doc_buckets: int
     block_rows: int
 
     def __call__(self, bucket: int) -> Chosen:
-        queries, repeated_queries = keep_first(self.queries.read(bucket), "query_id")
+        queries, repeated_queries, conflicting = keep_first(self.queries.read(bucket), "query_id")
         rows = self.runs.read(bucket)
         known = pc.is_in(rows["query_id"], queries["query_id"].combine_chunks())
         unknown = rows.filter(pc.invert(known))
-        found, dropped = rank_candidates(rows.filter(known), self.depth, self.fused)
+        rows = rows.filter(known).combine_chunks()
+        ids = [rows[name].combine_chunks() for name in ("query_id", "doc_id")]
+        left_out = self.left_out.find(*ids)
+        found, dropped = rank_candidates(rows.filter(pa.array(~left_out)), self.depth, self.fused)
         used = pc.count_distinct(found["query_id"]).as_py()
         counts = Counter(
             unknown_queries=put_unknown(self.output, "queries", bucket, unknown["query_id"]),
             unknown_query_rows=len(unknown),
             repeated_queries=repeated_queries,
+            conflicting_queries=conflicting,
             unused_queries=len(queries) - used,
             known_queries=used,
+            identical_rows=int(find_identical(*ids).sum()),
+            excluded_rows=int(left_out.sum()),
         )
         counts.update(dropped)
+        counts.update(count_directions(rows))
         number = np.arange(len(found))
         blocks, index = encode_by_bucket(found, number // self.block_rows, -(-len(found) // self.block_rows))
         names = [f"{kind}/{bucket:06d}.arrow" for kind in ("candidates", "asked")]
@@ -76,7 +87,23 @@ def number_ids(ids: pa.ChunkedArray) -> np.ndarray:
     return ids.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
-def keep_first(table: pa.Table, key: str) -> tuple[pa.Table, int]:
-    """The first row of each id, in their order, and how many others there are."""
-    _, first = np.unique(number_ids(table[key]), return_index=True)
-    return table.take(np.sort(first)).combine_chunks(), len(table) - len(first)
+class First(NamedTuple):
+    """rows: the first of each id, in their order. others: how many there are. conflicting: those of them that differ
+    from the first of their id."""
+
+    rows: pa.Table
+    others: int
+    conflicting: int
+
+
+def keep_first(table: pa.Table, key: str) -> First:
+    """Parts the rows into the first of each id and the others."""
+    _, first, number = np.unique(number_ids(table[key]), return_index=True, return_inverse=True)
+    kept = table.take(np.sort(first))
+    others = len(table) - len(kept)
+    again = np.flatnonzero(first[number] != np.arange(len(table))) if others else np.zeros(0, np.int64)
+    one, other = table.take(first[number[again]]), table.take(again)
+    same = [pc.fill_null(pc.equal(one[name], other[name]), False) for name in table.column_names]
+    null = [pc.and_(pc.is_null(one[name]), pc.is_null(other[name])) for name in table.column_names]
+    equal = reduce(pc.and_, map(pc.or_, same, null))
+    return First(kept.combine_chunks(), others, others - (pc.sum(equal).as_py() or 0))

@@ -5,16 +5,18 @@ float, or None), a row for each line that is not blank. It raises BadRow for one
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.input.match import Unmatched, Usual, match_columns
 
 # The columns of a run, of the queries and of a corpus, and the names under which columns are found by default.
 KINDS = {
-    "run": ("query_id", "doc_id", "score"),
+    "run": ("query_id", "doc_id", "score", "rank"),
     "queries": ("query_id", "query"),
     "corpus": ("doc_id", "title", "doc"),
 }
@@ -23,10 +25,12 @@ NAMES = {
     "doc_id": ("doc_id", "docid", "docno", "pid", "corpus-id", "corpus_id", "_id", "id"),
     "score": ("score",),
     "query": ("query", "text"),
+    "rank": ("rank",),
     "title": ("title",),
     "doc": ("doc", "text", "contents", "body", "passage"),
 }
-OPTIONAL = ("title",)
+OPTIONAL = ("title", "rank")
+FALLBACK = ("_id", "id")  # in a run these are a query's, a document's or a row's: other names go first
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 Cells = dict[str, list[Any]]
@@ -59,9 +63,11 @@ def parse_cells(lines: list[bytes], columns: tuple[str, ...], separator: bytes |
     return {name: [row[at] for row in rows] for at, name in enumerate(columns) if name}
 
 
-def parse_objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Cells:
-    """One JSON object a line. columns: name -> keys, of which an object has one; those in OPTIONAL may be missing."""
-    found: Cells = {name: [] for name in columns}
+def parse_objects(lines: list[bytes], usual: dict[str, Usual], taken: Counter[tuple[str, str]] | None = None) -> Cells:
+    """One JSON object a line, each with keys of its own. taken: counts the lines by (name, key)."""
+    found: Cells = {name: [] for name in usual}
+    layouts: dict[tuple[str, ...], dict[str, str]] = {}  # keys of a line -> name -> key
+    rows: Counter[tuple[str, ...]] = Counter()
     for number, line in enumerate(line for line in lines if line.strip()):
         try:
             values = json.loads(line)
@@ -69,17 +75,27 @@ def parse_objects(lines: list[bytes], columns: dict[str, tuple[str, ...]]) -> Ce
             raise BadRow(number, f"is not JSON ({error})") from None
         if not isinstance(values, dict):
             raise BadRow(number, "is not a JSON object")
-        for name, keys in columns.items():
-            key = next((key for key in keys if key in values), None)
-            if key is None and name not in OPTIONAL:
-                raise BadRow(number, f"has no {' or '.join(map(repr, keys))}")
-            value = values.get(key)
-            without = value is None and "score" in columns  # a run's row that lacks an id is left out, and counted
-            found[name].append(None if without else _parse_value(number, name, key, value))
+        there = tuple(values)
+        if there not in layouts:
+            try:
+                layouts[there] = match_columns(usual, there)
+            except Unmatched as error:
+                raise BadRow(number, str(error)) from None
+        rows[there] += 1
+        for name, cells in found.items():
+            key = layouts[there].get(name)
+            value = None if key is None else values[key]
+            without = value is None and "score" in usual  # a run's row that lacks an id is left out, and counted
+            cells.append(None if without else _parse_value(number, name, key, value))
+    if taken is not None:
+        for there, count in rows.items():
+            taken.update(dict.fromkeys(layouts[there].items(), count))
     return found
 
 
 def _parse_value(number: int, name: str, key: str | None, value: Any) -> bytes | float | None:
+    if name == "rank":
+        return value if isinstance(value, int | float) else None  # it decides nothing
     if name == "score":
         fits = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
     elif name.endswith("_id"):
@@ -95,7 +111,7 @@ def _parse_value(number: int, name: str, key: str | None, value: Any) -> bytes |
 
 WORDS, TABS = partial(parse_cells, separator=None), partial(parse_cells, separator=b"\t")
 JSONL, PARQUET = Format((".jsonl", ".json"), parse_objects), Format((".parquet",))
-TREC = ("query_id", "", "doc_id", "", "score", "")  # Q0, rank and tag: the order is that of the scores
+TREC = ("query_id", "", "doc_id", "rank", "score", "")  # without Q0 and tag
 FORMATS: dict[str, dict[str, Format]] = {
     "run": {
         "trec": Format((".trec", ".run", ".txt"), WORDS, (TREC,)),
@@ -145,23 +161,22 @@ def detect_format(kind: str, path: str, given: str | None) -> tuple[str, str | N
 def find_columns(kind: str, path: str, there: list[str], given: dict[str, str]) -> dict[str, str]:
     """Name -> column, for a file whose columns have names. given: those that the user named.
 
-    Raises UsageError where a column is missing.
+    Raises UsageError where a column is missing, or two fit one name.
     """
-    columns = {}
-    for name in KINDS[kind]:
-        keys = list_column_names(kind, name, given)
-        found = next((key for key in keys if key in there), None)
-        if found is not None:
-            columns[name] = found
-        elif name not in OPTIONAL or keys is not NAMES[name]:
-            raise UsageError(
-                f"{path}: has no column {' or '.join(map(repr, keys))} for {name} (--column {name}=...); "
-                f"it has {', '.join(there)}"
-            )
-    return columns
+    try:
+        return match_columns(list_usual_names(kind, given), there)
+    except Unmatched as error:
+        raise UsageError(f"{path}: {error}; it has {', '.join(there)}") from None
 
 
-def list_column_names(kind: str, name: str, given: dict[str, str]) -> tuple[str, ...]:
-    """The columns under which a name may be found. given: `name`, or `kind.name`, -> the one that the user named."""
-    column = given.get(f"{kind}.{name}", given.get(name))
-    return NAMES[name] if column is None else (column,)
+def list_usual_names(kind: str, given: dict[str, str]) -> dict[str, Usual]:
+    """The columns of a kind, and where each is found. given: `name`, or `kind.name`, -> the one that the user named."""
+    return {name: _list_usual(name, f"{kind}.{name}", given) for name in KINDS[kind]}
+
+
+def _list_usual(name: str, key: str, given: dict[str, str]) -> Usual:
+    column = given.get(key, given.get(name))
+    if column is not None:
+        return Usual(key, (column,))
+    fallback = FALLBACK if key.startswith("run.") and name.endswith("_id") else ()
+    return Usual(key, tuple(column for column in NAMES[name] if column not in fallback), fallback, name in OPTIONAL)

@@ -41,7 +41,7 @@ class Join:
     file_bytes: int
 
     def __call__(self, bucket: int) -> Joined:
-        docs, repeated = keep_first(self.corpus.read(bucket), "doc_id")
+        docs, repeated, conflicting = keep_first(self.corpus.read(bucket), "doc_id")
         asked = self.asked.read(bucket).combine_chunks()
         found = pc.index_in(asked["doc_id"], docs["doc_id"].combine_chunks()).combine_chunks()
         unknown = asked.filter(pc.is_null(found))["doc_id"]
@@ -49,6 +49,7 @@ class Join:
             unknown_docs=put_unknown(self.output, "docs", bucket, unknown),
             unknown_doc_rows=len(unknown),
             repeated_docs=repeated,
+            conflicting_docs=conflicting,
         )
         row = (self.offsets[asked["bucket"].to_numpy()] + asked["row"].to_numpy())[found.is_valid().to_numpy(False)]
         order = np.argsort(row)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from pipeline.errors import UsageError, one_line
+from pipeline.input.encodings import check_utf8
 from pipeline.prepare.sizes import Sizes
 from pipeline.prepare.sources import Source
 from pipeline.storage.urls import fetch_listed
@@ -17,12 +18,17 @@ BOM = b"\xef\xbb\xbf"
 
 
 def read_blocks(source: Source, start: int, stop: int, sizes: Sizes = Sizes()) -> Iterator[tuple[int, list[bytes]]]:
-    """Lines, without their ends, and the byte at which the first of them begins."""
+    """Lines, without their ends, and the byte at which the first of them begins.
+
+    Raises UsageError where the file begins as a text that is not UTF-8.
+    """
     at, held = 0 if source.compression else max(start - 1, 0), b""
     skip = start > 0  # to the end of the line that has the byte before `start`
     for chunk in _read_chunks(source, at, stop, sizes):
-        if not at and not held and chunk.startswith(BOM):
-            at, chunk = len(BOM), chunk[len(BOM) :]
+        if not at and not held:
+            check_utf8(source.path, chunk)
+            if chunk.startswith(BOM):
+                at, chunk = len(BOM), chunk[len(BOM) :]
         held += chunk
         if skip:
             first = held.find(b"\n") + 1
@@ -46,12 +52,13 @@ def read_blocks(source: Source, start: int, stop: int, sizes: Sizes = Sizes()) -
 
 
 def read_first_line(source: Source, sizes: Sizes = Sizes()) -> bytes:
-    """The first line of a text, as it stands there, without its end."""
+    """The first line of a text, as it stands there, without its end. Raises UsageError for one that is not UTF-8."""
     head = b""
     for chunk in _read_chunks(source, 0, sizes.line_end_bytes, sizes):
         head += chunk
         if b"\n" in head:
             break
+    check_utf8(source.path, head)
     return head.partition(b"\n")[0]
 
 

@@ -20,9 +20,12 @@ from pipeline.cluster.connect import connect
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.demand import check_absolute
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, say
+from pipeline.input.excluded import LeftOut, read_excluded
+from pipeline.input.web import check_web_servers
 from pipeline.output.lease import Lease, hold
 from pipeline.prepare.choose import ASKED_SCHEMA, CANDIDATE_SCHEMA, Choose, Chosen
+from pipeline.prepare.direction import describe_direction
 from pipeline.prepare.formats import KINDS
 from pipeline.prepare.join import TEXT_SCHEMA, Join, Joined
 from pipeline.prepare.output import SCRATCH, begin, check_output, finish
@@ -31,6 +34,7 @@ from pipeline.prepare.shards import WriteShard, Written, find_even_bounds
 from pipeline.prepare.sizes import Sizes
 from pipeline.prepare.sources import Source, list_sources
 from pipeline.prepare.spread import STORED_SCHEMAS, Spread
+from pipeline.prepare.tell import describe_columns, describe_ids, describe_rows
 from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import make_absolute
@@ -39,8 +43,10 @@ PROGRESS_SECONDS = 10.0  # between lines of progress
 NO_HASHES = np.zeros(0, np.uint32)
 FIGURES = (
     *("queries", "pairs", "shards", "unknown_queries", "unknown_docs", "queries_without_docs", "run_rows"),
-    *("unusable_rows", "unknown_query_rows", "repeated_rows", "shared_rows", "rows_beyond_depth", "unknown_doc_rows"),
-    *("unused_queries", "repeated_queries", "corpus_docs", "repeated_docs", "mended_texts"),
+    *("unusable_rows", "unknown_query_rows", "excluded_rows", "repeated_rows", "shared_rows", "rows_beyond_depth"),
+    *("unknown_doc_rows", "identical_rows"),
+    *("unused_queries", "repeated_queries", "conflicting_queries", "corpus_docs", "repeated_docs", "conflicting_docs"),
+    "mended_texts",
 )
 
 Result = TypeVar("Result")
@@ -49,7 +55,8 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Arguments:
     """The arguments of jobs/prepare.py. runs: each a file, glob or folder. formats: kind -> format, where names do not
-    show it. columns: logical name -> the files' own."""
+    show it. columns: logical name -> the files' own. lower_is_better: those of the runs whose scores are distances.
+    excluded: a file (pipeline/input/excluded.py)."""
 
     runs: list[str]
     queries: list[str]
@@ -59,6 +66,9 @@ class Arguments:
     shard_rows: int = 50_000
     formats: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
+    lower_is_better: list[str] = field(default_factory=list)
+    drop_identical_ids: bool = False
+    excluded: str | None = None
     overwrite: bool = False
     shared_filesystem: bool = False
 
@@ -73,6 +83,9 @@ def prepare(arguments: Arguments, sizes: Sizes = Sizes(), cluster: Cluster | Non
     check_absolute(paths)
     for key, path in paths:
         refuse_credentials(path, key)
+    refuse_credentials(arguments.excluded or "", "--excluded")
+    listed = read_excluded(arguments.excluded) if arguments.excluded else {}
+    left_out = LeftOut(arguments.drop_identical_ids, listed)
     try:
         output = Folder(make_absolute(arguments.output))
     except (ValueError, ImportError) as error:
@@ -84,7 +97,7 @@ def prepare(arguments: Arguments, sizes: Sizes = Sizes(), cluster: Cluster | Non
     ray = connect(paths, arguments.shared_filesystem, "--shared-filesystem")
     with hold(output) as lease, ray if cluster is None else nullcontext(cluster) as machines:
         begin(output, check_output(output, arguments.overwrite, []))
-        figures = _Preparation(arguments, sizes, machines, output).run(pieces, lease)
+        figures = _Preparation(arguments, left_out, sizes, machines, output).run(pieces, lease)
         figures["seconds"] = round(time.perf_counter() - began, 1)
         lease.confirm()
         finish(output, figures | {"order": asdict(arguments)})
@@ -99,9 +112,12 @@ def _list_paths(arguments: Arguments) -> list[tuple[str, str]]:
 def _list_files(arguments: Arguments) -> list[Source]:
     files = []
     for number, run in enumerate(arguments.runs):
-        files += list_sources("run", [run], arguments.formats.get("run"), number)
+        lower = run in arguments.lower_is_better
+        files += list_sources("run", [run], arguments.formats.get("run"), number, lower)
     files += list_sources("queries", arguments.queries, arguments.formats.get("queries"))
-    return files + list_sources("corpus", arguments.corpus, arguments.formats.get("corpus"))
+    files += list_sources("corpus", arguments.corpus, arguments.formats.get("corpus"))
+    check_web_servers((source.path, source.size) for source in files)
+    return files
 
 
 @dataclass(frozen=True)
@@ -133,8 +149,9 @@ class Candidates:
 class _Preparation:
     """The steps, and what all of them need: where they run and write, and the counts of all rows so far."""
 
-    def __init__(self, arguments: Arguments, sizes: Sizes, cluster: Cluster, output: Folder):
-        self.arguments, self.sizes, self.cluster, self.output = arguments, sizes, cluster, output
+    def __init__(self, arguments: Arguments, left_out: LeftOut, sizes: Sizes, cluster: Cluster, output: Folder):
+        self.arguments, self.left_out = arguments, left_out
+        self.sizes, self.cluster, self.output = sizes, cluster, output
         self.scratch = output.below(SCRATCH)
         self.counts = Counter[str]()
 
@@ -172,12 +189,19 @@ class _Preparation:
             queries=queries,
             depth=arguments.depth,
             fused=len(arguments.runs) > 1,
+            left_out=self.left_out,
             doc_buckets=doc_buckets,
             block_rows=sizes.block_rows,
         )
         chosen, wanted = _merge_hashes(_report_progress("choose", self.cluster.run(task, range(buckets)), buckets))
         for bucket in chosen:
             counts.update(bucket.counts)
+        told = describe_rows(counts, arguments.drop_identical_ids, arguments.excluded)
+        for line in [*told, *describe_ids(counts, "queries", counts["run_rows"], self.output.url)]:
+            say(line)
+        for number, run in enumerate(arguments.runs):
+            if line := describe_direction(counts, number, run, run in arguments.lower_is_better):
+                say(line)
         return Candidates(queries, chosen, wanted, doc_buckets)
 
     def join(self, corpus: list[Piece], candidates: Candidates, bounds: np.ndarray) -> list[Joined]:
@@ -188,6 +212,8 @@ class _Preparation:
         joined = list(_report_progress("join", self.cluster.run(task, range(buckets)), buckets))
         for bucket in joined:
             self.counts.update(bucket.counts)
+        for line in describe_ids(self.counts, "docs", candidates.rows, self.output.url):
+            say(line)
         return joined
 
     def write(self, candidates: Candidates, bounds: np.ndarray, joined: list[Joined], titles: bool) -> list[Written]:
@@ -218,6 +244,8 @@ class _Preparation:
         for index, counts in _report_progress(kind, self.cluster.run(task, enumerate(pieces)), len(pieces)):
             files |= index
             self.counts.update(counts)
+        if told := describe_columns(self.counts, kind, self.arguments.columns):
+            say(told)
         return BucketReader(self.scratch, files, STORED_SCHEMAS[kind])
 
     def check_any(self, rows: int, what: str) -> None:

@@ -83,6 +83,6 @@ class WriteShard:
             numbers = range(start // self.block_rows, (stop - 1) // self.block_rows + 1)
             rows = self.blocks.read(*(int(self.first_block[bucket]) + number for number in numbers))
             rows = rows.slice(start - numbers[0] * self.block_rows, stop - start)
-            queries, _ = keep_first(self.queries.read(bucket), "query_id")
+            queries = keep_first(self.queries.read(bucket), "query_id").rows
             query_row = pc.index_in(rows["query_id"], queries["query_id"].combine_chunks())
             yield rows.append_column("query", queries["query"].take(query_row))

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
-from pipeline.errors import UsageError
-from pipeline.input.listing import list_inputs
+from pipeline.errors import UsageError, say
+from pipeline.input.listing import list_inputs, read_listing
+from pipeline.input.names import describe_passed_over
 from pipeline.prepare.formats import detect_format, list_endings
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file. kind: "run", "queries" or "corpus". number: that of the run it belongs to."""
+    """A file. kind: "run", "queries" or "corpus". number: that of the run it belongs to. lower_is_better: of the run's
+    scores."""
 
     kind: str
     path: str
@@ -17,17 +19,25 @@ class Source:
     format: str
     compression: str | None
     number: int = 0
+    lower_is_better: bool = False
 
 
-def list_sources(kind: str, paths: list[str], given: str | None, number: int = 0) -> list[Source]:
+def list_sources(
+    kind: str, paths: list[str], given: str | None, number: int = 0, lower_is_better: bool = False
+) -> list[Source]:
     """The files of these paths: files, globs, or folders of files of one format.
 
     given: the format; without it the files' names show it. Raises UsageError naming the path.
     """
     found = []
     for path in paths:
-        files = list_inputs([path], f"--{kind}", list_endings(kind))
-        here = [Source(kind, file.path, file.size, *detect_format(kind, file.path, given), number) for file in files]
+        files, passed_over = read_listing([path], f"--{kind}", list_endings(kind))
+        if passed_over:
+            say(f"--{kind} = {path!r}: {describe_passed_over(passed_over)}")
+        here = [
+            Source(kind, file.path, file.size, *detect_format(kind, file.path, given), number, lower_is_better)
+            for file in files
+        ]
         if len(formats := {source.format for source in here}) > 1:
             hint = " (--beir for a BEIR folder)" if kind == "corpus" else ""
             raise UsageError(f"--{kind} = {path!r}: holds files of {len(formats)} formats; name them by a glob{hint}")

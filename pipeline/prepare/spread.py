@@ -5,6 +5,7 @@ A task holds the rows that it keeps until they are Sizes.file_bytes, and writes 
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +14,13 @@ import pyarrow.compute as pc
 from pipeline.prepare.pieces import Piece
 from pipeline.prepare.readers import SCHEMAS, read_piece
 from pipeline.prepare.sizes import Sizes
+from pipeline.prepare.tell import name_taken
 from pipeline.rank.buckets import encode_by_bucket, find_buckets, hash_crc32
 from pipeline.storage.folder import Folder
 
 ROW_COUNTS = {"run": "run_rows", "queries": "query_rows", "corpus": "corpus_docs"}
 ID_COLUMNS = {"run": "query_id", "queries": "query_id", "corpus": "doc_id"}
+REQUIRED = ("query_id", "doc_id", "score")  # of a run's row
 RUN_SCHEMA = pa.schema([("run", pa.int16()), *SCHEMAS["run"]])
 TEXT_SCHEMAS = {
     kind: pa.schema(
@@ -31,8 +34,9 @@ STORED_SCHEMAS = TEXT_SCHEMAS | {"run": RUN_SCHEMA}
 
 @dataclass(frozen=True)
 class Spread:
-    """The task. wanted: the hashes of the ids to keep, sorted; None for all. counts: those in ROWS, unusable_rows (of
-    a run: without an id or a score), mended_texts (that are not UTF-8)."""
+    """The task. wanted: the hashes of the ids to keep, sorted; None for all. counts: those in ROW_COUNTS,
+    unusable_rows (of a run: without an id or a score), mended_texts (that are not UTF-8), and rows by the columns they
+    have (pipeline.prepare.tell)."""
 
     scratch: Folder
     buckets: int
@@ -46,7 +50,8 @@ class Spread:
         size = 0
         files: dict[str, np.ndarray] = {}
         counts: Counter[str] = Counter()
-        for table in read_piece(piece, self.sizes):
+        taken: Counter[tuple[str, str]] = Counter()
+        for table in read_piece(piece, self.sizes, taken):
             counts[ROW_COUNTS[piece.source.kind]] += len(table)
             held.append(self._clean(piece, table, counts))
             size += held[-1].nbytes
@@ -55,13 +60,14 @@ class Spread:
                 held, size = [], 0
         if any(len(table) for table in held):
             files |= self._put(piece, f"{number:06d}-{len(files):04d}", held)
+        counts.update({name_taken(piece.source.kind, *pair): rows for pair, rows in taken.items()})
         return files, counts
 
     def _clean(self, piece: Piece, table: pa.Table, counts: Counter[str]) -> pa.Table:
         """The rows that are kept, in the form in which they are kept."""
         kind = piece.source.kind
         if kind == "run":
-            usable = table.drop_null()
+            usable = table.filter(reduce(pc.and_, (pc.is_valid(table[name]) for name in REQUIRED)))
             counts["unusable_rows"] += len(table) - len(usable)
             runs = pa.repeat(pa.scalar(piece.source.number, pa.int16()), len(usable))
             return usable.add_column(0, RUN_SCHEMA.field("run"), runs)

@@ -45,6 +45,23 @@ def test_measures_report_and_json_as_asked(place: Path, capsys: pytest.CaptureFi
     assert (place / "x/r.html").exists()
 
 
+@pytest.mark.parametrize(
+    "header, told",
+    [
+        ("query-id\tdoc_id\tscore", "rayrank: qrels: query_id is 'query-id', relevance is 'score'\n"),
+        ("query_id\tdoc_id\trelevance", ""),
+        ("qid\tdoc_id\trelevance", "rayrank: qrels: query_id is 'qid'\n"),
+    ],
+)
+def test_the_columns_of_the_judgements_are_told(
+    header: str, told: str, place: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines = [f"{query}\t{doc}\t{grade}\n" for query, docs in QRELS.items() for doc, grade in docs.items()]
+    (place / "qrels").write_text("".join([f"{header}\n", *lines]))
+    assert main(["a", "--qrels", "qrels"]) == 0
+    assert capsys.readouterr().err == told
+
+
 def test_a_leaderboard(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["a", "b", "--qrels", "qrels"]) == 0
     printed = capsys.readouterr().out

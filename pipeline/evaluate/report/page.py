@@ -66,7 +66,7 @@ def render_page(evaluations: Sequence[Evaluation], qrels: Qrels, qrels_name: str
 def _fill_article(evaluation: Evaluation, qrels: Qrels) -> dict[str, Any]:
     """The values of the template for one result."""
     result, manifest, order = evaluation.result, evaluation.result.manifest, evaluation.orders
-    queries = np.array(result.query_ids, dtype=object)[result.query].tolist()
+    queries = result.queries.tolist()
     relevant = np.array([qrels[query].get(doc, 0) > 0 for query, doc in zip(queries, result.docs, strict=True)], bool)
     first, fusion = (evaluation.values[name][0] for name in (FIRST_STAGE, FUSION))
     rank_before, rank_after = (number_ranks(result, order[name])[relevant] for name in (FIRST_STAGE, FUSION))

@@ -14,7 +14,7 @@ Row = tuple[int, str, str, float]
 
 
 def table(rows: list[Row]) -> pa.Table:
-    names = RUN_SCHEMA.names
+    names = RUN_SCHEMA.names[:4]
     return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], RUN_SCHEMA)
 
 

@@ -3,18 +3,19 @@
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.input.match import Usual
 from pipeline.prepare.formats import (
     TREC,
     BadRow,
     detect_format,
     find_columns,
-    list_column_names,
     list_endings,
+    list_usual_names,
     parse_cells,
     parse_objects,
 )
 
-JSON = {"doc_id": ("_id", "id"), "title": ("title",), "doc": ("text",)}
+JSON = list_usual_names("corpus", {"doc": "text"})
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ def test_cells_of_a_trec_run_are_parted_by_any_white_space() -> None:
     assert parse_cells(lines, TREC, None) == {
         "query_id": [b"q1", b"q1"],
         "doc_id": [b"d1", b"d2"],
+        "rank": [b"1", b"2"],
         "score": [b"2.5", b"2e-3"],
     }
 
@@ -85,8 +87,8 @@ def test_half_a_surrogate_pair_is_kept_for_later() -> None:
         (b"{", "is not JSON"),
         (b'{"id": "\xff"}', "is not JSON"),
         (b"[1]", "is not a JSON object"),
-        (b'{"text": "x"}', "has no '_id' or 'id'"),
-        (b'{"id": "a"}', "has no 'text'"),
+        (b'{"text": "x"}', "has no column 'doc_id' or 'docid' or"),
+        (b'{"id": "a"}', "has no column 'text' for doc (--column corpus.doc=...)"),
         (b'{"id": null, "text": "x"}', "has null for 'id', which is not an id"),
         (b'{"id": true, "text": "x"}', "has true for 'id', which is not an id"),
         (b'{"id": 1.0, "text": "x"}', "has 1.0 for 'id', which is not an id"),
@@ -100,9 +102,10 @@ def test_an_object_of_another_form_is_told(line: bytes, what: str) -> None:
 
 
 def test_a_score_in_json_is_a_number() -> None:
-    assert parse_objects([b'{"score": 1}', b'{"score": null}'], {"score": ("score",)}) == {"score": [1, None]}
+    usual = {"score": Usual("run.score", ("score",))}
+    assert parse_objects([b'{"score": 1}', b'{"score": null}'], usual) == {"score": [1, None]}
     with pytest.raises(BadRow) as error:
-        parse_objects([b'{"score": "1"}'], {"score": ("score",)})
+        parse_objects([b'{"score": "1"}'], usual)
     assert error.value.what == "has \"1\" for 'score', which is not a number"
 
 
@@ -114,15 +117,15 @@ def test_columns_are_found_by_usual_names() -> None:
         "score": "score",
     }
     assert find_columns("corpus", "f", ["id", "doc", "text", "title"], {"doc": "text"})["doc"] == "text"
-    assert list_column_names("corpus", "doc", {"doc": "text"}) == ("text",)
     given = {"run.doc_id": "docno", "doc_id": "id"}
-    assert [list_column_names(kind, "doc_id", given) for kind in ("run", "corpus")] == [("docno",), ("id",)]
+    usual = [list_usual_names(kind, given)["doc_id"] for kind in ("run", "corpus")]
+    assert usual == [Usual("run.doc_id", ("docno",)), Usual("corpus.doc_id", ("id",))]
 
 
 @pytest.mark.parametrize(
     "there, given, says",
     [
-        (["docid", "body!"], {}, "for doc (--column doc=...); it has docid, body!"),
+        (["docid", "body!"], {}, "for doc (--column corpus.doc=...); it has docid, body!"),
         (["docid", "text"], {"doc": "passage"}, "f: has no column 'passage' for doc"),
         (["docid", "text"], {"title": "headline"}, "f: has no column 'headline' for title"),
     ],
@@ -134,8 +137,6 @@ def test_a_missing_column_is_named(there: list[str], given: dict[str, str], says
 
 
 def test_a_row_of_a_run_may_lack_an_id_and_is_left_out_later() -> None:
-    columns: dict[str, tuple[str, ...]] = {"query_id": ("qid",), "doc_id": ("docid",), "score": ("score",)}
-    read = parse_objects(
-        [b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}'], columns
-    )
-    assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None]}
+    lines = [b'{"qid": null, "docid": "d", "score": 1}', b'{"qid": 7, "docid": "d", "score": null}']
+    read = parse_objects(lines, list_usual_names("run", {}))
+    assert read == {"query_id": [None, b"7"], "doc_id": [b"d", b"d"], "score": [1, None], "rank": [None, None]}

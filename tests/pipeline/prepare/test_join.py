@@ -42,7 +42,7 @@ def test_each_shard_gets_the_texts_of_its_rows(tmp_path: Path, file_bytes: int, 
         [(5, None, None), (7, None, "text of b")],
     ]
     assert found.titles
-    assert found.counts == {"unknown_docs": 1, "unknown_doc_rows": 2, "repeated_docs": 1}
+    assert found.counts == {"unknown_docs": 1, "unknown_doc_rows": 2, "repeated_docs": 1, "conflicting_docs": 1}
     assert (tmp_path / "pairs/_unknown/docs-00000.tsv").read_text() == "doc_id\trows\nx\t2\n"
 
 

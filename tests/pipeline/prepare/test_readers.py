@@ -8,20 +8,30 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.prepare.pieces import cut_pieces
 from pipeline.prepare.readers import SCHEMAS, read_piece
 from pipeline.prepare.sizes import Sizes
-from tests.pipeline.prepare.conftest import pieces
+from pipeline.prepare.sources import list_sources
 
 Write = Callable[..., str]
 
 
 def rows(
-    kind: str, path: str, format: str | None = None, sizes: Sizes = Sizes(), **columns: str
+    kind: str,
+    path: str,
+    format: str | None = None,
+    sizes: Sizes = Sizes(),
+    lower_is_better: bool = False,
+    **columns: str,
 ) -> list[dict[str, Any]]:
-    found = pieces(kind, path, format, sizes, columns)
+    found = cut_pieces(list_sources(kind, [path], format, lower_is_better=lower_is_better), columns, sizes)
     tables = [table for piece in found for table in read_piece(piece, sizes)]
     assert all(table.schema == SCHEMAS[kind] for table in tables)
     return [row for table in tables for row in table.to_pylist()]
+
+
+def without_ranks(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "rank"} for row in found]
 
 
 RUN = [
@@ -40,15 +50,54 @@ RUNS = {
 @pytest.mark.parametrize("packed", ["", ".gz"])
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_of_any_format(name: str, packed: str, write: Write) -> None:
-    assert rows("run", write(name + packed, RUNS[name])) == RUN
+    assert without_ranks(rows("run", write(name + packed, RUNS[name]))) == RUN
 
 
 def test_a_run_in_parquet(write_pairs: Callable[..., str]) -> None:
     ids = pa.array(["q1", "q2", "q1"]).dictionary_encode()
     path = write_pairs(qid=ids, docno=["d1", "d1", "dé"], score=[2.5, -0.001, 1e30], row_group_size=2)
-    assert rows("run", path) == RUN
+    assert without_ranks(rows("run", path)) == RUN
     numbers = write_pairs("b.parquet", query_id=[1], doc_id=[10], score=pa.array([3], pa.int32()))
-    assert rows("run", numbers) == [{"query_id": "1", "doc_id": "10", "score": 3.0}]
+    assert rows("run", numbers) == [{"query_id": "1", "doc_id": "10", "score": 3.0, "rank": None}]
+
+
+RANKS = {
+    "a.trec": "q Q0 d 1 3 t\nq Q0 e 20 2 t\n",
+    "a.tsv": "qid\tdocid\trank\tscore\nq\td\t1\t3\nq\te\t20\t2\n",
+    "a.jsonl": '{"qid": "q", "pid": "d", "rank": 1, "score": 3}\n{"qid": "q", "pid": "e", "rank": 20, "score": 2}\n',
+}
+
+
+@pytest.mark.parametrize("name", RANKS)
+@pytest.mark.parametrize("first", ["1", '"best"', "null", ""])
+def test_ranks_are_read_where_they_are_any(name: str, first: str, write: Write) -> None:
+    """They decide nothing, so no row is refused for one that is none."""
+    text = RANKS[name]
+    if name == "a.jsonl":
+        text = text.replace('"rank": 1,', f'"rank": {first or [1]},')
+    else:
+        text = text.replace(" 1 ", f" {first or '-'} ").replace("\t1\t", f"\t{first}\t")
+    found = rows("run", write(name, text))
+    assert without_ranks(found) == [
+        {"query_id": "q", "doc_id": "d", "score": 3.0},
+        {"query_id": "q", "doc_id": "e", "score": 2.0},
+    ]
+    kept = [1.0, 20.0] if first == "1" else [None, 20.0] if name == "a.jsonl" else [None, None]
+    assert [row["rank"] for row in found] == kept
+
+
+@pytest.mark.parametrize(
+    "rank, expected", [([1, 2], [1.0, 2.0]), (["1", "2"], [None, None]), ([[1], [2]], [None, None])]
+)
+def test_ranks_in_parquet(rank: list, expected: list, write_pairs: Callable[..., str]) -> None:
+    found = rows("run", write_pairs(qid=["q", "q"], docno=["d", "e"], score=[3, 2], rank=rank))
+    assert [row["rank"] for row in found] == expected
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_distances_become_their_negatives(name: str, write: Write) -> None:
+    found = rows("run", write(name, RUNS[name]), lower_is_better=True)
+    assert [row["score"] for row in found] == [-2.5, 0.001, -1e30]
 
 
 def test_ms_marco_s_run_has_the_inverse_rank_for_a_score(write: Write) -> None:
@@ -124,3 +173,15 @@ def test_a_rank_below_one_is_a_bad_line(write: Write) -> None:
 
 def test_a_file_that_does_not_end_in_a_line_break_is_read_to_its_end(write: Write, tmp_path: Path) -> None:
     assert len(rows("queries", write("queries.tsv", "1\ta\n2\tb"))) == 2
+
+
+@pytest.mark.parametrize("row", [0, 8191, 8192, 12_000, 19_999])
+@pytest.mark.parametrize("split_bytes", [1, 2**30], ids=["a piece a row group", "one piece"])
+def test_an_id_that_is_not_exact_is_named_by_its_row_in_the_file(
+    row: int, split_bytes: int, write_pairs: Callable[..., str]
+) -> None:
+    ids = [float(number) for number in range(20_000)]
+    ids[row] = 2.0**53
+    path = write_pairs(docid=ids, text=["x"] * len(ids), row_group_size=9000)
+    with pytest.raises(UsageError, match=f"^{path}: row {row}: column 'docid' [(]--column corpus.doc_id[)] is double"):
+        rows("corpus", path, sizes=Sizes(split_bytes=split_bytes))

@@ -26,6 +26,25 @@ def test_files_folders_and_globs(write: Callable[..., str], tmp_path: Path) -> N
     assert names("corpus", folder, f"{folder}/a.jsonl") == names("corpus", folder)  # named twice, read once
 
 
+@pytest.mark.parametrize(
+    "files, told",
+    [
+        ("a.jsonl b.jsonl.gz", ""),
+        ("a.jsonl readme.md", "1 that {folder}/*.md would read"),
+        ("a.jsonl sub/b.json5 c.jsonl.xz _d.jsonl", "1 that {folder}/*.xz would read"),
+    ],
+)
+def test_files_that_are_passed_over_for_their_names_are_told(
+    files: str, told: str, write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in files.split():
+        write(f"corpus/{name}", "{}")
+    list_sources("corpus", [str(tmp_path / "corpus")], None)
+    said = capsys.readouterr().err
+    start = f"rayrank: --corpus = '{tmp_path}/corpus': files passed over: "
+    assert said.startswith(start) == bool(told) and told.format(folder=tmp_path / "corpus") in said
+
+
 def test_a_file_without_an_ending_needs_its_format(write: Callable[..., str]) -> None:
     path = write("bm25", "q Q0 d 1 1 t\n")
     assert names("run", path, format="trec") == [("bm25", "trec")]

@@ -49,8 +49,8 @@ def test_rows_of_a_run_without_id_or_score_are_counted(write_pairs: Callable[...
     path = write_pairs(query_id=["a", None, "a", "a"], doc_id=["x", "x", None, "y"], score=[1.0, 1.0, 1.0, None])
     scratch = Folder(str(tmp_path / "scratch"))
     files, counts = open_result(scratch, "run", Spread(scratch, 1)((0, pieces("run", path)[0])))
-    assert counts == {"run_rows": 4, "unusable_rows": 3}
-    assert files.read(0).to_pylist() == [{"run": 0, "query_id": "a", "doc_id": "x", "score": 1.0}]
+    assert (counts["run_rows"], counts["unusable_rows"]) == (4, 3)
+    assert files.read(0).to_pylist() == [{"run": 0, "query_id": "a", "doc_id": "x", "score": 1.0, "rank": None}]
 
 
 def test_only_wanted_documents_are_kept(write: Write, tmp_path: Path) -> None:

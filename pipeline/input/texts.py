@@ -1,0 +1,32 @@
+"""Small texts that are read whole: judgements and the like, compressed or not, on any store."""
+
+import lzma
+import zlib
+
+import fsspec
+
+from pipeline.errors import UsageError, one_line
+from pipeline.input.encodings import check_utf8
+
+
+def fetch_text(path: str, what: str) -> bytes:
+    """The bytes of a file, unpacked if its name says that it is compressed. what: the user's word for what it holds.
+
+    Raises UsageError where it cannot be read.
+    """
+    try:
+        with fsspec.open(path, "rb", compression="infer") as file:
+            return file.read()
+    except (OSError, ValueError, ImportError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise UsageError(f"{path}: cannot read {what}: {one_line(error)}") from None
+
+
+def decode_lines(path: str, data: bytes, what: str) -> list[tuple[int, str]]:
+    """Number and text of each line that is not blank. Raises UsageError for a text that is not UTF-8."""
+    check_utf8(path, data)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: cannot read {what}: {one_line(error)}") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines would break a line at a form feed, too
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
