@@ -34,7 +34,6 @@ from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.rank import EQUAL
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part
-from pipeline.score.failed import FailedRows
 from pipeline.score.progress import Progress
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -212,10 +211,11 @@ class Run:
         # What is left of a run that had every unit: a unit that is scored again may have the same name and size.
         self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
         reasons: Counter[str] = Counter()
-        failed = FailedRows(self._checked.scores)
         put_before: set[str] = set()  # units
-        from pipeline.score.stream import score_units  # imported here: it brings Ray, for the metrics
+        from pipeline.score.failed import FailedRows  # imported here: they bring Ray, for the metrics
+        from pipeline.score.stream import score_units
 
+        failed = FailedRows(self._checked.scores)
         total.begin(cluster)
         units = score_units(self._checked, work, self._scorer, cluster, self._sizes)
         with Progress(total.rows, total.scored, about=not total.exact) as progress, closing(units):

@@ -22,7 +22,7 @@ def check_modules(config: Config) -> None:
     modules = _read_modules(settings)
     task = RERANKERS[settings.type].request(settings).task
     kinds = [name for name, _ in modules]
-    if task == "classify" and len(modules) > 1:
+    if task == "classify" and len(modules) > 1 and not ENGINE.converts(config.engine):
         raise UsageError(
             f"reranker.model = {settings.model!r}: its modules.json is a stack of {', '.join(kinds)}, whose head "
             f"{ENGINE.name} does not run; save it as a model for sequence classification of transformers"

@@ -90,7 +90,8 @@ def test_files_that_are_gone_are_refused_as_by_the_run(lb_config: Callable, writ
     gone = {"path": path.replace("a.parquet", "b.parquet"), "size": 1, "version": "etag", "rows": 5}
     here = lb_config(str(Path(path).parent))
     checked = check(here)
-    commit(checked.output, {"parts": [], "rejects": [], "input": [asdict(checked.files[0]), gone]})
+    manifest = {"parts": [], "rejects": [], "input": [asdict(checked.files[0]), gone], "fingerprint": "0" * 16}
+    commit(checked.output, manifest)
     with pytest.raises(UsageError, match=r"b.parquet: is gone from the input"):
         find_unscored_units(checked)
     for run in ({"on_gone": "drop"}, {"on_existing": "restart"}):

@@ -4,12 +4,11 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import SMALL, Run, pairs, ranked, score_files, write
+from tests.pipeline.conftest import SMALL, Run, pairs, ranked, write
 
 
 def test_files_passed_over_are_told_of_and_in_the_manifest(
@@ -66,18 +65,6 @@ def test_queries_with_several_texts_and_distances_are_told_of(
     assert "is lower better?" not in capsys.readouterr().err
     first = ranked(str(tmp_path / "out"))["first_stage_score"].to_pylist()
     assert min(first) == -3 / 7 and max(first) == 0
-
-
-def test_score_files_without_the_hash_of_the_query_are_read(run: Run, tmp_path: Path) -> None:
-    """Those of an earlier version."""
-    folder = write(make_distances(), tmp_path / "in", 1)
-    run(folder)
-    before = ranked(str(tmp_path / "out"))
-    for path in score_files(tmp_path / "out"):
-        pq.write_table(pq.read_table(path).drop_columns("query_text"), path)
-    figures = run(folder, output={"top_k": 9})
-    assert (figures["scored_now"], figures["several_texts"], figures["contrary"]) == (0, 0, 5)
-    assert ranked(str(tmp_path / "out")).equals(before)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pipeline.check.preflight
 import pipeline.run
 from pipeline.cluster.in_process import InProcess
 from pipeline.errors import RunError
-from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.listing import InputFile, Listing, list_inputs
 from pipeline.input.versions import add_footer_hashes
 from pipeline.output.lease import Held
 from pipeline.rank.merge import MergeGroup
@@ -145,8 +146,8 @@ def test_a_run_with_the_older_listing_leaves_the_scores_of_a_newer_one(
         return older if paths == [place.input.url] else list_inputs(paths)
 
     with monkeypatch.context() as patch:
-        for module in (pipeline.check.preflight, pipeline.run):
-            patch.setattr(module, "list_inputs", list_older)
+        patch.setattr(pipeline.run, "list_inputs", list_older)
+        patch.setattr(pipeline.check.preflight, "read_listing", lambda paths: Listing(list_older(paths), Counter()))
         place.run(**TWO, fusion={"alpha": 0.3})
     assert len(place.ranked()) == len(before)
     assert place.scores() == newer

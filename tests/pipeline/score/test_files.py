@@ -34,8 +34,22 @@ def store(folder: Folder, unit: PromptedUnit, data: bytes, number: int) -> Store
 def test_a_score_file_holds_the_rows_in_their_order() -> None:
     data = score_file(make_unit(("q1", "ok"), ("q2", "ok")), [0.25, -1.5])
     common = {"kind": "ok", "reason": None}
-    first = {"row": 10, "texts": texts_of(10), "query_id": "q1", "doc_id": "d10", "first_stage_score": 5.0}
-    second = {"row": 11, "texts": texts_of(11), "query_id": "q2", "doc_id": "d11", "first_stage_score": 5.5}
+    first = {
+        "row": 10,
+        "texts": texts_of(10),
+        "query_text": None,
+        "query_id": "q1",
+        "doc_id": "d10",
+        "first_stage_score": 5.0,
+    }
+    second = {
+        "row": 11,
+        "texts": texts_of(11),
+        "query_text": None,
+        "query_id": "q2",
+        "doc_id": "d11",
+        "first_stage_score": 5.5,
+    }
     assert rows_of(data) == [
         first | {"rerank_score": 0.25, "truncated": True} | common,
         second | {"rerank_score": -1.5, "truncated": False} | common,
@@ -74,7 +88,7 @@ def test_score_files_come_back_whole_in_the_order_asked_for(tmp_path: Path) -> N
     stored = [store(folder, b, score_file(b, []), 7), store(folder, a, score_file(a, [0.25]), 2)]
     rows = read_scores(folder, stored, explain=False)
     assert rows.schema == get_schema(explain=False) == pa.schema([("file", pa.int32()), *SCHEMA])
-    assert [tuple(row.values()) for row in rows.drop_columns("texts").to_pylist()] == [
+    assert [tuple(row.values()) for row in rows.drop_columns(["texts", "query_text"]).to_pylist()] == [
         (7, 12, "q2", "d12", 6.0, None, "permanent", "permanent from the start", True),
         (2, 10, "q1", "d10", 5.0, 0.25, "ok", None, True),
         (2, 11, None, "d11", 5.5, None, "reject", "reject from the start", False),
@@ -107,5 +121,5 @@ def test_a_score_file_is_small_and_one_row_group() -> None:
     assert footer.num_row_groups == 1
     assert {(column.compression, column.is_stats_set) for column in columns} == {("ZSTD", False)}
     repeated = {column.path_in_schema for column in columns if column.has_dictionary_page}
-    assert repeated == {"query_id", "kind", "reason"}
+    assert repeated == {"query_id", "query_text", "kind", "reason"}
     assert rows_of(score_file(make_unit(), [])) == []
