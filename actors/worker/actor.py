@@ -32,8 +32,8 @@ WRITE_SECONDS = 3600.0  # far above a store's own limit: a longer write hangs in
 GARBAGE = 100_000  # new objects between two searches for reference cycles; Python's default is 700
 # Errors that another start would repeat: of an engine argument, or of the installation.
 HOPELESS = (ValidationError, TypeError, ImportError)
-# Of the model's files, mostly. But a ValueError may also say that the GPU's last process has not freed its memory yet,
-# or, being an OSError too, that the hub is away.
+# Most of these are about the model's files. Some may pass: the GPU's last process has not freed its memory yet, or the
+# hub is away (an OSError that is a ValueError, too).
 MOSTLY_HOPELESS = (ValueError, KeyError, AttributeError, NotImplementedError)
 Write = Callable[[Any, list[float | Unscored], list[str | None], dict[str, float]], Any]
 

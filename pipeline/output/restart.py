@@ -12,7 +12,7 @@ MARK = "_restarting"
 
 
 def is_restarting(checked: Checked) -> bool:
-    """Whether this run is to throw away what is there, or an earlier one has not come to the end of that."""
+    """Whether this run is to throw away what is there, or an earlier one did so in part."""
     return checked.config.run.on_existing == "restart" or checked.output.size(MARK) is not None
 
 

@@ -6,7 +6,6 @@ import json
 from pipeline.check.preflight import Checked
 from pipeline.cluster.contract import Cluster
 from pipeline.config import Config
-from pipeline.errors import RunError
 from pipeline.input.columns import select_carried
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
@@ -15,7 +14,7 @@ from pipeline.rank.carry import select_carried_schema
 from pipeline.rank.gather import gather_carried
 from pipeline.rank.merge import count_buckets, merge_scores
 from pipeline.rank.part import RankBucket, WritePart
-from pipeline.score.files import StoredScores
+from pipeline.score.files import StoredScores, make_gone_error
 from pipeline.sizes import Sizes
 
 RESULT_VERSION = 2  # raised when the same scores make another result, so that no older one stands for it
@@ -79,7 +78,5 @@ def _look_up_sizes(checked: Checked, used: list[tuple[int, ScoreFile]]) -> list[
     try:
         sizes = checked.all_scores.sizes([found.name for _, found in used], checked.all_scores.files())
     except FileNotFoundError as error:
-        raise RunError(
-            f"{error}: has gone; does another run write to this output? The same command goes on from here"
-        ) from None
+        raise make_gone_error(error) from None
     return [StoredScores(found, number, sizes[found.name]) for number, found in used]

@@ -1,10 +1,6 @@
 """Input from a web server: files, folders and globs; and servers that say or send less than is needed."""
 
-import re
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,42 +13,10 @@ from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.input.footers import count_rows, read_first_file
 from pipeline.input.listing import list_inputs, read_listing
+from tests.http_server import serve_folder
 
 FILES = ["in/a.parquet", "in/b.parquet", "in/sub/c.parquet", "in/d.parq", "in/e"]
 ROWS = 3000  # of texts that do not compress: more than the end of a file in which a footer is looked for
-
-
-class Server(SimpleHTTPRequestHandler):
-    """Lists folders and sends files. kind: `ranges`, `whole` (ignores Range), or `sizeless` (nor says a length)."""
-
-    def __init__(self, *more: object, kind: str, directory: str):
-        self.kind = kind
-        super().__init__(*more, directory=directory)  # type: ignore[arg-type]
-
-    def log_message(self, *unused: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self.do_GET() if self.kind == "sizeless" else super().do_HEAD()
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        wanted = re.match(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if not path.is_file() or self.kind == "whole" or (self.kind == "ranges" and not wanted):
-            super().do_GET()
-            return
-        data = path.read_bytes()
-        if wanted and self.kind == "ranges":
-            start, stop = int(wanted[1]), int(wanted[2]) + 1
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-            data = data[start:stop]
-            self.send_header("Content-Length", str(len(data)))
-        else:
-            self.send_response(200)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
 
 
 @pytest.fixture
@@ -64,18 +28,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         docs = [rng.bytes(20).hex() for _ in range(ROWS)]
         table = pa.table({"query": [f"q{number}"] * ROWS, "doc": docs, "score": rng.random(ROWS)})
         pq.write_table(table, tmp_path / "www" / name)
-    servers = []
-
-    def start(kind: str) -> str:
-        handler = partial(Server, kind=kind, directory=str(tmp_path / "www"))
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with serve_folder(tmp_path / "www") as start:
+        yield start
 
 
 @pytest.mark.parametrize(

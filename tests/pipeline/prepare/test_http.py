@@ -1,9 +1,6 @@
 """Runs, queries and a corpus from a web server: files, folders, globs, and a server that ignores Range."""
 
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +9,7 @@ import pytest
 from pipeline.cluster.in_process import InProcess
 from pipeline.errors import UsageError
 from pipeline.prepare.run import Arguments, prepare
-from tests.pipeline.input.test_http import Server
+from tests.http_server import serve_folder
 
 FILES = {
     "runs/a.trec": "q1 Q0 d1 1 2 t\nq2 Q0 d2 1 2 t\n",
@@ -29,18 +26,8 @@ def serve(write: Callable[..., str], write_pairs: Callable[..., str], tmp_path: 
     for name, text in FILES.items():
         write(f"www/{name}", text)
     write_pairs("www/beir/corpus.parquet", doc_id=["d1", "d2"], doc=["text 1", "text 2"])
-    servers = []
-
-    def start(kind: str) -> str:
-        handler = partial(Server, kind=kind, directory=str(tmp_path / "www"))
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with serve_folder(tmp_path / "www") as start:
+        yield start
 
 
 PATHS = {
