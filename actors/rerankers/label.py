@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from actors.rerankers.contract import Side
 from actors.rerankers.labelled import LabelledSettings, expectation, log_odds, make_label_reranker, probability
+from actors.rerankers.split import render_chat, split_template
 from actors.rerankers.templates import Template
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
@@ -77,9 +78,9 @@ class Label(LabelledSettings):
 def template(tokenizer: Tokenizer, settings: Label) -> Template:
     if settings.messages is None:
         before, after = tokenizer.ids_around
-        return [*before, *tokenizer.split_template(_put_placeholders(settings.text)), *after]
+        return [*before, *split_template(tokenizer, _put_placeholders(settings.text)), *after]
     messages = [{"role": message.role, "content": _put_placeholders(message.content)} for message in settings.messages]
-    return [*tokenizer.render_chat(messages)]
+    return render_chat(tokenizer, messages)
 
 
 def _put_placeholders(text: str) -> str:

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TextSettings
+from actors.rerankers.split import split_template
 from actors.rerankers.templates import Template, fill_template, room_to_write, shorten_pairs
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -52,7 +53,7 @@ def request(settings: Rank1) -> Request:
 
 def prompt(tokenizer: Tokenizer, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:
     before, _ = tokenizer.ids_around
-    template: Template = [*before, *tokenizer.split_template(PROMPT)]
+    template: Template = [*before, *split_template(tokenizer, PROMPT)]
     short = shorten_pairs(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
     room = room_to_write(tokenizer, settings.max_new_tokens, SPARE)
     return fill_template(tokenizer, template, [_fill_query_template(settings, pair) for pair in short], room)

@@ -9,9 +9,8 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import date
 from functools import cached_property, lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import tokenizers
 from tokenizers import AddedToken
@@ -19,13 +18,21 @@ from tokenizers import AddedToken
 from actors.rerankers.files import find_optional_file, read_optional_file
 from actors.rerankers.settings import Settings
 
-# Placeholders for the texts while a chat template is rendered: private-use characters that no template contains.
-QUERY, DOC, INSTRUCTION = "\ue000", "\ue001", "\ue002"
+# Placeholders for the texts, and marks at which white space of the texts is dropped (behind the first, before the
+# second): private-use characters that no template contains.
+QUERY, DOC, INSTRUCTION, TRIM_START, TRIM_END = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
 # The keys under which a model's config may declare its context length, and the length without any, both as in vLLM.
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "seq_len")
 DEFAULT_CONTEXT = 2048
-FIXED_DAY = date(2025, 1, 1)  # today's date in chat templates, so that a run over midnight has one prompt
 Encoded = TypeVar("Encoded")
+
+
+class Marker(NamedTuple):
+    """An added token in a template, and whether it swallows the white space before and after it."""
+
+    id: int
+    lstrip: bool
+    rstrip: bool
 
 
 class Tokenizer:
@@ -42,16 +49,33 @@ class Tokenizer:
         self._config = read_optional_file(settings, "config.json") or {}
         self.limit = limit or _find_limit(settings, self._config, self.pretrained)
         self._plain = _make_plain(self.pretrained.backend_tokenizer)
-        added = [token for token in self.pretrained.added_tokens_decoder.values() if token.content.strip()]
-        added.sort(key=lambda token: len(token.content), reverse=True)
-        self._added = re.compile("(" + "|".join(map(_make_pattern, added)) + ")") if added else None
+        self._inside = _make_inside(self._plain)
+        added = self.pretrained.added_tokens_decoder.items()
+        found = {token.content: (i, token) for i, token in added if token.content.strip()}
+        self._markers = {text: Marker(i, token.lstrip, token.rstrip) for text, (i, token) in found.items()}
+        patterns = [_make_pattern(found[text][1]) for text in sorted(found, key=len, reverse=True)]
+        self._marker = re.compile("(" + "|".join(patterns) + ")") if patterns else None
+        self.chats: dict[str, Any] = {}  # what split.py made of messages, which takes a while
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, without special tokens. Equal texts are encoded once."""
-        self._plain.no_truncation()
+    def encode(self, texts: list[str], inside: bool = False) -> list[list[int]]:
+        """Token ids of each text, without special tokens. Equal texts are encoded once.
+
+        inside: the text stands behind a special token, where some tokenizers put no space before it.
+        """
+        plain = self._inside if inside else self._plain
+        plain.no_truncation()
         return _encode_once(
-            texts, lambda once: [e.ids for e in self._plain.encode_batch_fast(once, add_special_tokens=False)]
+            texts, lambda once: [e.ids for e in plain.encode_batch_fast(once, add_special_tokens=False)]
         )
+
+    def encode_marked(self, text: str) -> list[int]:
+        """Token ids of a text in which special tokens are special, without the tokenizer's own around it."""
+        return list(self.pretrained.encode(text, add_special_tokens=False))
+
+    def split_marked(self, text: str) -> list[str | Marker]:
+        """Such a text as the texts between its special tokens, some of them empty, and these tokens, in turn."""
+        parts = self._marker.split(text) if self._marker else [text]
+        return [self._markers[part.strip()] if i % 2 else part for i, part in enumerate(parts)]
 
     def encode_alone(self, texts: list[str], max_tokens: int | None) -> list[tuple[list[int], bool]]:
         """Token ids of each text with the tokenizer's special tokens, and whether it was cut to `max_tokens` in all."""
@@ -116,35 +140,6 @@ class Tokenizer:
             text = text[: min(offsets[max_tokens][0], len(text) - 1)]
         return text
 
-    def render_chat(self, messages: list[dict[str, str]]) -> list[int | str]:
-        """Messages in the model's chat template, with the assistant's turn begun, split by `split_template`.
-
-        Raises ValueError if the model has no chat template.
-        """
-        if not self.pretrained.chat_template:
-            raise ValueError(f"{self.pretrained.name_or_path}: has no chat template, which this reranker needs")
-        rendered = self.pretrained.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, strftime_now=FIXED_DAY.strftime
-        )
-        assert isinstance(rendered, str)
-        return self.split_template(rendered)
-
-    def split_template(self, template: str) -> list[int | str]:
-        """A template as ids of its special tokens and the texts between them, with their placeholders.
-
-        Raises ValueError if the pieces, encoded separately, are not the ids of the template encoded as a whole.
-        """
-        parts = self._added.split(template) if self._added else [template]
-        vocabulary = self.pretrained.get_added_vocab()
-        pieces: list[int | str] = [vocabulary.get(part.strip(), part) for part in parts if part]
-        ids = [i for piece in pieces for i in ([piece] if isinstance(piece, int) else self.encode([piece])[0])]
-        if ids != self.pretrained.encode(template, add_special_tokens=False):
-            for character, name in ((QUERY, "{query}"), (DOC, "{doc}"), (INSTRUCTION, "{instruction}")):
-                template = template.replace(character, name)
-            model = self.pretrained.name_or_path
-            raise ValueError(f"{model}: its tokenizer cannot take this template in pieces: {template!r}")
-        return pieces
-
     @cached_property
     def _typed(self) -> bool:
         """Whether the model has token types, whatever its tokenizer says."""
@@ -208,6 +203,19 @@ def _make_plain(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     plain = tokenizers.Tokenizer.from_str(json.dumps(description))
     plain.encode_special_tokens = True  # in tokenizers this means: as plain text
     return plain
+
+
+def _make_inside(plain: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The tokenizer for texts that are not the first of their prompt: it puts no space before them if the other puts
+    one before the first text only (Metaspace's `first`)."""
+    description: dict[str, Any] = json.loads(plain.to_str())
+    split = json.dumps(description["pre_tokenizer"])
+    if '"prepend_scheme": "first"' not in split:
+        return plain
+    description["pre_tokenizer"] = json.loads(split.replace('"prepend_scheme": "first"', '"prepend_scheme": "never"'))
+    inside = tokenizers.Tokenizer.from_str(json.dumps(description))
+    inside.encode_special_tokens = True
+    return inside
 
 
 def _make_pattern(token: AddedToken) -> str:
