@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 import tokenizers
 from tokenizers import AddedToken
 
-from actors.rerankers.files import find_optional_file, read_optional_file
+from actors.rerankers.files import read_optional_file
+from actors.rerankers.pretrained import load_pretrained
 from actors.rerankers.settings import Settings
 
 # Placeholders for the texts, and marks at which white space of the texts is dropped (behind the first, before the
@@ -45,7 +46,7 @@ class Tokenizer:
 
     def __init__(self, settings: Settings, limit: int | None = None):
         self._settings = settings
-        self.pretrained = _load_pretrained(settings)
+        self.pretrained = load_pretrained(settings)
         self._config = read_optional_file(settings, "config.json") or {}
         self.limit = limit or _find_limit(settings, self._config, self.pretrained)
         self._plain = _make_plain(self.pretrained.backend_tokenizer)
@@ -228,29 +229,6 @@ def _encode_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]])
     distinct = list(dict.fromkeys(texts))
     encoded = dict(zip(distinct, encode(distinct), strict=True))
     return [encoded[text] for text in texts]
-
-
-def _load_pretrained(settings: Settings) -> Any:
-    """The tokenizer of transformers; imported here, for that takes seconds.
-
-    AutoTokenizer imports torch, which takes five more, and some of its classes rebuild the tokenizer by rules other
-    than the file's. So it is used only where code of the model's may be the tokenizer.
-    """
-    if settings.trust_remote_code:
-        from transformers import AutoTokenizer
-
-        found = AutoTokenizer.from_pretrained(settings.model, revision=settings.revision, trust_remote_code=True)
-        if not found.is_fast:
-            raise ValueError("the tokenizer that comes with it as Python code is none of the tokenizers library")
-        return found
-    from transformers import PreTrainedTokenizerFast
-
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
-    except ValueError:
-        if find_optional_file(settings, "tokenizer.json"):
-            raise
-        raise ValueError("it has no tokenizer.json, which rayrank needs") from None
 
 
 def _fill_in(config: dict[str, Any], names: Sequence[str], settings: Settings) -> dict[str, Any]:
