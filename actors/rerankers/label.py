@@ -70,6 +70,10 @@ class Label(LabelledSettings):
         return self
 
     @property
+    def templates(self) -> str:
+        return self.text
+
+    @property
     def text(self) -> str:
         """The prompt, or all messages as one text."""
         return self.prompt or "\n".join(message.content for message in self.messages or ())

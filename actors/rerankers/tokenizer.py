@@ -1,8 +1,7 @@
 """A model's tokenizer that treats every text as plain text.
 
 Documents come from anywhere, and one that contains `<|im_end|>` must not close its own turn. So only templates can
-put in special tokens; texts are encoded by a copy of the tokenizer that spells out every added token, except runs of
-whitespace, which are ordinary text for some models (ModernBERT, Gemma).
+put in control tokens (control.py); texts are encoded by a copy of the tokenizer that spells these out.
 """
 
 import json
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import tokenizers
 from tokenizers import AddedToken
 
+from actors.rerankers.control import find_control
 from actors.rerankers.files import read_optional_file
 from actors.rerankers.pretrained import load_pretrained
 from actors.rerankers.settings import Settings
@@ -29,7 +29,7 @@ Encoded = TypeVar("Encoded")
 
 
 class Marker(NamedTuple):
-    """An added token in a template, and whether it swallows the white space before and after it."""
+    """A control token in a template, and whether it swallows the white space before and after it."""
 
     id: int
     lstrip: bool
@@ -40,22 +40,22 @@ class Tokenizer:
     """Texts to token ids.
 
     limit: the most tokens of a prompt and its answer together (the engine's max_model_len); the model's own by default.
-    pretrained: the tokenizer of transformers. Raises ValueError where the model has no tokenizer.json, or code of its
-    own that does without.
+    pretrained: the tokenizer of transformers. control: the tokens that no text gets, by their ids. Raises ValueError
+    where the model has no tokenizer.json, or code of its own that does without.
     """
 
-    def __init__(self, settings: Settings, limit: int | None = None):
+    def __init__(self, settings: Settings, limit: int | None = None, templates: str | None = None):
+        """templates: `settings.templates`, where the settings have lost them."""
         self._settings = settings
         self.pretrained = load_pretrained(settings)
         self._config = read_optional_file(settings, "config.json") or {}
         self.limit = limit or _find_limit(settings, self._config, self.pretrained)
-        self._plain = _make_plain(self.pretrained.backend_tokenizer)
+        self.control = find_control(self.pretrained, settings.templates if templates is None else templates)
+        self._plain = _make_plain(self.pretrained.backend_tokenizer, {*self.control})
         self._inside = _make_inside(self._plain)
-        added = self.pretrained.added_tokens_decoder.items()
-        found = {token.content: (i, token) for i, token in added if token.content.strip()}
-        self._markers = {text: Marker(i, token.lstrip, token.rstrip) for text, (i, token) in found.items()}
-        patterns = [_make_pattern(found[text][1]) for text in sorted(found, key=len, reverse=True)]
-        self._marker = re.compile("(" + "|".join(patterns) + ")") if patterns else None
+        self._markers = {token.content: Marker(i, token.lstrip, token.rstrip) for i, token in self.control.items()}
+        longest_first = sorted(self.control.values(), key=lambda token: len(token.content), reverse=True)
+        self._marker = re.compile("(" + "|".join(map(_make_pattern, longest_first)) + ")") if longest_first else None
         self.chats: dict[str, Any] = {}  # what split.py made of messages, which takes a while
 
     def encode(self, texts: list[str], inside: bool = False) -> list[list[int]]:
@@ -182,24 +182,24 @@ class Tokenizer:
 
 def load_tokenizer(settings: Settings, limit: int | None = None) -> Tokenizer:
     """The tokenizer of a model; this process keeps the last two."""
-    return _load_tokenizer(Settings(**{name: getattr(settings, name) for name in Settings.model_fields}), limit)
+    shared = Settings(**{name: getattr(settings, name) for name in Settings.model_fields})
+    return _load_tokenizer(shared, limit, settings.templates)
 
 
 @lru_cache(maxsize=2)
-def _load_tokenizer(settings: Settings, limit: int | None) -> Tokenizer:
-    return Tokenizer(settings, limit)
+def _load_tokenizer(settings: Settings, limit: int | None, templates: str) -> Tokenizer:
+    return Tokenizer(settings, limit, templates)
 
 
-def _make_plain(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """A copy that encodes every added token as the text it is, except runs of whitespace."""
+def _make_plain(tokenizer: tokenizers.Tokenizer, control: set[int]) -> tokenizers.Tokenizer:
+    """A copy that encodes the control tokens as the texts they are."""
     description: dict[str, Any] = json.loads(tokenizer.to_str())
     model = description["model"]
     for token in description["added_tokens"]:
-        token["special"] = bool(token["content"].strip())
+        token["special"] = token["id"] in control
         if token["special"] and model["type"] == "Unigram" and token["id"] < len(model["vocab"]):
-            model["vocab"][token["id"]][0] = secrets.token_hex(
-                16
-            )  # otherwise Unigram finds the piece in any text that spells it
+            # Unigram would find the piece in any text that spells it. The token is renamed with it, and keeps its id.
+            token["content"] = model["vocab"][token["id"]][0] = secrets.token_hex(16)
     description["padding"] = description["truncation"] = None
     plain = tokenizers.Tokenizer.from_str(json.dumps(description))
     plain.encode_special_tokens = True  # in tokenizers this means: as plain text

@@ -42,14 +42,6 @@ def test_special_tokens_in_a_text_are_text(lb_tokenizer: Tokenizer, special: str
     assert lb_tokenizer.pretrained.decode(ids) == f"before {special} after"
 
 
-def test_added_tokens_that_are_not_special_are_text_too(save_tokenizer: Callable[..., str]) -> None:
-    pretrained = tiny.qwen2_tokenizer()
-    pretrained.add_tokens([AddedToken("</think>", special=False), AddedToken("<tool>", normalized=True)])
-    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
-    (ids,) = tokenizer.encode(["a</think>b<tool>"])
-    assert not set(ids) & set(tokenizer.pretrained.get_added_vocab().values())
-
-
 def test_added_runs_of_whitespace_stay_tokens_because_they_are_how_the_model_writes_text(
     save_tokenizer: Callable[..., str],
 ) -> None:
