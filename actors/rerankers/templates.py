@@ -50,14 +50,17 @@ def _cut_text(tokenizer: Tokenizer, text: str, max_tokens: int | None) -> str:
     return tokenizer.cut(text, max_tokens)
 
 
-def fill_template(tokenizer: Tokenizer, template: Template, pairs: list[Pair], room: int) -> list[Prompt | Unscored]:
+def fill_template(
+    tokenizer: Tokenizer, template: Template, pairs: list[Pair], room: int, needed: str = QUERY + DOC
+) -> list[Prompt | Unscored]:
     """One prompt a pair, of at most `room` tokens.
 
     Only the document is cut to fit. A pair whose prompt does not fit even without its document is Unscored, as is one
-    without an instruction if the template has a place for it. Raises ValueError if the template lacks QUERY or DOC.
+    without an instruction if the template has a place for it. Raises ValueError if the template lacks a placeholder
+    that is needed.
     """
     for placeholder, text in ((QUERY, "query"), (DOC, "document")):
-        if not any(placeholder in _text_of(piece) for piece in template):
+        if placeholder in needed and not any(placeholder in _text_of(piece) for piece in template):
             raise ValueError(f"the prompt has no place for the {text}")
     instructed = any(INSTRUCTION in _text_of(piece) for piece in template)
     pieces = [encode_piece(tokenizer, piece, pairs) for piece in template]

@@ -153,6 +153,19 @@ class Tokenizer:
         before = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
         return whole[:before], whole[before + len(bare) :]
 
+    @cached_property
+    def ids_around_pair(self) -> tuple[list[int], list[int], list[int]]:
+        """The special tokens' ids that the tokenizer adds before, between and after two texts."""
+        bare, whole = self.pretrained.encode("a", add_special_tokens=False), self.pretrained.encode("a", "a")
+        first, second = (i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return whole[:first], whole[first + len(bare) : second], whole[second + len(bare) :]
+
+    @cached_property
+    def has_types(self) -> bool:
+        """Whether the tokens of a pair's second text have a type of their own, which the model knows."""
+        self._plain.no_truncation()
+        return any(self._plain.encode("a", "a").type_ids) and self._typed
+
     def append(self, prompt: list[int], text: str) -> list[int]:
         """A prompt's ids with `text`, written by the model, appended: the ids that both have as one text.
 
