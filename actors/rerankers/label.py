@@ -51,4 +51,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: settings.labels,
     score=lambda settings: SCORES[settings.score],
     prefix_side=lambda settings: settings.first_side,
+    version=2,
 )

@@ -60,4 +60,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: {str(grade): grade for grade in range(1, 8)},
     score=lambda settings: SCORES[settings.score],
     prefix_side=prefix_side,
+    version=2,
 )

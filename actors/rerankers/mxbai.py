@@ -47,4 +47,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: {"0": 0, "1": 1},
     score=lambda settings: log_odds,
     pair=pair,
+    version=2,
 )

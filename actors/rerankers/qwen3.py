@@ -35,4 +35,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: {"no": 0, "yes": 1},
     score=lambda settings: probability,
     max_length=lambda tokenizer, settings: settings.max_length,
+    version=2,
 )

@@ -116,4 +116,5 @@ RERANKER = Reranker(
     unit_rows=256,
     prompt=prompt,
     score=score,
+    version=2,
 )

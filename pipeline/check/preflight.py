@@ -19,10 +19,12 @@ from fsspec.utils import glob_translate
 from actors.engines import ENGINE
 from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
+from pipeline.check.prompt import compare_with_auto, describe_prompt
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError
 from pipeline.input.columns import check_carried, check_schema, select_carried, select_columns
+from pipeline.input.first_pair import read_first_pair
 from pipeline.input.footers import read_first_schema
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.versions import add_footer_hashes
@@ -84,9 +86,11 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     check_relative(config)
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
+    pair = None
     try:
         files = list_inputs(config.input.path)
-        _check_input(config, files)
+        columns = _check_input(config, files)
+        pair = read_first_pair(files[0], columns, config.reranker)
         good.append(f"{len(files)} input file(s), by the schema of the first")
     except NotHere as error:
         unknown.append(str(error))
@@ -113,7 +117,11 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         unknown.append(f"engine: {error}")
     try:
         config = check_model_files(config, weights=False)
-        good.append(f"the model's {', '.join(describe_checked(config, check_tokenizer(config)))}")
+        tokenizer = check_tokenizer(config)
+        good.append(f"the model's {', '.join(describe_checked(config, tokenizer))}")
+        good += describe_prompt(tokenizer, config.reranker, pair)
+        if line := compare_with_auto(tokenizer, config.reranker):
+            good.append(line)
         unknown.append("the weights")
     except (NotHere, Unreachable) as error:
         unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
