@@ -1,8 +1,8 @@
 """A model's folder without weights, whose tokenizer is the same on every machine: nothing of it is trained.
 
-Each byte is a token, and so is each label, as a word of its own, and a few words of the texts. Every family of rerankers
-finds what it needs: ChatML with Qwen2.5's system message, tokens for thoughts, `<s>` and `</s>` around texts, a type for
-each text of a pair.
+Each byte is a token, and so is each label, as a word of its own, and a few words of the texts. Every family of
+rerankers finds what it needs: ChatML with Qwen2.5's system message, tokens for thoughts, `<s>` and `</s>` around texts,
+a type for each text of a pair.
 """
 
 import json
