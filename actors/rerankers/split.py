@@ -110,5 +110,11 @@ def _render(tokenizer: Tokenizer, messages: Messages) -> str:
 
 def _show(template: str) -> str:
     """The template as its author wrote it."""
-    names = {QUERY: "{query}", DOC: "{doc}", INSTRUCTION: "{instruction}", TRIM_START: "", TRIM_END: ""}
+    names: dict[str, str | int | None] = {
+        QUERY: "{query}",
+        DOC: "{doc}",
+        INSTRUCTION: "{instruction}",
+        TRIM_START: "",
+        TRIM_END: "",
+    }
     return template.translate(str.maketrans(names))

@@ -29,12 +29,12 @@ TEXTS = [
     "\tx \u3000",
 ]
 PAIRS = [Pair(query, doc) for query in TEXTS for doc in TEXTS]
-QWEN = {
+QWEN: dict[str, Any] = {
     "query_template": "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n<Query>: {query}\n",
     "doc_template": "<Document>: {doc}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
 }
-ONE_TEXT = {"prompt": "question:{query} \n \n passage:{doc}"}
-CHAT = {"messages": [{"role": "system", "content": "{query}"}, {"role": "user", "content": "{doc}"}]}
+ONE_TEXT: dict[str, Any] = {"prompt": "question:{query} \n \n passage:{doc}"}
+CHAT: dict[str, Any] = {"messages": [{"role": "system", "content": "{query}"}, {"role": "user", "content": "{doc}"}]}
 
 
 def ids_of(model: str, text: str, special: bool = True) -> list[int]:
@@ -92,7 +92,7 @@ def test_pairs_keep_the_tokens_and_types_of_a_pair(name: str, inner: str, tiny_m
 def test_vectors_of_templates_with_special_tokens(name: str, tiny_model: Callable) -> None:
     model = tiny_model(name)
     inner = {"llama3": "<think>", "bert": "[MASK]", "qwen3": "<|im_start|>"}[name]
-    templates = {"query_template": f"{inner}query: {{query}}", "doc_template": f"{{doc}}{inner}"}
+    templates: dict[str, Any] = {"query_template": f"{inner}query: {{query}}", "doc_template": f"{{doc}}{inner}"}
     expected = [
         Prompt([ids_of(model, fill(templates[f"{side}_template"], pair)) for side in ("query", "doc")])
         for pair in PAIRS

@@ -72,6 +72,7 @@ SAID: list[tuple[str, dict[str, Any], str]] = [
     ("ending", {"type": "cross_encoder", "prompt": "{query} {doc}"}, ""),
     ("llama3", {"type": "rank1"}, ""),
     ("ending", {"type": "bi_encoder"}, ""),
+    ("ending", {"type": "rank1"}, ""),  # it puts nothing behind its prompt
 ]
 
 
