@@ -49,4 +49,5 @@ RERANKER = make_label_reranker(
     score=lambda settings: logit if settings.score == "logit" else sigmoid,
     max_length=max_length,
     logits=True,
+    version=2,
 )

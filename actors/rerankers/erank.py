@@ -17,7 +17,8 @@ from pydantic import Field, field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TextSettings
-from actors.rerankers.templates import Template, fill_template, room_to_write
+from actors.rerankers.split import render_chat
+from actors.rerankers.templates import fill_template, room_to_write
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 PROMPT = f"""\
@@ -79,7 +80,7 @@ def request(settings: ERank) -> Request:
 
 
 def prompt(tokenizer: Tokenizer, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
-    template: Template = [*tokenizer.render_chat([{"role": "user", "content": PROMPT}])]
+    template = render_chat(tokenizer, [{"role": "user", "content": PROMPT}])
     pairs = [pair._replace(instruction=PRESETS.get(pair.instruction or "", pair.instruction)) for pair in pairs]
     short = [_cut_texts(tokenizer, settings, pair) for pair in pairs]
     return fill_template(tokenizer, template, short, room_to_write(tokenizer, settings.max_new_tokens))
@@ -137,4 +138,5 @@ RERANKER = Reranker(
     unit_rows=256,
     prompt=prompt,
     score=score,
+    version=2,
 )

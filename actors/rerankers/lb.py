@@ -14,6 +14,7 @@ import numpy as np
 
 from actors.rerankers.contract import Side
 from actors.rerankers.labelled import LabelledSettings, expectation, make_label_reranker, probability
+from actors.rerankers.split import render_chat
 from actors.rerankers.templates import Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -38,7 +39,7 @@ class LB(LabelledSettings):
 
 def template(tokenizer: Tokenizer, settings: LB) -> Template:
     system, user = MESSAGES[settings.order]
-    return [*tokenizer.render_chat([{"role": "system", "content": system}, {"role": "user", "content": user}])]
+    return render_chat(tokenizer, [{"role": "system", "content": system}, {"role": "user", "content": user}])
 
 
 def prefix_side(settings: LB) -> Side:
@@ -59,4 +60,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: {str(grade): grade for grade in range(1, 8)},
     score=lambda settings: SCORES[settings.score],
     prefix_side=prefix_side,
+    version=2,
 )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from actors.rerankers.contract import Pair
 from actors.rerankers.labelled import LabelledSettings, log_odds, make_label_reranker
+from actors.rerankers.split import split_template
 from actors.rerankers.templates import Capped, Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -31,7 +32,7 @@ class Mxbai(LabelledSettings):
 def template(tokenizer: Tokenizer, settings: Mxbai) -> Template:
     query = Capped(QUERY, settings.max_length * 3 // 4)
     doc = Capped(f"document: {DOC}", settings.max_length // 4)
-    return [*tokenizer.split_template(BEFORE), query, "\n", doc, "\n", TASK, *tokenizer.split_template(AFTER)]
+    return [*split_template(tokenizer, BEFORE), query, "\n", doc, "\n", TASK, *split_template(tokenizer, AFTER)]
 
 
 def pair(settings: Mxbai, pair: Pair) -> Pair:
@@ -46,4 +47,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: {"0": 0, "1": 1},
     score=lambda settings: log_odds,
     pair=pair,
+    version=2,
 )

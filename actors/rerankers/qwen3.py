@@ -8,6 +8,7 @@ fields with empty lines, and its Jinja file loses the last line break; we follow
 from pydantic import Field
 
 from actors.rerankers.labelled import LabelledSettings, make_label_reranker, probability
+from actors.rerankers.split import split_template
 from actors.rerankers.templates import Capped, Template
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
@@ -25,7 +26,7 @@ class Qwen3(LabelledSettings):
 
 
 def template(tokenizer: Tokenizer, settings: Qwen3) -> Template:
-    return [*tokenizer.split_template(BEFORE), Capped(BODY, settings.max_length), *tokenizer.split_template(AFTER)]
+    return [*split_template(tokenizer, BEFORE), Capped(BODY, settings.max_length), *split_template(tokenizer, AFTER)]
 
 
 RERANKER = make_label_reranker(
@@ -34,4 +35,5 @@ RERANKER = make_label_reranker(
     labels=lambda settings: {"no": 0, "yes": 1},
     score=lambda settings: probability,
     max_length=lambda tokenizer, settings: settings.max_length,
+    version=2,
 )

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
 from actors.rerankers.settings import TextSettings
+from actors.rerankers.split import split_template
 from actors.rerankers.templates import Template, fill_template, room_to_write, shorten_pairs
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 
@@ -37,6 +38,10 @@ class Rank1(TextSettings):
     max_new_tokens: int = Field(default=8192, ge=2)
     rethink: int = Field(default=0, ge=0)
 
+    @property
+    def templates(self) -> str:
+        return self.query_template
+
     @field_validator("query_template")
     @classmethod
     def _check_placeholder(cls, template: str) -> str:
@@ -52,19 +57,19 @@ def request(settings: Rank1) -> Request:
 
 def prompt(tokenizer: Tokenizer, settings: Rank1, pairs: list[Pair]) -> list[Prompt | Unscored]:
     before, _ = tokenizer.ids_around
-    template: Template = [*before, *tokenizer.split_template(PROMPT)]
+    asked = re.sub("|".join(map(re.escape, PLACEHOLDERS)), QUERY, settings.query_template)
+    template: Template = [*before, *split_template(tokenizer, PROMPT.replace(QUERY, asked))]
     short = shorten_pairs(tokenizer, pairs, settings.max_query_tokens, settings.max_doc_tokens)
     room = room_to_write(tokenizer, settings.max_new_tokens, SPARE)
-    return fill_template(tokenizer, template, [_fill_query_template(settings, pair) for pair in short], room)
+    return fill_template(tokenizer, template, [_add_instruction(pair) for pair in short], room)
 
 
-def _fill_query_template(settings: Rank1, pair: Pair) -> Pair:
-    """The pair with the query as in the reference: followed by the instruction, and both in the query template."""
-    query = pair.query
-    if pair.instruction is not None:
-        same = query.strip() == pair.instruction.strip()
-        query = query.strip() if same else f"{query} {pair.instruction}".strip()
-    return pair._replace(query=re.sub("|".join(map(re.escape, PLACEHOLDERS)), lambda _: query, settings.query_template))
+def _add_instruction(pair: Pair) -> Pair:
+    """The pair with the query as in the reference: followed by the instruction."""
+    if pair.instruction is None:
+        return pair
+    same = pair.query.strip() == pair.instruction.strip()
+    return pair._replace(query=pair.query.strip() if same else f"{pair.query} {pair.instruction}".strip())
 
 
 def score(tokenizer: Tokenizer, settings: Rank1, replies: list[Reply]) -> float | Unscored | FollowUp:
@@ -111,4 +116,5 @@ RERANKER = Reranker(
     unit_rows=256,
     prompt=prompt,
     score=score,
+    version=2,
 )

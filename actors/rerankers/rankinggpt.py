@@ -91,4 +91,5 @@ RERANKER = Reranker(
     unit_rows=8192,
     prompt=prompt,
     score=score,
+    version=2,
 )

@@ -22,6 +22,11 @@ class Settings(BaseModel):
         """Whether the prompt has a place for an instruction."""
         return "instruction" in type(self).model_fields
 
+    @property
+    def templates(self) -> str:
+        """All texts of the config in which special tokens are special."""
+        return ""
+
 
 class TextSettings(Settings):
     """Families with both texts in one prompt: a limit for each text, in tokens of the text alone."""
@@ -43,6 +48,10 @@ class TemplateSettings(Settings):
         if placeholder not in template:
             raise ValueError(f"must contain {placeholder}")
         return template
+
+    @property
+    def templates(self) -> str:
+        return self.query_template + self.doc_template
 
     def fill_templates(self, query: str, doc: str) -> tuple[str, str]:
         """The query and the document, each in its template."""

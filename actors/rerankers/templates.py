@@ -2,14 +2,15 @@
 
 A template is a list of pieces: ids of special tokens, and texts with the placeholders QUERY, DOC and INSTRUCTION. Each
 text piece is filled first and tokenised as a whole, so tokens merge across the borders of the texts inside it as they
-do in the reference. Parts that a reference tokenises separately are separate pieces.
+do in the reference. Parts that a reference tokenises separately are separate pieces. split.py makes a template of a
+prompt that is one text.
 """
 
 import re
 from typing import NamedTuple
 
 from actors.rerankers.contract import Pair, Prompt, Unscored
-from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
+from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, TRIM_END, TRIM_START, Tokenizer
 
 
 class Capped(NamedTuple):
@@ -19,8 +20,13 @@ class Capped(NamedTuple):
     max_tokens: int
 
 
+class Inside(str):
+    """A text piece that stands behind a special token of the same text; others are the first of a text."""
+
+
 Template = list[int | str | Capped]
-PLACEHOLDER = re.compile(f"([{QUERY}{DOC}{INSTRUCTION}])")
+PLACEHOLDER = re.compile(f"[{QUERY}{DOC}{INSTRUCTION}]")
+_STAND_IN = re.compile(f"([{QUERY}{DOC}{INSTRUCTION}{TRIM_START}{TRIM_END}])")
 
 
 def shorten_pairs(
@@ -44,17 +50,20 @@ def _cut_text(tokenizer: Tokenizer, text: str, max_tokens: int | None) -> str:
     return tokenizer.cut(text, max_tokens)
 
 
-def fill_template(tokenizer: Tokenizer, template: Template, pairs: list[Pair], room: int) -> list[Prompt | Unscored]:
+def fill_template(
+    tokenizer: Tokenizer, template: Template, pairs: list[Pair], room: int, needed: str = QUERY + DOC
+) -> list[Prompt | Unscored]:
     """One prompt a pair, of at most `room` tokens.
 
     Only the document is cut to fit. A pair whose prompt does not fit even without its document is Unscored, as is one
-    without an instruction if the template has a place for it. Raises ValueError if the template lacks QUERY or DOC.
+    without an instruction if the template has a place for it. Raises ValueError if the template lacks a placeholder
+    that is needed.
     """
     for placeholder, text in ((QUERY, "query"), (DOC, "document")):
-        if not any(placeholder in _text_of(piece) for piece in template):
+        if placeholder in needed and not any(placeholder in _text_of(piece) for piece in template):
             raise ValueError(f"the prompt has no place for the {text}")
     instructed = any(INSTRUCTION in _text_of(piece) for piece in template)
-    pieces = [_encode_piece(tokenizer, piece, pairs) for piece in template]
+    pieces = [encode_piece(tokenizer, piece, pairs) for piece in template]
     prompts: list[Prompt | Unscored] = []
     for i, pair in enumerate(pairs):
         parts = [piece[i][0] for piece in pieces]
@@ -75,20 +84,39 @@ def room_to_write(tokenizer: Tokenizer, max_new_tokens: int, spare: int = 0) -> 
     return tokenizer.limit - spare - -(-max_new_tokens // 4)
 
 
-def _encode_piece(tokenizer: Tokenizer, piece: int | str | Capped, pairs: list[Pair]) -> list[tuple[list[int], bool]]:
+def encode_piece(tokenizer: Tokenizer, piece: int | str | Capped, pairs: list[Pair]) -> list[tuple[list[int], bool]]:
     """For each pair, the ids of the filled piece, and whether they were cut."""
     if isinstance(piece, int):
         return [([piece], False)] * len(pairs)
     text, most = piece if isinstance(piece, Capped) else (piece, None)
-    parts = PLACEHOLDER.split(text)
-    encoded = tokenizer.encode([_fill_text(parts, pair) for pair in pairs])
+    parts = _STAND_IN.split(text)
+    encoded = tokenizer.encode([_fill_parts(parts, pair) for pair in pairs], isinstance(piece, Inside))
     return [(ids[:most], most is not None and len(ids) > most) for ids in encoded]
 
 
-def _fill_text(parts: list[str], pair: Pair) -> str:
-    """Joins the parts of a text, with the pair's texts for placeholders; a placeholder inside a query is left alone."""
+def fill_text(text: str, pair: Pair) -> str:
+    """A text with the pair's texts for placeholders; a placeholder inside a query is left alone."""
+    return _fill_parts(_STAND_IN.split(text), pair)
+
+
+def _fill_parts(parts: list[str], pair: Pair) -> str:
+    """Joins the parts of a text, as `fill_text`."""
     texts = {QUERY: pair.query, DOC: pair.doc, INSTRUCTION: pair.instruction or ""}
-    return "".join(texts.get(part, part) for part in parts)
+    if TRIM_START not in parts and TRIM_END not in parts:
+        return "".join(texts.get(part, part) for part in parts)
+    pieces, marks = [""], []
+    for part in parts:
+        if part in (TRIM_START, TRIM_END):
+            marks.append(part)
+            pieces.append("")
+        else:
+            pieces[-1] += texts.get(part, part)
+    for i, mark in enumerate(marks):
+        if mark == TRIM_END:
+            pieces[i] = pieces[i].rstrip()
+        else:
+            pieces[i + 1] = pieces[i + 1].lstrip()
+    return "".join(pieces)
 
 
 def _join(parts: list[list[int]]) -> list[int]:
@@ -99,7 +127,7 @@ def _cut_to_fit(
     tokenizer: Tokenizer, template: Template, pair: Pair, parts: list[list[int]], room: int
 ) -> Prompt | Unscored:
     """The prompt with its document cut, so that it has at most `room` tokens. parts: the ids of its pieces, uncut."""
-    bare = [_encode_piece(tokenizer, piece, [pair._replace(doc="")])[0][0] for piece in template]
+    bare = [encode_piece(tokenizer, piece, [pair._replace(doc="")])[0][0] for piece in template]
     if (least := sum(map(len, bare))) > room:
         return Unscored(f"prompt does not fit: {least} tokens without the document, room for {room}")
     at = next(i for i, piece in enumerate(template) if not isinstance(piece, int) and DOC in _text_of(piece))
@@ -111,7 +139,7 @@ def _cut_to_fit(
     while (size := sum(map(len, parts))) > room and keep > 0:
         keep = max(0, keep - (size - room))
         doc = tokenizer.cut(doc, keep)
-        parts = [_encode_piece(tokenizer, piece, [pair._replace(doc=doc)])[0][0] for piece in template]
+        parts = [encode_piece(tokenizer, piece, [pair._replace(doc=doc)])[0][0] for piece in template]
     return Prompt([_join(parts)], truncated=True)
 
 

@@ -1,26 +1,27 @@
 """A model's tokenizer that treats every text as plain text.
 
 Documents come from anywhere, and one that contains `<|im_end|>` must not close its own turn. So only templates can
-put in special tokens; texts are encoded by a copy of the tokenizer that spells out every added token, except runs of
-whitespace, which are ordinary text for some models (ModernBERT, Gemma).
+put in control tokens (control.py); texts are encoded by a copy of the tokenizer that spells these out.
 """
 
 import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import date
 from functools import cached_property, lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import tokenizers
 from tokenizers import AddedToken
 
-from actors.rerankers.files import find_optional_file, read_optional_file
+from actors.rerankers.control import find_control
+from actors.rerankers.files import read_optional_file
+from actors.rerankers.pretrained import load_pretrained
 from actors.rerankers.settings import Settings
 
-# Placeholders for the texts while a chat template is rendered: private-use characters that no template contains.
-QUERY, DOC, INSTRUCTION = "\ue000", "\ue001", "\ue002"
+# Placeholders for the texts, and marks at which white space of the texts is dropped (behind the first, before the
+# second): private-use characters that no template contains.
+QUERY, DOC, INSTRUCTION, TRIM_START, TRIM_END = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
 # The keys under which a model's config may declare its context length, and the length without any, both as in vLLM.
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length", "seq_len")
 DEFAULT_CONTEXT = 2048
@@ -29,34 +30,58 @@ BEHIND_PADDING = {
     "camembert", "data2vec-text", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 }  # fmt: skip
-FIXED_DAY = date(2025, 1, 1)  # today's date in chat templates, so that a run over midnight has one prompt
 Encoded = TypeVar("Encoded")
+
+
+class Marker(NamedTuple):
+    """A control token in a template, and whether it swallows the white space before and after it."""
+
+    id: int
+    lstrip: bool
+    rstrip: bool
 
 
 class Tokenizer:
     """Texts to token ids.
 
     limit: the most tokens of a prompt and its answer together (the engine's max_model_len); the model's own by default.
-    pretrained: the tokenizer of transformers. Raises ValueError where the model has no tokenizer.json, or code of its
-    own that does without.
+    pretrained: the tokenizer of transformers. control: the tokens that no text gets, by their ids. Raises ValueError
+    where the model has no tokenizer.json, or code of its own that does without.
     """
 
-    def __init__(self, settings: Settings, limit: int | None = None):
+    def __init__(self, settings: Settings, limit: int | None = None, templates: str | None = None):
+        """templates: `settings.templates`, where the settings have lost them."""
         self._settings = settings
-        self.pretrained = _load_pretrained(settings)
+        self.pretrained = load_pretrained(settings)
         self._config = read_optional_file(settings, "config.json") or {}
         self.limit = limit or _find_limit(settings, self._config, self.pretrained)
-        self._plain = _make_plain(self.pretrained.backend_tokenizer)
-        added = [token for token in self.pretrained.added_tokens_decoder.values() if token.content.strip()]
-        added.sort(key=lambda token: len(token.content), reverse=True)
-        self._added = re.compile("(" + "|".join(map(_make_pattern, added)) + ")") if added else None
+        self.control = find_control(self.pretrained, settings.templates if templates is None else templates)
+        self._plain = _make_plain(self.pretrained.backend_tokenizer, {*self.control})
+        self._inside = _make_inside(self._plain)
+        self._markers = {token.content: Marker(i, token.lstrip, token.rstrip) for i, token in self.control.items()}
+        longest_first = sorted(self.control.values(), key=lambda token: len(token.content), reverse=True)
+        self._marker = re.compile("(" + "|".join(map(_make_pattern, longest_first)) + ")") if longest_first else None
+        self.chats: dict[str, Any] = {}  # what split.py made of messages, which takes a while
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, without special tokens. Equal texts are encoded once."""
-        self._plain.no_truncation()
+    def encode(self, texts: list[str], inside: bool = False) -> list[list[int]]:
+        """Token ids of each text, without special tokens. Equal texts are encoded once.
+
+        inside: the text stands behind a special token, where some tokenizers put no space before it.
+        """
+        plain = self._inside if inside else self._plain
+        plain.no_truncation()
         return _encode_once(
-            texts, lambda once: [e.ids for e in self._plain.encode_batch_fast(once, add_special_tokens=False)]
+            texts, lambda once: [e.ids for e in plain.encode_batch_fast(once, add_special_tokens=False)]
         )
+
+    def encode_marked(self, text: str) -> list[int]:
+        """Token ids of a text in which special tokens are special, without the tokenizer's own around it."""
+        return list(self.pretrained.encode(text, add_special_tokens=False))
+
+    def split_marked(self, text: str) -> list[str | Marker]:
+        """Such a text as the texts between its special tokens, some of them empty, and these tokens, in turn."""
+        parts = self._marker.split(text) if self._marker else [text]
+        return [self._markers[part.strip()] if i % 2 else part for i, part in enumerate(parts)]
 
     def encode_alone(self, texts: list[str], max_tokens: int | None) -> list[tuple[list[int], bool]]:
         """Token ids of each text with the tokenizer's special tokens, and whether it was cut to `max_tokens` in all."""
@@ -121,35 +146,6 @@ class Tokenizer:
             text = text[: min(offsets[max_tokens][0], len(text) - 1)]
         return text
 
-    def render_chat(self, messages: list[dict[str, str]]) -> list[int | str]:
-        """Messages in the model's chat template, with the assistant's turn begun, split by `split_template`.
-
-        Raises ValueError if the model has no chat template.
-        """
-        if not self.pretrained.chat_template:
-            raise ValueError(f"{self.pretrained.name_or_path}: has no chat template, which this reranker needs")
-        rendered = self.pretrained.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, strftime_now=FIXED_DAY.strftime
-        )
-        assert isinstance(rendered, str)
-        return self.split_template(rendered)
-
-    def split_template(self, template: str) -> list[int | str]:
-        """A template as ids of its special tokens and the texts between them, with their placeholders.
-
-        Raises ValueError if the pieces, encoded separately, are not the ids of the template encoded as a whole.
-        """
-        parts = self._added.split(template) if self._added else [template]
-        vocabulary = self.pretrained.get_added_vocab()
-        pieces: list[int | str] = [vocabulary.get(part.strip(), part) for part in parts if part]
-        ids = [i for piece in pieces for i in ([piece] if isinstance(piece, int) else self.encode([piece])[0])]
-        if ids != self.pretrained.encode(template, add_special_tokens=False):
-            for character, name in ((QUERY, "{query}"), (DOC, "{doc}"), (INSTRUCTION, "{instruction}")):
-                template = template.replace(character, name)
-            model = self.pretrained.name_or_path
-            raise ValueError(f"{model}: its tokenizer cannot take this template in pieces: {template!r}")
-        return pieces
-
     @cached_property
     def _typed(self) -> bool:
         """Whether the model has token types, whatever its tokenizer says."""
@@ -161,6 +157,19 @@ class Tokenizer:
         bare, whole = self.pretrained.encode("a", add_special_tokens=False), self.pretrained.encode("a")
         before = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
         return whole[:before], whole[before + len(bare) :]
+
+    @cached_property
+    def ids_around_pair(self) -> tuple[list[int], list[int], list[int]]:
+        """The special tokens' ids that the tokenizer adds before, between and after two texts."""
+        bare, whole = self.pretrained.encode("a", add_special_tokens=False), self.pretrained.encode("a", "a")
+        first, second = (i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return whole[:first], whole[first + len(bare) : second], whole[second + len(bare) :]
+
+    @cached_property
+    def has_types(self) -> bool:
+        """Whether the tokens of a pair's second text have a type of their own, which the model knows."""
+        self._plain.no_truncation()
+        return any(self._plain.encode("a", "a").type_ids) and self._typed
 
     def append(self, prompt: list[int], text: str) -> list[int]:
         """A prompt's ids with `text`, written by the model, appended: the ids that both have as one text.
@@ -191,28 +200,41 @@ class Tokenizer:
 
 def load_tokenizer(settings: Settings, limit: int | None = None) -> Tokenizer:
     """The tokenizer of a model; this process keeps the last two."""
-    return _load_tokenizer(Settings(**{name: getattr(settings, name) for name in Settings.model_fields}), limit)
+    shared = Settings(**{name: getattr(settings, name) for name in Settings.model_fields})
+    return _load_tokenizer(shared, limit, settings.templates)
 
 
 @lru_cache(maxsize=2)
-def _load_tokenizer(settings: Settings, limit: int | None) -> Tokenizer:
-    return Tokenizer(settings, limit)
+def _load_tokenizer(settings: Settings, limit: int | None, templates: str) -> Tokenizer:
+    return Tokenizer(settings, limit, templates)
 
 
-def _make_plain(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """A copy that encodes every added token as the text it is, except runs of whitespace."""
+def _make_plain(tokenizer: tokenizers.Tokenizer, control: set[int]) -> tokenizers.Tokenizer:
+    """A copy that encodes the control tokens as the texts they are."""
     description: dict[str, Any] = json.loads(tokenizer.to_str())
     model = description["model"]
     for token in description["added_tokens"]:
-        token["special"] = bool(token["content"].strip())
+        token["special"] = token["id"] in control
         if token["special"] and model["type"] == "Unigram" and token["id"] < len(model["vocab"]):
-            model["vocab"][token["id"]][0] = secrets.token_hex(
-                16
-            )  # otherwise Unigram finds the piece in any text that spells it
+            # Unigram would find the piece in any text that spells it. The token is renamed with it, and keeps its id.
+            token["content"] = model["vocab"][token["id"]][0] = secrets.token_hex(16)
     description["padding"] = description["truncation"] = None
     plain = tokenizers.Tokenizer.from_str(json.dumps(description))
     plain.encode_special_tokens = True  # in tokenizers this means: as plain text
     return plain
+
+
+def _make_inside(plain: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The tokenizer for texts that are not the first of their prompt: it puts no space before them if the other puts
+    one before the first text only (Metaspace's `first`)."""
+    description: dict[str, Any] = json.loads(plain.to_str())
+    split = json.dumps(description["pre_tokenizer"])
+    if '"prepend_scheme": "first"' not in split:
+        return plain
+    description["pre_tokenizer"] = json.loads(split.replace('"prepend_scheme": "first"', '"prepend_scheme": "never"'))
+    inside = tokenizers.Tokenizer.from_str(json.dumps(description))
+    inside.encode_special_tokens = True
+    return inside
 
 
 def _make_pattern(token: AddedToken) -> str:
@@ -225,29 +247,6 @@ def _encode_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]])
     distinct = list(dict.fromkeys(texts))
     encoded = dict(zip(distinct, encode(distinct), strict=True))
     return [encoded[text] for text in texts]
-
-
-def _load_pretrained(settings: Settings) -> Any:
-    """The tokenizer of transformers; imported here, for that takes seconds.
-
-    AutoTokenizer imports torch, which takes five more, and some of its classes rebuild the tokenizer by rules other
-    than the file's. So it is used only where code of the model's may be the tokenizer.
-    """
-    if settings.trust_remote_code:
-        from transformers import AutoTokenizer
-
-        found = AutoTokenizer.from_pretrained(settings.model, revision=settings.revision, trust_remote_code=True)
-        if not found.is_fast:
-            raise ValueError("the tokenizer that comes with it as Python code is none of the tokenizers library")
-        return found
-    from transformers import PreTrainedTokenizerFast
-
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
-    except ValueError:
-        if find_optional_file(settings, "tokenizer.json"):
-            raise
-        raise ValueError("it has no tokenizer.json, which rayrank needs") from None
 
 
 def _fill_in(config: dict[str, Any], names: Sequence[str], settings: Settings) -> dict[str, Any]:

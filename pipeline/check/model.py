@@ -14,6 +14,7 @@ from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
 from pipeline.check.modules import check_modules
+from pipeline.check.prompt import check_frame
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
 
@@ -73,6 +74,7 @@ def check_tokenizer(config: Config) -> Tokenizer:
         (probe,) = RERANKERS[settings.type].prompt(tokenizer, settings, [Pair("a", "a", "a")])
         if isinstance(probe, Unscored):
             raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
+        check_frame(tokenizer, settings, probe)
     except ValueError as error:
         raise UsageError(
             f"reranker.type = {settings.type!r} does not go with reranker.model = {settings.model!r}: {error}"

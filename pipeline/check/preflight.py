@@ -20,6 +20,7 @@ from fsspec.utils import glob_translate
 from actors.engines import ENGINE
 from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
+from pipeline.check.prompt import compare_with_auto, describe_prompt
 from pipeline.check.weights import check_weights
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
@@ -32,6 +33,7 @@ from pipeline.input.columns import (
     name_id_forms,
     select_carried,
 )
+from pipeline.input.first_pair import read_first_pair
 from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
@@ -102,9 +104,12 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     check_relative(config)
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
+    pair = None
     try:
         files, passed_over = _list_input(config)
         first = _check_input(config, files)
+        by_path = {file.path: file for file in files}
+        pair = read_first_pair(by_path[first.path], first.columns, config.reranker)
         good.append(f"{len(files)} input file(s), by the schema of the first: {describe_columns(first.columns)}")
         if passed_over:
             unknown.append(describe_passed_over(passed_over))
@@ -140,6 +145,9 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
         else:
             words.append("names and shapes of the weights")
         good.append(f"the model's {', '.join(words)}")
+        good += describe_prompt(tokenizer, config.reranker, pair)
+        if line := compare_with_auto(tokenizer, config.reranker):
+            good.append(line)
     except (NotHere, Unreachable) as error:
         unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
     return good, unknown

@@ -6,6 +6,7 @@ from typing import Any
 from actors.engines.vllm.models import register
 from actors.engines.vllm.version import installed
 from actors.rerankers.contract import Request
+from actors.rerankers.pretrained import load_pretrained
 from actors.rerankers.settings import Settings
 
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes overrides it
@@ -64,11 +65,7 @@ def count_ranks(arguments: dict[str, Any]) -> int:
 
 def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
     """The `hf_overrides` with which vLLM makes a classifier of the labels' rows of the model's head."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
-    )
+    tokenizer = load_pretrained(settings)
     pieces = tokenizer.convert_ids_to_tokens(label_ids)
     if tokenizer.convert_tokens_to_ids(pieces) != label_ids:  # vLLM takes the tokens by name, and looks their ids up
         raise ValueError(f"reranker.scoring = 'head': {settings.model} has two tokens of one name among {pieces}")

@@ -8,10 +8,12 @@ nothing outlives a killed actor, and nothing is copied to another process.
 import itertools
 import os
 import queue
+import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from actors.engines.vllm.arguments import FOLLOW_UP_SHARE, engine_arguments
 from actors.engines.vllm.head import finish_logits
 from actors.engines.vllm.version import installed
 from actors.rerankers.contract import Reply, Request, Unscored
+from actors.rerankers.pretrained import save_neutral
 from actors.rerankers.settings import Settings
 
 ENVIRONMENT = {
@@ -74,8 +77,12 @@ class Engine:
         self._busy = Busy()
         built: Future[None] = Future()
         given = engine_arguments(settings, arguments, request, label_ids, one_by_one)
-        threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
-        built.result()
+        with tempfile.TemporaryDirectory(prefix="rayrank-tokenizer-") as folder:
+            if not settings.trust_remote_code:
+                save_neutral(settings, Path(folder))
+                given |= {"tokenizer": folder, "tokenizer_revision": None}
+            threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
+            built.result()
 
     def ask(self, requests: list[EngineRequest], deliver: Deliver) -> None:
         """Takes sequences and returns at once; may be called from any thread. See actors/engines/contract.py."""

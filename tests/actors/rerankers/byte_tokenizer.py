@@ -1,7 +1,8 @@
 """A model's folder without weights, whose tokenizer is the same on every machine: nothing of it is trained.
 
-Each byte is a token, and so is each label, as a word of its own. Every family of rerankers finds what it needs: ChatML
-with Qwen2.5's system message, tokens for thoughts, `<s>` and `</s>` around texts, a type for each text of a pair.
+Each byte is a token, and so is each label, as a word of its own, and a few words of the texts. Every family of
+rerankers finds what it needs: ChatML with Qwen2.5's system message, tokens for thoughts, `<s>` and `</s>` around texts,
+a type for each text of a pair.
 """
 
 import json
@@ -29,7 +30,8 @@ def save_byte_tokenizer(folder: Path) -> str:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(SPECIALS)
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in ("<think>", "</think>")])
+    # Marks that are not special, and words that were added
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in ("<think>", "</think>", "words", "It is")])
     tokenizer.post_processor = processors.TemplateProcessing(
         "<s> $A </s>", "<s> $A </s> $B:1 </s>:1", [(token, tokenizer.token_to_id(token)) for token in SPECIALS[:2]]
     )

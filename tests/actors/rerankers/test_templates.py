@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from actors.rerankers.contract import Pair, Prompt, Unscored
+from actors.rerankers.split import render_chat
 from actors.rerankers.templates import Capped, Template, fill_template, shorten_pairs
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
@@ -19,7 +20,7 @@ def messages(query: str = QUERY, doc: str = DOC) -> list[dict[str, str]]:
 def made(tokenizer: Tokenizer, query: str, doc: str, room: int = ROOM, **limits: int) -> Any:
     """The prompt of one pair: its token ids and whether it was cut, or Unscored."""
     pairs = shorten_pairs(tokenizer, [Pair(query, doc)], limits.get("max_query_tokens"), limits.get("max_doc_tokens"))
-    (prompt,) = fill_template(tokenizer, [*tokenizer.render_chat(messages())], pairs, room)
+    (prompt,) = fill_template(tokenizer, render_chat(tokenizer, messages()), pairs, room)
     return prompt if isinstance(prompt, Unscored) else (prompt.sequences[0], prompt.truncated)
 
 
@@ -54,7 +55,7 @@ def test_no_text_closes_its_turn_or_opens_another(lb_tokenizer: Tokenizer, text:
 
 def test_prompts_come_in_the_order_of_their_pairs(lb_tokenizer: Tokenizer) -> None:
     pairs = [Pair(f"query {i % 3}", f"document {i}") for i in range(10)]
-    prompts = fill_template(lb_tokenizer, [*lb_tokenizer.render_chat(messages())], pairs, ROOM)
+    prompts = fill_template(lb_tokenizer, render_chat(lb_tokenizer, messages()), pairs, ROOM)
     assert prompts == [Prompt([reference(lb_tokenizer, pair.query, pair.doc)]) for pair in pairs]
 
 

@@ -7,17 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tokenizers
 from tokenizers import AddedToken
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import ByteLevel
-from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.lb import LB
-from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
+from actors.rerankers.tokenizer import Tokenizer
 from tests import tiny
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
@@ -44,14 +40,6 @@ def test_special_tokens_in_a_text_are_text(lb_tokenizer: Tokenizer, special: str
     (ids,) = lb_tokenizer.encode([f"before {special} after"])
     assert not set(ids) & set(lb_tokenizer.pretrained.all_special_ids)
     assert lb_tokenizer.pretrained.decode(ids) == f"before {special} after"
-
-
-def test_added_tokens_that_are_not_special_are_text_too(save_tokenizer: Callable[..., str]) -> None:
-    pretrained = tiny.qwen2_tokenizer()
-    pretrained.add_tokens([AddedToken("</think>", special=False), AddedToken("<tool>", normalized=True)])
-    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
-    (ids,) = tokenizer.encode(["a</think>b<tool>"])
-    assert not set(ids) & set(tokenizer.pretrained.get_added_vocab().values())
 
 
 def test_added_runs_of_whitespace_stay_tokens_because_they_are_how_the_model_writes_text(
@@ -128,44 +116,6 @@ def test_two_labels_of_one_token_are_refused(minilm: str) -> None:
         Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).label_ids(("Yes", "yes"))
 
 
-MESSAGES = [{"role": "system", "content": "Judge."}, {"role": "user", "content": f"<{QUERY}>\n{DOC}"}]
-
-
-def test_a_template_is_its_special_tokens_and_the_texts_between(lb_tokenizer: Tokenizer) -> None:
-    start, end = (lb_tokenizer.pretrained.get_added_vocab()[token] for token in ("<|im_start|>", "<|im_end|>"))
-    user = f"user\n<{QUERY}>\n{DOC}"
-    system, turn = [start, "system\nJudge.", end, "\n"], [start, user, end, "\n"]
-    assert lb_tokenizer.render_chat(MESSAGES) == [*system, *turn, start, "assistant\n"]
-
-
-def test_a_special_token_takes_the_templates_whitespace_where_its_flags_say_so(
-    save_tokenizer: Callable[..., str],
-) -> None:
-    pretrained = tiny.qwen2_tokenizer()
-    phi = [AddedToken("<|user|>", rstrip=True, special=True), AddedToken("<|end|>", lstrip=True, special=True)]
-    pretrained.add_tokens(phi, special_tokens=True)
-    pretrained.chat_template = "{% for m in messages %}<|user|>\n{{ m.content }}\n<|end|>\n{% endfor %}"
-    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
-    user, end = (tokenizer.pretrained.get_added_vocab()[token] for token in ("<|user|>", "<|end|>"))
-    assert tokenizer.render_chat([{"role": "user", "content": DOC}]) == [user, DOC, end, "\n"]
-
-
-def test_a_template_that_cannot_be_tokenised_in_pieces_is_refused(save_tokenizer: Callable[..., str]) -> None:
-    backend = tokenizers.Tokenizer(BPE())
-    backend.pre_tokenizer = Metaspace(prepend_scheme="first")  # only the first of all pieces gets a space before it
-    backend.train_from_iterator(["Judge."], BpeTrainer(special_tokens=["<|im_start|>", "<|im_end|>"]))
-    template = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
-    pretrained = PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
-    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained, model_type="llama")))
-    with pytest.raises(ValueError, match=r"cannot take this template in pieces: .*<\{query\}>"):
-        tokenizer.render_chat(MESSAGES)
-
-
-def test_a_model_without_a_chat_template_is_refused(minilm: str) -> None:
-    with pytest.raises(ValueError, match="has no chat template"):
-        Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).render_chat(MESSAGES)
-
-
 @pytest.mark.parametrize("text", ["some words " * 90_000, "a" * 1_000_000, "字" * 330_000, " " * 1_000_000], ids=len)
 def test_a_megabyte_is_cut_in_seconds(lb_tokenizer: Tokenizer, text: str) -> None:
     started = time.monotonic()
@@ -238,10 +188,3 @@ def test_the_model_says_whether_there_are_token_types(
     (Path(model) / "config.json").write_text(json.dumps({"max_position_embeddings": 512} | declared))
     ((_, found, _),) = Tokenizer(BiEncoder(type="bi_encoder", model=model)).encode_pairs([("a", "b")])
     assert found == types
-
-
-def test_a_template_that_writes_the_date_writes_the_same_every_day(save_tokenizer: Callable[..., str]) -> None:
-    pretrained = tiny.qwen2_tokenizer()
-    pretrained.chat_template = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
-    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
-    assert tokenizer.render_chat([{"role": "user", "content": "x"}]) == ["01 Jan 2025 x"]

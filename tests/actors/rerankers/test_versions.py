@@ -113,8 +113,8 @@ def test_what_is_recorded_stays_until_the_version_is_raised(tmp_path: Path, monk
     change_text(monkeypatch)
     line, *others = versions.record_missing()
     assert len(others) == len(VARIANTS["qwen3"]) - 1
-    assert line.startswith("qwen3 (exact): other prompts than recorded for version 1: ")
+    assert line.startswith("qwen3 (exact): other prompts than recorded for version 2: ")
     assert read_versions() == first
-    monkeypatch.setitem(RERANKERS, "qwen3", replace(RERANKERS["qwen3"], version=2))
+    monkeypatch.setitem(RERANKERS, "qwen3", replace(RERANKERS["qwen3"], version=3))
     assert versions.record_missing() == []
-    assert read_versions()["qwen3"]["1"] == first["qwen3"]["1"] != read_versions()["qwen3"]["2"]
+    assert read_versions()["qwen3"]["2"] == first["qwen3"]["2"] != read_versions()["qwen3"]["3"]

@@ -80,10 +80,14 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "cross_encoder": {
         "logit": {},
         "probability": {"score": "probability", **TEMPLATES, **SHORT},
+        "special tokens": {"query_template": "<|im_start|>{query}", "doc_template": "{doc}<|im_end|>\n"},
+        "prompt": {"prompt": "{instruction}<think>{query}</think> {doc}.", "instruction": "Judge."},
+        "messages": {"messages": [{"role": "user", "content": "{doc}\n{query}?"}]},
     },
     "bi_encoder": {
         "plain": {},
         "templates": TEMPLATES | SHORT,
+        "special tokens": {"query_template": "<think>{query}", "doc_template": "{doc}<|im_end|>"},
     },
     "label": {
         "prompt, expectation": RAW | {"score": "expectation"},

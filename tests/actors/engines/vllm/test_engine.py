@@ -1,19 +1,23 @@
 """The real vLLM on the CPU: each caller gets its own replies, in time, whatever goes wrong."""
 
 import asyncio
+import json
 import queue
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 
 from actors.engines.contract import EngineDied, EngineRequest
 from actors.engines.vllm.engine import Engine
@@ -302,3 +306,19 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 70 and done.stdout.endswith("worked\n"), done.stdout + done.stderr
     assert done.stderr.endswith("rayrank: the engine made no progress for 5 s; ending its process\n")
+
+
+def test_a_generation_is_decoded_by_tokenizer_json_whatever_class_the_config_names(
+    tmp_path: Path, tiny_model: Callable
+) -> None:
+    shutil.copytree(tiny_model("llama3"), tmp_path / "model")
+    about = json.loads((tmp_path / "model/tokenizer_config.json").read_text())
+    (tmp_path / "model/tokenizer_config.json").write_text(json.dumps(about | {"tokenizer_class": "LlamaTokenizerFast"}))
+    settings = LB(type="lb", model=str(tmp_path / "model"))
+    engine = build(settings, Request("generate", max_tokens=40, labels=("1",)), {"max_model_len": 256})
+    file = tokenizers.Tokenizer.from_file(str(tmp_path / "model/tokenizer.json"))
+    asked = [file.encode(text).ids for text in ("Query: a", "def f(x):\n", "Où 苹果")]
+    for reply in run(engine, asked, max_tokens=40).result(timeout=SECONDS):
+        assert isinstance(reply, Reply) and len(reply.tokens) > 10
+        decoded = file.decode(list(reply.tokens), skip_special_tokens=False)
+        assert reply.text.rstrip("\ufffd") == decoded.rstrip("\ufffd")  # half a character may stand at the end

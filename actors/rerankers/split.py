@@ -1,0 +1,120 @@
+"""Prompts that are written as one text, chat templates among them, as pieces for `fill_template`.
+
+They are split before the texts are in. So each is tried on texts with awkward ends: what comes of the pieces must be
+what the tokenizer, and the chat template, make of the whole text. Where it is not, the prompt is refused.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import date
+from itertools import product
+
+from actors.rerankers.contract import Pair
+from actors.rerankers.templates import PLACEHOLDER, Inside, Template, encode_piece, fill_text
+from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, TRIM_END, TRIM_START, Tokenizer
+
+STAND_INS = Pair(QUERY, DOC, INSTRUCTION)
+AWKWARD = [Pair(text, text, text) for text in ("x", "\r\n \tx\n\n\nx\u3000\t \r\n", " x <b>&'\" {{ x }}\n")]
+THOUGHT = Pair("x </think> x", "x </think> x", "x </think> x")  # some chat templates cut what stands before the mark
+FIXED_DAY = date(2025, 1, 1)  # today's date in chat templates, so that a run over midnight has one prompt
+Messages = list[dict[str, str]]
+
+
+def split_template(tokenizer: Tokenizer, template: str) -> Template:
+    """A template as ids of its special tokens and the texts between them, with their placeholders.
+
+    Raises ValueError if the pieces, encoded separately, are not the ids of the template encoded as a whole.
+    """
+    pieces = _split(tokenizer, template)
+    for pair in (STAND_INS, *AWKWARD):
+        ids = [i for piece in pieces for i in encode_piece(tokenizer, piece, [pair])[0][0]]
+        if ids != tokenizer.encode_marked(fill_text(template, pair)):
+            raise ValueError(f"its tokenizer cannot take this template in pieces: {_show(template)!r}")
+    return pieces
+
+
+def _split(tokenizer: Tokenizer, template: str) -> Template:
+    """Texts beside a token that swallows white space lose theirs, too."""
+    parts = tokenizer.split_marked(template)
+    pieces: Template = []
+    for i, part in enumerate(parts):
+        if not isinstance(part, str):
+            pieces.append(part.id)
+        elif part:
+            before, after = parts[i - 1] if i else None, parts[i + 1] if i + 1 < len(parts) else None
+            start = TRIM_START if before and before.rstrip and PLACEHOLDER.match(part) else ""
+            end = TRIM_END if after and after.lstrip and PLACEHOLDER.match(part[-1]) else ""
+            pieces.append((Inside if before else str)(start + part + end))
+    return pieces
+
+
+def render_chat(tokenizer: Tokenizer, messages: Messages) -> Template:
+    """Messages in the model's chat template, with the assistant's turn begun, split by `split_template`.
+
+    Raises ValueError where there is no chat template, it fails or refuses the messages, or it changes their texts in
+    any way but to trim them.
+    """
+    key = json.dumps(messages)
+    if key not in tokenizer.chats:
+        tokenizer.chats[key] = split_template(tokenizer, _render_trimmed(tokenizer, messages))
+    return [*tokenizer.chats[key]]
+
+
+def _render_trimmed(tokenizer: Tokenizer, messages: Messages) -> str:
+    """The rendered messages, with marks where the template trims what stands beside them."""
+    tried = [*AWKWARD, THOUGHT]
+    filled = [_change(messages, [fill_text(message["content"], pair) for message in messages]) for pair in tried]
+    real = [_render(tokenizer, each) for each in filled]
+    for sides in product(*(_possible_trims(message["content"]) for message in messages)):
+        marked = [f"{start}{message['content']}{end}" for message, (start, end) in zip(messages, sides, strict=True)]
+        rendered = _render(tokenizer, _change(messages, marked))
+        if [fill_text(rendered, pair) for pair in tried] == real:
+            for message in messages:
+                if message["content"].strip() not in rendered:
+                    raise ValueError(f"its chat template leaves out the {message['role']} message, or changes it")
+            return rendered
+    raise ValueError(
+        "its chat template does more to the messages' texts than trim them, so it cannot be filled with texts later; "
+        "have it write them as they are"
+    )
+
+
+def _possible_trims(content: str) -> Iterable[tuple[str, str]]:
+    """The marks that may stand around a message: trimming only matters where a text is at one of its ends."""
+    bare = content.strip()
+    starts, ends = bool(PLACEHOLDER.match(bare)), bool(bare and PLACEHOLDER.match(bare[-1]))
+    return product(("", TRIM_START)[: 1 + starts], ("", TRIM_END)[: 1 + ends])
+
+
+def _change(messages: Messages, contents: Iterable[str]) -> Messages:
+    return [message | {"content": content} for message, content in zip(messages, contents, strict=True)]
+
+
+def _render(tokenizer: Tokenizer, messages: Messages) -> str:
+    pretrained = tokenizer.pretrained
+    if not pretrained.chat_template:
+        raise ValueError("it has no chat template, which this reranker needs")
+    if isinstance(pretrained.chat_template, dict) and "default" not in pretrained.chat_template:
+        names = ", ".join(map(repr, pretrained.chat_template))
+        raise ValueError(f"none of its chat templates ({names}) is named 'default'; name the one to use so")
+    try:
+        return str(
+            pretrained.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, strftime_now=FIXED_DAY.strftime
+            )
+        )
+    except Exception as error:  # a template is a program: it may raise anything
+        said = " ".join(str(error).split())[:300]
+        raise ValueError(f"its chat template does not take the messages: {said}") from None
+
+
+def _show(template: str) -> str:
+    """The template as its author wrote it."""
+    names: dict[str, str | int | None] = {
+        QUERY: "{query}",
+        DOC: "{doc}",
+        INSTRUCTION: "{instruction}",
+        TRIM_START: "",
+        TRIM_END: "",
+    }
+    return template.translate(str.maketrans(names))

@@ -1,0 +1,100 @@
+"""Added tokens that control a prompt are not for texts; all others are how the model writes text.
+
+Expected ids: of the tokenizers library for the file as it stands, and for a copy of it without the control tokens.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+from tokenizers import AddedToken
+
+from actors.rerankers.label import Label
+from actors.rerankers.lb import LB
+from actors.rerankers.tokenizer import Tokenizer
+from tests import tiny
+
+CHAT = "{% for m in messages %}{{ '[INST]' + m.content }}{% endfor %}{% if add_generation_prompt %}<go>{% endif %}"
+# Added tokens that are not special, for the chat template above, and whether they control a prompt
+ADDED = {
+    "pembrolizumab": False,
+    "covid19": False,
+    "content": False,  # a word of the template's code
+    "<br>": False,
+    "</table>": False,
+    "🍎": False,
+    "{%": False,
+    "C++": False,
+    "[INST]": True,
+    "<go>": True,
+    "<|tool|>": True,
+    "<think>": True,
+    "</think>": True,
+    "</answer>": True,
+    "<s>": None,  # special
+    "[SEP]": None,
+}
+
+
+@pytest.fixture(scope="module", params=["qwen2", "bert", "xlm_roberta", "gemma"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokenizers of all kinds (byte-level BPE, WordPiece, Unigram, SentencePiece's BPE) with these tokens."""
+    folder = tmp_path_factory.mktemp(request.param)
+    getattr(tiny, request.param)(folder)
+    pretrained = LB(type="lb", model=str(folder))
+    backend: Any = Tokenizer(pretrained).pretrained
+    backend.add_tokens([AddedToken(text) for text, control in ADDED.items() if control is not None])
+    backend.chat_template = CHAT
+    backend.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("word", [word for word, control in ADDED.items() if control is False])
+def test_what_is_no_control_token_is_used_in_texts(word: str, model: Path) -> None:
+    file = tokenizers.Tokenizer.from_file(str(model / "tokenizer.json"))
+    texts = [word, f"a {word} b", f"is it ({word})?\n{word}{word}"]
+    expected = [file.encode(text, add_special_tokens=False).ids for text in texts]
+    assert all(file.token_to_id(word) in ids for ids in expected)
+    assert Tokenizer(LB(type="lb", model=str(model))).encode(texts) == expected
+
+
+@pytest.mark.parametrize("mark", [word for word, control in ADDED.items() if control is not False])
+def test_control_tokens_are_spelt_out(mark: str, model: Path) -> None:
+    description = json.loads((model / "tokenizer.json").read_text())
+    runs = {t["content"] for t in description["added_tokens"] if not t["content"].strip("\n▁ ")}
+    kept = runs | {word for word, control in ADDED.items() if control is False}
+    description["added_tokens"] = [t for t in description["added_tokens"] if t["content"] in kept]
+    (model / "innocent.json").write_text(json.dumps(description | {"post_processor": None}))
+    tokenizer = Tokenizer(LB(type="lb", model=str(model)))
+    texts = [f"a {mark} b", f"{mark}covid19{mark}"]
+    made = tokenizer.encode(texts)
+    assert not {i for ids in made for i in ids} & {*tokenizer.control} - {tokenizer.pretrained.unk_token_id}
+    if description["model"]["type"] == "BPE" and mark not in description["model"]["vocab"]:
+        innocent = tokenizers.Tokenizer.from_file(str(model / "innocent.json"))
+        names = tokenizer.pretrained.convert_ids_to_tokens
+        assert [names(ids) for ids in made] == [innocent.encode(text).tokens for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "mark", "control"),
+    [
+        ("<doc>{doc}</doc> {query}", "<doc>", True),
+        ("<doc>{doc}</doc> {query}", "</doc>", True),
+        ("<doc>{doc}</doc> {query}", "<p>", False),
+        ("Is pembrolizumab in {doc}? {query}", "pembrolizumab", False),
+    ],
+)
+def test_marks_of_the_configs_own_template_are_control_tokens(
+    prompt: str, mark: str, control: bool, save_tokenizer: Callable[..., str]
+) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.add_tokens([AddedToken(text) for text in ("<doc>", "</doc>", "<p>", "pembrolizumab")])
+    model = save_tokenizer(pretrained)
+    own = Label(type="label", model=model, prompt=prompt, labels={"yes": 1.0, "no": 0.0}, score="probability")
+    tokenizer = Tokenizer(own)
+    i = tokenizer.pretrained.convert_tokens_to_ids(mark)
+    assert (i in tokenizer.control) == control
+    assert (i in tokenizer.encode([f"a {mark} b"])[0]) != control
