@@ -77,9 +77,11 @@ class Run:
         standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        work = select_work(config, read_first_file(config, files), files, coverage, self._sizes)
+        made = standing and standing.get("tag") == compute_result_id(config, files, coverage)  # from these very scores
+        retry = config.run.retry_failed and not (made and not standing["figures"]["transient"])
+        work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)
         self._time("plan")
-        if standing and not work.tasks and standing.get("tag") == compute_result_id(config, files, coverage):
+        if standing and made and not work.tasks:
             if has_all_parts(output, standing):
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")

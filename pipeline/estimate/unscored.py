@@ -68,7 +68,7 @@ def find_unscored_units(checked: Checked, sizes: Sizes = Sizes(), seed: int = 0)
         drawn = random.Random(seed).sample(range(1, len(files)), sizes.files - 1)
         seen = [files[0], *(files[i] for i in sorted(drawn))]  # the first one says which columns there are
     first = read_first_file(config, files)
-    work = select_work(config, first, seen, coverage)
+    work = select_work(config, first, seen, coverage, retry_failed=config.run.retry_failed)
     parts = [part for task in range(work.tasks) for part in work.read_parts(task)]
     with ThreadPoolExecutor(FOOTER_THREADS) as pool:
         splits = [

@@ -81,15 +81,20 @@ class Work:
 
 
 def select_work(
-    config: Config, first: FirstFile, files: list[InputFile], coverage: Coverage, sizes: Sizes = Sizes()
+    config: Config,
+    first: FirstFile,
+    files: list[InputFile],
+    coverage: Coverage,
+    sizes: Sizes = Sizes(),
+    retry_failed: bool = False,
 ) -> Work:
-    """The work for an input, given which rows have scores. With `run.retry_failed` it has the rows, too, that have no
-    score for a reason that may pass."""
+    """The work for an input, given which rows have scores. retry_failed: it has the rows, too, that have no score for a
+    reason that may pass."""
     rows: list[dict[str, Any]] = []
     for number, file in enumerate(files):
         version = hash_version(file)
         known = coverage.count_rows(version)
-        failed = [found.name for found in coverage.find_failed(version)] if config.run.retry_failed else []
+        failed = [found.name for found in coverage.find_failed(version)] if retry_failed else []
         if coverage.is_complete(version) and not failed:
             continue
         missing = None if known is None else coverage.find_missing(version, 0, known)

@@ -30,6 +30,6 @@ def cut_input(
     """
     files = list_inputs(config.input.path)
     first = read_first_file(config, files)
-    work = select_work(config, first, files, Coverage(names), sizes)
+    work = select_work(config, first, files, Coverage(names), sizes, config.run.retry_failed)
     parts = [part for task in range(work.tasks) for part in work.read_parts(task)]
     return [split for part in parts for split in cut_splits(part, config, first, {*failed}, sizes)], first

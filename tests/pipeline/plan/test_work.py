@@ -29,8 +29,8 @@ def select(files: list[InputFile], make_config: Make) -> Callable[..., Work]:
     """The work for these files. names: of the score files that are there. Other keyword arguments: of `Sizes`."""
 
     def select(names: list[str] = [], retry_failed: bool = False, **sizes: int) -> Work:
-        config = make_config([file.path for file in files], run={"retry_failed": retry_failed})
-        return select_work(config, read_first_file(config, files), files, Coverage(names), Sizes(**sizes))
+        config = make_config([file.path for file in files])
+        return select_work(config, read_first_file(config, files), files, Coverage(names), Sizes(**sizes), retry_failed)
 
     return select
 

@@ -11,6 +11,7 @@ from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL
 from tests.pipeline.run.conftest import S3_SLOW
 from tests.pipeline.run.stores import A, B, C, D, Failing, FailingForGood, Place
+from tests.pipeline.run.test_deaths import NeverStarts
 
 ANY = {"unit_rows": 30, "max_failed": 1}
 MORE = {"sizes": SMALL}
@@ -36,6 +37,7 @@ def test_only_reasons_that_may_pass_are_tried_once_more(place: Place, capsys: py
     place.run("fresh", scorer=FailingForGood, run=ANY, more=MORE)
     assert place.ranked().equals(place.ranked("fresh"))
     assert {"too odd", "document is empty", None} == {*place.ranked()["reason"].to_pylist()}
+    assert place.run(scorer=NeverStarts, run=RETRY, more=MORE)["transient"] == 0, "no engine starts where none is left"
 
     place.put(d=D)
     assert place.run(scorer=FailingForGood, run=RETRY, more=MORE)["rows"] == 330

@@ -34,7 +34,8 @@ def checked(write_pairs: Callable[..., str], make_config: Callable[..., Config])
 
 def select(checked: Checked, sizes: Sizes = Sizes()) -> Work:
     first = read_first_file(checked.config, checked.files)
-    return select_work(checked.config, first, checked.files, Coverage(checked.all_scores.files()), sizes)
+    coverage = Coverage(checked.all_scores.files())
+    return select_work(checked.config, first, checked.files, coverage, sizes, checked.config.run.retry_failed)
 
 
 def prompt(checked: Checked, work: Work) -> list[PromptedUnit]:
