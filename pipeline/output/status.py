@@ -24,7 +24,8 @@ def read_status(output: Folder) -> dict[str, Any]:
 
     result: the standing manifest, or None. held_by: the run that has a lease, dead or alive, or None. scores: for each
     fingerprint its units, the rows that have scores and the rows of the input (None where no run has said it), and the
-    failures by reason in `looked_into` of its score files. Raises UsageError where there is nothing of all this.
+    failures by reason: those of the result where it has all of the units, else those in `looked_into` of the score
+    files. Raises UsageError where there is nothing of all this.
     """
     stored: dict[str, dict[str, int]] = {}  # fingerprint -> name of a score file -> bytes
     for name, size in output.files("scores/").items():
@@ -37,28 +38,58 @@ def read_status(output: Folder) -> dict[str, Any]:
         old = [name for name in stored if re.fullmatch(FINGERPRINT_0_1, name)]
         also = f"; scores/{old[0]} is of rayrank 0.1, which this one cannot read" if old else ""
         raise UsageError(f"{output.url}: there is no run{also}")
+    in_result = result.get("units", {}) if result else {}  # a result of rayrank 0.1 does not say it
     known: dict[str, list[Any]] = {}  # fingerprint -> rows that have scores, and rows of the input, so far as is known
     if result:
         rows = result["figures"]["rows"]
-        units = result.get("units", {})  # a result of rayrank 0.1 does not say it
-        done = rows if len(units) == 1 else None  # else each has scores of some rows (run.accept)
-        known = {fingerprint: [done, rows] for fingerprint in units}
+        done = rows if len(in_result) == 1 else None  # else each has scores of some rows (run.accept)
+        known = {fingerprint: [done, rows] for fingerprint in in_result}
     known |= read_progress(output)
     return {
         "result": result,
         "held_by": held_by,
         "scores": [
-            _read_scores(output.below(f"scores/{name}"), name, stored[name], *known.get(name, [None, None]))
+            _read_scores(
+                output.below(f"scores/{name}"),
+                name,
+                stored[name],
+                *known.get(name, [None, None]),
+                result["reasons"] if result and in_result == {name: len(stored[name])} else None,
+            )
             for name in usable
         ],
     }
 
 
 def _read_scores(
-    folder: Folder, fingerprint: str, stored: dict[str, int], done: int | None, rows: int | None
+    folder: Folder,
+    fingerprint: str,
+    stored: dict[str, int],
+    done: int | None,
+    rows: int | None,
+    reasons: dict[str, int] | None,
 ) -> dict[str, Any]:
-    """done, rows: those that have scores, and those of the input, so far as is known."""
-    sampled = [*stored][:: -(-len(stored) // SAMPLED_FILES)]
+    """done, rows: those that have scores, and those of the input, so far as is known. reasons: of all failures; None
+    where they are to be read from score files."""
+    looked_into = [*stored]
+    if reasons is None:
+        looked_into = looked_into[:: -(-len(stored) // SAMPLED_FILES)]
+        reasons = dict(_count_reasons(folder, stored, looked_into).most_common())
+    if done is None:
+        coverage = Coverage(stored)
+        done = coverage.count_scored(coverage.versions())
+    return {
+        "fingerprint": fingerprint,
+        "units": len(stored),
+        "rows": rows,
+        "rows_scored": done,
+        "looked_into": len(looked_into),
+        "reasons": reasons,
+    }
+
+
+def _count_reasons(folder: Folder, stored: dict[str, int], sampled: list[str]) -> Counter[str]:
+    """The failures by reason in the sampled score files. stored: the bytes of all of them."""
     reasons: Counter[str] = Counter()
     for first in range(0, len(sampled), FILES_IN_MEMORY):
         ranges = [(name, 0, stored[name]) for name in sampled[first : first + FILES_IN_MEMORY]]
@@ -68,14 +99,4 @@ def _read_scores(
             except pa.ArrowException:
                 raise RunError(f"{folder.path(name)}: is cut short, or no score file") from None
             reasons.update(table.filter(pc.not_equal(table["kind"], OK))["reason"].to_pylist())
-    if done is None:
-        coverage = Coverage(stored)
-        done = coverage.count_scored(coverage.versions())
-    return {
-        "fingerprint": fingerprint,
-        "units": len(stored),
-        "rows": rows,
-        "rows_scored": done,
-        "looked_into": len(sampled),
-        "reasons": dict(reasons.most_common()),
-    }
+    return reasons

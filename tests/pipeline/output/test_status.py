@@ -26,7 +26,10 @@ from tests.fakes import KnownScorer
 from tests.pipeline.conftest import Interrupted, pairs, write
 
 FINGERPRINT, OTHER = "0123456789abcdef-vllm-0.32", "0123456789abcdef-vllm-0.31"
-RESULT: dict[str, Any] = {"parts": [], "rejects": [], "fingerprint": FINGERPRINT, "figures": {"rows": 30}}
+RESULT: dict[str, Any] = {"parts": [], "rejects": [], "reasons": {}} | {
+    "fingerprint": FINGERPRINT,
+    "figures": {"rows": 30},
+}
 
 
 class WithoutFusion(InProcess):
@@ -80,9 +83,13 @@ def test_a_run_from_its_first_unit_to_its_result(
             "rows": 700,
             "rows_scored": 700,
             "looked_into": 7,
-            "reasons": {"document is empty": 7},
+            "reasons": {"document is empty": 7, "duplicate of an earlier row with the same query_id and doc_id": 1},
         }
     ]
+    first.write_bytes(b"no score file")
+    assert "         7 x document is empty" in show(output, capsys), "those of a result need no score file"
+    first.unlink()
+    assert show(output, capsys)[-1] == "         6 x document is empty", "these units are not all of the result's"
 
 
 def test_a_run_that_scores_says_how_far_it_is(make_config: Callable[..., Config], tmp_path: Path) -> None:
