@@ -77,11 +77,12 @@ class Run:
         standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        made = standing and standing.get("tag") == compute_result_id(config, files, coverage)  # from these very scores
-        retry = config.run.retry_failed and not (made and not standing["figures"]["transient"])
+        same = standing and standing.get("tag") == compute_result_id(config, files, coverage)  # made of these very scores
+        settled = standing and same and not standing["figures"]["transient"]
+        retry = config.run.retry_failed and not settled
         work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)
         self._time("plan")
-        if standing and made and not work.tasks:
+        if standing and same and not work.tasks:
             if has_all_parts(output, standing):
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")
@@ -104,7 +105,7 @@ class Run:
             write = prepare_parts(self._checked, work.first, files, rows, coverage, cluster, self._sizes)
             now = read_result(output)
             self._lease.confirm()  # merging takes its time
-            same = now and now.get("tag") == write.result_id and has_all_parts(output, now)
+            same = now is not None and now.get("tag") == write.result_id and has_all_parts(output, now)
             if now and same and (now != standing or not scoring["units_now"]):
                 if now != standing:
                     say("another run has put the same result meanwhile; it stands")
