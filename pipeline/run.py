@@ -77,7 +77,7 @@ class Run:
         standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        same = standing and standing.get("tag") == compute_result_id(config, files, coverage)  # made of these very scores
+        same = standing and standing.get("tag") == compute_result_id(config, files, coverage)
         settled = standing and same and not standing["figures"]["transient"]
         retry = config.run.retry_failed and not settled
         work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)

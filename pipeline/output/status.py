@@ -45,20 +45,13 @@ def read_status(output: Folder) -> dict[str, Any]:
         done = rows if len(in_result) == 1 else None  # else each has scores of some rows (run.accept)
         known = {fingerprint: [done, rows] for fingerprint in in_result}
     known |= read_progress(output)
-    return {
-        "result": result,
-        "held_by": held_by,
-        "scores": [
-            _read_scores(
-                output.below(f"scores/{name}"),
-                name,
-                stored[name],
-                *known.get(name, [None, None]),
-                result["reasons"] if result and in_result == {name: len(stored[name])} else None,
-            )
-            for name in usable
-        ],
-    }
+    scores = []
+    for name in usable:
+        done, rows = known.get(name, [None, None])
+        is_whole = in_result == {name: len(stored[name])}
+        reasons = result["reasons"] if result and is_whole else None
+        scores.append(_read_scores(output.below(f"scores/{name}"), name, stored[name], done, rows, reasons))
+    return {"result": result, "held_by": held_by, "scores": scores}
 
 
 def _read_scores(
