@@ -1,9 +1,9 @@
 """ModernBERT rerankers of sentence-transformers (cross-encoder/ettin-reranker-*-v1) as one model of transformers.
 
-Their modules.json is a stack of Transformer, Pooling, Dense, LayerNorm, Dense: what is pooling, head and classifier of a
-ModernBertForSequenceClassification. The bias of the LayerNorm, for which ModernBERT's own norms mostly have no place,
-moves into that of the classifier: W (n + b) + c = W n + (W b + c). So scores are the same but for rounding. A key of a
-module that is not known here is refused.
+Their modules.json is a stack of Transformer, Pooling, Dense, LayerNorm, Dense: pooling, head and classifier of what is
+one ModernBertForSequenceClassification. The bias of the LayerNorm, for which ModernBERT's own norms mostly have no
+place, moves into that of the classifier: W (n + b) + c = W n + (W b + c). So scores are the same but for rounding.
+What is not known here of a module is refused.
 """
 
 import json

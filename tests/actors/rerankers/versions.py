@@ -34,6 +34,7 @@ RAW = {
     "instruction": "Judge.",
 }
 CHAT = {"messages": [{"role": "user", "content": "{doc}\n{query}?"}], "labels": {"No": 0.0, "Yes": 1.0}}
+NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 ONE = {"prompt": "{doc}\n{query} ??", "label_ids": {0: 1.0}}
 TEMPLATES = {"query_template": "query: {query}", "doc_template": "passage: {doc}"}
 PRESETS = ("bright", "bright-aops", "bright-leetcode", "bright-pony", "bright-theoremqa", "followir")
@@ -86,7 +87,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "probability": {"score": "probability", **TEMPLATES, **SHORT},
         "special tokens": {"query_template": "<|im_start|>{query}", "doc_template": "{doc}<|im_end|>\n"},
         "prompt": {"prompt": "{instruction}<think>{query}</think> {doc}.", "instruction": "Judge."},
-        "messages": {"messages": [{"role": "user", "content": "{doc}\n{query}?"}]},
+        "messages": {"messages": CHAT["messages"]},
+        "messages, no thinking": {"messages": CHAT["messages"], **NO_THINKING},
     },
     "bi_encoder": {
         "plain": {},
@@ -100,6 +102,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "head, expectation": CHAT | HEAD | {"score": "expectation"},
         "head, probability": RAW | HEAD | {"score": "probability"},
         "head, log-odds": CHAT | HEAD | {"score": "logit"},
+        "chat, no thinking": CHAT | NO_THINKING | {"score": "probability"},
         "one id, logit": ONE | {"score": "logit"},
         "one id, probability": ONE | HEAD | {"score": "probability"},
     },
