@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from jobs.converters.plan import read_json
+from jobs.converters.plan import need, read_json
 from pipeline.errors import UsageError, one_line
 
 STACK = ["Transformer", "Pooling", "Dense", "LayerNorm", "Dense"]
@@ -31,32 +31,31 @@ def convert(source: Path, target: Path) -> dict[str, Any]:
 
     folder, pooling, dense, norm, last = _read_stack(source)
     config = read_json(folder / "config.json")
-    hidden, eps = config.get("hidden_size"), config.get("norm_eps", EPSILON)
+    (hidden,), eps = need(folder / "config.json", config, ("hidden_size",)), config.get("norm_eps", EPSILON)
     if eps != EPSILON:
         raise UsageError(f"{folder / 'config.json'}: norm_eps is {eps}; the LayerNorm behind it has {EPSILON}")
     biased = _check_dense(dense, hidden, hidden, GELU)
-    _check_dense(last, hidden, 1, IDENTITY)
+    shifted = _check_dense(last, hidden, 1, IDENTITY)
     _read_known(norm / "config.json", {"dimension": (hidden,)})
-    head, scale, classifier = _load(dense, "linear"), _load(norm, "norm"), _load(last, "linear")
+    head, scale = _load(dense, "linear", (hidden, hidden), biased), _load(norm, "norm", (hidden,), True)
+    classifier = _load(last, "linear", (1, hidden), shifted)
     shift = classifier["weight"].double() @ scale["bias"].double()
     tensors = {f"head.dense.{name}": tensor for name, tensor in head.items()}
     tensors |= {"head.norm.weight": scale["weight"], "classifier.weight": classifier["weight"]}
     tensors["classifier.bias"] = (classifier.get("bias", torch.zeros(1)).double() + shift).float()
     if config.get("norm_bias"):
         tensors["head.norm.bias"] = torch.zeros(hidden)
-    asked = {"num_labels": 1, "classifier_pooling": _read_pooling(pooling), "classifier_bias": biased}
+    asked: dict[str, Any] = {"num_labels": 1, "classifier_pooling": _read_pooling(pooling), "classifier_bias": biased}
     try:
-        model, found = ModernBertForSequenceClassification.from_pretrained(
+        loaded: Any = ModernBertForSequenceClassification.from_pretrained(
             folder, dtype="auto", use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **asked
         )
     except Exception as error:  # transformers raises every kind for a bad folder
         raise UsageError(f"{folder}: cannot be read: {one_line(error)[:200]}") from None
+    model, found = loaded
     _check_encoder(folder, found, {*tensors})
     for name, tensor in tensors.items():
-        parameter = model.get_parameter(name)
-        if parameter.shape != tensor.shape:
-            raise UsageError(f"{source}: {name} has shape {[*tensor.shape]}, not {[*parameter.shape]}")
-        parameter.data = tensor.float()  # vLLM computes heads in float32
+        model.get_parameter(name).data = tensor.float()  # vLLM computes heads in float32
     target.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         if (folder / name).exists():
@@ -117,17 +116,18 @@ def _read_known(path: Path, known: dict[str, tuple[Any, ...]]) -> dict[str, Any]
     return declared
 
 
-def _load(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors of a module, `weight` and perhaps `bias`."""
+def _load(folder: Path, prefix: str, shape: tuple[int, ...], biased: bool) -> dict[str, torch.Tensor]:
+    """The tensors of a module: `weight`, of this shape, and perhaps `bias`."""
     path = folder / "model.safetensors"
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path}: cannot be read: {one_line(error)[:200]}") from None
-    names = {f"{prefix}.weight": "weight", f"{prefix}.bias": "bias"}
-    if f"{prefix}.weight" not in tensors or (prefix == "norm" and len(tensors) != 2) or tensors.keys() - names:
-        raise UsageError(f"{path}: has the tensors {', '.join(sorted(tensors))}, not {' and '.join(names)}")
-    return {names[name]: tensor for name, tensor in tensors.items()}
+    needed = {f"{prefix}.weight": shape} | ({f"{prefix}.bias": shape[:1]} if biased else {})
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != needed:
+        raise UsageError(f"{path}: has tensors of the shapes {found}, not {needed}")
+    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items()}
 
 
 def _check_encoder(folder: Path, found: dict[str, Any], head: set[str]) -> None:

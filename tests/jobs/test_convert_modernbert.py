@@ -180,8 +180,19 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         "config_sentence_transformers.json: default_prompt_name is 'q'",
     ),
     "lower case": (edit("sentence_bert_config.json", do_lower_case=True), "do_lower_case is true"),
-    "no weight": (keep_tensors("2_Dense/model.safetensors"), "2_Dense/model.safetensors: has the tensors"),
-    "no norm's bias": (keep_tensors("3_LayerNorm/model.safetensors", "weight"), "has the tensors norm.weight, not"),
+    "no weight": (
+        keep_tensors("2_Dense/model.safetensors"),
+        "2_Dense/model.safetensors: has tensors of the shapes {}, not",
+    ),
+    "no norm's bias": (
+        keep_tensors("3_LayerNorm/model.safetensors", "weight"),
+        "has tensors of the shapes {'norm.weight': (64,)}, not",
+    ),
+    "a bias that is not there": (edit("2_Dense/config.json", bias=True), "2_Dense/model.safetensors: has tensors of"),
+    "a bias too many": (
+        edit("4_Dense/config.json", bias=False),
+        "4_Dense/model.safetensors: has tensors of the shapes",
+    ),
     "a layer that is missing": (keep_tensors("model.safetensors", "embeddings", "layers.0", "final"), "is missing"),
     "a layer too many": (edit("config.json", num_hidden_layers=1, layer_types=["full_attention"]), "is left over"),
     "another size of the table": (edit("config.json", vocab_size=999), "has another shape than by config.json"),
