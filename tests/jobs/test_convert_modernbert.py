@@ -43,7 +43,8 @@ def save_reranker(
     tiny.modernbert(folder)
     torch.manual_seed(1)
     config = ModernBertConfig.from_pretrained(folder, norm_bias=norm_bias)
-    model = ModernBertModel(config).to(dtype)
+    model: Any = ModernBertModel(config)
+    model.to(dtype)
     if norm_bias:
         for name, parameter in model.named_parameters():
             if name.endswith("norm.bias"):

@@ -70,7 +70,7 @@ def test_logit_and_probability_mean_the_same_in_every_family(family: str, logits
     replies = [Reply([1], label_logprobs=None if family == "cross_encoder" else found, vector=found)]
     unused: Any = None  # the tokenizer
     for score, value in (("logit", expected), ("probability", expit(expected))):
-        settings = RERANKERS[family].settings(type=family, model="m", score=score, **own)
+        settings = RERANKERS[family].settings.model_validate({"type": family, "model": "m", "score": score} | own)
         assert RERANKERS[family].score(unused, settings, replies) == pytest.approx(value, rel=1e-6), score
 
 
