@@ -7,7 +7,6 @@ plus the task with its line breaks. `score: probability` is the sigmoid of the l
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from actors.rerankers.labelled import LabelledSettings, make_label_reranker
@@ -34,20 +33,10 @@ def max_length(tokenizer: Tokenizer, settings: BgeGemma) -> int:
     return settings.max_length + 2 * sum(map(len, tokenizer.encode(["\n", TASK])))
 
 
-def logit(values: np.ndarray, logits: np.ndarray) -> float:
-    return float(logits[0])
-
-
-def sigmoid(values: np.ndarray, logits: np.ndarray) -> float:
-    return float(1 / (1 + np.exp(-logits[0])))
-
-
 RERANKER = make_label_reranker(
     BgeGemma,
     template,
     labels=lambda settings: {"Yes": 1},
-    score=lambda settings: logit if settings.score == "logit" else sigmoid,
     max_length=max_length,
-    logits=True,
     version=2,
 )

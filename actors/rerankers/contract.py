@@ -58,9 +58,9 @@ class Request(NamedTuple):
     task: `generate` writes new tokens; `likelihood` gives the log-probabilities of the tokens from the prompt's
     boundary on; `embed` gives a vector; `classify` gives the logits of a classification head.
     max_tokens: the most new tokens of a generation.
-    labels: texts of one token each. If max_tokens is 1, the reply holds their exact log-probabilities at the new token
-    (or their logits); longer generations carry no probabilities, which would cost time at every token. With `classify`
-    and labels, only the labels' logits are computed, from their rows of the model's head.
+    labels: texts of one token each, or ids of tokens. If max_tokens is 1, the reply holds their exact log-probabilities
+    at the new token (or their logits); longer generations carry no probabilities, which would cost time at every token.
+    With `classify` and labels, only the labels' logits are computed, from their rows of the model's head.
     logits: replies hold logits instead of log-probabilities.
     stop: a generation ends with the first of these texts, which stays in its text.
     spare: tokens of the context that a generation leaves free for follow-ups.
@@ -69,7 +69,7 @@ class Request(NamedTuple):
 
     task: Task
     max_tokens: int = 1
-    labels: tuple[str, ...] = ()
+    labels: tuple[str | int, ...] = ()
     logits: bool = False
     stop: tuple[str, ...] = ()
     spare: int = 0

@@ -14,11 +14,14 @@ import numpy as np
 from pydantic import model_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.formulas import SCORES
 from actors.rerankers.settings import TemplateSettings, TextSettings
 from actors.rerankers.split import split_template
 from actors.rerankers.templates import Template, encode_piece, fill_template, shorten_pairs
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
 from actors.rerankers.written import WrittenSettings, make_template
+
+VALUES = np.array([0, 1])  # of two labels; one label alone has the second
 
 
 class CrossEncoder(TextSettings, WrittenSettings, TemplateSettings):
@@ -82,8 +85,7 @@ def score(tokenizer: Tokenizer, settings: CrossEncoder, replies: list[Reply]) ->
     logits = np.asarray(replies[0].vector, dtype=np.float64)
     if len(logits) > 2:
         return Unscored(f"the model has {len(logits)} labels; cross_encoder reads one or two")
-    logit = float(logits[-1] - (logits[0] if len(logits) == 2 else 0))
-    return logit if settings.score == "logit" else float(1 / (1 + np.exp(-logit)))
+    return SCORES[settings.score](VALUES[-len(logits) :], logits)
 
 
 RERANKER = Reranker(

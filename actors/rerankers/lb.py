@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from actors.rerankers.contract import Side
-from actors.rerankers.labelled import LabelledSettings, expectation, make_label_reranker, probability
+from actors.rerankers.formulas import expectation, probability
+from actors.rerankers.labelled import LabelledSettings, make_label_reranker
 from actors.rerankers.split import render_chat
 from actors.rerankers.templates import Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer

@@ -1,13 +1,16 @@
 """mxbai-rerank-v2 (mixedbread-ai/mxbai-rerank-base-v2, -large-v2): logit of 1 minus logit of 0; unbounded.
 
 Source: mixedbread's mxbai-rerank, as AnswerDotAI/rerankers maintains it. It tokenises the pieces separately, and cuts
-the query with its instruction to three quarters of max_length, the document to one quarter.
+the query with its instruction to three quarters of max_length, the document to one quarter. `score: probability` is the
+sigmoid of the difference.
 """
+
+from typing import Literal
 
 from pydantic import Field
 
 from actors.rerankers.contract import Pair
-from actors.rerankers.labelled import LabelledSettings, log_odds, make_label_reranker
+from actors.rerankers.labelled import LabelledSettings, make_label_reranker
 from actors.rerankers.split import split_template
 from actors.rerankers.templates import Capped, Template
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
@@ -25,6 +28,7 @@ AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 
 
 class Mxbai(LabelledSettings):
+    score: Literal["logit", "probability"] = "logit"
     instruction: str | None = None
     max_length: int = Field(default=8192, ge=4)
 
@@ -45,7 +49,6 @@ RERANKER = make_label_reranker(
     Mxbai,
     template,
     labels=lambda settings: {"0": 0, "1": 1},
-    score=lambda settings: log_odds,
     pair=pair,
     version=2,
 )

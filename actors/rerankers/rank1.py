@@ -1,8 +1,9 @@
 """rank1 (jhu-clsp/rank1-*): reasons, then writes ` true` or ` false`; the score is p(true) / (p(true) + p(false)).
 
-The score is in (0, 1). Source: the authors' rank1.py. A generation that ends with `</think> true` or `</think> false`
-is scored by the two probabilities at its last token. Any other is completed as in the reference: the reasoning is cut
-after its last full sentence, `</think>` is appended, and the two probabilities are read there. We differ in that
+The score is in (0, 1); `score: logit` is ln(p(true) / p(false)). Source: the authors' rank1.py. A generation that ends
+with `</think> true` or `</think> false` is scored by the two probabilities at its last token. Any other is completed as
+in the reference: the reasoning is cut after its last full sentence, `</think>` is appended, and the two probabilities
+are read there. We differ in that
   both probabilities are exact, so a confident answer needs no second request and a missing one never makes a score of
   0.5; a follow-up of one token reads them, so that the reasoning carries no probabilities
   rethink: n   the reasoning before its first `</think>` is continued with "Wait", n times; the last round is scored
@@ -10,11 +11,13 @@ after its last full sentence, `</think>` is appended, and the two probabilities 
 """
 
 import re
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.formulas import SCORES
 from actors.rerankers.settings import TextSettings
 from actors.rerankers.split import split_template
 from actors.rerankers.templates import Template, fill_template, room_to_write, shorten_pairs
@@ -24,7 +27,7 @@ PROMPT = (
     "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
     f"Query: {QUERY}\nPassage: {DOC}\n<think>"
 )
-LABELS = (" true", " false")
+LABELS, VALUES = (" true", " false"), np.array([1, 0])
 STOP = ("</think> true", "</think> false")
 FORCED = "\n</think>"
 WAIT = "\nWait"
@@ -33,6 +36,7 @@ SPARE = 16  # tokens for FORCED or WAIT, and for reasoning that gets longer when
 
 
 class Rank1(TextSettings):
+    score: Literal["probability", "logit"] = "probability"
     instruction: str | None = None
     query_template: str = "{query}"
     max_new_tokens: int = Field(default=8192, ge=2)
@@ -75,8 +79,7 @@ def _add_instruction(pair: Pair) -> Pair:
 def score(tokenizer: Tokenizer, settings: Rank1, replies: list[Reply]) -> float | Unscored | FollowUp:
     last = replies[-1]
     if last.label_logprobs is not None:
-        true, false = np.asarray(last.label_logprobs, dtype=np.float64)
-        return float(1 / (1 + np.exp(false - true)))
+        return SCORES[settings.score](VALUES, np.asarray(last.label_logprobs, dtype=np.float64))
     prompt = replies[0].prompt
     if len(replies) <= settings.rethink:
         reasoning = _join_rounds(replies).split("</think>")[0]

@@ -4,10 +4,13 @@ They are split before the texts are in. So each is tried on texts with awkward e
 what the tokenizer, and the chat template, make of the whole text. Where it is not, the prompt is refused.
 """
 
+import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date
 from itertools import product
+from typing import Any
 
 from actors.rerankers.contract import Pair
 from actors.rerankers.templates import PLACEHOLDER, Inside, Template, encode_piece, fill_text
@@ -48,26 +51,51 @@ def _split(tokenizer: Tokenizer, template: str) -> Template:
     return pieces
 
 
-def render_chat(tokenizer: Tokenizer, messages: Messages) -> Template:
+def render_chat(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any] = {}) -> Template:
     """Messages in the model's chat template, with the assistant's turn begun, split by `split_template`.
 
-    Raises ValueError where there is no chat template, it fails or refuses the messages, or it changes their texts in
-    any way but to trim them.
+    kwargs: what the template is given besides. Raises ValueError where there is no chat template, it fails or refuses
+    the messages, does not use one of kwargs, or changes the messages' texts in any way but to trim them.
     """
-    key = json.dumps(messages)
+    key = json.dumps([messages, kwargs], default=str)
     if key not in tokenizer.chats:
-        tokenizer.chats[key] = split_template(tokenizer, _render_trimmed(tokenizer, messages))
+        _check_used(_find_chat_template(tokenizer), kwargs)
+        tokenizer.chats[key] = split_template(tokenizer, _render_trimmed(tokenizer, messages, kwargs))
     return [*tokenizer.chats[key]]
 
 
-def _render_trimmed(tokenizer: Tokenizer, messages: Messages) -> str:
+def _find_chat_template(tokenizer: Tokenizer) -> str:
+    found = tokenizer.pretrained.chat_template
+    if not found:
+        raise ValueError("it has no chat template, which this reranker needs")
+    if isinstance(found, dict) and "default" not in found:
+        names = ", ".join(map(repr, found))
+        raise ValueError(f"none of its chat templates ({names}) is named 'default'; name the one to use so")
+    return str(found["default"] if isinstance(found, dict) else found)
+
+
+def _check_used(chat_template: str, kwargs: Mapping[str, Any]) -> None:
+    """Raises ValueError for a name that the template does not have: Jinja would pass it over."""
+    if not kwargs:
+        return
+    import jinja2
+
+    with suppress(jinja2.TemplateError):  # a mistake in the template is said when it is rendered
+        names = {text for _, kind, text in jinja2.Environment().lex(chat_template) if kind == "name"}
+        for name in (name for name in kwargs if name not in names):
+            close = difflib.get_close_matches(name, names, n=1)
+            meant = f"; is {close[0]} meant?" if close else ""
+            raise ValueError(f"its chat template makes no use of reranker.chat_template_kwargs.{name}{meant}")
+
+
+def _render_trimmed(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any]) -> str:
     """The rendered messages, with marks where the template trims what stands beside them."""
     tried = [*AWKWARD, THOUGHT]
     filled = [_change(messages, [fill_text(message["content"], pair) for message in messages]) for pair in tried]
-    real = [_render(tokenizer, each) for each in filled]
+    real = [_render(tokenizer, each, kwargs) for each in filled]
     for sides in product(*(_possible_trims(message["content"]) for message in messages)):
         marked = [f"{start}{message['content']}{end}" for message, (start, end) in zip(messages, sides, strict=True)]
-        rendered = _render(tokenizer, _change(messages, marked))
+        rendered = _render(tokenizer, _change(messages, marked), kwargs)
         if [fill_text(rendered, pair) for pair in tried] == real:
             for message in messages:
                 if message["content"].strip() not in rendered:
@@ -90,19 +118,10 @@ def _change(messages: Messages, contents: Iterable[str]) -> Messages:
     return [message | {"content": content} for message, content in zip(messages, contents, strict=True)]
 
 
-def _render(tokenizer: Tokenizer, messages: Messages) -> str:
-    pretrained = tokenizer.pretrained
-    if not pretrained.chat_template:
-        raise ValueError("it has no chat template, which this reranker needs")
-    if isinstance(pretrained.chat_template, dict) and "default" not in pretrained.chat_template:
-        names = ", ".join(map(repr, pretrained.chat_template))
-        raise ValueError(f"none of its chat templates ({names}) is named 'default'; name the one to use so")
+def _render(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any]) -> str:
+    given = {"add_generation_prompt": True, "strftime_now": FIXED_DAY.strftime, **kwargs}
     try:
-        return str(
-            pretrained.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, strftime_now=FIXED_DAY.strftime
-            )
-        )
+        return str(tokenizer.pretrained.apply_chat_template(messages, tokenize=False, **given))
     except Exception as error:  # a template is a program: it may raise anything
         said = " ".join(str(error).split())[:300]
         raise ValueError(f"its chat template does not take the messages: {said}") from None

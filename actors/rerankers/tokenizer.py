@@ -182,20 +182,26 @@ class Tokenizer:
         last = self.decode(prompt[-1:])
         return prompt[:-1] + self.pretrained.encode(last + text, add_special_tokens=False)
 
-    def label_ids(self, labels: Sequence[str]) -> list[int]:
-        """The token id of each label. Raises ValueError if a label is not exactly one token, or two share a token."""
+    def label_ids(self, labels: Sequence[str | int]) -> list[int]:
+        """The token id of each label, a text or the id itself. Raises ValueError if a text is not exactly one token, no
+        token has the id, or two labels are the same token."""
         ids: list[int] = []
-        for label, tokens in zip(labels, self.encode(list(labels)), strict=True):
-            if len(tokens) != 1:
-                raise ValueError(
-                    f"label {label!r} is {len(tokens)} tokens in this model's vocabulary, not one: {tokens}"
-                )
-            if tokens[0] in ids:
-                raise ValueError(
-                    f"labels {labels[ids.index(tokens[0])]!r} and {label!r} are the same token {tokens[0]}"
-                )
-            ids += tokens
+        for label in labels:
+            found = self._find_label(label)
+            if found in ids:
+                raise ValueError(f"labels {labels[ids.index(found)]!r} and {label!r} are the same token {found}")
+            ids.append(found)
         return ids
+
+    def _find_label(self, label: str | int) -> int:
+        if isinstance(label, int):
+            if self.pretrained.backend_tokenizer.id_to_token(label) is None:
+                raise ValueError(f"label {label}: no token of this model's vocabulary has that id")
+            return label
+        (tokens,) = self.encode([label])
+        if len(tokens) != 1:
+            raise ValueError(f"label {label!r} is {len(tokens)} tokens in this model's vocabulary, not one: {tokens}")
+        return tokens[0]
 
 
 def load_tokenizer(settings: Settings, limit: int | None = None) -> Tokenizer:

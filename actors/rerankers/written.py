@@ -1,10 +1,11 @@
 """A prompt that the config writes: `prompt`, a raw text, or `messages`, for the model's own chat template.
 
 {query}, {doc} and {instruction} are placeholders for the texts; all other braces are literal. Special tokens in it are
-special. The tokenizer's own (such as <s>) are put around a raw prompt.
+special. The tokenizer's own (such as <s>) are put around a raw prompt. chat_template_kwargs are what vLLM and
+transformers call so: what the chat template is given beside the messages, such as enable_thinking of Qwen3's.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +16,8 @@ from actors.rerankers.templates import Template
 from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, Tokenizer
 
 PLACEHOLDERS = {"{query}": QUERY, "{doc}": DOC, "{instruction}": INSTRUCTION}
+
+SET_HERE = ("messages", "add_generation_prompt", "strftime_now")  # of a chat template's variables
 
 
 class Message(BaseModel):
@@ -29,6 +32,7 @@ class Message(BaseModel):
 class WrittenSettings(Settings):
     prompt: str | None = None
     messages: tuple[Message, ...] | None = Field(default=None, strict=False)
+    chat_template_kwargs: dict[str, Any] = Field(default={})
     instruction: str | None = None
 
     @property
@@ -62,6 +66,12 @@ class WrittenSettings(Settings):
         for placeholder in ("{query}", "{doc}"):
             if self.has_text and (times := self.text.count(placeholder)) != 1:
                 raise ValueError(f"reranker.{key}: must contain {placeholder} once, not {times} times")
+        for name in self.chat_template_kwargs:
+            given = f"reranker.chat_template_kwargs.{name} = {self.chat_template_kwargs[name]!r}"
+            if self.messages is None:
+                raise ValueError(f"{given}: is for a chat template, which only reranker.messages go through")
+            if name in SET_HERE:
+                raise ValueError(f"{given}: is set by rayrank, not here")
         if self.instruction is not None and not self.takes_instruction:
             raise ValueError(
                 f"reranker.instruction = {self.instruction!r}: reranker.{key} has no place for it, {{instruction}}"
@@ -74,9 +84,8 @@ def make_template(tokenizer: Tokenizer, settings: WrittenSettings) -> Template:
     if settings.messages is None:
         before, after = tokenizer.ids_around
         return [*before, *split_template(tokenizer, _put_placeholders(settings.text)), *after]
-    return render_chat(
-        tokenizer, [{"role": m.role, "content": _put_placeholders(m.content)} for m in settings.messages]
-    )
+    messages = [{"role": message.role, "content": _put_placeholders(message.content)} for message in settings.messages]
+    return render_chat(tokenizer, messages, settings.chat_template_kwargs)
 
 
 def _put_placeholders(text: str) -> str:

@@ -24,7 +24,7 @@ from benchmarks.gpu.engines import (
 from benchmarks.sizes import RERANKER, pairs
 
 KEYS: dict[str, dict[str, Any]] = {
-    "label": {name: value for name, value in RERANKER.items() if name != "type"} | {"score": "log_odds"},
+    "label": {name: value for name, value in RERANKER.items() if name != "type"} | {"score": "logit"},
     "rankinggpt": {},
 }
 # Name -> the reranker's type, and run.deterministic.

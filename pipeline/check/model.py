@@ -102,7 +102,8 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     words = ["architecture", "tokenizer", "template"]
     if request.labels:
         ids = tokenizer.label_ids(request.labels)
-        words.append("labels " + " ".join(f"{label!r}={i}" for label, i in zip(request.labels, ids, strict=True)))
+        texts = [tokenizer.decode([i]) if label == i else label for label, i in zip(request.labels, ids, strict=True)]
+        words.append("labels " + " ".join(f"{text!r}={i}" for text, i in zip(texts, ids, strict=True)))
     if request.max_tokens > 1:
         words.append("end token " + " ".join(map(repr, tokenizer.end_tokens())))
     return words

@@ -25,7 +25,8 @@ def check_modules(config: Config) -> None:
     if task == "classify" and len(modules) > 1 and not ENGINE.converts(config.engine):
         raise UsageError(
             f"reranker.model = {settings.model!r}: its modules.json is a stack of {', '.join(kinds)}, whose head "
-            f"{ENGINE.name} does not run; save it as a model for sequence classification of transformers"
+            f"{ENGINE.name} does not run; python jobs/convert.py FOLDER NEW_FOLDER makes a model of a ModernBERT that "
+            "runs; save any other as a model for sequence classification of transformers"
         )
     if task != "embed" or ENGINE.sets_pooling(config.engine):
         return

@@ -20,7 +20,7 @@ CHATML = """\
 {%- for message in messages -%}
     {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
 {%- endfor -%}
-{{- '<|im_start|>assistant\\n' -}}"""
+{{- '<|im_start|>assistant\\n' + ('<think>\\n\\n</think>' if enable_thinking is false else '') -}}"""
 
 
 def save_byte_tokenizer(folder: Path) -> str:

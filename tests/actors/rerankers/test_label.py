@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from actors.rerankers.contract import Pair, Unscored
+from actors.rerankers.contract import Pair, Reply, Unscored
 from actors.rerankers.label import RERANKER, Label
 from actors.rerankers.tokenizer import Tokenizer
-from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, score_pairs, scores
+from tests.parity import BOTH, ENGINES, PAIRS, SLOW, SOME_PAIRS, Reference, assert_same, score_pairs, scores
 
+unused: Any = None  # the tokenizer
 GRADES = {"0": 0.0, "1": 1.0, "2": 2.5, "3": 4.0}
 
 
@@ -44,7 +45,7 @@ def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable) -
 
 @pytest.mark.parametrize(
     ("score", "formula"),
-    [("probability", lambda y, n: y / (y + n)), pytest.param("log_odds", lambda y, n: np.log(y / n), marks=SLOW)],
+    [("probability", lambda y, n: y / (y + n)), pytest.param("logit", lambda y, n: np.log(y / n), marks=SLOW)],
 )
 def test_a_yes_or_no_reranker_of_a_raw_prompt(score: str, formula: Callable, tiny_model: Callable) -> None:
     """On a tokenizer that begins every text with <s>."""
@@ -67,6 +68,41 @@ def test_a_yes_or_no_reranker_of_a_raw_prompt(score: str, formula: Callable, tin
     assert_same(got, np.array(expected), atol=1e-5)
 
 
+ONE_LABEL: list[tuple[str, dict[str, Any], str, Callable]] = [
+    ("qwen2", {"labels": {"Yes": 1.0}, "score": "logit"}, "Yes", lambda logits, i: logits[i]),
+    ("qwen2", {"label_ids": {0: 1.0}, "score": "logit", "scoring": "head"}, "!", lambda logits, i: logits[i]),
+    ("mistral", {"label_ids": {0: 1.0}, "score": "logit"}, "<unk>", lambda logits, i: logits[i]),
+    ("mistral", {"labels": {" true": 3.0}, "score": "probability"}, " true", lambda logits, i: 3 * logits[i].sigmoid()),
+    ("gemma", {"labels": {"Yes": 1.0}, "score": "expectation"}, "Yes", lambda logits, i: logits.softmax(-1)[i]),
+]
+
+
+@pytest.mark.parametrize(("name", "asked", "token", "formula"), ONE_LABEL)
+def test_one_label_by_its_text_or_its_id(
+    name: str, asked: dict[str, Any], token: str, formula: Callable, tiny_model: Callable
+) -> None:
+    model = tiny_model(name)
+    reference = Reference(model)
+    settings = {"type": "label", "model": model, "prompt": "Text: {doc}\nQuery: {query} ??"} | asked
+    got = scores(score_pairs(settings, {} if "scoring" in asked else ENGINES["cached"], SOME_PAIRS))
+    (found,) = reference.ids(token, add_special_tokens=False)
+    expected = [
+        float(formula(reference.logits(reference.ids(f"Text: {doc}\nQuery: {query} ??"))[-1].double(), found))
+        for query, doc in SOME_PAIRS
+    ]
+    assert_same(got, np.array(expected), atol=1e-5)
+
+
+def test_labels_by_their_ids_are_those_by_their_texts(tiny_model: Callable) -> None:
+    given = label(model=tiny_model("qwen2"), labels={"yes": 1.0, "no": 0.0, "7": 3.0})
+    ids = Tokenizer(given).pretrained.convert_tokens_to_ids(["yes", "no", "7"])
+    by_id = label(labels={}, label_ids=dict(zip(ids, [1.0, 0.0, 3.0], strict=True)))
+    asked = [Tokenizer(given).label_ids(RERANKER.request(each).labels) for each in (given, by_id)]
+    assert asked == [ids, ids]
+    reply = Reply([1], label_logprobs=np.array([-0.5, -2.0, -3.0]))
+    assert RERANKER.score(unused, given, [reply]) == RERANKER.score(unused, by_id, [reply])
+
+
 def label(**more: Any) -> Label:
     usual: dict[str, Any] = {
         "model": "m",
@@ -75,6 +111,10 @@ def label(**more: Any) -> Label:
         "score": "probability",
     }
     return Label(type="label", **(usual | more))
+
+
+def test_log_odds_is_the_older_name_of_the_logit_of_two_labels() -> None:
+    assert label(score="log_odds") == label(score="logit")
 
 
 def test_the_prefix_side_is_the_text_that_comes_first() -> None:
@@ -105,12 +145,19 @@ def test_a_row_without_an_instruction_for_a_prompt_with_one_is_unscored(tiny_mod
         ({"messages": [{"role": "user", "content": "{query} {doc}"}]}, "one of the two"),
         ({"prompt": "{query}"}, "reranker.prompt: must contain {doc} once, not 0 times"),
         ({"prompt": "{query} {doc} {query}"}, "must contain {query} once, not 2 times"),
-        ({"labels": {}}, "at least 1 item"),
+        ({"labels": {}}, "reranker.labels or reranker.label_ids, one of the two"),
+        ({"label_ids": {7: 1.0}}, "reranker.labels or reranker.label_ids, one of the two"),
+        ({"labels": {}, "label_ids": {7: 2.0, 8: 2.0}}, "reranker.label_ids = {7: 2.0, 8: 2.0}: all values are the"),
+        ({"labels": {}, "label_ids": {-1: 1.0, 8: 2.0}}, "greater than or equal to 0"),
+        ({"labels": {}, "label_ids": {"yes": 1.0, 8: 2.0}}, "valid integer"),
         ({"labels": {"yes": 1.0, "no": 1.0}}, "all values are the same"),
-        ({"labels": {"yes": 1.0}, "score": "log_odds"}, "needs two labels, not 1"),
-        ({"labels": {"yes": 1.0}}, "of one label it is always that label's value"),
+        ({"labels": {"a": 1.0, "b": 2.0, "c": 3.0}, "score": "logit"}, "of one label or two, not 3"),
+        ({"labels": {"yes": 2.0}, "score": "logit"}, "the logit of one label is not multiplied, so its value is 1"),
+        ({"labels": {"yes": 0.0}}, "with the value 0 all scores would be 0"),
+        ({"labels": {"yes": 1.0}, "score": "expectation", "scoring": "head"}, "over one label is always its value"),
         ({"labels": {True: 1.0}}, "YAML took a label for True; labels stand in quotes"),
-        ({"score": "mean"}, "'expectation', 'probability' or 'log_odds'"),
+        ({"labels": {9454: 1.0}}, "ids of tokens in reranker.label_ids"),
+        ({"score": "mean"}, "'expectation', 'probability' or 'logit'"),
     ],
 )
 def test_what_is_wrong_is_said_by_its_key(wrong: dict[str, Any], message: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
@@ -43,3 +44,10 @@ def test_scores_are_the_cards(engine: str, tiny_model: Callable) -> None:
     settings = {"type": "qwen3", "model": model, "max_length": LENGTH}
     got = score_pairs(settings, ENGINES[engine], instructions=INSTRUCTIONS)
     assert_same(scores(got), expected(model))
+
+
+def test_the_logit_is_the_difference_of_the_two(tiny_model: Callable) -> None:
+    model = tiny_model("qwen3")
+    settings = {"type": "qwen3", "model": model, "max_length": LENGTH}
+    got = score_pairs(settings | {"score": "logit"}, ENGINES["cached"], instructions=INSTRUCTIONS)
+    assert_same(scores(got), logit(expected(model)), atol=1e-5)

@@ -116,6 +116,26 @@ def test_two_labels_of_one_token_are_refused(minilm: str) -> None:
         Tokenizer(BiEncoder(type="bi_encoder", model=minilm)).label_ids(("Yes", "yes"))
 
 
+@pytest.mark.parametrize("i", [0, 22, 599])
+def test_a_label_may_be_the_id_of_a_token(i: int, lb_tokenizer: Tokenizer) -> None:
+    assert lb_tokenizer.label_ids((i, "1")) == [i, 16]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ((100_000,), "label 100000: no token of this model's vocabulary has that id"),
+        (("1", 16), "labels '1' and 16 are the same token 16"),
+        ((5, 5), "labels 5 and 5 are the same token 5"),
+    ],
+)
+def test_an_id_that_no_token_has_or_another_label_is_refused(
+    labels: tuple[str | int, ...], message: str, lb_tokenizer: Tokenizer
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        lb_tokenizer.label_ids(labels)
+
+
 @pytest.mark.parametrize("text", ["some words " * 90_000, "a" * 1_000_000, "字" * 330_000, " " * 1_000_000], ids=len)
 def test_a_megabyte_is_cut_in_seconds(lb_tokenizer: Tokenizer, text: str) -> None:
     started = time.monotonic()

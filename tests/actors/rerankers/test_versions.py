@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from actors.rerankers import RERANKERS, Settings, bi_encoder, labelled, lb, qwen3, templates
+from actors.rerankers import RERANKERS, Settings, bi_encoder, formulas, lb, qwen3, templates
 from actors.rerankers.contract import FollowUp, Reply, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from tests.actors.rerankers import versions
@@ -65,7 +65,7 @@ def change_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(lb.SCORES, "card", labelled.probability)
+    monkeypatch.setitem(lb.SCORES, "card", formulas.probability)
 
 
 def change_type(monkeypatch: pytest.MonkeyPatch) -> None:

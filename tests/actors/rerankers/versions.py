@@ -34,6 +34,8 @@ RAW = {
     "instruction": "Judge.",
 }
 CHAT = {"messages": [{"role": "user", "content": "{doc}\n{query}?"}], "labels": {"No": 0.0, "Yes": 1.0}}
+NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
+ONE = {"prompt": "{doc}\n{query} ??", "label_ids": {0: 1.0}}
 TEMPLATES = {"query_template": "query: {query}", "doc_template": "passage: {doc}"}
 PRESETS = ("bright", "bright-aops", "bright-leetcode", "bright-pony", "bright-theoremqa", "followir")
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -46,6 +48,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "plain": {},
         "rethink": {"rethink": 2, "max_new_tokens": 500, **SHORT},
         "instruction": {"instruction": "Is it a proof?", "query_template": "About FILL_QUERY_HERE:"},
+        "logit": {"score": "logit"},
     },
     "lb": {
         "card": {},
@@ -65,11 +68,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "exact": {},
         "head": HEAD | {"instruction": "Find proofs.", **SHORT},
         "short": {"max_length": 320},
+        "logit": {"score": "logit"},
     },
     "mxbai": {
         "exact": {},
         "head": HEAD | {"instruction": "Find proofs.", **SHORT},
         "short": {"max_length": 200},
+        "probability": {"score": "probability"},
     },
     "bge_gemma": {
         "logit": {},
@@ -82,7 +87,8 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "probability": {"score": "probability", **TEMPLATES, **SHORT},
         "special tokens": {"query_template": "<|im_start|>{query}", "doc_template": "{doc}<|im_end|>\n"},
         "prompt": {"prompt": "{instruction}<think>{query}</think> {doc}.", "instruction": "Judge."},
-        "messages": {"messages": [{"role": "user", "content": "{doc}\n{query}?"}]},
+        "messages": {"messages": CHAT["messages"]},
+        "messages, no thinking": {"messages": CHAT["messages"], **NO_THINKING},
     },
     "bi_encoder": {
         "plain": {},
@@ -92,10 +98,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "label": {
         "prompt, expectation": RAW | {"score": "expectation"},
         "prompt, probability": RAW | {"score": "probability"},
-        "chat, log-odds": CHAT | {"score": "log_odds", **SHORT},
+        "chat, log-odds": CHAT | {"score": "logit", **SHORT},
         "head, expectation": CHAT | HEAD | {"score": "expectation"},
         "head, probability": RAW | HEAD | {"score": "probability"},
-        "head, log-odds": CHAT | HEAD | {"score": "log_odds"},
+        "head, log-odds": CHAT | HEAD | {"score": "logit"},
+        "chat, no thinking": CHAT | NO_THINKING | {"score": "probability"},
+        "one id, logit": ONE | {"score": "logit"},
+        "one id, probability": ONE | HEAD | {"score": "probability"},
     },
 }
 

@@ -29,6 +29,20 @@ def qwen2(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        ({"labels": {" yes": 1.0}}, "labels ' yes'={}"),
+        ({"label_ids": {0: 1.0}}, "labels '!'=0"),
+        ({"label_ids": {16: 1.0, 15: 0.0}}, "labels '1'=16 '0'=15"),
+    ],
+)
+def test_labels_by_text_or_id_are_named_with_both(labels: dict[str, Any], named: str, qwen2: str) -> None:
+    given = config(qwen2, type="label", prompt="{query} {doc}", score="probability", **labels)
+    tokenizer = check_tokenizer(given)
+    assert named.format(*tokenizer.label_ids([" yes"])) in describe_checked(given, tokenizer)
+
+
 def test_labels_and_end_token_are_named(qwen2: str) -> None:
     given = config(qwen2, type="erank", max_new_tokens=100)
     tokens = check_tokenizer(given)
@@ -44,7 +58,7 @@ def test_a_run_needs_the_weights(qwen2: str) -> None:
 
 
 def test_a_label_that_is_no_token_is_refused(qwen2: str) -> None:
-    given = config(qwen2, type="label", prompt="{query} {doc}", labels={"perhaps": 1.0, "no": 0.0}, score="log_odds")
+    given = config(qwen2, type="label", prompt="{query} {doc}", labels={"perhaps": 1.0, "no": 0.0}, score="logit")
     with pytest.raises(UsageError, match=r"'label' does not go with .*label 'perhaps' is \d tokens"):
         check_tokenizer(given)
 

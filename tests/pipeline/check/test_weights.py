@@ -22,7 +22,7 @@ from tests import tiny
 
 Tensors = dict[str, torch.Tensor]
 Edit = Callable[[Tensors], Tensors]
-LABEL = {"prompt": "{query} {doc}", "labels": {"yes": 1.0, "no": 0.0}, "score": "log_odds"}
+LABEL = {"prompt": "{query} {doc}", "labels": {"yes": 1.0, "no": 0.0}, "score": "logit"}
 # Tiny model -> the type of its reranker, the name of its head or of its table of embeddings, and of its last layer.
 MODELS = {
     "qwen2": ("lb", "model.embed_tokens.", "model.layers.1."),
