@@ -16,12 +16,8 @@ from pipeline.cluster.contract import Cluster
 from pipeline.cluster.demand import Paths, check_absolute
 from pipeline.cluster.in_process import InProcess
 from pipeline.credentials import refuse_credentials
-from pipeline.ensemble.inputs import (
-    RankedResult,
-    count_buckets,
-    read_again,
-    read_ranked_result,
-)
+from pipeline.ensemble.inputs import RankedResult, count_buckets, read_again, read_ranked_result
+from pipeline.ensemble.part import Arguments, MixBucket, Mixed
 from pipeline.errors import RunError, UsageError, say
 from pipeline.fusion import METHODS
 from pipeline.input.listing import InputFile, list_inputs
