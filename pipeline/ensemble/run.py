@@ -81,8 +81,9 @@ def fuse(arguments: Arguments, cluster: Cluster | None = None, bucket_rows: int 
         figures = {
             "output": arguments.output,
             **{name: counts[name] for name in ("rows", "queries", "ranked", "unscored")},
+            **dict.fromkeys(("rejected", "equal", "transient", "scored_now"), 0),  # which readers of results look at
             "inputs": inputs,
-            "seconds": round(time.perf_counter() - began, 1),
+            "seconds": {"fuse": round(time.perf_counter() - began, 1)},
         }
         manifest = _build_manifest(arguments, results, [part.part for part in parts], result_id, figures)
         withdraw_result(output)  # as late as this: its parts have other names
@@ -192,7 +193,7 @@ def _build_manifest(
         "format": 1,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "tag": result_id,
-        "figures": figures | {"rejected": 0, "equal": 0, "transient": 0, "scored_now": 0},
+        "figures": figures,
         "reasons": {},
         "parts": parts,
         "rejects": [],
