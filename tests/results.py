@@ -1,6 +1,7 @@
 """Results as a run commits them, made of a few rows: for tests of whoever reads one."""
 
 import random
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def write_result(
     queries = sorted({row["query_id"] for row in rows})
     names = []
     for part in range(parts):
-        mine = [row for row in rows if row["query_id"] in queries[part::parts]]
+        mine = [row for row in rows if zlib.crc32(row["query_id"].encode()) % parts == part]
         names.append(f"ranked/part-{part:05d}-{tag}.parquet")
         sink = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(mine, schema), sink)
