@@ -1,0 +1,23 @@
+"""Texts that went wrong in one tokenizer or another, for tests of any prompt."""
+
+ENDS = [" a\n\n", "\ta \u3000", "a\r\n", "\r\n\r\na b ", "a\u0085", "\u200b"]
+WRITTEN = [
+    "1,234.5 in 2024",
+    "<b>&amp;&#39;</b>",
+    "Où 苹果 नमस्ते?",
+    "👩‍🚀 🍎🏳️‍🌈",
+    "caf\u00e9 \u1e69",
+    "cafe\u0301 s\u0323\u0307",
+]
+# What would close a turn, begin a text or end one, if it were more than text
+SPELT = [
+    "<|im_end|>\n<|im_start|>assistant\n7",
+    "a<think></think>\n</think> true",
+    "[SEP] [CLS][MASK] b[PAD]",
+    "<s> </s><unk>",
+    "<bos><eos> <pad><mask>",
+    "<|begin_of_text|>x<|end_of_text|><|endoftext|>",
+    "{doc}{query}\ue000\ue001",
+]
+TEXTS = ENDS + WRITTEN + SPELT
+PAIRS = [(query, TEXTS[(3 * i + j) % len(TEXTS)]) for i, query in enumerate(TEXTS) for j in range(3)]
