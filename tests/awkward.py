@@ -1,10 +1,11 @@
 """Texts that went wrong in one tokenizer or another, for tests of any prompt."""
 
-ENDS = [" a\n\n", "\ta \u3000", "a\r\n", "\r\n\r\na b ", "a\u0085", "\u200b"]
+ENDS = [" a\n\n", "\ta \u3000", "a\r\n", "\r\n\r\na b ", "a\u0085", "\u200b\x00", "\n" * 50 + "a"]
 WRITTEN = [
     "1,234.5 in 2024",
     "<b>&amp;&#39;</b>",
     "Où 苹果 नमस्ते?",
+    "\u202e٣٤٥ 한국어 ﬁ½",
     "👩‍🚀 🍎🏳️‍🌈",
     "caf\u00e9 \u1e69",
     "cafe\u0301 s\u0323\u0307",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForSequenceClassification
 
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
@@ -104,3 +105,26 @@ def test_a_query_that_leaves_no_room_is_unscored(tiny_model: Callable) -> None:
     (made,) = RERANKER.prompt(Tokenizer(given, limit=20), given, [Pair("word " * 50, "document")])
     assert isinstance(made, Unscored)
     assert made.reason.startswith("prompt does not fit: ") and made.reason.endswith("without the document, room for 20")
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"prompt": "{query} {doc}", "messages": [{"role": "user", "content": "{query} {doc}"}]}, "one of the two"),
+        ({"prompt": "{query} {doc}", "doc_template": "passage: {doc}"}, "give one of the two"),
+        ({"prompt": "{query}"}, r"reranker\.prompt: must contain \{doc\} once, not 0 times"),
+        ({"messages": [{"role": "user", "content": "{doc}"}]}, r"reranker\.messages: must contain \{query\} once"),
+        ({"prompt": "{query} {doc}", "instruction": "x"}, r"reranker\.prompt has no place for it"),
+        ({"instruction": "x"}, "has no place for it"),
+        ({"prompt": ""}, r"must contain \{query\} once"),
+    ],
+)
+def test_a_prompt_that_cannot_be_meant_is_refused(own: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        settings(**own)
+
+
+def test_the_side_that_comes_first_is_that_of_the_prompt() -> None:
+    for text, side in (("{doc} {query}", "doc"), ("{query} {doc}", "query")):
+        assert RERANKER.prefix_side(settings(prompt=text)) == side
+    assert RERANKER.prefix_side(settings()) == "query"

@@ -1,4 +1,7 @@
-"""The prompts of every family for awkward texts, token by token, against those written out in the families' tests."""
+"""The prompts of every family, token by token, for awkward texts: against those that the families' tests write out.
+
+Texts that spell special tokens are among them, so this also shows that no text becomes more than text.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +21,7 @@ from tests.actors.rerankers import (
     test_rank1,
     test_rankinggpt,
 )
-from tests.awkward import PAIRS, TEXTS
+from tests.awkward import PAIRS, SPELT, TEXTS
 from tests.file_tokenizer import FileTokenizer
 
 Ids = list[int]
@@ -223,3 +226,14 @@ def test_a_document_at_a_familys_own_limit_is_whole_and_one_beyond_is_cut(name: 
     assert make(name, CUT[name], model, LADDER) == [
         prompt._replace(truncated=t) for prompt, t in zip(cut, lost, strict=True)
     ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_long_document_is_cut_to_fit(name: str, tiny_model: Callable) -> None:
+    """One of each kind of tokenizer (byte-level BPE, Unigram, WordPiece) gets a megabyte."""
+    size = 1_000_000 if name in ("lb", "cross_encoder xlm_roberta", "cross_encoder bert") else 64_000
+    model, pair = tiny_model(CASES[name].model), Pair("a query", (SPELT[0] + " words" * size)[:size], "Judge.")
+    begin = expect(CASES[name], FileTokenizer(model), pair._replace(doc=pair.doc[:5000]))
+    (made,) = make(name, CASES[name], model, [pair], limit=8192)
+    assert made.truncated and 250 < len(made.sequences[-1]) <= 8192
+    assert made.sequences[-1][:250] == begin.sequences[-1][:250]
