@@ -38,11 +38,11 @@ class Case(NamedTuple):
     spare: int = 1
 
 
-def fill(*frames: str) -> Callable[[FileTokenizer, str, str, str], list[Ids]]:
+def fill(*frames: str) -> Callable[[FileTokenizer, str, str, str], Ids]:
     """Frames that are encoded separately, as one sequence."""
-    return lambda tokenizer, query, doc, instruction: sum(
-        (tokenizer.fill(frame, query=query, doc=doc, instruction=instruction) for frame in frames), []
-    )
+    return lambda tokenizer, query, doc, instruction: [
+        i for frame in frames for i in tokenizer.fill(frame, query=query, doc=doc, instruction=instruction)
+    ]
 
 
 def typed(*frames: str) -> Callable[[FileTokenizer, str, str, str], tuple[Ids, int]]:
