@@ -233,7 +233,7 @@ def _rename_pieces(model: dict[str, Any], names: dict[str, str]) -> None:
         model["vocab"] = {names.get(piece, piece): i for piece, i in model["vocab"].items()}
         model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
         if "merges" in model:
-            model["merges"] = [merge for merge in model["merges"] if names.keys().isdisjoint((*merge, "".join(merge)))]
+            model["merges"] = [[a, b] for a, b in model["merges"] if not (a in names or b in names or a + b in names)]
 
 
 def _make_inside(plain: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
