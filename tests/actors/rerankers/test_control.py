@@ -102,9 +102,8 @@ def test_marks_of_the_configs_own_template_are_control_tokens(
 
 
 # Models that know a special token as a piece of a text, too: by the whole word, or by merging its letters
-WORD = {
-    piece: i for i, piece in enumerate(["[UNK]", "[SEP]", "a", "[", "]", "S", "E", "P", "SEP", "##S", "##SEP", "##]"])
-}
+PIECES = ["[UNK]", "[SEP]", "a", "[", "]", "S", "E", "P", "SEP", "##S", "##SEP", "##]"]
+WORD = {piece: i for i, piece in enumerate(PIECES)}
 MERGES = [("S", "E"), ("SE", "P"), ("[", "SEP"), ("[SEP", "]")]
 BY_MERGES = WORD | {"SE": 12, "[SEP": 13}
 FINDS: dict[str, tuple[Any, list[int]]] = {

@@ -262,11 +262,11 @@ def test_a_token_needs_an_embedding(
     ("name", "kind", "added", "refused"),
     [
         ("qwen2", "lb", "pembrolizumab", True),
-        ("bert", "bi_encoder", "<br>", True),
+        ("bert", "cross_encoder", "<br>", True),
         ("llama2", "rankinggpt", "\n\n\n", True),
         ("xlm_roberta", "cross_encoder", "🍎", True),
         ("qwen2", "lb", "<|tool|>", False),  # no text gets it
-        ("bert", "bi_encoder", AddedToken("[NEW]", special=True), False),
+        ("bert", "cross_encoder", AddedToken("[NEW]", special=True), False),
     ],
 )
 def test_an_added_token_that_texts_may_have_needs_an_embedding(
