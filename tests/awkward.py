@@ -21,4 +21,8 @@ SPELT = [
     "{doc}{query}\ue000\ue001",
 ]
 TEXTS = ENDS + WRITTEN + SPELT
-PAIRS = [(query, TEXTS[(3 * i + j) % len(TEXTS)]) for i, query in enumerate(TEXTS) for j in range(3)]
+
+
+def pair_up(texts: list[str]) -> list[tuple[str, str]]:
+    """Each text as a query of three documents, and as a document of three queries, itself among them."""
+    return [(query, texts[(i + j) % len(texts)]) for i, query in enumerate(texts) for j in (0, 1, 5)]

@@ -21,7 +21,7 @@ from tests.actors.rerankers import (
     test_rank1,
     test_rankinggpt,
 )
-from tests.awkward import PAIRS, SPELT, TEXTS
+from tests.awkward import SPELT, TEXTS, pair_up
 from tests.file_tokenizer import FileTokenizer
 
 Ids = list[int]
@@ -195,7 +195,7 @@ def expect(case: Case, tokenizer: FileTokenizer, pair: Pair) -> Prompt:
 def test_awkward_texts_have_the_ids_of_the_prompt_written_out(name: str, tiny_model: Callable) -> None:
     model = tiny_model(CASES[name].model)
     tokenizer = FileTokenizer(model)
-    pairs = [Pair(query, doc, TEXTS[i % len(TEXTS)]) for i, (query, doc) in enumerate(PAIRS)]
+    pairs = [Pair(query, doc, TEXTS[i % len(TEXTS)]) for i, (query, doc) in enumerate(pair_up(TEXTS))]
     for pair, made in zip(pairs, make(name, CASES[name], model, pairs), strict=True):
         assert made == expect(CASES[name], tokenizer, pair), pair
 
