@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from actors.engines import ENGINE
 from actors.engines.contract import Engine, EngineDied
@@ -22,6 +22,7 @@ from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Un
 from actors.rerankers.tokenizer import load_tokenizer
 from actors.worker.pending import Pending
 from actors.worker.watchdog import Watchdog
+from tests.file_tokenizer import FileTokenizer
 
 RTOL = 1e-3
 SECONDS = 120  # longer than any step takes
@@ -177,15 +178,11 @@ def assert_same(got: np.ndarray, expected: np.ndarray, atol: float = 0) -> None:
 
 
 class Reference:
-    """A causal language model and its tokenizer, by transformers. Its logits are float32, whatever its weights are."""
+    """A causal language model by transformers, and its tokenizer. Its logits are float32, whatever its weights are."""
 
     def __init__(self, model: str, dtype: torch.dtype = torch.float32):
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        self.tokenizer = FileTokenizer(model)
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
-
-    def ids(self, text: str, **options: Any) -> list[int]:
-        """The token ids of a text. options: of transformers' tokenizers."""
-        return self.tokenizer(text, **options)["input_ids"]
 
     @torch.no_grad()
     def logits(self, ids: list[int]) -> torch.Tensor:

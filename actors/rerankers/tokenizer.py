@@ -58,9 +58,9 @@ class Tokenizer:
         self.control = find_control(self.pretrained, settings.templates if templates is None else templates)
         self._plain = _make_plain(self.pretrained.backend_tokenizer, {*self.control})
         self._inside = _make_inside(self._plain)
-        self._markers = {token.content: Marker(i, token.lstrip, token.rstrip) for i, token in self.control.items()}
-        longest_first = sorted(self.control.values(), key=lambda token: len(token.content), reverse=True)
-        self._marker = re.compile("(" + "|".join(map(_make_pattern, longest_first)) + ")") if longest_first else None
+        longest_first = sorted(self.control.items(), key=lambda item: len(item[1].content), reverse=True)
+        self._markers = [Marker(i, token.lstrip, token.rstrip) for i, token in longest_first]
+        self._marker = re.compile("|".join(_make_pattern(token) for _, token in longest_first) or "(?!)")
         self.chats: dict[str, Any] = {}  # what split.py made of messages, which takes a while
 
     def encode(self, texts: list[str], inside: bool = False) -> list[list[int]]:
@@ -80,8 +80,12 @@ class Tokenizer:
 
     def split_marked(self, text: str) -> list[str | Marker]:
         """Such a text as the texts between its special tokens, some of them empty, and these tokens, in turn."""
-        parts = self._marker.split(text) if self._marker else [text]
-        return [self._markers[part.strip()] if i % 2 else part for i, part in enumerate(parts)]
+        parts: list[str | Marker] = []
+        end = 0
+        for found in self._marker.finditer(text):
+            parts += [text[end : found.start()], self._markers[(found.lastindex or 0) - 1]]
+            end = found.end()
+        return [*parts, text[end:]]
 
     def encode_alone(self, texts: list[str], max_tokens: int | None) -> list[tuple[list[int], bool]]:
         """Token ids of each text with the tokenizer's special tokens, and whether it was cut to `max_tokens` in all."""
@@ -216,18 +220,26 @@ def _load_tokenizer(settings: Settings, limit: int | None, templates: str) -> To
 
 
 def _make_plain(tokenizer: tokenizers.Tokenizer, control: set[int]) -> tokenizers.Tokenizer:
-    """A copy that encodes the control tokens as the texts they are."""
+    """A copy in which the control tokens have the same ids, and names that no text spells."""
     description: dict[str, Any] = json.loads(tokenizer.to_str())
-    model = description["model"]
+    names = {}
     for token in description["added_tokens"]:
-        token["special"] = token["id"] in control
-        if token["special"] and model["type"] == "Unigram" and token["id"] < len(model["vocab"]):
-            # Unigram would find the piece in any text that spells it. The token is renamed with it, and keeps its id.
-            token["content"] = model["vocab"][token["id"]][0] = secrets.token_hex(16)
+        if token["id"] in control:
+            names[token["content"]] = token["content"] = secrets.token_hex(16)
+    _rename_pieces(description["model"], names)
     description["padding"] = description["truncation"] = None
-    plain = tokenizers.Tokenizer.from_str(json.dumps(description))
-    plain.encode_special_tokens = True  # in tokenizers this means: as plain text
-    return plain
+    return tokenizers.Tokenizer.from_str(json.dumps(description))
+
+
+def _rename_pieces(model: dict[str, Any], names: dict[str, str]) -> None:
+    """Renames pieces of a vocabulary, which some models would find in any text that spells them."""
+    if model["type"] == "Unigram":
+        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+    elif not names.keys().isdisjoint(model["vocab"]):
+        model["vocab"] = {names.get(piece, piece): i for piece, i in model["vocab"].items()}
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+        if "merges" in model:
+            model["merges"] = [[a, b] for a, b in model["merges"] if not (a in names or b in names or a + b in names)]
 
 
 def _make_inside(plain: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
@@ -238,14 +250,12 @@ def _make_inside(plain: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     if '"prepend_scheme": "first"' not in split:
         return plain
     description["pre_tokenizer"] = json.loads(split.replace('"prepend_scheme": "first"', '"prepend_scheme": "never"'))
-    inside = tokenizers.Tokenizer.from_str(json.dumps(description))
-    inside.encode_special_tokens = True
-    return inside
+    return tokenizers.Tokenizer.from_str(json.dumps(description))
 
 
 def _make_pattern(token: AddedToken) -> str:
-    """A pattern for an added token in a rendered template, with the whitespace that it swallows."""
-    return r"\s*" * token.lstrip + re.escape(token.content) + r"\s*" * token.rstrip
+    """A group for an added token in a rendered template, with the whitespace that it swallows."""
+    return "(" + r"\s*" * token.lstrip + re.escape(token.content) + r"\s*" * token.rstrip + ")"
 
 
 def _encode_once(texts: list[str], encode: Callable[[list[str]], list[Encoded]]) -> list[Encoded]:

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.sizes import RERANKER
 from tests.actors.rerankers import test_bge_gemma, test_cross_encoder, test_lb, test_qwen3, test_rankinggpt
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import PAIRS, Reference
 
 QWEN3_LENGTH = 400
@@ -53,20 +54,14 @@ def lb(model: str, dtype: torch.dtype, device: str, keys: dict[str, Any]) -> np.
 
 def label(reference: Reference, query: str, doc: str) -> float:
     """The probability of yes among yes and no, for the reranker of benchmarks/sizes.py."""
-    logits = reference.logits(reference.ids(RERANKER["prompt"].format(query=query, doc=doc)))[-1]
-    yes, no = (reference.ids(text)[0] for text in RERANKER["labels"])
+    logits = reference.logits(reference.tokenizer.fill(RERANKER["prompt"], query=query, doc=doc))[-1]
+    yes, no = (reference.tokenizer.id(text) for text in RERANKER["labels"])
     return float(logits[[yes, no]].softmax(0)[0])
 
 
-@torch.no_grad()
 def cross_encoder(model: str, dtype: torch.dtype, device: str, keys: dict[str, Any]) -> np.ndarray:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    classifier = AutoModelForSequenceClassification.from_pretrained(model, dtype=dtype).to(device).eval()
-    cut = {"truncation": "only_second", "max_length": test_cross_encoder.LENGTH}
-    inputs = (tokenizer(*pair, **cut, return_tensors="pt").to(device) for pair in PAIRS)
-    return np.array([float(classifier(**given).logits[0, 0]) for given in inputs])
+    name = "bert" if "[CLS]" in FileTokenizer(model).names else "xlm_roberta"
+    return test_cross_encoder.expected(model, name, dtype, device)
 
 
 REFERENCES: dict[str, Expected] = {

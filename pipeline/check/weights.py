@@ -59,7 +59,7 @@ def check_embeddings(settings: Settings, tokenizer: Tokenizer, rows: int) -> Non
         for sequence in prompt.sequences
         for token in sequence
     ]
-    words = tokenizer.pretrained.backend_tokenizer.get_vocab(with_added_tokens=False).values()
+    words = tokenizer.pretrained.get_vocab().values() - tokenizer.control.keys()
     for what, ids in (
         ("the prompt", frame),
         ("reranker.labels", tokenizer.label_ids(reranker.request(settings).labels)),

@@ -8,6 +8,7 @@ import pytest
 
 from actors.rerankers.bge_gemma import RERANKER, BgeGemma
 from actors.rerankers.contract import Reply
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
 MAX_LENGTH = 200
@@ -17,18 +18,17 @@ TASK = (
 )
 
 
-def library(reference: Reference, query: str, passage: str) -> float:
+def prompt(tokenizer: FileTokenizer, query: str, passage: str, max_length: int = 512) -> list[int]:
     """Cuts query and passage separately, then the passage once more, to max_length plus the task's length."""
-    tokenizer = reference.tokenizer
+    task, separator = tokenizer.ids(TASK), tokenizer.ids("\n")
+    first = [tokenizer.id("<bos>"), *tokenizer.ids(f"A: {query}")[: max_length * 3 // 4]]
+    second = separator + tokenizer.ids(f"B: {passage}")[:max_length]
+    return first + second[: max_length + len(separator) + len(task) - len(first)] + separator + task
 
-    def ids(text: str, length: int | None = None) -> list[int]:
-        return reference.ids(text, add_special_tokens=False, max_length=length, truncation=length is not None)
 
-    task, separator = ids(TASK), ids("\n")
-    first = [tokenizer.bos_token_id, *ids(f"A: {query}", MAX_LENGTH * 3 // 4)]
-    second = separator + ids(f"B: {passage}", MAX_LENGTH)
-    second = second[: MAX_LENGTH + len(separator) + len(task) - len(first)]
-    return float(reference.logits(first + second + separator + task)[-1][ids("Yes")[0]])
+def library(reference: Reference, query: str, passage: str) -> float:
+    ids = prompt(reference.tokenizer, query, passage, MAX_LENGTH)
+    return float(reference.logits(ids)[-1][reference.tokenizer.id("Yes")])
 
 
 @pytest.mark.parametrize("engine", BOTH)

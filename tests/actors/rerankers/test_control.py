@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import tokenizers
-from tokenizers import AddedToken
+from tokenizers import AddedToken, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from actors.rerankers.label import Label
 from actors.rerankers.lb import LB
@@ -98,3 +99,39 @@ def test_marks_of_the_configs_own_template_are_control_tokens(
     i = tokenizer.pretrained.convert_tokens_to_ids(mark)
     assert (i in tokenizer.control) == control
     assert (i in tokenizer.encode([f"a {mark} b"])[0]) != control
+
+
+# Models that know a special token as a piece of a text, too: by the whole word, or by merging its letters
+PIECES = ["[UNK]", "[SEP]", "a", "[", "]", "S", "E", "P", "SEP", "##S", "##SEP", "##]"]
+WORD = {piece: i for i, piece in enumerate(PIECES)}
+MERGES = [("S", "E"), ("SE", "P"), ("[", "SEP"), ("[SEP", "]")]
+BY_MERGES = WORD | {"SE": 12, "[SEP": 13}
+FINDS: dict[str, tuple[Any, list[int]]] = {
+    "WordLevel": (models.WordLevel(WORD, unk_token="[UNK]"), [2, 0, 2]),
+    "WordPiece": (models.WordPiece(WORD, unk_token="[UNK]"), [2, 3, 10, 11, 2]),
+    "BPE by words": (models.BPE(WORD, [], unk_token="[UNK]", ignore_merges=True), [2, 3, 5, 6, 7, 4, 2]),
+    "BPE by merges": (models.BPE(BY_MERGES, MERGES, unk_token="[UNK]"), [2, 13, 4, 2]),
+    "Unigram": (models.Unigram([(piece, -1.0) for piece in WORD], unk_id=0), [2, 3, 8, 4, 2]),
+}
+
+
+@pytest.mark.parametrize(("model", "spelt"), FINDS.values(), ids=FINDS)
+def test_no_kind_of_model_finds_a_special_token_in_its_vocabulary(
+    model: Any, spelt: list[int], save_tokenizer: Callable[..., str]
+) -> None:
+    backend = tokenizers.Tokenizer(model)
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.add_special_tokens(["[UNK]", "[SEP]"])
+    assert backend.encode("a [SEP] a").ids == [2, 1, 2]
+    folder = save_tokenizer(PreTrainedTokenizerFast(tokenizer_object=backend), model_type="llama")
+    tokenizer = Tokenizer(LB(type="lb", model=folder))
+    assert tokenizer.encode(["a [SEP] a", "a ? a"]) == [spelt, [2, 0, 2]]
+    assert tokenizer.encode_marked("a [SEP] a") == [2, 1, 2]
+
+
+def test_a_special_token_with_blanks_in_its_name_is_one(save_tokenizer: Callable[..., str]) -> None:
+    pretrained = tiny.qwen2_tokenizer()
+    pretrained.add_tokens([AddedToken(" <x> ", special=True)], special_tokens=True)
+    tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
+    i = tokenizer.pretrained.convert_tokens_to_ids(" <x> ")
+    assert tokenizer.split_marked("a <x> b") == ["a", (i, False, False), "b"]

@@ -6,28 +6,49 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from pydantic import ValidationError
+from transformers import AutoModelForSequenceClassification
 
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
 from actors.rerankers.tokenizer import Tokenizer
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import ENGINES, PAIRS, SLOW, assert_same, score_pairs, scores
 
 LENGTH = 400
 RANKLLAMA = {"query_template": "query: {query}", "doc_template": "document: {doc}"}
+# A pair as each tokenizer encodes it: what is never cut, the document, and what stands behind it
+Frame = tuple[str, str, str]
+FRAMES: dict[str, Frame] = {
+    "xlm_roberta": ("<s>{query}</s></s>", "{doc}", "</s>"),
+    "modernbert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
+    "bert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
+    "llama_classifier": ("<s>query: {query}<s>", "document: {doc}", ""),  # as RankLLaMA
+}
 unused: Any = None  # the tokenizer
 
 
+def prompt(tokenizer: FileTokenizer, frame: Frame, query: str, doc: str, length: int = 4096) -> tuple[list[int], int]:
+    """The ids, with the end of the document cut; and where the document begins."""
+    first, text, last = (
+        tokenizer.fill(frame[0], query=query),
+        tokenizer.fill(frame[1], doc=doc),
+        tokenizer.fill(frame[2]),
+    )
+    return first + text[: length - len(first) - len(last)] + last, len(first)
+
+
 @torch.no_grad()
-def expected(folder: str, templates: dict[str, str], dtype: torch.dtype = torch.float32) -> np.ndarray:
-    """The logits of PAIRS by transformers."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval()
+def expected(folder: str, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> np.ndarray:
+    """The logits of PAIRS by transformers. name: the model's in FRAMES."""
+    tokenizer = FileTokenizer(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval().to(device)
     logits = []
-    for query, doc in PAIRS:
-        first = templates.get("query_template", "{query}").replace("{query}", query)
-        second = templates.get("doc_template", "{doc}").replace("{doc}", doc)
-        inputs = tokenizer(first, second, truncation="only_second", max_length=LENGTH, return_tensors="pt")
+    for pair in PAIRS:
+        ids, boundary = prompt(tokenizer, FRAMES[name], *pair, LENGTH)
+        inputs = {"input_ids": torch.tensor([ids], device=device)}
+        if name == "bert":  # the only one with a type for each text
+            inputs["token_type_ids"] = torch.tensor([[int(i >= boundary) for i in range(len(ids))]], device=device)
         logits.append(float(model(**inputs).logits[0, 0]))
     return np.array(logits)
 
@@ -46,7 +67,7 @@ def expected(folder: str, templates: dict[str, str], dtype: torch.dtype = torch.
 def test_scores_are_transformers_logits(name: str, engine: dict, templates: dict, tiny_model: Callable) -> None:
     model = tiny_model(name)
     got = score_pairs({"type": "cross_encoder", "model": model} | templates, engine | {"max_model_len": LENGTH})
-    assert_same(scores(got), expected(model, templates), atol=1e-5)
+    assert_same(scores(got), expected(model, name), atol=1e-5)
 
 
 def settings(model: str = "m", **more: Any) -> CrossEncoder:
@@ -84,3 +105,26 @@ def test_a_query_that_leaves_no_room_is_unscored(tiny_model: Callable) -> None:
     (made,) = RERANKER.prompt(Tokenizer(given, limit=20), given, [Pair("word " * 50, "document")])
     assert isinstance(made, Unscored)
     assert made.reason.startswith("prompt does not fit: ") and made.reason.endswith("without the document, room for 20")
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"prompt": "{query} {doc}", "messages": [{"role": "user", "content": "{query} {doc}"}]}, "one of the two"),
+        ({"prompt": "{query} {doc}", "doc_template": "passage: {doc}"}, "give one of the two"),
+        ({"prompt": "{query}"}, r"reranker\.prompt: must contain \{doc\} once, not 0 times"),
+        ({"messages": [{"role": "user", "content": "{doc}"}]}, r"reranker\.messages: must contain \{query\} once"),
+        ({"prompt": "{query} {doc}", "instruction": "x"}, r"reranker\.prompt has no place for it"),
+        ({"instruction": "x"}, "has no place for it"),
+        ({"prompt": ""}, r"must contain \{query\} once"),
+    ],
+)
+def test_a_prompt_that_cannot_be_meant_is_refused(own: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        settings(**own)
+
+
+def test_the_side_that_comes_first_is_that_of_the_prompt() -> None:
+    for text, side in (("{doc} {query}", "doc"), ("{query} {doc}", "query")):
+        assert RERANKER.prefix_side(settings(prompt=text)) == side
+    assert RERANKER.prefix_side(settings()) == "query"

@@ -4,7 +4,6 @@ A model with random weights never writes an answer, so the tiny model here is tr
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +11,13 @@ import pytest
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Unscored
 from actors.rerankers.erank import PRESETS, RERANKER, ERank
 from actors.rerankers.tokenizer import Tokenizer
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, assert_same, score_pairs, scores
 from tests.tiny_trained import ERANK, GRADES
 
 NEW_TOKENS = 64
-PROMPT = """Given a query and a document, please give a relevance score of 0~10.
+PROMPT = """<|im_start|>user
+Given a query and a document, please give a relevance score of 0~10.
 The goal or relevance definition is: {instruction}
 
 Here is the query:
@@ -32,26 +33,27 @@ After thinking, directly choose a relevance score from [0, 1, 2, 3, 4, 5, 6, 7, 
 Desired output format:
 <think>put your thinking here</think><answer>Only allows an integer here</answer>
 
-Your output:"""
+Your output:<|im_end|>
+<|im_start|>assistant
+"""
 BEIR = "Given a query, retrieval relevant passage."
 
 
-def prompt_ids(reference: Reference, query: str, doc: str, instruction: str, length: int | None = None) -> list[int]:
-    """Their truncate(), then their prompt as the one user message of the chat template."""
-    tokenizer = reference.tokenizer
+def prompt(
+    tokenizer: FileTokenizer, query: str, doc: str, instruction: str = BEIR, length: int | None = None
+) -> list[int]:
+    """Their truncate(), then their prompt as the one user message of Qwen3's chat template."""
 
     def truncate(text: str) -> str:
-        return tokenizer.convert_tokens_to_string(tokenizer.tokenize(text)[:length]) if length else text
+        return tokenizer.decode(tokenizer.ids(text)[:length]) if length else text
 
-    content = PROMPT.format(query=truncate(query), doc=truncate(doc), instruction=instruction)
-    chat: Any = tokenizer.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    return chat["input_ids"]
+    return tokenizer.fill(PROMPT, query=truncate(query), doc=truncate(doc), instruction=instruction)
 
 
 def paper(reference: Reference, written: Reply) -> float:
     """s * Pr(s), Pr the product over the digit tokens of s inside <answer>."""
     inside = written.text.split("</answer>")[0].split("<answer>")[-1]
-    digits = [reference.tokenizer.convert_tokens_to_ids(digit) for digit in inside]
+    digits = [reference.tokenizer.id(digit) for digit in inside]
     tokens = list(written.tokens)
     start = max(i for i in range(len(tokens)) if tokens[i : i + len(digits)] == digits)
     probability = 1.0
@@ -75,17 +77,17 @@ def test_scores_are_the_papers(engine: str, trained_erank: str) -> None:
     for i, ((query, doc), instruction, result) in enumerate(zip(pairs, instructions, got, strict=True)):
         if result.score is not None:
             written = result.replies[0]
-            assert written.prompt == prompt_ids(reference, query, doc, instruction or BEIR, 150)
+            assert written.prompt == prompt(reference.tokenizer, query, doc, instruction or BEIR, 150)
             expected[i] = paper(reference, written)
     assert_same(scores(got), expected)
 
 
 def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(tiny_model: Callable) -> None:
     settings = ERank(type="erank", model=tiny_model("qwen3"))
-    tokenizer, reference = Tokenizer(settings), Reference(settings.model)
+    tokenizer, file = Tokenizer(settings), FileTokenizer(settings.model)
     for given, instruction in [("beir", BEIR), ("followir", PRESETS["followir"]), ("Find it.", "Find it.")]:
         made = RERANKER.prompt(tokenizer, settings, [Pair("q", "d", given)])
-        assert made == [Prompt([prompt_ids(reference, "q", "d", instruction)])]
+        assert made == [Prompt([prompt(file, "q", "d", instruction)])]
     assert set(PRESETS) == {
         "bright", "bright-aops", "bright-leetcode", "bright-pony", "bright-theoremqa", "beir", "followir",
     }  # fmt: skip
@@ -93,10 +95,10 @@ def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(ti
 
 def test_texts_are_cut_as_the_authors_cut_them(tiny_model: Callable) -> None:
     settings = ERank(type="erank", model=tiny_model("qwen3"), max_query_tokens=7, max_doc_tokens=7)
-    tokenizer, reference = Tokenizer(settings), Reference(settings.model)
+    tokenizer, file = Tokenizer(settings), FileTokenizer(settings.model)
     for query, doc in [("many words " * 9, "other words " * 9), ("文字が多い", "🍎🍏🍐")]:
         made = RERANKER.prompt(tokenizer, settings, [Pair(query, doc, "beir")])
-        assert made == [Prompt([prompt_ids(reference, query, doc, BEIR, 7)], truncated=True)]
+        assert made == [Prompt([prompt(file, query, doc, BEIR, 7)], truncated=True)]
 
 
 def test_the_two_tokens_of_ten_are_read_apart(tiny_model: Callable) -> None:

@@ -31,15 +31,14 @@ def test_a_graded_reranker_of_chat_messages(engine: str, tiny_model: Callable) -
         "score": "expectation",
     }
     got = scores(score_pairs(settings, ENGINES[engine]))
+    frame = (
+        "<|im_start|>system\nGrade the text from 0 to 3.<|im_end|>\n"
+        "<|im_start|>user\nQuery: {query}\nText: {doc}<|im_end|>\n<|im_start|>assistant\n"
+    )
     expected = []
     for query, doc in PAIRS:
-        chat = [
-            {"role": "system", "content": "Grade the text from 0 to 3."},
-            {"role": "user", "content": f"Query: {query}\nText: {doc}"},
-        ]
-        text = reference.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        p = reference.logprobs(reference.ids(str(text), add_special_tokens=False)).exp()
-        expected.append(sum(value * float(p[reference.ids(label)[0]]) for label, value in GRADES.items()))
+        p = reference.logprobs(reference.tokenizer.fill(frame, query=query, doc=doc)).exp()
+        expected.append(sum(value * float(p[reference.tokenizer.id(label)]) for label, value in GRADES.items()))
     assert_same(got, np.array(expected))
 
 
@@ -62,8 +61,9 @@ def test_a_yes_or_no_reranker_of_a_raw_prompt(score: str, formula: Callable, tin
     got = scores(score_pairs(settings, ENGINES["cached"]))
     expected = []
     for query, doc in PAIRS:
-        p = reference.logprobs(reference.ids(f"Is {doc}\nabout {query} (be strict)? {{braces}}")).exp().double()
-        yes, no = (float(p[reference.ids(label, add_special_tokens=False)[0]]) for label in (" true", " false"))
+        frame = "<s>Is {doc}\nabout {query} (be strict)? {braces}"
+        p = reference.logprobs(reference.tokenizer.fill(frame, query=query, doc=doc)).exp().double()
+        yes, no = (float(p[reference.tokenizer.id(label)]) for label in (" true", " false"))
         expected.append(formula(yes, no))
     assert_same(got, np.array(expected), atol=1e-5)
 

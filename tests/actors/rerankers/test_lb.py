@@ -1,6 +1,5 @@
 """The scores of `lb` against its published formulas of transformers' probabilities."""
 
-import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.lb import LB, RERANKER
 from actors.rerankers.tokenizer import Tokenizer
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import ENGINES, PAIRS, SLOW, Reference, assert_same, score_pairs, scores
 
 # The published formulas; p[i - 1] is the probability of the token i over the full vocabulary.
@@ -21,33 +21,30 @@ FORMULAS: dict[str, Callable[[np.ndarray], float]] = {
     "normalised": lambda p: sum(i * p[i - 1] for i in range(1, 8)) / sum(p),
 }
 
-
-ORDERS = {
+FRAMES = {
     "query_first": (
-        "Given a query and a piece of text, output a score of 1-7 based on how related the query is to the text. "
-        "1 means least related and 7 is most related.",
-        "<<<Query>>>\n{query}\n\n<<<Context>>>\n{text}",
+        "<|im_start|>system\nGiven a query and a piece of text, output a score of 1-7 based on how related the query "
+        "is to the text. 1 means least related and 7 is most related.<|im_end|>\n<|im_start|>user\n"
+        "<<<Query>>>\n{query}\n\n<<<Context>>>\n{text}<|im_end|>\n<|im_start|>assistant\n"
     ),
     "context_first": (
-        "Given a piece of text and a query, output a score of 1-7 based on how related the query is to the text. "
-        "1 means least related and 7 is most related.",
-        "<<<Context>>>\n{text}\n\n<<<Query>>>\n{query}",
+        "<|im_start|>system\nGiven a piece of text and a query, output a score of 1-7 based on how related the query "
+        "is to the text. 1 means least related and 7 is most related.<|im_end|>\n<|im_start|>user\n"
+        "<<<Context>>>\n{text}\n\n<<<Query>>>\n{query}<|im_end|>\n<|im_start|>assistant\n"
     ),
 }
+
+
+def prompt(tokenizer: FileTokenizer, query: str, doc: str, order: str = "query_first") -> list[int]:
+    return tokenizer.fill(FRAMES[order], query=query, text=doc)
 
 
 @cache
 def label_probabilities(model: str, order: str, dtype: torch.dtype = torch.float32) -> np.ndarray:
     """p1 to p7 of each pair by transformers. Shape (pairs, 7)."""
     reference = Reference(model, dtype)
-    system, user = ORDERS[order]
-    rows = []
-    for query, text in PAIRS:
-        content = "".join({"{query}": query, "{text}": text}.get(part, part) for part in re.split(r"({\w+})", user))
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": content}]
-        rendered = reference.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        p = reference.logprobs(reference.ids(str(rendered), add_special_tokens=False)).exp()
-        rows.append([float(p[reference.tokenizer.convert_tokens_to_ids(label)]) for label in "1234567"])
+    labels = [reference.tokenizer.id(label) for label in "1234567"]
+    rows = [reference.logprobs(prompt(reference.tokenizer, *pair, order))[labels].exp().tolist() for pair in PAIRS]
     return np.array(rows)
 
 

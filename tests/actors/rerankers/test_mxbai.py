@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
 MAX_LENGTH = 300
@@ -20,15 +21,18 @@ TASK = (
 )
 
 
-def library(reference: Reference, query: str, doc: str, instruction: str | None) -> float:
-    def ids(text: str, length: int | None = None) -> list[int]:
-        return reference.ids(text, add_special_tokens=False, max_length=length, truncation=length is not None)
-
+def prompt(
+    tokenizer: FileTokenizer, query: str, doc: str, instruction: str | None = None, max_length: int = 8192
+) -> list[int]:
+    ids, fill = tokenizer.ids, tokenizer.fill
     asked = f"instruction: {instruction}\nquery: {query}" if instruction else f"query: {query}"
-    content = ids(asked, MAX_LENGTH * 3 // 4) + ids("\n") + ids(f"document: {doc}", MAX_LENGTH // 4)
-    logits = reference.logits(ids(PREFIX) + content + ids("\n") + ids(TASK) + ids(SUFFIX))[-1]
-    one, zero = ids("1")[0], ids("0")[0]
-    return float(logits[one] - logits[zero])
+    content = ids(asked)[: max_length * 3 // 4] + ids("\n") + ids(f"document: {doc}")[: max_length // 4]
+    return fill(PREFIX) + content + ids("\n") + ids(TASK) + fill(SUFFIX)
+
+
+def library(reference: Reference, query: str, doc: str, instruction: str | None) -> float:
+    logits = reference.logits(prompt(reference.tokenizer, query, doc, instruction, MAX_LENGTH))[-1]
+    return float(logits[reference.tokenizer.id("1")] - logits[reference.tokenizer.id("0")])
 
 
 @pytest.mark.parametrize("engine", BOTH)

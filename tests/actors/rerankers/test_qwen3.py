@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import BOTH, ENGINES, PAIRS, Reference, assert_same, score_pairs, scores
 
 LENGTH = 400
@@ -18,16 +19,18 @@ PREFIX = (
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
+def prompt(
+    tokenizer: FileTokenizer, query: str, doc: str, instruction: str = USUAL, max_length: int = 8192
+) -> list[int]:
+    """Prefix and suffix are tokenised separately, and the body is cut to the room they leave."""
+    prefix, suffix = tokenizer.fill(PREFIX), tokenizer.fill(SUFFIX)
+    body = tokenizer.ids(f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {doc}")
+    return prefix + body[: max_length - len(prefix) - len(suffix)] + suffix
+
+
 def card(reference: Reference, query: str, doc: str, instruction: str, max_length: int) -> float:
-    """The card's score: prefix and suffix are tokenised separately, and the body is cut to the room they leave."""
-    prefix, suffix = (reference.ids(text, add_special_tokens=False) for text in (PREFIX, SUFFIX))
-    body = reference.ids(
-        f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {doc}",
-        truncation="longest_first",
-        max_length=max_length - len(prefix) - len(suffix),
-    )
-    logits = reference.logits(prefix + body + suffix)[-1]
-    no, yes = (reference.tokenizer.convert_tokens_to_ids(token) for token in ("no", "yes"))
+    logits = reference.logits(prompt(reference.tokenizer, query, doc, instruction, max_length))[-1]
+    no, yes = (reference.tokenizer.id(label) for label in ("no", "yes"))
     return float(logits[[no, yes]].softmax(0)[1])
 
 

@@ -11,26 +11,34 @@ from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.rank1 import RERANKER, Rank1
 from actors.rerankers.tokenizer import Tokenizer
 from tests import tiny_trained
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import ENGINES, SLOW, SOME_PAIRS, Reference, Scored, assert_same, score_pairs, scores
 from tests.tiny_trained import RANK1, RANK1_WAIT
 
 NEW_TOKENS = 64
 
 
-def asked(query: str, passage: str) -> str:
-    return (
-        "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
-        f"Query: {query}\nPassage: {passage}\n<think>"
-    )
+PROMPT = (
+    "Determine if the following passage is relevant to the query. Answer only with 'true' or 'false'.\n"
+    "Query: {query}\nPassage: {passage}\n<think>"
+)
+BEGINS = ("<|begin_of_text|>", "<s>")  # what Llama 3's and Mistral's tokenizers put before a text
 
 
-def authors(reference: Reference, prompt: str, replies: list[Reply]) -> float:
+def prompt(tokenizer: FileTokenizer, query: str, passage: str, written: str = "", ask: str = "{query}") -> list[int]:
+    """The ids of the authors' prompt with what the model wrote behind it. ask: a dataset's prompt for the query."""
+    begin = next((token for token in BEGINS if token in tokenizer.names), "")
+    return tokenizer.fill(begin + PROMPT.replace("{query}", ask) + written, query=query, passage=passage)
+
+
+def authors(reference: Reference, query: str, passage: str, replies: list[Reply]) -> float:
     """The authors' score of vLLM's generations, round by round, with the label probabilities of transformers."""
+    tokenizer = reference.tokenizer
     rounds = [reply for reply in replies if reply.text or len(reply.tokens) > 1 or reply is replies[0]]
     text = ""
     for number, reply in enumerate(rounds):
         text = text.split("</think>")[0] + "\nWait" if number else ""
-        assert reply.prompt == reference.ids(prompt + text)
+        assert reply.prompt == prompt(tokenizer, query, passage, text)
         text += reply.text
     last = rounds[-1]
     if last.text.endswith(("</think> true", "</think> false")):
@@ -39,16 +47,14 @@ def authors(reference: Reference, prompt: str, replies: list[Reply]) -> float:
         text = text.rstrip()
         if not text.endswith((".", "!", "?")) and any(mark in text for mark in ".!?"):
             text = text[: max(text.rfind(mark) for mark in ".!?") + 1]
-        logprobs = reference.logprobs(reference.ids(f"{prompt}\n{text.strip()}\n</think>"))
-    true, false = (
-        np.exp(float(logprobs[reference.ids(word, add_special_tokens=False)[0]])) for word in (" true", " false")
-    )
+        logprobs = reference.logprobs(prompt(tokenizer, query, passage, f"\n{text.strip()}\n</think>"))
+    true, false = (np.exp(float(logprobs[tokenizer.id(word)])) for word in (" true", " false"))
     return true / (true + false)
 
 
 def expected(reference: Reference, pairs: list[tuple[str, str]], results: list[Scored]) -> np.ndarray:
     rows = zip(pairs, results, strict=True)
-    return np.array([authors(reference, asked(*pair), result.replies) for pair, result in rows])
+    return np.array([authors(reference, *pair, result.replies) for pair, result in rows])
 
 
 @pytest.mark.parametrize(
@@ -68,14 +74,14 @@ def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable) ->
 
 def test_title_instruction_and_dataset_prompt_are_joined_as_the_authors_join_them(tiny_model: Callable) -> None:
     settings = Rank1(type="rank1", model=tiny_model("rank1_qwen2"), query_template="FILL_QUERY_HERE Find it.\n\n")
-    tokenizer, reference = Tokenizer(settings), Reference(settings.model)
+    tokenizer, file = Tokenizer(settings), FileTokenizer(settings.model)
     for pair, query in [
         (Pair("a query ", "T text"), "a query  Find it.\n\n"),
         (Pair("a query ", "T text", " Only recent ones. "), "a query   Only recent ones. Find it.\n\n"),
         (Pair(" same ", "T text", "same"), "same Find it.\n\n"),
         (Pair("{query} FILL_QUERY_HERE", "T text"), "{query} FILL_QUERY_HERE Find it.\n\n"),
     ]:
-        assert RERANKER.prompt(tokenizer, settings, [pair]) == [Prompt([reference.ids(asked(query, "T text"))])]
+        assert RERANKER.prompt(tokenizer, settings, [pair]) == [Prompt([prompt(file, query, "T text")])]
 
 
 @pytest.fixture(scope="module")

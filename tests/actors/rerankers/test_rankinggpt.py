@@ -4,44 +4,51 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 from pydantic import ValidationError
 
 from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.rerankers.rankinggpt import RERANKER, RankingGPT
 from actors.rerankers.tokenizer import Tokenizer
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import BOTH, ENGINES, PAIRS, SLOW, Reference, assert_same, score_pairs, scores
+
+SOURCE = "Document: {doc} Query:"
+BEGINS = {"bloom": "", "llama2": "<s>"}
+
+
+def card_prompt(tokenizer: FileTokenizer, query: str, doc: str) -> tuple[list[int], int]:
+    """Context and query, encoded separately; and where the query begins."""
+    context = tokenizer.fill(SOURCE, doc=doc)
+    return context + tokenizer.ids(query), len(context)
+
+
+def eval_prompt(
+    tokenizer: FileTokenizer, query: str, passage: str, arguana: bool = False, begin: str = ""
+) -> tuple[list[int], int]:
+    """Source and query, encoded as one text; and the source's length. begin: what the tokenizer puts before a text."""
+
+    def truncation(text: str, length: int) -> str:
+        return tokenizer.decode(tokenizer.ids(text)[:length])
+
+    if arguana:
+        passage, query = truncation(passage, 256), truncation(query, 256)
+    else:
+        query = query.replace("[PAD]", "PAD")
+        left = 512 - len(tokenizer.fill(begin + SOURCE)) - len(tokenizer.fill(begin + "{query}", query=query)) - 10
+        passage = truncation(passage, left)
+    passage = passage.replace("[PAD]", "PAD")
+    whole = tokenizer.fill(begin + SOURCE + "{query}", doc=passage, query=query)
+    return whole, len(tokenizer.fill(begin + SOURCE, doc=passage))
+
+
+def likelihood(reference: Reference, ids: list[int], start: int) -> float:
+    """The mean log-probability of the ids from `start` on."""
+    logprobs = reference.logits(ids[:-1]).log_softmax(-1)[start - 1 :]
+    return float(logprobs[range(len(ids) - start), ids[start:]].mean())
 
 
 def card(reference: Reference, query: str, doc: str) -> float:
-    """The mean log-probability of the query's tokens; context and query are encoded separately."""
-    context = reference.ids(f"Document: {doc} Query:", add_special_tokens=False)
-    asked = reference.ids(query, add_special_tokens=False)
-    logprobs = reference.logits((context + asked)[:-1]).log_softmax(-1)[len(context) - 1 :]
-    return float(logprobs[range(len(asked)), asked].mean())
-
-
-def authors_eval(reference: Reference, query: str, passage: str, arguana: bool) -> float:
-    """Source and query are encoded as one text; labels before the source's length are masked out."""
-    tokenizer, source = reference.tokenizer, "Document: {doc} Query:"
-
-    def truncation(text: str, length: int) -> str:
-        return str(
-            tokenizer.decode(tokenizer.encode(text, max_length=length, truncation=True, add_special_tokens=False))
-        )
-
-    if arguana:
-        source = source.replace("{doc}", truncation(passage, 256)).replace("[PAD]", "PAD")
-        query = truncation(query, 256)
-    else:
-        query = query.replace("[PAD]", "PAD")
-        left = 512 - len(tokenizer.encode(source)) - len(tokenizer.encode(query)) - 10
-        source = source.replace("{doc}", truncation(passage, left)).replace("[PAD]", "PAD")
-    ids, source_length = tokenizer.encode(source + query), len(tokenizer.encode(source))
-    labels = torch.tensor([-100] * source_length + ids[source_length:])[1:]
-    logprobs = reference.logits(ids[:-1]).log_softmax(-1)
-    kept = labels != -100
-    return float(logprobs[kept, labels[kept]].mean())
+    return likelihood(reference, *card_prompt(reference.tokenizer, query, doc))
 
 
 @pytest.mark.parametrize("engine", BOTH)
@@ -63,7 +70,12 @@ def test_scores_are_those_of_the_authors_eval(name: str, arguana: bool, tiny_mod
     ]
     settings = {"type": "rankinggpt", "model": model, "mode": "eval", "arguana": arguana}
     got = score_pairs(settings, ENGINES["cached"], pairs)
-    assert_same(scores(got), np.array([authors_eval(reference, *pair, arguana) for pair in pairs]))
+    assert_same(
+        scores(got),
+        np.array(
+            [likelihood(reference, *eval_prompt(reference.tokenizer, *pair, arguana, BEGINS[name])) for pair in pairs]
+        ),
+    )
 
 
 def test_the_card_and_the_eval_are_two_contracts(tiny_model: Callable) -> None:

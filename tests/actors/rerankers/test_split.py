@@ -22,23 +22,11 @@ from actors.rerankers.templates import fill_template
 from actors.rerankers.tokenizer import DOC, QUERY, TRIM_END, TRIM_START, Tokenizer
 from tests import tiny
 from tests.actors.rerankers.byte_tokenizer import save_byte_tokenizer
+from tests.awkward import ENDS, WRITTEN, pair_up
 
 ASKED = [{"role": "system", "content": "Judge."}, {"role": "user", "content": f"<{QUERY}>\n{DOC}"}]
 BORDERS = [{"role": "system", "content": QUERY}, {"role": "user", "content": f" {DOC}\n"}]
 LAST = [{"role": "user", "content": f"{DOC}\n{QUERY}"}, {"role": "assistant", "content": "So:"}]
-TEXTS = [
-    "a",
-    " a",
-    "a\n",
-    "\na\n\n",
-    "a\r\n",
-    "\ta \u3000",
-    "a\u0085",
-    "a\n\nb ",
-    "<b>&amp;\r\n</b>",
-    "e\u0301\n",
-    "字🍎 ",
-]
 
 EACH = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ CONTENT }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
 MERGED = (  # as Llama 2's: the system message goes into the user's, and the two are trimmed as one
@@ -90,7 +78,7 @@ def test_a_chat_is_that_of_the_template_rendered_with_the_texts(
     template: str, messages: Messages, make_tokenizer: Callable
 ) -> None:
     tokenizer = make_tokenizer(template)
-    pairs = [Pair(query, doc) for query in TEXTS for doc in TEXTS]
+    pairs = [Pair(*texts) for texts in pair_up(ENDS + WRITTEN)]
     made = fill_template(tokenizer, render_chat(tokenizer, messages), pairs, 10**6)
     assert made == [Prompt([whole(tokenizer, template, messages, *pair[:2])]) for pair in pairs]
 

@@ -259,6 +259,32 @@ def test_a_token_needs_an_embedding(
 
 
 @pytest.mark.parametrize(
+    ("name", "kind", "added", "refused"),
+    [
+        ("qwen2", "lb", "pembrolizumab", True),
+        ("bert", "cross_encoder", "<br>", True),
+        ("llama2", "rankinggpt", "\n\n\n", True),
+        ("xlm_roberta", "cross_encoder", "🍎", True),
+        ("qwen2", "lb", "<|tool|>", False),  # no text gets it
+        ("bert", "cross_encoder", AddedToken("[NEW]", special=True), False),
+    ],
+)
+def test_an_added_token_that_texts_may_have_needs_an_embedding(
+    name: str, kind: str, added: str | AddedToken, refused: bool, copy: Callable
+) -> None:
+    folder = copy(name)
+    file = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rows = file.get_vocab_size()
+    file.add_special_tokens([added]) if isinstance(added, AddedToken) else file.add_tokens([AddedToken(added)])
+    file.save(str(folder / "tokenizer.json"))
+    if not refused:
+        assert look(folder, kind) is None
+        return
+    with pytest.raises(UsageError, match=f"of a text has the id {rows}, and the model has {rows} embeddings; resize"):
+        look(folder, kind)
+
+
+@pytest.mark.parametrize(
     ("engine", "config", "said"),
     [
         ({"load_format": "tensorizer"}, {}, "another form"),
