@@ -118,6 +118,7 @@ class Output(Section):
 class Run(Section):
     unit_rows: Annotated[int, Field(ge=1)] | None = None
     max_failed: Annotated[float, Field(ge=0, le=1)] = 0.01
+    min_label_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     on_existing: Literal["resume", "restart"] = "resume"
     on_gone: Literal["refuse", "drop"] = "refuse"
     retry_failed: bool = False

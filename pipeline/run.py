@@ -215,7 +215,9 @@ class Run:
         self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
         reasons: Counter[str] = Counter()
         put_before: set[str] = set()  # units
+        said, least = False, self._config.run.min_label_share
         from pipeline.score.failed import FailedRows  # imported here: they bring Ray, for the metrics
+        from pipeline.score.labels import ENOUGH, describe_label_share
         from pipeline.score.stream import score_units
 
         failed = FailedRows(self._checked.scores)
@@ -239,7 +241,12 @@ class Run:
                     self._lease.note_progress(self._checked.fingerprint, progress.done, total.rows)
                     if failed.exceed(self._config.run.max_failed * total.rows):
                         self._check_share(total.rows, failed.rows, reasons)
+                if not said and (line := describe_label_share(sums, least, ENOUGH)):
+                    say(line)
+                    said = True
                 self._lease.check()
+            if not said and (line := describe_label_share(sums, least, 1)):
+                say(line)
             sums["engines"] = progress.waited  # type: ignore[assignment]
         total.wait()
         listed = [*self._checked.scores.files()]  # other runs may have put some of them

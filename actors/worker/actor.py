@@ -102,6 +102,8 @@ class Scorer:
         tokenizer = load_tokenizer(settings, ENGINE.max_length(engine))
         request = reranker.request(settings)
         self._max_tokens = request.max_tokens
+        # One label alone may well be unlikely.
+        self._probabilities = len(request.labels) > 1 and not request.logits
         self._score = partial(reranker.score, tokenizer, settings)
         label_ids = tokenizer.label_ids(request.labels)
         self._engine: Engine = ENGINE.build_engine(
@@ -143,7 +145,7 @@ class Scorer:
 
     async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         """Asks the engine for the scores of prompts. Raises EngineDied."""
-        pending = Pending(prompts, self._max_tokens, self._score)
+        pending = Pending(prompts, self._max_tokens, self._score, self._probabilities)
         inbox = Inbox()
         self._engine.ask(pending.first, inbox.put)
         while pending.left:

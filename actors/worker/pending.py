@@ -7,26 +7,36 @@ replies are there, without waiting for the rest of the unit.
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from actors.engines.contract import EngineRequest
 from actors.rerankers.contract import FollowUp, Prompt, Reply, Unscored
 
-FIGURES: dict[str, float] = {"prompt_tokens": 0, "cached_tokens": 0, "new_tokens": 0}
+# label_replies: replies with the labels' probabilities. label_share: the sum, over these, of what the labels hold.
+FIGURES: dict[str, float] = dict.fromkeys(
+    ("prompt_tokens", "cached_tokens", "new_tokens", "label_replies", "label_share"), 0
+)
 
 
 class Pending:
     """The prompts of a unit and their scores so far.
 
     prompts: one for each pair, with their sequences as arrays. max_tokens: the most tokens to generate for a first
-    request. score: makes the score from the replies for a pair, or the next requests.
+    request. score: makes the score from the replies for a pair, or the next requests. probabilities: whether the
+    labels' log-probabilities are to be summed up.
     first: the requests to begin with. figures: sums over all replies. left: distinct prompts without a score yet.
     """
 
     def __init__(
-        self, prompts: Sequence[Prompt], max_tokens: int, score: Callable[[list[Reply]], float | Unscored | FollowUp]
+        self,
+        prompts: Sequence[Prompt],
+        max_tokens: int,
+        score: Callable[[list[Reply]], float | Unscored | FollowUp],
+        probabilities: bool = True,
     ):
         self.first: list[EngineRequest] = []
         self.figures = dict(FIGURES)
-        self._score = score
+        self._score, self._probabilities = score, probabilities
         self._asked = 0
         self._waiting: dict[int, list[_Job]] = {}
         sequences: dict[tuple[bytes, int | None], int] = {}
@@ -52,6 +62,9 @@ class Pending:
             self.figures["prompt_tokens"] += len(reply.prompt)
             self.figures["cached_tokens"] += reply.cached_tokens
             self.figures["new_tokens"] += len(reply.tokens)
+            if self._probabilities and reply.label_logprobs is not None:
+                self.figures["label_replies"] += 1
+                self.figures["label_share"] += float(np.exp(reply.label_logprobs).sum())
         asks = []
         for job in self._waiting.pop(number):
             job.replies[number] = reply

@@ -31,7 +31,7 @@ class UnitStats:
     file: its score file; empty, as all its figures, where its scores were put before. rows: how many were read now.
     failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
-    until it was scored.
+    until it was scored. label_replies, label_share: see actors/worker/pending.py.
     """
 
     unit: str
@@ -44,6 +44,8 @@ class UnitStats:
     cached_tokens: float
     new_tokens: float
     seconds: float
+    label_replies: float = 0
+    label_share: float = 0
 
     def sums(self) -> dict[str, float]:
         """The figures that are summed over units."""

@@ -41,6 +41,7 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
         "run": {
             "unit_rows": None,
             "max_failed": 0.01,
+            "min_label_share": 0.05,
             "on_existing": "resume",
             "on_gone": "refuse",
             "retry_failed": False,

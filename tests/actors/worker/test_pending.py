@@ -85,5 +85,15 @@ def test_figures_and_texts_include_every_reply() -> None:
     pending.take(0, Reply([1, 2], cached_tokens=1, tokens=(7, 8), text="because"))
     pending.take(2, Reply([1, 2, 9], cached_tokens=2, tokens=(4,), text=""))
     pending.take(1, Unscored("too long"))
-    assert pending.figures == {"prompt_tokens": 5, "cached_tokens": 3, "new_tokens": 3}
+    tokens = {"prompt_tokens": 5, "cached_tokens": 3, "new_tokens": 3}
+    assert pending.figures == tokens | {"label_replies": 0, "label_share": 0}
     assert pending.texts() == ["because", None]
+
+
+@pytest.mark.parametrize(("probabilities", "expected"), [(True, (2, 0.9 + 0.02)), (False, (0, 0))])
+def test_what_the_labels_hold_is_summed_up(probabilities: bool, expected: tuple[int, float]) -> None:
+    pending = Pending([prompt([1]), prompt([2]), prompt([3])], 1, lambda replies: 0.0, probabilities)
+    pending.take(0, Reply([1], label_logprobs=np.log([0.3, 0.6])))
+    pending.take(1, Reply([2], label_logprobs=np.log([0.015, 0.005])))
+    pending.take(2, Reply([3], vector=np.array([7.0])))
+    assert (pending.figures["label_replies"], pending.figures["label_share"]) == pytest.approx(expected)

@@ -22,7 +22,10 @@ from pipeline.storage.folder import Folder
 from tests.pipeline.score.units import OF, make_unit
 
 Make = Callable[..., PromptedUnit]
-FIGURES = {"prompt_tokens": 40.0, "cached_tokens": 0.0, "new_tokens": 1.0, "seconds": 0.12345}
+FIGURES = {"prompt_tokens": 40.0, "cached_tokens": 0.0, "new_tokens": 1.0, "seconds": 0.12345} | {
+    "label_replies": 3.0,
+    "label_share": 2.5,
+}
 ONE, NAME = (Unit(OF, 100, 10, stop).name for stop in (11, 14))  # of units of one row, and of four
 
 
