@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from actors.rerankers import RERANKERS
 from actors.rerankers.contract import Pair, Prompt
@@ -27,6 +27,7 @@ from pipeline.errors import UsageError
 from tests.actors.rerankers.byte_tokenizer import save_byte_tokenizer
 from tests.actors.rerankers.test_described_models import qwen3_classifier
 from tests.actors.rerankers.test_whole_job import run, scores
+from tests.file_tokenizer import FileTokenizer
 from tests.parity import SOME_PAIRS, Reference, assert_same
 
 MESSAGES = [{"role": "user", "content": "Query: {query}\nText: {doc}"}]
@@ -122,24 +123,18 @@ def test_what_cannot_be_is_said_by_its_key(family: str, wrong: dict[str, Any], s
     assert says in str(raised.value)
 
 
-def render(tokenizer: Any, query: str, doc: str) -> str:
-    """As transformers renders it, which shows an empty thought."""
-    chat = [{"role": "user", "content": f"Query: {query}\nText: {doc}"}]
-    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, enable_thinking=False)
-    assert text.endswith("<think>\n\n</think>\n\n")
-    return str(text)
-
-
+# With an empty thought.
+FRAME = "<|im_start|>user\nQuery: {query}\nText: {doc}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 ASKED = {"messages": MESSAGES, "chat_template_kwargs": {"enable_thinking": False}}
 
 
 def test_a_job_of_labels_without_thinking(tiny_model: Callable, tmp_path: Path) -> None:
     model = tiny_model("qwen3")
     reference = Reference(model)
-    yes, no = (reference.ids(label)[0] for label in ("yes", "no"))
+    yes, no = (reference.tokenizer.id(label) for label in ("yes", "no"))
     expected = []
-    for pair in SOME_PAIRS:
-        logits = reference.logits(reference.ids(render(reference.tokenizer, *pair)))[-1]
+    for query, doc in SOME_PAIRS:
+        logits = reference.logits(reference.tokenizer.fill(FRAME, query=query, doc=doc))[-1]
         expected.append(float(logits[yes] - logits[no]))
     settings = {"type": "label", "model": model, "labels": {"yes": 1, "no": 0}, "score": "logit"} | ASKED
     assert_same(scores(run(tmp_path, settings, SOME_PAIRS)), np.array(expected), atol=1e-5)
@@ -148,11 +143,9 @@ def test_a_job_of_labels_without_thinking(tiny_model: Callable, tmp_path: Path) 
 @torch.no_grad()
 def test_a_job_of_a_classifier_without_thinking(tmp_path: Path) -> None:
     model = qwen3_classifier(tmp_path / "model")
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = FileTokenizer(model)
     classifier = AutoModelForSequenceClassification.from_pretrained(model).eval()
-    expected = [
-        float(classifier(**tokenizer(render(tokenizer, *pair), return_tensors="pt")).logits[0, 0])
-        for pair in SOME_PAIRS
-    ]
+    prompts = (tokenizer.fill(FRAME, query=query, doc=doc) for query, doc in SOME_PAIRS)
+    expected = [float(classifier(torch.tensor([ids])).logits[0, 0]) for ids in prompts]
     got = run(tmp_path, {"type": "cross_encoder", "model": model} | ASKED, SOME_PAIRS)
     assert_same(scores(got), np.array(expected), atol=1e-5)

@@ -45,9 +45,10 @@ def test_zerank_2(scoring: str, tiny_model: Callable, tmp_path: Path) -> None:
     model = tiny_model("qwen3")
     reference = Reference(model)
     expected = []
+    frame = "<|im_start|>system\n{query}<|im_end|>\n<|im_start|>user\n{doc}<|im_end|>\n<|im_start|>assistant\n"
     for query, doc in SOME_PAIRS:
-        text = f"<|im_start|>system\n{query}<|im_end|>\n<|im_start|>user\n{doc}<|im_end|>\n<|im_start|>assistant\n"
-        expected.append(float(reference.logits(reference.ids(text))[-1][reference.ids("Yes")[0]]))
+        ids = reference.tokenizer.fill(frame, query=query, doc=doc)
+        expected.append(float(reference.logits(ids)[-1][reference.tokenizer.id("Yes")]))
     got = run(tmp_path, section("zerank-2", model, scoring=scoring), SOME_PAIRS)
     assert_same(scores(got), np.array(expected), atol=1e-5)
 
@@ -56,11 +57,11 @@ def test_zerank_2(scoring: str, tiny_model: Callable, tmp_path: Path) -> None:
 def test_ctxl_rerank_v2(name: str, instruction: str, tiny_model: Callable, tmp_path: Path) -> None:
     model = tiny_model(name)
     reference = Reference(model)
-    expected = []
-    for query, doc in SOME_PAIRS:
-        asked = "Check whether a given document contains information helpful to answer the query."
-        text = f"{asked}\n<Document> {doc}\n<Query> {query}{instruction} ??"
-        expected.append(float(reference.logits(reference.ids(text))[-1][0]))
+    asked = "Check whether a given document contains information helpful to answer the query."
+    begin = "<s>" if name == "mistral" else ""
+    frame = f"{begin}{asked}\n<Document> {{doc}}\n<Query> {{query}}{instruction} ??"
+    prompts = (reference.tokenizer.fill(frame, query=query, doc=doc) for query, doc in SOME_PAIRS)
+    expected = [float(reference.logits(ids)[-1][0]) for ids in prompts]
     settings = section("ctxl-rerank-v2-1b", model)
     if instruction:
         settings["prompt"] = settings["prompt"].replace("{query}", "{query} {instruction}")

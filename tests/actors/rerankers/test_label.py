@@ -68,6 +68,7 @@ def test_a_yes_or_no_reranker_of_a_raw_prompt(score: str, formula: Callable, tin
     assert_same(got, np.array(expected), atol=1e-5)
 
 
+BEGIN = {"qwen2": "", "mistral": "<s>", "gemma": "<bos>"}  # what the tokenizer puts before a text
 ONE_LABEL: list[tuple[str, dict[str, Any], str, Callable]] = [
     ("qwen2", {"labels": {"Yes": 1.0}, "score": "logit"}, "Yes", lambda logits, i: logits[i]),
     ("qwen2", {"label_ids": {0: 1.0}, "score": "logit", "scoring": "head"}, "!", lambda logits, i: logits[i]),
@@ -85,11 +86,9 @@ def test_one_label_by_its_text_or_its_id(
     reference = Reference(model)
     settings = {"type": "label", "model": model, "prompt": "Text: {doc}\nQuery: {query} ??"} | asked
     got = scores(score_pairs(settings, {} if "scoring" in asked else ENGINES["cached"], SOME_PAIRS))
-    (found,) = reference.ids(token, add_special_tokens=False)
-    expected = [
-        float(formula(reference.logits(reference.ids(f"Text: {doc}\nQuery: {query} ??"))[-1].double(), found))
-        for query, doc in SOME_PAIRS
-    ]
+    frame, found = BEGIN[name] + "Text: {doc}\nQuery: {query} ??", reference.tokenizer.id(token)
+    prompts = (reference.tokenizer.fill(frame, query=query, doc=doc) for query, doc in SOME_PAIRS)
+    expected = [float(formula(reference.logits(ids)[-1].double(), found)) for ids in prompts]
     assert_same(got, np.array(expected), atol=1e-5)
 
 

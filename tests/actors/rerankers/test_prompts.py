@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
     model: str
     settings: dict[str, Any]
-    expected: Callable[[FileTokenizer, str, str, str], Any]
+    expected: Callable[[FileTokenizer, str, str, Any], Any]
     spare: int = 1
 
 
@@ -186,7 +186,7 @@ def make(name: str, case: Case, model: str, pairs: list[Pair], limit: int | None
 
 
 def expect(case: Case, tokenizer: FileTokenizer, pair: Pair) -> Prompt:
-    found = case.expected(tokenizer, *pair[:3])
+    found = case.expected(tokenizer, pair.query, pair.doc, pair.instruction)
     ids, boundary = found if isinstance(found, tuple) else (found, None)
     return Prompt(ids if isinstance(ids[0], list) else [ids], boundary=boundary)
 
