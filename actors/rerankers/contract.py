@@ -16,7 +16,7 @@ Side = Literal["query", "doc"]
 class Pair(NamedTuple):
     """The texts of one row.
 
-    doc: begins with the document's title, if the input has one.
+    doc: begins with the document's title, if the input has one; its own text begins at `title_end`.
     instruction: the row's, or the config's where the row has none; None where neither has one.
     truncated: whether a text has been cut already.
     """
@@ -25,6 +25,7 @@ class Pair(NamedTuple):
     doc: str
     instruction: str | None = None
     truncated: bool = False
+    title_end: int = 0
 
 
 class Prompt(NamedTuple):

@@ -1,6 +1,25 @@
 """The keys of the `reranker` section that families share: base classes of each family's settings."""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+
+class Passages(BaseModel):
+    """How a long document is cut, and what its passages' scores become: see passages.py. tokens, overlap: of the
+    document's own text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    tokens: int = Field(ge=1)
+    overlap: int = Field(default=0, ge=0)
+    score: Literal["max", "first", "mean", "top3"] = "max"
+
+    @model_validator(mode="after")
+    def _check_overlap(self) -> "Passages":
+        if self.overlap > self.tokens // 2:
+            raise ValueError(f"overlap = {self.overlap}: should be at most half of tokens = {self.tokens}")
+        return self
 
 
 class Settings(BaseModel):
@@ -16,6 +35,7 @@ class Settings(BaseModel):
     model: str = Field(min_length=1)
     revision: str | None = None
     trust_remote_code: bool = False
+    passages: Passages | None = None
 
     @property
     def takes_instruction(self) -> bool:

@@ -140,6 +140,11 @@ class Tokenizer:
         """The text of token ids, with special tokens."""
         return str(self.pretrained.decode(list(ids)))
 
+    def find_starts(self, text: str) -> list[int]:
+        """Where each token of a text begins in it, in characters."""
+        self._plain.no_truncation()
+        return [start for start, _ in self._plain.encode(text, add_special_tokens=False).offsets]
+
     def cut(self, text: str, max_tokens: int) -> str:
         """The longest prefix of `text` that ends where a token ends and has at most `max_tokens` tokens."""
         self._plain.no_truncation()

@@ -2,6 +2,7 @@
 
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt, Unscored
+from actors.rerankers.passages import cut_pair
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.errors import say
 
@@ -51,7 +52,10 @@ def describe_prompt(tokenizer: Tokenizer, settings: Settings, pair: Pair | None)
     """Lines about the texts and one prompt. pair: of the input; None for a made-up one."""
     lines = [_name_control(tokenizer)]
     whose = "a made-up pair's prompt" if pair is None else "the first row's prompt"
-    (made,) = RERANKERS[settings.type].prompt(tokenizer, settings, [pair or MADE_UP])
+    first = cut_pair(tokenizer, pair or MADE_UP, settings.passages)[0]
+    if settings.passages:
+        whose += " of its first passage"
+    (made,) = RERANKERS[settings.type].prompt(tokenizer, settings, [first])
     if isinstance(made, Unscored):
         return [*lines, f"{whose}: none, {made.reason}"]
     for ids in map(list, made.sequences):

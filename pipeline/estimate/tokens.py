@@ -8,6 +8,7 @@ import numpy as np
 
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt, Unscored
+from actors.rerankers.passages import make_prompts
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.estimate.draw import DrawnUnit
 from pipeline.input.pairs import make_pairs
@@ -23,7 +24,8 @@ class Sample:
     units: number of units read. prompts: number of prompts of their drawn rows.
     per_row: tokens that the engine is asked to take for a row of the input, on average; prompts that are equal inside
     a unit count once, rows without a prompt 0. error: half of its confidence interval.
-    lengths: tokens of each prompt, all sequences of a pair together. longest: tokens of the longest single sequence.
+    lengths: tokens of each pair, all sequences of all its passages together. longest: tokens of the longest single
+    sequence.
     truncated: share of the prompts that lost a part of their text. unusable: reason -> share of all rows.
     single: share of queries with one row in their unit. tied: share of units in each query of which all first-stage
     scores are equal. repeated: share of rows that get as far as a prompt, and whose ids were there before in their
@@ -56,7 +58,7 @@ def sample_tokens(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Se
     longest = queries = single = tied = 0
     rows = made = truncated = repeated = 0.0
     for unit in units:
-        prompts = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(unit.rows, settings))
+        prompts = make_prompts(RERANKERS[settings.type], tokenizer, settings, make_pairs(unit.rows, settings))
         asked = np.zeros(len(prompts))
         row = 1.0 if whole else 1 / unit.total  # the weight of one; the draw has weighed the unit by its rows already
         drawn = row * unit.ok / max(1, len(prompts))
@@ -66,11 +68,13 @@ def sample_tokens(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Se
             if isinstance(prompt, Unscored):
                 reasons[prompt.reason] += drawn
                 continue
-            asked[i] = _count_asked(prompt, seen, {side: counts[i] for side, counts in unit.same.items()})
-            lengths.append(sum(map(len, prompt.sequences)))
-            longest = max(longest, *map(len, prompt.sequences))
+            same = {side: counts[i] for side, counts in unit.same.items()}
+            asked[i] = sum(_count_asked(passage, seen, same) for passage in prompt)
+            sizes = [len(tokens) for passage in prompt for tokens in passage.sequences]
+            lengths.append(sum(sizes))
+            longest = max(longest, *sizes)
             made += drawn
-            truncated += drawn * prompt.truncated
+            truncated += drawn * any(passage.truncated for passage in prompt)
         share = unit.ok / unit.total
         totals.append(unit.total)
         means.append(share * asked.mean() if len(asked) else 0.0)

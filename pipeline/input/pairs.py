@@ -19,7 +19,12 @@ def make_pairs(texts: pa.Table, settings: Settings) -> list[Pair]:
     instructions = texts["instruction"].to_pylist() if "instruction" in texts.column_names else missing
     default = getattr(settings, "instruction", None)
     return [
-        Pair(query, doc if title is None else f"{title} {doc}", default if instruction is None else instruction)
+        Pair(
+            query,
+            doc if title is None else f"{title} {doc}",
+            default if instruction is None else instruction,
+            title_end=0 if title is None else len(title) + 1,
+        )
         for query, doc, title, instruction in zip(queries, docs, titles, instructions, strict=True)
     ]
 

@@ -31,6 +31,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
         "units_now": sums["units_now"],
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
         **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
+        "passages": sums["passages"] or None,
         "label_share": round(sums["label_share"] / sums["label_replies"], 6) if sums["label_replies"] else None,
         "spilled_bytes": spilled,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},

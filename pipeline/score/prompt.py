@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Prompt, Unscored
+from actors.rerankers.passages import make_prompts
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.input.listing import InputFile
 from pipeline.input.pairs import hash_queries, hash_texts, make_pairs
@@ -32,13 +33,15 @@ class PromptedUnit(NamedTuple):
     name: of the unit (pipeline/plan/units.py). file: of the input, as it was listed; None with its rows.
     rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores were put
     before.
-    prompts: one for each row whose kind is `ok`, in the order of the rows, with their sequences as arrays.
+    prompts: one for each passage of each row whose kind is `ok`, in the order of the rows, with their sequences as
+    arrays. passages: how many each of these rows has.
     """
 
     name: str
     file: InputFile | None
     rows: pa.Table | None
     prompts: list[Prompt]
+    passages: list[int]
 
     @property
     def again(self) -> bool:
@@ -55,15 +58,17 @@ def prompt_unit(name: str, file: InputFile, unit: pa.Table, tokenizer: Tokenizer
 def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa.Table:
     ready = np.array(unit["kind"].to_pylist()) == OK
     texts = unit.filter(pa.array(ready))
-    prompts = RERANKERS[settings.type].prompt(tokenizer, settings, make_pairs(texts, settings))
+    prompts = make_prompts(RERANKERS[settings.type], tokenizer, settings, make_pairs(texts, settings))
     sequences: list[list[list[int]] | None] = [None] * len(unit)
-    boundaries: list[int | None] = [None] * len(unit)
+    boundaries: list[list[int | None] | None] = [None] * len(unit)
     kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), [False] * len(unit)
     for i, prompt in zip(np.flatnonzero(ready).tolist(), prompts, strict=True):
         if isinstance(prompt, Unscored):
             kinds[i], reasons[i] = PERMANENT, prompt.reason
         else:
-            sequences[i], truncated[i], boundaries[i] = prompt
+            sequences[i] = [tokens for passage in prompt for tokens in passage.sequences]
+            truncated[i] = any(passage.truncated for passage in prompt)
+            boundaries[i] = [passage.boundary for passage in prompt]
     rows = (
         unit.append_column("texts", hash_texts(unit))
         .append_column("query_text", hash_queries(unit["query"]))
@@ -73,7 +78,7 @@ def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
-    return rows.append_column("boundary", pa.array(boundaries, pa.int32()))
+    return rows.append_column("boundaries", pa.array(boundaries, pa.list_(pa.int32())))
 
 
 @contextmanager
@@ -107,7 +112,7 @@ def unpack_unit(row: pa.Table) -> PromptedUnit:
     """The unit of a row that has travelled."""
     name, payload = row["unit"][0].as_py(), row["payload"][0]
     if not payload.is_valid:
-        return PromptedUnit(name, None, None, [])
+        return PromptedUnit(name, None, None, [], [])
     rows = pa.ipc.open_stream(payload.as_buffer()).read_all()
     prompts = rows["prompts"].combine_chunks()
     # Lists where single numbers are read: an array makes an object for each number that is read, which is slow.
@@ -115,7 +120,13 @@ def unpack_unit(row: pa.Table) -> PromptedUnit:
     tokens = prompts.values.values.to_numpy()
     sequences = [tokens[start:stop] for start, stop in pairwise(bounds)]
     ready = np.flatnonzero(prompts.is_valid().to_numpy(zero_copy_only=False)).tolist()
-    truncated, boundaries = rows["truncated"].to_pylist(), rows["boundary"].to_pylist()
-    made = [Prompt(sequences[outer[i] : outer[i + 1]], truncated[i], boundaries[i]) for i in ready]
+    truncated, boundaries = rows["truncated"].to_pylist(), [found for found in rows["boundaries"].to_pylist() if found]
+    made = []
+    for i, found in zip(ready, boundaries, strict=True):
+        each = (outer[i + 1] - outer[i]) // len(found)  # sequences of a passage
+        for at, boundary in enumerate(found):
+            start = outer[i] + at * each
+            made.append(Prompt(sequences[start : start + each], truncated[i], boundary))
     file = InputFile(*json.loads(rows.schema.metadata[b"file"]))
-    return PromptedUnit(name, file, rows.select(TRAVELS).replace_schema_metadata(None), made)
+    travelled = rows.select(TRAVELS).replace_schema_metadata(None)
+    return PromptedUnit(name, file, travelled, made, list(map(len, boundaries)))

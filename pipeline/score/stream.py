@@ -51,7 +51,7 @@ def score_units(
         "stall_seconds": config.run.stall_seconds,
         "threads": _count_threads(config, cluster),
         "unpack": unpack_unit,
-        "write": UnitWriter(checked.scores, checked.run_id, config.output.explain),
+        "write": UnitWriter(checked.scores, checked.run_id, config.output.explain, config.reranker.passages),
         "identify": cluster.identify_worker,
         "watch": partial(watch, checked.run_id),
         "deterministic": config.run.deterministic,

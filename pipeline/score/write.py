@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.rerankers.contract import Unscored
+from actors.rerankers.passages import join_passages
+from actors.rerankers.settings import Passages
 from pipeline.input.versions import check_unchanged
 from pipeline.plan.units import name_score_file
 from pipeline.rows import PERMANENT, REJECT, TRANSIENT, count_kinds
@@ -31,7 +33,8 @@ class UnitStats:
     file: its score file; empty, as all its figures, where its scores were put before. rows: how many were read now.
     failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
-    until it was scored. label_replies, label_share: see actors/worker/pending.py.
+    until it was scored. label_replies, label_share: see actors/worker/pending.py. passages: how many were scored, where
+    documents are cut into some.
     """
 
     unit: str
@@ -46,6 +49,7 @@ class UnitStats:
     seconds: float
     label_replies: float = 0
     label_share: float = 0
+    passages: int = 0
 
     def sums(self) -> dict[str, float]:
         """The figures that are summed over units."""
@@ -56,12 +60,12 @@ class UnitStats:
 class UnitWriter:
     """Writes units' score files, and reports each.
 
-    run: stands for the run in metrics, log lines and the manifest. explain: whether to keep what the model wrote. A
-    unit that is written stays written, even if the report fails.
+    run: stands for the run in metrics, log lines and the manifest. explain: whether to keep what the model wrote.
+    passages: how documents were cut. A unit that is written stays written, even if the report fails.
     """
 
-    def __init__(self, scores: Folder, run: str, explain: bool):
-        self._scores, self._run, self._explain = scores, run, explain
+    def __init__(self, scores: Folder, run: str, explain: bool, passages: Passages | None = None):
+        self._scores, self._run, self._explain, self._passages = scores, run, explain, passages
 
     def __call__(
         self,
@@ -72,10 +76,12 @@ class UnitWriter:
     ) -> pa.Table:
         """Puts a unit's score file, unless there is one. Returns its UnitStats as a table of one row.
 
-        scores, texts: of the rows of kind `ok`, in their order. figures: the other fields of UnitStats.
+        scores, texts: of the unit's prompts. figures: the other fields of UnitStats.
         Raises RunError where the unit's input file is not the one that was listed any more.
         """
         rows = unit.rows if unit.rows is not None else SCHEMA.empty_table()
+        if self._passages:
+            scores, texts = join_passages(scores, texts, unit.passages, self._passages)
         file = self._put(unit, scores, texts) if unit.rows is not None else ""
         kinds, reasons = rows["kind"].to_pylist(), count_reasons(rows, scores)
         stats = UnitStats(
@@ -85,6 +91,7 @@ class UnitWriter:
             failed=sum(isinstance(score, Unscored) for score in scores) + kinds.count(PERMANENT),
             rejected=kinds.count(REJECT),
             reasons=json.dumps(dict(reasons.most_common(REPORTED_REASONS))),
+            passages=len(unit.prompts) if self._passages else 0,
             **figures,
         )
         if unit.rows is not None:  # else its scores were put before

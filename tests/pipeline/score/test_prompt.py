@@ -165,7 +165,7 @@ def test_a_reranker_is_given_title_and_instruction_where_they_are_read(
     prompt_unit("u", FILE, rows.append_column("instruction", pa.array(["Find it."])), tokenizer, settings)
     prompt_unit("u", FILE, rows.append_column("title", pa.array([None], pa.string())), tokenizer, settings)
     prompt_unit("u", FILE, rows.append_column("title", pa.array(["T"])), tokenizer, settings)
-    assert asked == [Pair("a", "b"), Pair("a", "b", "Find it."), Pair("a", "b"), Pair("a", "T b")]
+    assert asked == [Pair("a", "b"), Pair("a", "b", "Find it."), Pair("a", "b"), Pair("a", "T b", title_end=2)]
 
 
 def test_a_unit_is_one_row_of_two_columns_whatever_it_holds(
@@ -191,7 +191,7 @@ def test_units_survive_being_merged_and_cut(tokenizer: Tokenizer, monkeypatch: p
 
 
 def test_a_unit_that_is_done_travels_without_rows() -> None:
-    assert unpack_unit(pack_unit("u")) == PromptedUnit("u", None, None, [])
+    assert unpack_unit(pack_unit("u")) == PromptedUnit("u", None, None, [], [])
 
 
 @pytest.mark.parametrize("retry", [0, 1, 12])

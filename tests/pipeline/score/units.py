@@ -44,7 +44,7 @@ def make_unit(
     ]
     travels = pa.schema([field for field in SCHEMA if field.name != "rerank_score"])
     unit = name or Unit(OF, 100, first, first + len(rows)).name
-    return PromptedUnit(unit, file, pa.Table.from_pylist(lines, travels), [])
+    return PromptedUnit(unit, file, pa.Table.from_pylist(lines, travels), [], [])
 
 
 def put_scores(
