@@ -29,6 +29,7 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
             "model": "some/model",
             "revision": None,
             "trust_remote_code": False,
+            "passages": None,
             "max_query_tokens": None,
             "max_doc_tokens": None,
             "query_template": "{query}",
