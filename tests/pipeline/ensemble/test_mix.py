@@ -2,13 +2,10 @@
 
 import random
 from math import nan
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from ranx import Run
-from ranx import fuse as fuse_in_ranx
 
 from pipeline.ensemble.mix import CANDIDATE, mix
 from pipeline.errors import UsageError
@@ -82,18 +79,6 @@ def test_equals_the_sum_written_out(method: str, number: int) -> None:
         assert [row[:3] for row in found] == [row[:3] for row in expected]
         numbers = [[nan if row[3] is None else row[3] for row in rows] for rows in (found, expected)]
         assert numbers[0] == pytest.approx(numbers[1], rel=1e-12, abs=1e-12, nan_ok=True)
-
-
-def test_reciprocal_ranks_are_those_of_ranx() -> None:
-    draw = random.Random(1)
-    rankings: list[Any] = [
-        {f"q{query}": {f"d{doc}": draw.random() for doc in draw.sample(range(30), 20)} for query in range(5)}
-        for _ in range(3)
-    ]
-    theirs = fuse_in_ranx([Run(scores) for scores in rankings], method="rrf", params={"k": 60})
-    for query, doc, _, score in mixed(rankings, [1.0] * 3, "rrf"):
-        lacks = [scores[query] for scores in rankings if doc not in scores[query]]  # these add nothing in ranx
-        assert score == pytest.approx(theirs[query][doc] + sum(1 / (60 + len(docs)) for docs in lacks))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_no_result_is_said_plainly(tmp_path: Path) -> None:
 
 
 def test_ids_that_do_not_meet_are_shown(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"has none of the 2 judged queries \('2', ...\).* The result has 'q10', ..."):
+    with pytest.raises(UsageError, match=r"has none of the 2 judged queries \('2', ...\).* The result has 'q2', ..."):
         read_judged_pairs(write_result(tmp_path, ranked(SCORES)), ["2", "3"])
 
 
