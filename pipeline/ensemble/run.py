@@ -38,6 +38,7 @@ VERSION = 1  # raised when the same inputs make another result, so that no older
 BUCKET_ROWS = 4_000_000  # of all inputs together, about, in one bucket
 ROWS_HERE = 8_000_000  # up to these, all is done in this process: Ray would take longer to start
 BYTES_OF_A_LINE = 20  # of a run, at least
+UNUSED_FIGURES = ("rejected", "equal", "transient", "truncated", "scored_now")  # which readers of results look at
 KIND = "ensemble"  # the key of the manifest that tells such a result from a run's
 
 
@@ -195,6 +196,7 @@ def _build_manifest(
         "format": 1,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "tag": result_id,
+        "fingerprint": result_id,
         "figures": figures,
         "reasons": {},
         "parts": parts,
@@ -203,6 +205,7 @@ def _build_manifest(
         KIND: asdict(arguments) | {"tags": [result.tag for result in results]},
         "config": {
             "input": {"columns": {}},
+            "reranker": {"type": KIND, "model": f"{arguments.method} of {len(names)} inputs"},
             "fusion": {"method": "none"},
             "output": {"path": arguments.output, "top_k": arguments.top_k, "columns": list(results[0].columns)},
             "workers": {"count": [0, 0], "num_gpus": None},
