@@ -3,11 +3,12 @@
 The arguments have vLLM's names where they mean the same.
 """
 
-import importlib.metadata
-import sys
 from typing import Any
 
-from actors.engines.contract import Engine, Installed, Watchdog
+from actors.engines.contract import Engine, Watchdog
+from actors.engines.transformers.arguments import config_overrides as config_overrides
+from actors.engines.transformers.arguments import installed as installed
+from actors.engines.transformers.arguments import loaded_dtype as loaded_dtype
 from actors.rerankers.contract import Request, Task
 from actors.rerankers.settings import Settings
 
@@ -27,15 +28,6 @@ TASKS: tuple[tuple[str, Task], ...] = (
     ("ForMaskedLM", "embed"),
     ("Model", "embed"),
 )  # endings of architectures -> what such models do
-
-
-def installed() -> Installed:
-    """The version of transformers, and whether torch is a CPU build. Raises LookupError where there is no torch."""
-    try:
-        torch = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        raise LookupError("torch is not installed: in the checkout, pip install '.[torch]'") from None
-    return Installed(importlib.metadata.version("transformers"), "cpu" in torch or sys.platform != "linux")
 
 
 def argument_names() -> set[str]:
@@ -114,11 +106,6 @@ def reads_checkpoint(arguments: dict[str, Any]) -> bool:
     return True
 
 
-def config_overrides(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the model's config.json that the arguments replace."""
-    return dict(arguments.get("hf_overrides", {}))
-
-
 def find_other_steps(config: dict[str, Any], biased: bool) -> list[str]:
     """None: the model's own code makes the labels' logits."""
     return []
@@ -127,17 +114,6 @@ def find_other_steps(config: dict[str, Any], biased: bool) -> list[str]:
 def scoring_arguments(arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
     """The arguments that change a score: all of them if `exact`, since batch sizes move the last digits."""
     return {key: value for key, value in arguments.items() if key != "type" and (exact or key not in NEUTRAL)}
-
-
-def loaded_dtype(arguments: dict[str, Any], stored: str) -> str:
-    """The type of the loaded weights. With dtype=auto float32 on CPUs; on a GPU the stored type, of which float32
-    becomes bfloat16."""
-    dtype = str(arguments.get("dtype", "auto"))
-    if dtype != "auto":
-        return {"float": "float32", "half": "float16"}.get(dtype, dtype)
-    if installed().cpu:
-        return "float32"
-    return "bfloat16" if stored == "float32" else stored
 
 
 def is_quantised(arguments: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import torch
 import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from actors.engines.transformers.facts import config_overrides, loaded_dtype
+from actors.engines.transformers.arguments import config_overrides, loaded_dtype
 from actors.rerankers.contract import Request
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import CONTEXT_KEYS
