@@ -21,6 +21,7 @@ def load_model(settings: Settings, arguments: dict[str, Any], request: Request) 
     if unknown := [key for key in overrides if not hasattr(config, key)]:
         raise ValueError(f"engine.hf_overrides.{unknown[0]}: the config of {settings.model} has no such key")
     _check_context(config, arguments.get("max_model_len"))
+    transformers.utils.logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, about = _choose_class(config, request).from_pretrained(
         settings.model,

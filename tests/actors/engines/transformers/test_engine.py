@@ -256,7 +256,7 @@ def test_follow_ups_go_before_sequences_that_are_queued(save: Callable) -> None:
 
     def then(number: int, reply: Reply) -> list[EngineRequest]:
         if number < 100:
-            assert reply.label_logprobs is None and reply.text
+            assert reply.label_logprobs is None and len(reply.tokens) == 10
             return [EngineRequest(100 + number, [*reply.prompt, *reply.tokens], None, 1, follows=True)]
         assert reply.label_logprobs is not None
         return []
