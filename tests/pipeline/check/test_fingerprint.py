@@ -51,6 +51,7 @@ def copy(minilm: str, tmp_path: Path) -> Path:
         {"engine": {"dtype": "bfloat16"}},
         {"engine": {"max_model_len": 128}},
         {"engine": {"load_format": "dummy"}},
+        {"engine": {"type": "transformers"}},
         {"output": {"explain": True}},
         {"run": {"deterministic": True}},
         {"columns": COLUMNS | {"doc": "body"}},
@@ -71,6 +72,7 @@ def test_what_changes_a_score_changes_it(sections: dict, fingerprint: Fingerprin
         {"run": {"unit_rows": 3, "on_gone": "drop", "retry_failed": True, "accept": ["engine"]}},
         {"workers": {"count": 5}},
         {"engine": {"max_num_seqs": 7, "gpu_memory_utilization": 0.5}},
+        {"engine": {"type": "vllm"}},
     ],
     ids=json.dumps,
 )
