@@ -1,4 +1,4 @@
-"""The transformers engine beside sentence-transformers, without vLLM: python benchmarks/transformers_engine.py --task encode
+"""The transformers engine beside sentence-transformers: python benchmarks/transformers_engine.py [--task predict ...]
 
 The same texts, documents of 10 to 110 words, from texts to numbers in one process:
   engine   the reranker's prompts, and engine.type: transformers with its defaults
