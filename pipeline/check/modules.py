@@ -1,6 +1,6 @@
 """What sentence-transformers saves beside a model: its modules, pooling, prompts and similarity.
 
-vLLM reads the pooling and dense layers of an embedding model. What it does not read is refused, or said.
+Engines read the pooling and dense layers of an embedding model. What they do not read is refused, or said.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from actors.rerankers.files import read_optional_file
 from pipeline.config import Config
 from pipeline.errors import UsageError
 
-EMBEDS = ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")  # modules of an embedding model that vLLM runs
+EMBEDS = ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")  # modules of an embedding model that engines run
 POOLINGS = ("cls", "cls_token", "mean", "mean_tokens", "lasttoken", "last_token")
 
 
