@@ -235,11 +235,13 @@ def test_an_answer_ends_before_an_end_token_and_is_finished(save: Callable, tmp_
 def test_the_text_ends_with_the_first_stop_text_each_row_with_its_own(save: Callable) -> None:
     folder, prompts = save("qwen2"), sequences(5)
     whole = replies(build(folder, Request("generate", max_tokens=30)), prompts, max_tokens=30)
-    tokenizer = Tokenizer(Settings(type="", model=folder))
-    stop, never = tokenizer.decode(whole[1].tokens[10:12]), "\x00never"
+    decode = Tokenizer(Settings(type="", model=folder)).decode
+    pieces = [decode([token]) for reply in whole for token in reply.tokens]
+    stop, never = next(piece[:2] for piece in pieces if len(piece) > 2 and piece.isascii()), "\x00never"
     got = replies(build(folder, Request("generate", max_tokens=30, stop=(never, stop))), prompts, max_tokens=30)
     assert [reply.stopped for reply in got] == [stop if stop in reply.text else None for reply in whole]
     assert any(reply.stopped for reply in got) and not all(reply.stopped for reply in got)
+    assert any(len(decode(reply.tokens)) > len(reply.text) for reply in got if reply.stopped), "it ends inside a token"
     for reply, full in zip(got, whole, strict=True):
         assert reply.text == (full.text.partition(stop)[0] + stop if reply.stopped else full.text)
         assert reply.tokens == full.tokens[: len(reply.tokens)] and reply.finished == bool(reply.stopped)
