@@ -44,14 +44,14 @@ def build(options: argparse.Namespace, folder: Path) -> None:
 
         hidden, layers, width = BERTS[options.task]
         tiny.bert(folder / "model")  # for its tokenizer
-        config = BertConfig(
-            hidden_size=hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=hidden // HEAD,
-            intermediate_size=width,
-            num_labels=1,
-        )
-        BertForSequenceClassification(config).save_pretrained(folder / "model")
+        sizes: dict[str, Any] = {
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": hidden // HEAD,
+            "intermediate_size": width,
+            "num_labels": 1,
+        }
+        BertForSequenceClassification(BertConfig(**sizes)).save_pretrained(folder / "model")
     columns = pairs(options.rows, WORDS)
     lengths = np.random.default_rng(1).integers(10, WORDS + 1, options.rows)
     columns["doc"] = [" ".join(doc.split()[:most]) for doc, most in zip(columns["doc"], lengths, strict=True)]

@@ -84,9 +84,12 @@ class Engine(EngineThread):
 
     def _cut(self, asked: list[Asked]) -> list[list[Asked]]:
         """Batches of sequences, those that are too long aside, which are refused."""
-        refused = [(*each, Unscored(reason)) for each in asked if (reason := self._find_fault(each[0]))]
-        self._deliver(refused)
-        sound = [each for each in asked if not self._find_fault(each[0])]
+        sound: list[Asked] = []
+        for request, deliver in asked:
+            if reason := self._find_fault(request):
+                self._deliver([(request, deliver, Unscored(reason))])
+            else:
+                sound.append((request, deliver))
         short = [each for each in sound if not self._writes(each[0])]
         long = [each for each in sound if self._writes(each[0])]
         return self._cut_alike(short) + self._cut_alike(long)

@@ -141,7 +141,7 @@ def test_likelihoods_of_texts_of_different_lengths(kind: str, save: Callable) ->
     got = ask(engine, asked)
     for request in asked:
         logprobs = logits_alone(folder, request.tokens).log_softmax(-1)
-        at = range(request.boundary - 1, len(request.tokens) - 1)
+        at = range((request.boundary or 0) - 1, len(request.tokens) - 1)
         expected = [float(logprobs[place, request.tokens[place + 1]]) for place in at]
         np.testing.assert_allclose(got[request.number].token_logprobs, expected, rtol=1e-4, atol=1e-5)
 
@@ -297,7 +297,8 @@ class Full:
     """Has a model run out of memory above so many tokens in a batch."""
 
     def __init__(self, most: int):
-        self.most, self.batches = most, []
+        self.most = most
+        self.batches: list[int] = []
 
     def __call__(self, compute: Callable) -> Callable:
         def limited(model: Model, rows: list[list[int]], *more: Any) -> Any:

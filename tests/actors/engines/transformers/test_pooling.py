@@ -55,7 +55,8 @@ def embed(folder: str, **arguments: Any) -> np.ndarray:
     engine = Engine(
         Settings(type="", model=folder), {"dtype": "float32"} | arguments, Request("embed"), [], 1800, Quiet()
     )
-    return np.array([reply.vector for reply in run(engine, sequences()).result(60)])
+    replies: list[Any] = [*run(engine, sequences()).result(60)]
+    return np.array([reply.vector for reply in replies])
 
 
 @torch.no_grad()
