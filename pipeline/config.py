@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, one_line
@@ -152,7 +152,7 @@ class Config(Section):
     @field_validator("engine")
     @classmethod
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
-        for name in ENGINE.RESERVED:
+        for name in get_engine(engine).RESERVED:
             if name in engine:
                 raise ValueError(f"engine.{name} = {engine[name]!r}: is set by the reranker section, not here")
         return engine
@@ -170,7 +170,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _arguments(self) -> "Config":
         task = RERANKERS[self.reranker.type].request(self.reranker).task
-        ENGINE.check_arguments(self.engine, task, self.reranker.type)
+        get_engine(self.engine).check_arguments(self.engine, task, self.reranker.type)
         return self
 
     @model_validator(mode="after")
@@ -183,7 +183,7 @@ class Config(Section):
     @property
     def ranks(self) -> int:
         """Processes of one engine, each with a GPU."""
-        return ENGINE.count_ranks(self.engine)
+        return get_engine(self.engine).count_ranks(self.engine)
 
 
 def load(path: str, overrides: list[str] = []) -> Config:

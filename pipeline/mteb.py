@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from pipeline.check.fingerprint import describe_engine, read_minor_version
 from pipeline.config import load
 from pipeline.table import rerank
@@ -51,7 +51,7 @@ class Reranker:
         return (
             self._config.reranker.model_dump(mode="json", exclude={"model", "revision"})
             | describe_engine(self._config)
-            | {"engine_version": read_minor_version(ENGINE.installed().version)}
+            | {"engine_version": read_minor_version(get_engine(self._config.engine).installed().version)}
         )
 
     def predict(self, inputs1: Batches, inputs2: Batches, **about: Any) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Parity: each family's scores must be those of transformers on the same tiny model, to a relative RTOL.
 
-`score_pairs` runs the real vLLM in this process, with the family's own prompt and score functions; `Reference` is the
+`score_pairs` runs a real engine in this process, with the family's own prompt and score functions; `Reference` is the
 same model by transformers. (tests/actors/rerankers/test_whole_job.py compares whole jobs.)
 """
 
@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.engines.contract import Engine, EngineDied
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Unscored
@@ -26,8 +26,9 @@ from tests.file_tokenizer import FileTokenizer
 
 RTOL = 1e-3
 SECONDS = 120  # longer than any step takes
-FLOAT32 = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26}
-# Two ways in which vLLM must get the same numbers: with a prefix cache, and with every prompt computed in chunks.
+FLOAT32 = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**26}  # for vLLM
+# Two ways in which vLLM must get the same numbers: with a prefix cache, and with every prompt computed in chunks. And
+# transformers, with several batches in each window.
 ENGINES: dict[str, dict[str, Any]] = {
     "cached": {"enable_prefix_caching": True},
     "chunked": {
@@ -36,9 +37,10 @@ ENGINES: dict[str, dict[str, Any]] = {
         "max_num_batched_tokens": 48,
         "max_num_seqs": 16,
     },
+    "transformers": {"type": "transformers", "dtype": "float32", "max_num_batched_tokens": 1024},
 }
 SLOW = pytest.mark.slow
-BOTH = ["cached", pytest.param("chunked", marks=SLOW)]
+BOTH = ["cached", pytest.param("chunked", marks=SLOW), "transformers"]  # engines
 QUERIES = [
     "What is the scientific name of apples?",
     "a",
@@ -150,7 +152,8 @@ def shared_engine(
     settings: Settings, arguments: dict[str, Any], request: Request, label_ids: Sequence[int] = ()
 ) -> Engine:
     """An engine in float32, shared by all tests of this process with the same model, arguments and request."""
-    return _build_engine(settings.model, tuple(sorted((FLOAT32 | arguments).items())), request, tuple(label_ids))
+    given = arguments if "type" in arguments else FLOAT32 | arguments
+    return _build_engine(settings.model, tuple(sorted(given.items())), request, tuple(label_ids))
 
 
 @cache  # an engine lives as long as its thread, which is as long as the process
@@ -158,7 +161,8 @@ def _build_engine(
     model: str, arguments: tuple[tuple[str, Any], ...], request: Request, label_ids: tuple[int, ...]
 ) -> Engine:
     settings = Settings(type="", model=model)
-    return ENGINE.build_engine(settings, dict(arguments), request, [*label_ids], 1800, Watchdog(), False)
+    engine = get_engine(dict(arguments))
+    return engine.build_engine(settings, dict(arguments), request, [*label_ids], 1800, Watchdog(), False)
 
 
 def scores(results: Sequence[Scored]) -> np.ndarray:

@@ -166,6 +166,11 @@ def test_one_version_of_ray_and_one_image_everywhere() -> None:
     assert f"docker build -t {images.pop()} " in docker
 
 
+def test_without_vllm_all_other_versions_are_the_same() -> None:
+    tested, core = (locked(name) for name in ("requirements.lock", "requirements-core.lock"))
+    assert core.items() < tested.items() and not any("vllm" in name for name in core)
+
+
 def locked(name: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^([\w-]+)==([\w.]+)", (ROOT / name).read_text()))
 

@@ -89,8 +89,9 @@ def test_an_engine_is_known_in_its_own_folder_alone(module: str) -> None:
     for used in IMPORTS[module]:
         if not module.startswith("actors.engines.vllm"):
             assert used.split(".")[0] != "vllm", f"{module} imports vLLM"
-        if module.startswith("pipeline"):
-            assert not used.startswith("actors.engines.vllm"), f"{module} imports {used}: ask actors.engines.ENGINE"
+        for engine in ("actors.engines.vllm", "actors.engines.transformers"):
+            inside = module.startswith(engine) or module == "actors.engines"  # whose table they are
+            assert inside or not used.startswith(engine), f"{module} imports {used}: ask actors.engines.get_engine"
 
 
 def test_no_file_imports_itself_by_way_of_others() -> None:

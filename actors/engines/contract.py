@@ -123,9 +123,9 @@ class EngineFacts(Protocol):
     def config_overrides(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The keys of the model's config.json that the arguments replace, and their values."""
 
-    def find_other_steps(self, config: dict[str, Any]) -> list[str]:
-        """The keys of a model's config.json for what is done with its logits, and cannot be where only those of the
-        labels are computed."""
+    def find_other_steps(self, config: dict[str, Any], biased: bool) -> list[str]:
+        """What is done with a model's logits, and is not where only those of the labels are computed: keys of its
+        config.json. biased: its head has a bias."""
 
     def scoring_arguments(self, arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
         """The arguments that change a score. exact: include those that change only its last digits."""

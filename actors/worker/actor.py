@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.engines.contract import Engine, EngineDied
 from actors.engines.load import Load
 from actors.rerankers import RERANKERS
@@ -98,15 +98,15 @@ class Scorer:
         self, settings: Settings, engine: dict[str, Any], stall_seconds: float, deterministic: bool
     ) -> None:
         """Loads the tokenizer and builds the engine."""
-        reranker = RERANKERS[settings.type]
-        tokenizer = load_tokenizer(settings, ENGINE.max_length(engine))
+        reranker, facts = RERANKERS[settings.type], get_engine(engine)
+        tokenizer = load_tokenizer(settings, facts.max_length(engine))
         request = reranker.request(settings)
         self._max_tokens = request.max_tokens
         # One label alone may well be unlikely.
         self._probabilities = len(request.labels) > 1 and not request.logits
         self._score = partial(reranker.score, tokenizer, settings)
         label_ids = tokenizer.label_ids(request.labels)
-        self._engine: Engine = ENGINE.build_engine(
+        self._engine: Engine = facts.build_engine(
             settings, engine, request, label_ids, stall_seconds, self._watchdog, deterministic
         )
         self._watch(lambda: self._engine.load())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.engines.vllm.engine import ENVIRONMENT
 from actors.rerankers import RERANKERS
 from actors.rerankers.tokenizer import load_tokenizer
@@ -58,7 +58,9 @@ def compare_company(name: str, machine: Machine) -> dict[str, Any]:
     tokenizer, request = load_tokenizer(settings, arguments["max_model_len"]), RERANKERS[kind].request(settings)
     with keep_vllm_engines() as engines:
         label_ids = tokenizer.label_ids(request.labels)
-        engine = ENGINE.build_engine(settings, arguments, request, label_ids, STALL_SECONDS, Watchdog(), deterministic)
+        engine = get_engine(arguments).build_engine(
+            settings, arguments, request, label_ids, STALL_SECONDS, Watchdog(), deterministic
+        )
 
     def score(groups: list[list[int]]) -> np.ndarray:
         scores = np.empty(rows)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.tokenizer import load_tokenizer
@@ -50,7 +50,7 @@ def engine_arguments(machine: Machine, **arguments: Any) -> dict[str, Any]:
 
 def make_prompts(settings: Settings, arguments: dict[str, Any], pairs: Sequence[tuple[str, str]]) -> Prompts:
     """The prompts of (query, document) pairs, with their tokens as arrays, as units bring them."""
-    tokenizer = load_tokenizer(settings, ENGINE.max_length(arguments))
+    tokenizer = load_tokenizer(settings, get_engine(arguments).max_length(arguments))
     instruction = getattr(settings, "instruction", None)
     made = RERANKERS[settings.type].prompt(tokenizer, settings, [Pair(*pair, instruction) for pair in pairs])
     prompts = [

@@ -10,18 +10,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+from actors.engines import ENGINES
 from jobs.demo.prepare import prepare
 from jobs.demo.show import show
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "configs/demo.yaml"  # which names demo/pairs.parquet and demo/output
+WITHOUT_VLLM = "engine={type: transformers, dtype: float32, max_model_len: 256}"
 
 
 def main() -> int:
     os.chdir(ROOT)
     prepare(Path("demo"))
-    command = [sys.executable, "jobs/rerank.py", CONFIG]
-    print(f"\n$ {shlex.join(command)}", flush=True)
+    engine, overrides = choose_engine()
+    print(f"\nThe engine is {engine}")
+    command = [sys.executable, "jobs/rerank.py", CONFIG, *overrides]
+    print(f"$ {shlex.join(command)}", flush=True)
     # Ctrl-C reaches the job too, and is the job's to answer; without this, run() kills it a quarter second later.
     signal.signal(signal.SIGINT, lambda *_: None)
     code = subprocess.run(command, check=False).returncode
@@ -30,6 +34,14 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     show(Path("demo"), Path("demo/output"))
     return 0
+
+
+def choose_engine() -> tuple[str, list[str]]:
+    """The engine that is installed, in words, and the overrides that the config needs for it."""
+    try:
+        return f"vLLM {ENGINES['vllm'].installed().version}", []
+    except LookupError:  # there is no build for this machine, or somebody left it out
+        return f"transformers {ENGINES['transformers'].installed().version}, as vLLM is not installed", [WITHOUT_VLLM]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
+from actors.engines.contract import EngineFacts
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Request
 from pipeline.config import Config
@@ -23,42 +24,43 @@ NEGATIVE = re.compile(
 def check_architecture(config: Config, declared: dict[str, Any]) -> None:
     """Raises UsageError where the installed engine does not run the model, or the model does another thing than the
     reranker asks for, or has labels that the reranker would read wrongly. declared: the model's config.json."""
-    declared = declared | ENGINE.config_overrides(config.engine)
+    engine = get_engine(config.engine)
+    declared = declared | engine.config_overrides(config.engine)
     names, model = declared.get("architectures") or [], config.reranker.model
     try:
-        _check_engine_runs(model, names, bool(declared.get("auto_map")))
+        _check_engine_runs(engine, model, names, bool(declared.get("auto_map")))
     except LookupError:  # no engine is installed
         return
     request = RERANKERS[config.reranker.type].request(config.reranker)
-    if names and not ENGINE.converts(config.engine):
-        _check_task(config.reranker, names[0], request)
+    if names and not engine.converts(config.engine):
+        _check_task(engine, config.reranker, names[0], request)
     if request.task == "classify" and not request.labels:
         _check_labels(model, declared)
 
 
-def _check_engine_runs(model: str, names: list[str], has_code: bool) -> None:
+def _check_engine_runs(engine: EngineFacts, model: str, names: list[str], has_code: bool) -> None:
     """Raises UsageError for architectures that the engine runs no more, or never did. has_code: the model brings code
     of its own, which may run."""
-    version, gone = ENGINE.installed().version, ENGINE.retired_architectures()
+    version, gone = engine.installed().version, engine.retired_architectures()
     for name in names:
         if name in gone:
-            mend = f"take another model, or that {ENGINE.name}"
+            mend = f"take another model, or that {engine.name}"
             if name in CONVERTED:
                 mend = "python jobs/convert.py FOLDER NEW_FOLDER makes a model of it that runs"
             raise UsageError(
-                f"reranker.model = {model!r}: {ENGINE.name} {version} does not run {name} (the last that did "
+                f"reranker.model = {model!r}: {engine.name} {version} does not run {name} (the last that did "
                 f"was {gone[name]}); {mend}"
             )
-    if names and not has_code and not any(map(ENGINE.runs_architecture, names)):
+    if names and not has_code and not any(map(engine.runs_architecture, names)):
         raise UsageError(
-            f"reranker.model = {model!r}: {ENGINE.name} {version} has no model for its architecture {names[0]}; take "
+            f"reranker.model = {model!r}: {engine.name} {version} has no model for its architecture {names[0]}; take "
             "another model"
         )
 
 
-def _check_task(settings: Settings, name: str, request: Request) -> None:
+def _check_task(engine: EngineFacts, settings: Settings, name: str, request: Request) -> None:
     """Raises UsageError for a classifier where a language model is needed, and the like."""
-    does = ENGINE.read_task(name)
+    does = engine.read_task(name)
     needed = "generate" if request.labels or request.task == "likelihood" else request.task
     if does in (None, needed) or (needed == "embed" and does == "generate"):
         return

@@ -1,7 +1,7 @@
 """The fingerprint of a run's scores: what changes a score, and nothing else. Scores live below its name.
 
 It needs no tokenizer: files are known by their contents, and code by constants that are raised when the code changes
-numbers (`Reranker.version`, `ENGINE.numbers_version`).
+numbers (`Reranker.version`, `numbers_version` of an engine).
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.rerankers import RERANKERS
 from pipeline.config import Config
 
@@ -28,19 +28,19 @@ def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[
     them where the last digit counts: `run.deterministic`), and the minor version of tokenizers. They stand for the
     form of ids, too (name_id_forms), which changes no score: a query must not have its id in two forms.
     """
-    settings = config.reranker
+    settings, engine = config.reranker, get_engine(config.engine)
     parts = describe_engine(config) | {
-        "versions": [RERANKERS[settings.type].version, ENGINE.numbers_version],
+        "versions": [RERANKERS[settings.type].version, engine.numbers_version],
         "reranker": settings.model_dump(exclude={"model"}),
         "model": _describe_model(settings.model),
         "explain": config.output.explain,
         "columns": columns,
-        "limit": ENGINE.max_length(config.engine),
+        "limit": engine.max_length(config.engine),
         **({"ids": id_forms} if id_forms else {}),
         "tokenizers": read_minor_version(importlib.metadata.version("tokenizers")),
     }
     digits = _digest(json.dumps(parts, sort_keys=True, default=str).encode())
-    return f"{digits}-{ENGINE.name.lower()}-{read_minor_version(ENGINE.installed().version)}"
+    return f"{digits}-{engine.name.lower()}-{read_minor_version(engine.installed().version)}"
 
 
 def differs_in_engine(fingerprint: str, other: str) -> bool:
@@ -59,7 +59,7 @@ def describe_engine(config: Config) -> dict[str, Any]:
     """The arguments of the engine that change a score, as JSON-ready data."""
     exact = config.run.deterministic
     return {
-        "engine": ENGINE.scoring_arguments(config.engine, exact),
+        "engine": get_engine(config.engine).scoring_arguments(config.engine, exact),
         "deterministic": exact,
     }
 

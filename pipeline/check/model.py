@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
@@ -31,7 +31,7 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
     Unreachable where the hub is.
     """
     settings, model = config.reranker, config.reranker.model
-    limit = ENGINE.max_length(config.engine)
+    limit = get_engine(config.engine).max_length(config.engine)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UsageError(f"engine.max_model_len = {limit!r}: should be a whole number of tokens above 0")
     if model.startswith(("/", ".", "~")):
@@ -41,7 +41,7 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
         if not (folder / "config.json").is_file():
             find_weights(folder)  # of an adapter alone it says so
             raise UsageError(f"reranker.model = {model!r}: the folder has no config.json")
-        dummy = not weights or not ENGINE.needs_weights(config.engine)
+        dummy = not weights or not get_engine(config.engine).needs_weights(config.engine)
         if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
     with _explain_errors(model):
@@ -63,7 +63,7 @@ def check_tokenizer(config: Config) -> Tokenizer:
     """
     settings = config.reranker
     with _explain_errors(settings.model):
-        tokenizer = load_tokenizer(settings, ENGINE.max_length(config.engine))
+        tokenizer = load_tokenizer(settings, get_engine(config.engine).max_length(config.engine))
         if not tokenizer.pretrained.get_vocab().keys() - set(tokenizer.pretrained.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fsspec.utils import glob_translate
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
 from pipeline.check.prompt import compare_with_auto, describe_prompt
@@ -131,7 +131,8 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
             raise
         unknown.append(str(error))
     try:
-        good.append(f"the names of the engine arguments, with {ENGINE.name} {ENGINE.installed().version}")
+        engine = get_engine(config.engine)
+        good.append(f"the names of the engine arguments, with {engine.name} {engine.installed().version}")
         _check_engine(config)
     except LookupError as error:
         good.pop()
@@ -228,9 +229,10 @@ def _overlaps(place: str, output: str) -> bool:
 
 
 def _check_engine(config: Config) -> None:
-    version, known = ENGINE.installed().version, ENGINE.argument_names()
+    engine = get_engine(config.engine)
+    version, known = engine.installed().version, {"type", *engine.argument_names()}
     for name in config.engine:
         if name not in known:
             raise UsageError(
-                f"engine.{name} = {config.engine[name]!r}: {ENGINE.name} {version} has no such engine argument"
+                f"engine.{name} = {config.engine[name]!r}: {engine.name} {version} has no such engine argument"
             )

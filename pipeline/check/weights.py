@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
+from actors.engines.contract import EngineFacts
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.tokenizer import Tokenizer
@@ -29,17 +30,17 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     Raises UsageError where a file is missing or cut short, a tensor is missing, misshapen or left over, or the model
     has no embedding for a token.
     """
-    settings = config.reranker
+    settings, engine = config.reranker, get_engine(config.engine)
     for note in note_modules(config):
         say(note)
-    if not ENGINE.reads_checkpoint(config.engine):
+    if not engine.reads_checkpoint(config.engine):
         return "the weights, for engine.load_format says that they are of another form"
-    model = _build_model(settings, ENGINE.config_overrides(config.engine))
+    model = _build_model(settings, engine.config_overrides(config.engine))
     if isinstance(model, str):
         return model
     request = RERANKERS[settings.type].request(settings)
     if request.task == "classify" and request.labels:
-        check_head(settings.model, model)
+        check_head(engine, settings.model, model)
     check_embeddings(settings, tokenizer, model.get_input_embeddings().weight.shape[0])
     tensors = read_tensors(settings)
     if tensors is None:
@@ -74,12 +75,10 @@ def check_embeddings(settings: Settings, tokenizer: Tokenizer, rows: int) -> Non
             )
 
 
-def check_head(name: str, model: Any) -> None:
+def check_head(engine: EngineFacts, name: str, model: Any) -> None:
     """Raises UsageError where the rows of the head are not all that makes the labels' logits."""
-    steps = ENGINE.find_other_steps(model.config.get_text_config().to_dict())
-    if getattr(model.get_output_embeddings(), "bias", None) is not None:
-        steps.append("a bias of its head")
-    if steps:
+    biased = getattr(model.get_output_embeddings(), "bias", None) is not None
+    if steps := engine.find_other_steps(model.config.get_text_config().to_dict(), biased):
         raise UsageError(
             f"reranker.scoring = 'head': {name} changes its logits by {', '.join(steps)}, which is left out with it; "
             "take scoring: exact"

@@ -2,7 +2,7 @@
 
 import os
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.storage.urls import is_local
@@ -19,7 +19,7 @@ def count_actor_gpus(config: Config) -> float:
     """GPUs of one actor: of a build for GPUs one for each rank of its engine, else none, unless the config says."""
     if config.workers.num_gpus is not None:
         return config.workers.num_gpus
-    return 0 if ENGINE.installed().cpu else config.ranks
+    return 0 if get_engine(config.engine).installed().cpu else config.ranks
 
 
 def count_actor_cpus(config: Config) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from pipeline.config import Config
 
 DTYPE_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
@@ -35,16 +35,16 @@ def estimate_memory(config: Config) -> Memory:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as ENCODERS
 
-    settings, engine = config.reranker, config.engine
+    settings, engine, facts = config.reranker, config.engine, get_engine(config.engine)
     source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
     declared: Any = AutoConfig.from_pretrained(settings.model, **source)
     stored = str(getattr(declared, "dtype", None) or "float32").removeprefix("torch.")
-    dtype = ENGINE.loaded_dtype(engine, stored)
-    quantised = ENGINE.is_quantised(engine) or getattr(declared, "quantization_config", None)
+    dtype = facts.loaded_dtype(engine, stored)
+    quantised = facts.is_quantised(engine) or getattr(declared, "quantization_config", None)
     size = _sum_weight_files(settings.model, settings.revision)
     if size is not None and not quantised:
         size = size * DTYPE_BYTES.get(dtype, 2) // DTYPE_BYTES.get(stored, 4)
-    cached = ENGINE.cached_bytes(engine, DTYPE_BYTES.get(dtype, 2))
+    cached = facts.cached_bytes(engine, DTYPE_BYTES.get(dtype, 2))
     keeps_none = declared.model_type in ENCODERS
     token = 0 if keeps_none else _count_cached_numbers(declared.get_text_config()) * cached
     return Memory(size, "quantised, as stored" if quantised else dtype, token)

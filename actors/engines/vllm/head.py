@@ -30,7 +30,9 @@ def finish_logits(logits: np.ndarray, config: Any) -> np.ndarray:
     return logits * scale
 
 
-def find_other_steps(config: dict[str, Any]) -> list[str]:
-    """The keys of a model's config that name steps which finish_logits does not know."""
+def find_other_steps(config: dict[str, Any], biased: bool = False) -> list[str]:
+    """The keys of a model's config that name steps which finish_logits does not know, and the bias of a head that is
+    `biased`, which vLLM leaves out."""
     known = {"logits_scaling"} if config.get("model_type") in DIVIDES else set()
-    return [name for name in OTHER_STEPS if name not in known and config.get(name) not in (None, 1, 1.0)]
+    steps = [name for name in OTHER_STEPS if name not in known and config.get(name) not in (None, 1, 1.0)]
+    return [*steps, *["a bias of its head"] * biased]

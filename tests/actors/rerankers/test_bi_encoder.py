@@ -41,9 +41,9 @@ def settings(minilm: str, **more: Any) -> BiEncoder:
     return BiEncoder(type="bi_encoder", model=minilm, **more)
 
 
-def scores(given: BiEncoder, pairs: list[Pair]) -> np.ndarray:
+def scores(given: BiEncoder, pairs: list[Pair], engine: dict[str, Any] = {}) -> np.ndarray:
     texts = [(pair.query, pair.doc) for pair in pairs]
-    return parity.scores(parity.score_pairs(given.model_dump(), {}, texts))
+    return parity.scores(parity.score_pairs(given.model_dump(), engine, texts))
 
 
 def sequence(tokenizer: FileTokenizer, text: str, max_tokens: int = 256) -> list[int]:
@@ -63,8 +63,9 @@ def reference(minilm: str, pairs: list[Pair], max_tokens: int = 256) -> np.ndarr
     return np.array([torch.cosine_similarity(vectors[p.query], vectors[p.doc], dim=0).item() for p in pairs])
 
 
-def test_scores_are_transformers_cosines(minilm: str) -> None:
-    got = scores(settings(minilm), PAIRS)
+@pytest.mark.parametrize("engine", [{}, parity.ENGINES["transformers"]], ids=["vllm", "transformers"])
+def test_scores_are_transformers_cosines(minilm: str, engine: dict) -> None:
+    got = scores(settings(minilm), PAIRS, engine)
     np.testing.assert_allclose(got, reference(minilm, PAIRS), atol=1e-4)
     assert got.max() - got.min() > 0.5
 

@@ -61,8 +61,15 @@ def expected(folder: str, name: str, dtype: torch.dtype = torch.float32, device:
         ("bert", {}, {}),
         ("llama_classifier", ENGINES["cached"], RANKLLAMA),
         pytest.param("llama_classifier", ENGINES["chunked"], RANKLLAMA, marks=SLOW),
+        ("xlm_roberta", ENGINES["transformers"], {}),
+        ("modernbert", ENGINES["transformers"], {}),
+        ("bert", ENGINES["transformers"], {}),
+        ("llama_classifier", ENGINES["transformers"], RANKLLAMA),
     ],
-    ids=["xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"],
+    ids=[
+        *("xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"),
+        *("xlm_roberta-transformers", "modernbert-transformers", "bert-transformers", "rankllama-transformers"),
+    ],
 )
 def test_scores_are_transformers_logits(name: str, engine: dict, templates: dict, tiny_model: Callable) -> None:
     model = tiny_model(name)

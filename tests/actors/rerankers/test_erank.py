@@ -62,7 +62,7 @@ def paper(reference: Reference, written: Reply) -> float:
     return int(inside) * probability
 
 
-@pytest.mark.parametrize("engine", [pytest.param("cached", marks=SLOW), "chunked"])
+@pytest.mark.parametrize("engine", [pytest.param("cached", marks=SLOW), "chunked", "transformers"])
 def test_scores_are_the_papers(engine: str, trained_erank: str) -> None:
     reference = Reference(trained_erank)
     graded = [key for key in ERANK if key in GRADES or key in ("HESITANT", "NEARLY")]

@@ -19,17 +19,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def scores(reranker: dict[str, Any]) -> np.ndarray:
+def scores(reranker: dict[str, Any], engine: str = "cached") -> np.ndarray:
     """The scores of every tenth pair."""
-    engine = ENGINES["cached"] if reranker.get("scoring") != "head" else {}
-    return parity.scores(parity.score_pairs(reranker, engine, PAIRS[::10]))
+    arguments = ENGINES[engine] if reranker.get("scoring") != "head" or engine == "transformers" else {}
+    return parity.scores(parity.score_pairs(reranker, arguments, PAIRS[::10]))
 
 
+@pytest.mark.parametrize("engine", ["cached", "transformers"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_head_and_exact_give_the_same_where_other_tokens_do_not_count(family: str, tiny_model: Callable) -> None:
+def test_head_and_exact_give_the_same_where_other_tokens_do_not_count(
+    family: str, engine: str, tiny_model: Callable
+) -> None:
     name, settings = FAMILIES[family]
     reranker = {"type": family, "model": tiny_model(name)} | settings
-    exact, head = scores(reranker), scores(reranker | {"scoring": "head"})
+    exact, head = scores(reranker, engine), scores(reranker | {"scoring": "head"}, engine)
     assert len(exact) == 22 and np.ptp(exact) > 0 and not np.isnan(head).any()
     np.testing.assert_allclose(head, exact, rtol=1e-3, atol=1e-5)
 

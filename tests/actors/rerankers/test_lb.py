@@ -55,7 +55,12 @@ def reference(tiny_qwen2: str) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("engine", "order"),
-    [("cached", "query_first"), ("chunked", "query_first"), pytest.param("cached", "context_first", marks=SLOW)],
+    [
+        ("cached", "query_first"),
+        ("chunked", "query_first"),
+        ("transformers", "query_first"),
+        pytest.param("cached", "context_first", marks=SLOW),
+    ],
 )
 def test_scores_are_the_cards(engine: str, order: str, tiny_qwen2: str) -> None:
     some = slice(None, None, 5) if engine == "chunked" else slice(None)  # a slow engine gets SOME_PAIRS

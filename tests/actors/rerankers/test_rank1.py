@@ -64,6 +64,8 @@ def expected(reference: Reference, pairs: list[tuple[str, str]], results: list[S
         ("rank1_qwen2", "chunked"),
         pytest.param("llama3", "cached", marks=SLOW),
         pytest.param("mistral", "chunked", marks=SLOW),
+        ("rank1_qwen2", "transformers"),
+        ("llama3", "transformers"),
     ],
 )
 def test_scores_are_the_authors(name: str, engine: str, tiny_model: Callable) -> None:
@@ -89,12 +91,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_trained.rank1(tmp_path_factory.mktemp("rank1"))
 
 
-@pytest.mark.parametrize("rethink", [0, pytest.param(1, marks=SLOW)])
-def test_a_model_that_reasons_is_scored_however_it_ends(rethink: int, trained: str) -> None:
+@pytest.mark.parametrize(
+    ("rethink", "engine"), [(0, "cached"), pytest.param(1, "cached", marks=SLOW), (1, "transformers")]
+)
+def test_a_model_that_reasons_is_scored_however_it_ends(rethink: int, engine: str, trained: str) -> None:
     keys = [key for key in RANK1 if not rethink or key in RANK1_WAIT]
     pairs = [(f"query {i}", f"It is about apples. It is {key} of all.") for i in range(3) for key in keys]
     settings = {"type": "rank1", "model": trained, "max_new_tokens": NEW_TOKENS, "rethink": rethink}
-    results = score_pairs(settings, ENGINES["cached"], pairs)
+    results = score_pairs(settings, ENGINES[engine], pairs)
     got = scores(results)
     assert not np.isnan(got).any()
     np.testing.assert_allclose(got, expected(Reference(trained), pairs, results), rtol=1e-3)

@@ -104,7 +104,7 @@ MakeScorer = Callable[..., Any]
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> FakeEngines:
     engines = FakeEngines()
-    monkeypatch.setattr(module, "ENGINE", engines)
+    monkeypatch.setattr(module, "get_engine", lambda arguments: engines)
     return engines
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.engines import ENGINE
+from actors.engines import ENGINES
 from actors.engines.contract import Installed
 from actors.rerankers import RERANKERS
 from pipeline.check.fingerprint import compute_fingerprint, differs_in_engine, read_minor_version
@@ -51,6 +51,7 @@ def copy(minilm: str, tmp_path: Path) -> Path:
         {"engine": {"dtype": "bfloat16"}},
         {"engine": {"max_model_len": 128}},
         {"engine": {"load_format": "dummy"}},
+        {"engine": {"type": "transformers"}},
         {"output": {"explain": True}},
         {"run": {"deterministic": True}},
         {"columns": COLUMNS | {"doc": "body"}},
@@ -71,6 +72,7 @@ def test_what_changes_a_score_changes_it(sections: dict, fingerprint: Fingerprin
         {"run": {"unit_rows": 3, "on_gone": "drop", "retry_failed": True, "accept": ["engine"]}},
         {"workers": {"count": 5}},
         {"engine": {"max_num_seqs": 7, "gpu_memory_utilization": 0.5}},
+        {"engine": {"type": "vllm"}},
     ],
     ids=json.dumps,
 )
@@ -150,7 +152,7 @@ def test_the_version_of_a_rerankers_code_counts(fingerprint: Fingerprint, monkey
 
 def test_the_version_of_the_engines_code_counts(fingerprint: Fingerprint, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint()
-    monkeypatch.setattr(ENGINE, "numbers_version", ENGINE.numbers_version + 1)
+    monkeypatch.setattr(ENGINES["vllm"], "numbers_version", ENGINES["vllm"].numbers_version + 1)
     assert fingerprint() != before
 
 
@@ -194,7 +196,7 @@ def test_its_end_names_the_engine_and_its_minor_version(
 ) -> None:
     found = {}
     for version in ("0.32.0", "0.32.5+cpu", "0.33.0"):
-        monkeypatch.setattr(ENGINE, "installed", lambda version=version: Installed(version, False))
+        monkeypatch.setattr(ENGINES["vllm"], "installed", lambda version=version: Installed(version, False))
         found[version] = fingerprint()
         assert re.fullmatch(FINGERPRINT, found[version])
     digits = found["0.32.0"][:16]

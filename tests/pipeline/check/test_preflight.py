@@ -106,6 +106,10 @@ def test_what_is_on_other_machines_is_not_checked(config: Callable, no_credentia
     [
         ({"input": {"columns": {"doc": "text"}}}, "has no column 'text'"),
         ({"engine": {"max_seqs": 1}}, "engine.max_seqs = 1: vLLM .* has no such engine argument"),
+        (
+            {"engine": {"type": "transformers", "enforce_eager": True}},
+            "engine.enforce_eager = True: transformers .* has no such engine argument",
+        ),
         ({"engine": {"max_model_len": 0}}, "engine.max_model_len = 0: should be a whole number"),
     ],
 )

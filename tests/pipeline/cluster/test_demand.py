@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.engines import ENGINE
+from actors.engines import ENGINES
 from pipeline.cluster.demand import check_absolute, check_relative, count_actor_cpus, count_actor_gpus
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -84,7 +84,7 @@ def test_an_actor_takes_a_gpu_for_each_rank_unless_the_config_says_more(
     make_config: Callable[..., Config],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    build = ENGINE.installed()._replace(cpu=cpu)
-    monkeypatch.setattr(ENGINE, "installed", lambda: build)
+    build = ENGINES["vllm"].installed()._replace(cpu=cpu)
+    monkeypatch.setattr(ENGINES["vllm"], "installed", lambda: build)
     config = make_config("/data/pairs", workers=workers, engine=engine)
     assert (count_actor_gpus(config), count_actor_cpus(config)) == (gpus, cpus)

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from actors.engines import ENGINE
+from actors.engines import ENGINES
 from actors.engines.contract import EngineRequest, Installed
 from actors.engines.vllm.engine import Engine
 from actors.rerankers.contract import Request
@@ -63,7 +63,7 @@ def compute_arguments(model: str, request: Request, label_ids: list[int], cpu: b
         settings = Settings(type="any", model=model)
         made = arguments.engine_arguments(settings, GIVEN, request, label_ids, one_by_one)
     del made["model"]
-    return ENGINE.scoring_arguments(made, one_by_one)
+    return ENGINES["vllm"].scoring_arguments(made, one_by_one)
 
 
 def ask(request: Request, label_ids: list[int], max_tokens: int) -> Any:
@@ -103,7 +103,7 @@ def read_numbers() -> dict[str, dict[str, dict[str, Any]]]:
 
 def record_missing() -> None:
     versions = read_numbers()
-    recorded = versions.setdefault(str(ENGINE.numbers_version), {})
+    recorded = versions.setdefault(str(ENGINES["vllm"].numbers_version), {})
     with tempfile.TemporaryDirectory() as folder:
         save_byte_tokenizer(Path(folder))
         for kind in KINDS:

@@ -1,12 +1,11 @@
-"""The same engine, asked in another way or read otherwise, is another version: ENGINE.numbers_version."""
+"""The same engine, asked in another way or read otherwise, is another version: facts.numbers_version."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.engines import ENGINE
-from actors.engines.vllm import arguments
+from actors.engines.vllm import arguments, facts
 from tests.actors.engines.vllm import numbers
 from tests.actors.engines.vllm.numbers import KINDS, compute_numbers, read_numbers
 from tests.actors.rerankers.byte_tokenizer import save_byte_tokenizer
@@ -19,7 +18,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_vllm_is_asked_and_read_as_was_recorded_for_the_version(kind: str, model: str) -> None:
-    recorded = read_numbers().get(str(ENGINE.numbers_version), {}).get(kind)
+    recorded = read_numbers().get(str(facts.numbers_version), {}).get(kind)
     assert compute_numbers(kind, model) == recorded, (
         "if scores change with it, raise numbers_version in actors/engines/vllm/facts.py, "
         f"else take the entry out of numbers.json; record it again with: {numbers.COMMAND}"
@@ -49,7 +48,7 @@ def test_what_is_recorded_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(numbers, "FILE", tmp_path / "numbers.json")
     numbers.record_missing()
     first = read_numbers()
-    assert [*first] == [str(ENGINE.numbers_version)] and [*first[str(ENGINE.numbers_version)]] == [*KINDS]
+    assert [*first] == [str(facts.numbers_version)] and [*first[str(facts.numbers_version)]] == [*KINDS]
     monkeypatch.setattr(numbers, "GIVEN", {})
     numbers.record_missing()
     assert read_numbers() == first
