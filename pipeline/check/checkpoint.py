@@ -1,13 +1,12 @@
 """The tensors of a model's checkpoint: names, types and shapes, from the headers of its files. No weights are read."""
 
-import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from actors.rerankers import Settings
-from actors.rerankers.files import find_model_file
+from actors.rerankers.files import BadFile, find_model_file, read_json
 from pipeline.check.hub import is_away
 from pipeline.errors import UsageError, one_line
 
@@ -69,7 +68,10 @@ def _read_index(path: Path) -> list[Path]:
     """The files that an index names; none where there is no index."""
     if not path.is_file():
         return []
-    places = json.loads(path.read_text()).get("weight_map")
+    try:
+        places = read_json(path).get("weight_map")
+    except BadFile as error:
+        raise UsageError(str(error)) from None
     if not isinstance(places, dict) or not places:
         raise UsageError(f"{path}: has no weight_map")
     return [path.parent / name for name in sorted(set(map(str, places.values())))]

@@ -8,6 +8,7 @@ from typing import Any
 from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
+from actors.rerankers.files import BadFile, read_optional_file
 from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
 from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
@@ -44,8 +45,9 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
         dummy = not weights or not ENGINE.needs_weights(config.engine)
         if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
-    with _explain_errors(model):
+    with _explain_errors(model, "read its files"):
         declared, commit = read_model_config(settings)
+        read_optional_file(settings, "generation_config.json")  # that an engine passes over where it is broken
         _check_positions(limit, declared)
         check_modules(config)
         check_architecture(config, declared)
@@ -62,7 +64,7 @@ def check_tokenizer(config: Config) -> Tokenizer:
     Unreachable where the hub is.
     """
     settings = config.reranker
-    with _explain_errors(settings.model):
+    with _explain_errors(settings.model, "load its tokenizer"):
         tokenizer = load_tokenizer(settings, ENGINE.max_length(config.engine))
         if not tokenizer.pretrained.get_vocab().keys() - set(tokenizer.pretrained.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
@@ -83,17 +85,19 @@ def check_tokenizer(config: Config) -> Tokenizer:
 
 
 @contextmanager
-def _explain_errors(model: str) -> Iterator[None]:
+def _explain_errors(model: str, doing: str) -> Iterator[None]:
     """Raises the errors of a model's files as those of the user, or of a hub that is away."""
     try:
         yield
     except UsageError:
         raise
+    except BadFile as error:
+        raise UsageError(str(error)) from None
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
         if is_away(error):
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
             raise Unreachable(f"reranker.model = {model!r}: {said}") from None
-        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
+        raise UsageError(f"reranker.model = {model!r}: cannot {doing}: {one_line(error)[:300]}") from None
 
 
 def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.bi_encoder import BiEncoder
-from actors.rerankers.files import read_optional_file
+from actors.rerankers.files import BadFile, find_optional_file, read_json, read_optional_file
 from pipeline.config import Config
 from pipeline.errors import UsageError
 
@@ -81,8 +81,12 @@ def _check_pooling(settings: Settings, path: str) -> None:
 
 def _read_modules(settings: Settings) -> list[tuple[str, str]]:
     """The classes of a model's modules, in their order, and their folders; none without a modules.json."""
-    found: Any = read_optional_file(settings, "modules.json") or []
-    return [(module["type"].rpartition(".")[2], module["path"]) for module in found]
+    path = find_optional_file(settings, "modules.json")
+    found = read_json(path, list) if path else []
+    try:
+        return [(module["type"].rpartition(".")[2], module["path"]) for module in found]
+    except (TypeError, KeyError, AttributeError):
+        raise BadFile(f"{path}: should be a list of modules with type and path") from None
 
 
 def _read(settings: Settings, name: str) -> dict[str, Any]:
