@@ -35,7 +35,7 @@ def read_tensors(settings: Settings) -> dict[str, Tensor] | None:
         return None if Path(settings.model).is_dir() else _ask_hub(settings)
     tensors: dict[str, Tensor] = {}
     for file in files:
-        for name, tensor in _read_file(file):
+        for name, tensor in read_headers(file):
             tensors[name] = tensor
     return tensors
 
@@ -77,7 +77,8 @@ def _read_index(path: Path) -> list[Path]:
     return [path.parent / name for name in sorted(set(map(str, places.values())))]
 
 
-def _read_file(file: Path) -> Iterator[tuple[str, Tensor]]:
+def read_headers(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file of weights, by name. Raises UsageError where it cannot be read."""
     import torch  # imported here: it takes seconds
     from safetensors import SafetensorError, safe_open
 

@@ -9,12 +9,13 @@ from actors.engines import ENGINE
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.files import BadFile, read_optional_file
-from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
+from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
 from pipeline.check.modules import check_modules
+from pipeline.check.positions import check_positions
 from pipeline.check.prompt import check_frame
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
@@ -48,8 +49,8 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
     with _explain_errors(model, "read its files"):
         declared, commit = read_model_config(settings)
         read_optional_file(settings, "generation_config.json")  # that an engine passes over where it is broken
-        _check_positions(limit, declared)
-        check_modules(config)
+        check_positions(config, declared)
+        check_modules(config, declared)
         check_architecture(config, declared)
         _check_code(settings, declared)
     if commit:
@@ -111,16 +112,6 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     if request.max_tokens > 1:
         words.append("end token " + " ".join(map(repr, tokenizer.end_tokens())))
     return words
-
-
-def _check_positions(limit: int | None, declared: dict[str, Any]) -> None:
-    """Raises UsageError where the engine would read positions that the model does not have. declared: its config."""
-    positions = count_positions(declared)
-    if limit and positions and limit > positions:
-        raise UsageError(
-            f"engine.max_model_len = {limit}: the model has positions for {positions} tokens "
-            f"(max_position_embeddings = {declared['max_position_embeddings']}, less those up to the padding's)"
-        )
 
 
 def _check_code(settings: Settings, declared: dict[str, Any]) -> None:

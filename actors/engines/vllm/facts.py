@@ -5,6 +5,7 @@ Importing vLLM takes seconds, so names and versions are read from its metadata a
 
 import ast
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ RESERVED: tuple[str, ...] = (
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
 CHECKPOINT_FORMATS = ("auto", "hf", "safetensors", "fastsafetensors", "instanttensor", "npcache", "pt")
+LENGTH_KEYS = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_target_positions",
+    "max_sequence_length", "max_seq_length", "seq_len",
+)  # fmt: skip
 # Arguments that change how fast or where a model runs, but no more than the last digits of its scores.
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
@@ -92,6 +97,34 @@ def sets_pooling(arguments: dict[str, Any]) -> bool:
     return "pooler_config" in arguments
 
 
+def embedding_modules() -> set[str]:
+    """The modules that vLLM looks for in a modules.json, from its source."""
+    return {
+        kind
+        for node in _source("transformers_utils/config.py")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("_MODULE_TYPES")
+        for kind in ast.literal_eval(node.value)
+    }
+
+
+def has_activation(name: str) -> bool:
+    """By vLLM's own table of names, which may have torch's module before them; Identity goes with that alone."""
+    short = name.lower().rpartition(".")[2] if name.lower().startswith("torch.nn.modules.") else name.lower()
+    if short == "identity":
+        return short != name.lower()
+    return short in _read_activations()
+
+
+@cache
+def _read_activations() -> set[str]:
+    for node in _source("model_executor/layers/activation.py"):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            if ast.unparse(target) == "_ACTIVATION_REGISTRY" and isinstance(table := node.value.args[0], ast.Dict):
+                return {key.value for key in table.keys if isinstance(key, ast.Constant)}
+    return set()
+
+
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
     """Raises ValueError for a wrong number of parallel processes, and for more than one where likelihoods are read."""
     for name in PARALLEL:
@@ -109,6 +142,23 @@ def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> Non
 def max_length(arguments: dict[str, Any]) -> Any:
     """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
     return arguments.get("max_model_len")
+
+
+def find_longest(config: dict[str, Any], saved: int | None) -> int | None:
+    """vLLM's derived_max_model_len, beyond which it refuses max_model_len, of models without scaled positions."""
+    scaled = config.get("rope_scaling") or _rope_kinds(config.get("rope_parameters")) - {"default"}
+    if os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") not in ("0", "") or scaled:
+        return None
+    lengths = [config[key] for key in LENGTH_KEYS if isinstance(config.get(key), int)]
+    return saved or config.get("model_max_length") or min(lengths, default=None)
+
+
+def _rope_kinds(parameters: Any) -> set[str]:
+    """The kinds of scaling in rope_parameters, which may be given for each kind of layer."""
+    if not isinstance(parameters, dict):
+        return set()
+    inner = [_rope_kinds(value) for value in parameters.values()]
+    return set().union(*inner) | {str(parameters[key]) for key in ("rope_type", "type") if key in parameters}
 
 
 def reads_checkpoint(arguments: dict[str, Any]) -> bool:
