@@ -14,6 +14,7 @@ from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
+from pipeline.check.matches import check_ids, note_prompt
 from pipeline.check.modules import check_modules
 from pipeline.check.positions import check_positions
 from pipeline.check.prompt import check_frame
@@ -78,6 +79,8 @@ def check_tokenizer(config: Config) -> Tokenizer:
         if isinstance(probe, Unscored):
             raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
         check_frame(tokenizer, settings, probe)
+        check_ids(config, tokenizer)
+        note_prompt(tokenizer, settings, probe)
     except ValueError as error:
         raise UsageError(
             f"reranker.type = {settings.type!r} does not go with reranker.model = {settings.model!r}: {error}"

@@ -14,6 +14,7 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.check.checkpoint import Tensor, read_tensors
+from pipeline.check.matches import check_ends
 from pipeline.check.modules import note_modules
 from pipeline.config import Config
 from pipeline.errors import UsageError, one_line, say
@@ -40,7 +41,8 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     request = RERANKERS[settings.type].request(settings)
     if request.task == "classify" and request.labels:
         check_head(settings.model, model)
-    check_embeddings(settings, tokenizer, model.get_input_embeddings().weight.shape[0])
+    check_embeddings(settings, tokenizer, rows := model.get_input_embeddings().weight.shape[0])
+    check_ends(settings, rows)
     tensors = read_tensors(settings)
     if tensors is None:
         return "the weights, which are not on this machine, or of a form of their own"
