@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,11 @@ def read_tensors(settings: Settings) -> dict[str, Tensor] | None:
     tensors: dict[str, Tensor] = {}
     for file in files:
         for name, tensor in read_headers(file):
+            if name in tensors:
+                raise UsageError(
+                    f"{file}: has the tensor {name}, as {Path(tensors[name].file).name} has beside it, and no index "
+                    "says which of them counts; take one set of weights away"
+                )
             tensors[name] = tensor
     return tensors
 
@@ -94,7 +100,19 @@ def read_headers(file: Path) -> Iterator[tuple[str, Tensor]]:
                 if isinstance(tensor, torch.Tensor):
                     yield name, Tensor(tuple(tensor.shape), str(tensor.dtype), str(file))
     except (SafetensorError, RuntimeError, AttributeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise UsageError(f"{file}: cannot be read ({one_line(error)[:200]}); {AGAIN}") from None
+        said = _say_what_it_is(file) or f"cannot be read ({one_line(error)[:200]})"
+        raise UsageError(f"{file}: {said}; {AGAIN}") from None
+
+
+def _say_what_it_is(file: Path) -> str | None:
+    """What stands in place of weights, where that is plain."""
+    with suppress(OSError), file.open("rb") as opened:
+        start = opened.read(200).lstrip().lower()
+        if start.startswith(b"version https://git-lfs"):
+            return "is a pointer of Git LFS, not the weights (git lfs pull fetches them)"
+        if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+            return "is a web page, not weights"
+    return None
 
 
 def _ask_hub(settings: Settings) -> dict[str, Tensor] | None:

@@ -4,8 +4,10 @@ Importing vLLM takes seconds, so names and versions are read from its metadata a
 """
 
 import ast
+import importlib.metadata
 import importlib.util
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,12 +119,9 @@ def has_activation(name: str) -> bool:
 
 @cache
 def _read_activations() -> set[str]:
-    for node in _source("model_executor/layers/activation.py"):
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            if ast.unparse(target) == "_ACTIVATION_REGISTRY" and isinstance(table := node.value.args[0], ast.Dict):
-                return {key.value for key in table.keys if isinstance(key, ast.Constant)}
-    return set()
+    registry = _find_value("model_executor/layers/activation.py", "_ACTIVATION_REGISTRY")
+    tables = (node for node in ast.walk(registry) if isinstance(node, ast.Dict))
+    return {key.value for table in tables for key in table.keys if isinstance(key, ast.Constant)}  # type: ignore[misc]
 
 
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
@@ -159,6 +158,20 @@ def _rope_kinds(parameters: Any) -> set[str]:
         return set()
     inner = [_rope_kinds(value) for value in parameters.values()]
     return set().union(*inner) | {str(parameters[key]) for key in ("rope_type", "type") if key in parameters}
+
+
+def has_quantization(method: str) -> bool:
+    """Whether vLLM's sources of quantisation name it anywhere, for some have several names; plugins may add others."""
+    plugins = importlib.metadata.entry_points(group="vllm.general_plugins")
+    if any(not plugin.value.startswith("vllm.") for plugin in plugins):
+        return True
+    sources = _find("model_executor/layers/quantization").rglob("*.py")
+    return any(f'"{method.lower().replace("_", "-")}"' in path.read_text().replace("_", "-") for path in sources)
+
+
+def loads_names(architecture: str, names: Iterable[str]) -> bool:
+    """vLLM puts the names of BertModel below its own, and those of a checkpoint of BertForMaskedLM stay below bert."""
+    return architecture != "BertModel" or not any(name.startswith("bert.") for name in names)
 
 
 def reads_checkpoint(arguments: dict[str, Any]) -> bool:
@@ -225,9 +238,23 @@ def _default_tasks() -> list[tuple[str, Task]]:
     return []
 
 
+def _find_value(name: str, variable: str) -> ast.expr:
+    """What vLLM's source file `name` sets a variable to. Raises LookupError where it does not."""
+    for node in _source(name):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == variable and (value := getattr(node, "value", None)):
+            return value  # type: ignore[no-any-return]
+    raise LookupError(f"vLLM's {name} has no {variable}")
+
+
 @cache
 def _source(name: str) -> list[ast.stmt]:
     """The statements of vLLM's source file `name`, a path below its package."""
+    return ast.parse(_find(name).read_text()).body
+
+
+def _find(name: str) -> Path:
+    """A file or folder of vLLM's package."""
     spec = importlib.util.find_spec("vllm")
     assert spec and spec.origin, "checked by installed()"
-    return ast.parse((Path(spec.origin).parent / name).read_text()).body
+    return Path(spec.origin).parent / name
