@@ -62,7 +62,7 @@ def check_values(name: str, tensors: Mapping[str, Tensor]) -> None:
     for key, values in _read_head(tensors):
         if not torch.isfinite(values).all():
             raise UsageError(
-                f"reranker.model = {name!r}: the tensor {key} has numbers that are NaN or infinite; save the model again"
+                f"reranker.model = {name!r}: the tensor {key} has numbers that are NaN or infinite; save it again"
             )
         if key.endswith("weight") and not values.any():
             raise UsageError(

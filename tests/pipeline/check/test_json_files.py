@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from transformers import AutoModel
 
 from pipeline.check.model import check_model_files, check_tokenizer
 from pipeline.check.weights import check_weights
@@ -18,8 +19,7 @@ CUT, COMMA, EMPTY = '{"a": "b', '{"a": 1,}', ""
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(tiny.bert(tmp_path_factory.mktemp("bert")))
-    about = json.loads((folder / "config.json").read_text()) | {"architectures": ["BertModel"]}
-    (folder / "config.json").write_text(json.dumps(about))
+    AutoModel.from_pretrained(folder).save_pretrained(folder)
     modules = [{"type": "st.Transformer", "path": ""}, {"type": "st.Pooling", "path": "1_Pooling"}]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()

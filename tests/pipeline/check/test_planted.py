@@ -90,7 +90,7 @@ def test_a_config_that_no_model_can_be_built_from_is_refused(
 @pytest.mark.parametrize("numbers", [{"no": 1, "yes": 0}, {"no": "1", "yes": "0"}, {"yes": 0, "no": 0}])
 def test_labels_that_contradict_each_other_are_refused(numbers: dict[str, Any], copy: Callable) -> None:
     about = {"id2label": {"0": "no", "1": "yes"}, "label2id": numbers}
-    with pytest.raises(UsageError, match="id2label = .* and label2id = .* contradict each other"):
+    with pytest.raises(UsageError, match=r"id2label = .* and label2id = .* contradict each other"):
         look(copy("bert", **about), "cross_encoder")
 
 
@@ -152,7 +152,7 @@ def test_a_head_that_gives_no_score_is_refused(
 
 def test_names_that_the_engine_does_not_load_are_refused_with_what_mends_them(copy: Callable) -> None:
     folder = copy("bert", architectures=["BertModel"])
-    with pytest.raises(UsageError, match="whose names begin with bert.; save it again without its head: python -c"):
+    with pytest.raises(UsageError, match=r"whose names begin with bert.; save it again without its head: python -c"):
         look(folder, "bi_encoder")
     AutoModel.from_pretrained(folder).save_pretrained(folder)
     assert look(folder, "bi_encoder") is None
