@@ -13,6 +13,7 @@ from pipeline.config import parse
 from pipeline.errors import UsageError
 from tests import tiny
 
+ST = "sentence_transformers.models."
 CUT, COMMA, EMPTY = '{"a": "b', '{"a": 1,}', ""
 
 
@@ -20,7 +21,7 @@ CUT, COMMA, EMPTY = '{"a": "b', '{"a": 1,}', ""
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(tiny.bert(tmp_path_factory.mktemp("bert")))
     AutoModel.from_pretrained(folder).save_pretrained(folder)
-    modules = [{"type": "st.Transformer", "path": ""}, {"type": "st.Pooling", "path": "1_Pooling"}]
+    modules = [{"type": ST + "Transformer", "path": ""}, {"type": ST + "Pooling", "path": "1_Pooling"}]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
