@@ -16,8 +16,11 @@ def test_an_embedding_model_of_transformers_5_starts(tmp_path: Path) -> None:
     folder = tiny.xlm_roberta(tmp_path)
     AutoModel.from_pretrained(folder).save_pretrained(folder)
     assert "position_embedding_type" not in json.loads((tmp_path / "config.json").read_text())
-    engine = {"pooler_config": {"seq_pooling_type": "MEAN"}}
-    scores = parity.scores(parity.score_pairs({"type": "bi_encoder", "model": folder}, engine, TEXTS))
+    kinds = [{"type": f"sentence_transformers.models.{name}", "path": name} for name in ("Transformer", "Pooling")]
+    (tmp_path / "modules.json").write_text(json.dumps(kinds))
+    (tmp_path / "Pooling").mkdir()
+    (tmp_path / "Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    scores = parity.scores(parity.score_pairs({"type": "bi_encoder", "model": folder}, {}, TEXTS))
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, dtype=torch.float32)
 
     def embed(text: str) -> torch.Tensor:
