@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from typing import Any
 
 from actors.worker.actor import Scorer
+from pipeline.check.matches import check_first_pairs
 from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import Checked, check
 from pipeline.check.weights import check_weights
@@ -16,7 +17,8 @@ from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError, say
 from pipeline.input.columns import describe_columns
-from pipeline.input.footers import read_first_file
+from pipeline.input.first_pair import read_first_pairs
+from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.result import read_result
 from pipeline.input.versions import add_footer_hashes
@@ -86,8 +88,8 @@ class Run:
             if has_all_parts(output, standing):
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")
-        if work.tasks and (left := check_weights(config, check_tokenizer(config))):
-            say(f"not checked: {left}")
+        if work.tasks:
+            self._check_model(files, work.first)
         total = Total(files, coverage, work, self._sizes)
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
         say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
@@ -125,6 +127,14 @@ class Run:
                 )
                 commit(output, result)
         return self._end(result, stored)
+
+    def _check_model(self, files: list[InputFile], first: FirstFile) -> None:
+        """Raises UsageError where the model's files are no good, for the input's first row among others."""
+        tokenizer, settings = check_tokenizer(self._config), self._config.reranker
+        file = next(file for file in files if file.path == first.path)
+        check_first_pairs(tokenizer, settings, read_first_pairs(file, first.columns, settings))
+        if left := check_weights(self._config, tokenizer):
+            say(f"not checked: {left}")
 
     def _check_parts(self, parts: list[Part], rows: int) -> None:
         """Raises TooManyFailed where too many of all rows have no score."""

@@ -3,7 +3,7 @@
 `Engine` is an engine with a model in memory; `EngineFacts` is a module that describes and builds engines of one kind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from actors.engines.load import Load
@@ -105,6 +105,12 @@ class EngineFacts(Protocol):
     def sets_pooling(self, arguments: dict[str, Any]) -> bool:
         """Whether the arguments say how hidden states become a vector."""
 
+    def embedding_modules(self) -> set[str]:
+        """The classes of sentence-transformers that the engine runs behind a model, by their whole names."""
+
+    def has_activation(self, name: str) -> bool:
+        """Whether the engine has an activation function behind such a Dense, by the name in its config."""
+
     def check_arguments(self, arguments: dict[str, Any], task: Task, reranker: str) -> None:
         """Raises ValueError, with a whole line, for values that are wrong or do not go with the reranker's task."""
 
@@ -113,6 +119,16 @@ class EngineFacts(Protocol):
 
     def max_length(self, arguments: dict[str, Any]) -> Any:
         """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
+
+    def find_longest(self, config: dict[str, Any], saved: int | None) -> int | None:
+        """The most tokens that the engine lets a model of this config.json take; None where that is not known. saved:
+        sentence-transformers' max_seq_length."""
+
+    def has_quantization(self, method: str) -> bool:
+        """Whether the engine has a method of quantisation, as quantization_config of config.json names it."""
+
+    def loads_names(self, architecture: str, names: Iterable[str]) -> bool:
+        """Whether the engine loads a checkpoint with these names of tensors, all of which are the architecture's."""
 
     def needs_weights(self, arguments: dict[str, Any]) -> bool:
         """Whether the engine loads the model's weights."""

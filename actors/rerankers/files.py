@@ -7,6 +7,10 @@ from typing import Any
 from actors.rerankers.settings import Settings
 
 
+class BadFile(ValueError):
+    """A file of a model that cannot be read as what it should be. The message names the file."""
+
+
 def find_model_file(settings: Settings, name: str) -> Path:
     """A file that the model must have. Raises OSError where there is none, or the hub does not answer."""
     if Path(settings.model).is_dir():
@@ -31,6 +35,17 @@ def find_optional_file(settings: Settings, name: str) -> Path | None:
 
 
 def read_optional_file(settings: Settings, name: str) -> dict[str, Any] | None:
-    """The JSON of such a file."""
+    """The JSON object of such a file; raises BadFile where it holds none."""
     path = find_optional_file(settings, name)
-    return json.loads(path.read_text()) if path else None
+    return read_json(path) if path else None
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The JSON of a model's file, of that kind. Raises BadFile where it is no JSON, or of another kind."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path}: is no JSON ({' '.join(str(error).split())[:200]}); copy or download it again") from None
+    if not isinstance(found, kind):
+        raise BadFile(f"{path}: should hold a JSON {'object' if kind is dict else 'list'}")
+    return found

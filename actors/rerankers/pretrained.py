@@ -13,6 +13,7 @@ from actors.rerankers.settings import Settings
 
 # The classes (with Fast behind the name or not) that went by add_bos_token and add_eos_token in transformers 4.
 WITH_ENDS = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer", "GPTNeoXTokenizer")
+JSON_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 OTHER_FORMS = (("vocab.json", "merges.txt"), ("tokenizer.model",), ("spiece.model",), ("vocab.txt",))
 
 
@@ -33,8 +34,10 @@ def load_pretrained(settings: Settings) -> Any:
 
     try:
         pretrained = PreTrainedTokenizerFast.from_pretrained(settings.model, revision=settings.revision or "main")
-    except ValueError:
-        if find_optional_file(settings, "tokenizer.json"):
+    except Exception as error:  # of any kind, where a file is not what it should be, and it does not say which
+        for name in JSON_FILES:
+            read_optional_file(settings, name)
+        if not isinstance(error, ValueError) or find_optional_file(settings, "tokenizer.json"):
             raise
         raise ValueError(_say_how_to_make_one(settings)) from None
     _put_ends(pretrained, read_optional_file(settings, "tokenizer_config.json") or {})

@@ -19,6 +19,7 @@ from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, TRIM_END, TRIM_S
 STAND_INS = Pair(QUERY, DOC, INSTRUCTION)
 AWKWARD = [Pair(text, text, text) for text in ("x", "\r\n \tx\n\n\nx\u3000\t \r\n", " x <b>&'\" {{ x }}\n")]
 THOUGHT = Pair("x </think> x", "x </think> x", "x </think> x")  # some chat templates cut what stands before the mark
+LONG = Pair("x" * 100_000, "x" * 100_000, "x" * 100_000)  # for templates that cut a text
 FIXED_DAY = date(2025, 1, 1)  # today's date in chat templates, so that a run over midnight has one prompt
 Messages = list[dict[str, str]]
 
@@ -64,6 +65,28 @@ def render_chat(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, A
     return [*tokenizer.chats[key]]
 
 
+def check_texts(tokenizer: Tokenizer, pairs: list[Pair]) -> None:
+    """Raises ValueError where the chat template makes other texts of pairs than the pieces that were made of it."""
+    for messages, kwargs in map(json.loads, tokenizer.chats):
+        _render_trimmed(tokenizer, messages, kwargs, pairs)
+
+
+def find_unwritten_turn(tokenizer: Tokenizer) -> str | None:
+    """The end of the prompt where the chat template leaves the start of the assistant's turn out; None if it does not.
+
+    What such a start is shows where the template writes an answer.
+    """
+    for messages, kwargs in map(json.loads, tokenizer.chats):
+        answered = [*messages, {"role": "assistant", "content": STAND_INS.doc * 3}]
+        with suppress(ValueError):  # of a template that takes no such messages
+            asked = _render(tokenizer, messages, kwargs).rstrip()
+            before = _render(tokenizer, answered, kwargs).partition(STAND_INS.doc * 3)[0].rstrip()
+            ignored = asked == _render(tokenizer, messages, kwargs | {"add_generation_prompt": False}).rstrip()
+            if ignored and before != asked and before.startswith(asked):
+                return asked[-20:]
+    return None
+
+
 def _find_chat_template(tokenizer: Tokenizer) -> str:
     found = tokenizer.pretrained.chat_template
     if not found:
@@ -88,9 +111,12 @@ def _check_used(chat_template: str, kwargs: Mapping[str, Any]) -> None:
             raise ValueError(f"its chat template makes no use of reranker.chat_template_kwargs.{name}{meant}")
 
 
-def _render_trimmed(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any]) -> str:
-    """The rendered messages, with marks where the template trims what stands beside them."""
-    tried = [*AWKWARD, THOUGHT]
+def _render_trimmed(
+    tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any], more: Iterable[Pair] = ()
+) -> str:
+    """The rendered messages, with marks where the template trims what stands beside them. more: pairs that it is tried
+    on besides."""
+    tried = [*AWKWARD, THOUGHT, LONG, *more]
     filled = [_change(messages, [fill_text(message["content"], pair) for message in messages]) for pair in tried]
     real = [_render(tokenizer, each, kwargs) for each in filled]
     for sides in product(*(_possible_trims(message["content"]) for message in messages)):

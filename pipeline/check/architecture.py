@@ -27,12 +27,23 @@ def check_architecture(config: Config, declared: dict[str, Any]) -> None:
     engine = get_engine(config.engine)
     declared = declared | engine.config_overrides(config.engine)
     names, model = declared.get("architectures") or [], config.reranker.model
+    if not names:
+        raise UsageError(
+            f"reranker.model = {model!r}: its config.json names no architectures, so {engine.name} cannot load it; put "
+            "in what its authors have"
+        )
+    method = (declared.get("quantization_config") or {}).get("quant_method")
     try:
         _check_engine_runs(engine, model, names, bool(declared.get("auto_map")))
+        if method and not engine.has_quantization(str(method)):
+            raise UsageError(
+                f"reranker.model = {model!r}: {engine.name} {engine.installed().version} has no quantisation by the "
+                f"quant_method {method!r} of its config.json; take another model"
+            )
     except LookupError:  # no engine is installed
         return
     request = RERANKERS[config.reranker.type].request(config.reranker)
-    if names and not engine.converts(config.engine):
+    if not engine.converts(config.engine):
         _check_task(engine, config.reranker, names[0], request)
     if request.task == "classify" and not request.labels:
         _check_labels(model, declared)
@@ -51,7 +62,7 @@ def _check_engine_runs(engine: EngineFacts, model: str, names: list[str], has_co
                 f"reranker.model = {model!r}: {engine.name} {version} does not run {name} (the last that did "
                 f"was {gone[name]}); {mend}"
             )
-    if names and not has_code and not any(map(engine.runs_architecture, names)):
+    if not has_code and not any(map(engine.runs_architecture, names)):
         raise UsageError(
             f"reranker.model = {model!r}: {engine.name} {version} has no model for its architecture {names[0]}; take "
             "another model"
@@ -86,6 +97,13 @@ def _check_labels(model: str, declared: dict[str, Any]) -> None:
         raise UsageError(
             f"reranker.model = {model!r}: it has {len(labels)} labels ({', '.join(labels)[:100]}); cross_encoder reads "
             "one or two"
+        )
+    numbers = declared.get("label2id") or {}
+    given = declared.get("id2label") and numbers.keys() == {*labels}
+    if given and [int(numbers[label]) for label in labels] != [*range(len(labels))]:
+        raise UsageError(
+            f"reranker.model = {model!r}: id2label = {dict(enumerate(labels))} and label2id = {numbers} of its "
+            "config.json contradict each other; correct the wrong one"
         )
     last = labels[-1].lower().replace("_", " ")
     if NEGATIVE.search(last) or (len(labels) == 2 and last == "0"):

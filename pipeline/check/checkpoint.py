@@ -1,13 +1,13 @@
 """The tensors of a model's checkpoint: names, types and shapes, from the headers of its files. No weights are read."""
 
-import json
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from actors.rerankers import Settings
-from actors.rerankers.files import find_model_file
+from actors.rerankers.files import BadFile, find_model_file, read_json
 from pipeline.check.hub import is_away
 from pipeline.errors import UsageError, one_line
 
@@ -36,7 +36,12 @@ def read_tensors(settings: Settings) -> dict[str, Tensor] | None:
         return None if Path(settings.model).is_dir() else _ask_hub(settings)
     tensors: dict[str, Tensor] = {}
     for file in files:
-        for name, tensor in _read_file(file):
+        for name, tensor in read_headers(file):
+            if name in tensors:
+                raise UsageError(
+                    f"{file}: has the tensor {name}, as {Path(tensors[name].file).name} has beside it, and no index "
+                    "says which of them counts; take one set of weights away"
+                )
             tensors[name] = tensor
     return tensors
 
@@ -69,13 +74,17 @@ def _read_index(path: Path) -> list[Path]:
     """The files that an index names; none where there is no index."""
     if not path.is_file():
         return []
-    places = json.loads(path.read_text()).get("weight_map")
+    try:
+        places = read_json(path).get("weight_map")
+    except BadFile as error:
+        raise UsageError(str(error)) from None
     if not isinstance(places, dict) or not places:
         raise UsageError(f"{path}: has no weight_map")
     return [path.parent / name for name in sorted(set(map(str, places.values())))]
 
 
-def _read_file(file: Path) -> Iterator[tuple[str, Tensor]]:
+def read_headers(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file of weights, by name. Raises UsageError where it cannot be read."""
     import torch  # imported here: it takes seconds
     from safetensors import SafetensorError, safe_open
 
@@ -91,7 +100,19 @@ def _read_file(file: Path) -> Iterator[tuple[str, Tensor]]:
                 if isinstance(tensor, torch.Tensor):
                     yield name, Tensor(tuple(tensor.shape), str(tensor.dtype), str(file))
     except (SafetensorError, RuntimeError, AttributeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise UsageError(f"{file}: cannot be read ({one_line(error)[:200]}); {AGAIN}") from None
+        said = _say_what_it_is(file) or f"cannot be read ({one_line(error)[:200]})"
+        raise UsageError(f"{file}: {said}; {AGAIN}") from None
+
+
+def _say_what_it_is(file: Path) -> str | None:
+    """What stands in place of weights, where that is plain."""
+    with suppress(OSError), file.open("rb") as opened:
+        start = opened.read(200).lstrip().lower()
+        if start.startswith(b"version https://git-lfs"):
+            return "is a pointer of Git LFS, not the weights (git lfs pull fetches them)"
+        if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+            return "is a web page, not weights"
+    return None
 
 
 def _ask_hub(settings: Settings) -> dict[str, Tensor] | None:

@@ -1,6 +1,5 @@
 """Files of a model, on this machine or the hub, which may be away for a moment."""
 
-import json
 import random
 import re
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.rerankers import Settings
-from actors.rerankers.files import find_model_file
+from actors.rerankers.files import find_model_file, read_json
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from pipeline.storage.retry import RETRY_WAITS
 
@@ -35,8 +34,6 @@ def load_tokenizer_patiently(settings: Settings, limit: int | None) -> Tokenizer
 def read_model_config(settings: Settings) -> tuple[dict[str, Any], str | None]:
     """A model's config.json, and the commit of the hub's files; None for a local folder."""
     path = find_model_file(settings, "config.json")
-    config = json.loads(path.read_text())
-    if not isinstance(config, dict):
-        raise ValueError("its config.json holds no object")
+    config = read_json(path)
     found = None if Path(settings.model).is_dir() else re.search(r"/snapshots/([0-9a-f]{40})/", str(path))
     return config, found[1] if found else None

@@ -8,12 +8,15 @@ from typing import Any
 from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
-from actors.rerankers.tokenizer import Tokenizer, count_positions, load_tokenizer
+from actors.rerankers.files import BadFile, read_optional_file
+from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
 from pipeline.check.hub import is_away, read_model_config
+from pipeline.check.matches import check_ids, note_prompt
 from pipeline.check.modules import check_modules
+from pipeline.check.positions import check_positions
 from pipeline.check.prompt import check_frame
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, UsageError, one_line
@@ -44,10 +47,11 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
         dummy = not weights or not get_engine(config.engine).needs_weights(config.engine)
         if not dummy and not any(path.suffix in WEIGHTS for path in folder.iterdir()):
             raise UsageError(f"reranker.model = {model!r}: the folder has no weights (*.safetensors, *.bin)")
-    with _explain_errors(model):
+    with _explain_errors(model, "read its files"):
         declared, commit = read_model_config(settings)
-        _check_positions(limit, declared)
-        check_modules(config)
+        read_optional_file(settings, "generation_config.json")  # that an engine passes over where it is broken
+        check_positions(config, declared)
+        check_modules(config, declared)
         check_architecture(config, declared)
         _check_code(settings, declared)
     if commit:
@@ -62,7 +66,7 @@ def check_tokenizer(config: Config) -> Tokenizer:
     Unreachable where the hub is.
     """
     settings = config.reranker
-    with _explain_errors(settings.model):
+    with _explain_errors(settings.model, "load its tokenizer"):
         tokenizer = load_tokenizer(settings, get_engine(config.engine).max_length(config.engine))
         if not tokenizer.pretrained.get_vocab().keys() - set(tokenizer.pretrained.all_special_tokens):
             raise ValueError("it has no vocabulary; are its files missing?")  # transformers makes do with [UNK]
@@ -75,6 +79,8 @@ def check_tokenizer(config: Config) -> Tokenizer:
         if isinstance(probe, Unscored):
             raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
         check_frame(tokenizer, settings, probe)
+        check_ids(config, tokenizer)
+        note_prompt(tokenizer, settings, probe)
     except ValueError as error:
         raise UsageError(
             f"reranker.type = {settings.type!r} does not go with reranker.model = {settings.model!r}: {error}"
@@ -83,17 +89,19 @@ def check_tokenizer(config: Config) -> Tokenizer:
 
 
 @contextmanager
-def _explain_errors(model: str) -> Iterator[None]:
+def _explain_errors(model: str, doing: str) -> Iterator[None]:
     """Raises the errors of a model's files as those of the user, or of a hub that is away."""
     try:
         yield
     except UsageError:
         raise
+    except BadFile as error:
+        raise UsageError(str(error)) from None
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
         if is_away(error):
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
             raise Unreachable(f"reranker.model = {model!r}: {said}") from None
-        raise UsageError(f"reranker.model = {model!r}: cannot load its tokenizer: {one_line(error)[:300]}") from None
+        raise UsageError(f"reranker.model = {model!r}: cannot {doing}: {one_line(error)[:300]}") from None
 
 
 def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
@@ -107,16 +115,6 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     if request.max_tokens > 1:
         words.append("end token " + " ".join(map(repr, tokenizer.end_tokens())))
     return words
-
-
-def _check_positions(limit: int | None, declared: dict[str, Any]) -> None:
-    """Raises UsageError where the engine would read positions that the model does not have. declared: its config."""
-    positions = count_positions(declared)
-    if limit and positions and limit > positions:
-        raise UsageError(
-            f"engine.max_model_len = {limit}: the model has positions for {positions} tokens "
-            f"(max_position_embeddings = {declared['max_position_embeddings']}, less those up to the padding's)"
-        )
 
 
 def _check_code(settings: Settings, declared: dict[str, Any]) -> None:

@@ -18,7 +18,9 @@ from pathlib import Path
 from fsspec.utils import glob_translate
 
 from actors.engines import get_engine
+from actors.rerankers.contract import Pair
 from pipeline.check.fingerprint import compute_fingerprint
+from pipeline.check.matches import check_first_pairs
 from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
 from pipeline.check.prompt import compare_with_auto, describe_prompt
 from pipeline.check.weights import check_weights
@@ -33,7 +35,7 @@ from pipeline.input.columns import (
     name_id_forms,
     select_carried,
 )
-from pipeline.input.first_pair import read_first_pair
+from pipeline.input.first_pair import read_first_pairs
 from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
@@ -104,12 +106,12 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     check_relative(config)
     config = _make_absolute(config)
     good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
-    pair = None
+    pairs: list[Pair] = []
     try:
         files, passed_over = _list_input(config)
         first = _check_input(config, files)
         by_path = {file.path: file for file in files}
-        pair = read_first_pair(by_path[first.path], first.columns, config.reranker)
+        pairs = read_first_pairs(by_path[first.path], first.columns, config.reranker)
         good.append(f"{len(files)} input file(s), by the schema of the first: {describe_columns(first.columns)}")
         if passed_over:
             unknown.append(describe_passed_over(passed_over))
@@ -140,13 +142,14 @@ def survey(config: Config) -> tuple[list[str], list[str]]:
     try:
         config = check_model_files(config, weights=False)
         tokenizer = check_tokenizer(config)
+        check_first_pairs(tokenizer, config.reranker, pairs)
         words = describe_checked(config, tokenizer)
         if left := check_weights(config, tokenizer):
             unknown.append(left)
         else:
             words.append("names and shapes of the weights")
         good.append(f"the model's {', '.join(words)}")
-        good += describe_prompt(tokenizer, config.reranker, pair)
+        good += describe_prompt(tokenizer, config.reranker, pairs[0] if pairs else None)
         if line := compare_with_auto(tokenizer, config.reranker):
             good.append(line)
     except (NotHere, Unreachable) as error:

@@ -13,9 +13,13 @@ from actors.engines import get_engine
 from actors.engines.contract import EngineFacts
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
+from actors.rerankers.files import read_optional_file
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.check.checkpoint import Tensor, read_tensors
+from pipeline.check.hub import is_away
+from pipeline.check.matches import check_ends
 from pipeline.check.modules import note_modules
+from pipeline.check.numbers import check_types, check_values
 from pipeline.config import Config
 from pipeline.errors import UsageError, one_line, say
 
@@ -35,17 +39,22 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
         say(note)
     if not engine.reads_checkpoint(config.engine):
         return "the weights, for engine.load_format says that they are of another form"
-    model = _build_model(settings, engine.config_overrides(config.engine))
+    model = _build_model(config)
     if isinstance(model, str):
         return model
     request = RERANKERS[settings.type].request(settings)
     if request.task == "classify" and request.labels:
         check_head(engine, settings.model, model)
-    check_embeddings(settings, tokenizer, model.get_input_embeddings().weight.shape[0])
+    check_embeddings(settings, tokenizer, rows := model.get_input_embeddings().weight.shape[0])
+    check_ends(settings, rows)
     tensors = read_tensors(settings)
     if tensors is None:
         return "the weights, which are not on this machine, or of a form of their own"
+    _check_names(engine, settings.model, type(model).__name__, tensors)
+    check_types(settings.model, model, tensors)
     compare(settings.model, model, tensors, embeds=request.task == "embed")
+    if request.task == "classify" and not request.labels:
+        check_values(settings.model, tensors)
     return None
 
 
@@ -95,7 +104,7 @@ def compare(name: str, model: Any, tensors: Mapping[str, Tensor], embeds: bool =
     quantised = hasattr(model.config, "quantization_config")
     missing, misshapen, surplus = _load_headers(model, _unpack(tensors) if quantised else tensors)
     body = model.base_model_prefix if model.base_model is not model else ""
-    if embeds or getattr(model.config, "classifier_from_token", None):  # vLLM makes that head of the language model's
+    if embeds:
         missing = {key for key in missing if key.startswith(body) and "pooler" not in key.split(".")}
     if quantised:  # scales and zeros, which only the engine's quantisation knows
         misshapen, surplus = {}, {key for key in surplus if key.rpartition(".")[2] in ("weight", "bias")}
@@ -127,24 +136,44 @@ def compare(name: str, model: Any, tensors: Mapping[str, Tensor], embeds: bool =
         say(f"reranker.model = {name!r}: {kind} makes no use of the tensor {_name(surplus)}")
 
 
-def _build_model(settings: Settings, overrides: dict[str, Any]) -> Any | str:
-    """The model on the meta device; or what cannot be checked without it, and why."""
+def _check_names(engine: EngineFacts, name: str, kind: str, tensors: Mapping[str, Tensor]) -> None:
+    if not engine.loads_names(kind, tensors):
+        raise UsageError(
+            f"reranker.model = {name!r}: {engine.name} does not load {kind} from {next(iter(tensors.values())).file}, "
+            'whose names begin with bert.; save it again without its head: python -c "from transformers import '
+            "AutoModel as M; M.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
+        )
+
+
+def _build_model(given: Config) -> Any | str:
+    """The model on the meta device; or what cannot be checked without it, and why. Raises UsageError where config.json
+    is at fault."""
     import transformers  # imported here: with torch it takes seconds
     from torch import float32
+    from transformers.models.auto.auto_mappings import CONFIG_MAPPING_NAMES
 
+    settings, overrides = given.reranker, get_engine(given.engine).config_overrides(given.engine)
+    declared = read_optional_file(settings, "config.json") or {}
     try:
         config = transformers.AutoConfig.from_pretrained(
             settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code, **overrides
         )
         name = (config.architectures or ["none"])[0]
+        if (declared | overrides).get("classifier_from_token"):  # vLLM makes that head of the language model's
+            name = name.replace("ForSequenceClassification", "ForCausalLM")
         if not (kind := getattr(transformers, name, None)):
             return f"the weights, for transformers knows no architecture {name}"
         with ExitStack() as stack:
             for context in kind.get_init_context(float32, False, False, None):
                 stack.enter_context(context)
             return kind(config)
-    except Exception as error:  # every kind, for a config that only code of the model's own, or another package, reads
-        return f"the weights, for transformers cannot build the model: {one_line(error)[:200]}"
+    except Exception as error:  # of every kind
+        said = f"transformers cannot build the model: {one_line(error)[:200]}"
+        if settings.trust_remote_code or isinstance(error, ImportError) or is_away(error):
+            return f"the weights, for {said}"
+        if declared.get("model_type", "") in ("", *CONFIG_MAPPING_NAMES) and not declared.get("auto_map"):
+            raise UsageError(f"reranker.model = {settings.model!r}: its config.json is at fault: {said}") from None
+        return f"the weights, for {said}"  # a kind that the engine alone knows
 
 
 def _load_headers(

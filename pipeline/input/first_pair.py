@@ -1,4 +1,4 @@
-"""The first pair of an input, to show what becomes of one."""
+"""The first pairs of an input, to see what becomes of them."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,22 +11,22 @@ from pipeline.input.listing import InputFile
 from pipeline.input.pairs import make_pairs
 from pipeline.input.parquet import read_batches
 
-ROWS = 64  # the first ones of the file's first row group, of which one with both texts is taken
+ROWS = 64  # the first ones of the file's first row group, of which those with both texts are taken
 
 
-def read_first_pair(file: InputFile, columns: dict[str, str], settings: Settings) -> Pair | None:
-    """The first row that has a query and a document; None where there is none among the first ROWS.
+def read_first_pairs(file: InputFile, columns: dict[str, str], settings: Settings) -> list[Pair]:
+    """Those of the first ROWS that have a query and a document.
 
     columns: logical name -> column in the files. Raises UsageError where the file cannot be read.
     """
     footer, begin = read_file_footer(file)
     group = next((i for i in range(footer.num_row_groups) if footer.row_group(i).num_rows), None)
     if group is None:
-        return None
+        return []
     used = {name: columns[name] for name in TEXTS if name in columns}
     ranges, groups, names = [(begin, file.size)], range(group, group + 1), list(dict.fromkeys(used.values()))
     batch = next(read_batches(file.path, file.size, ranges, groups, names, ROWS, file.version))
     texts = pa.table({name: as_text(batch[column])[0] for name, column in used.items()})
     for name in ("query", "doc"):
         texts = texts.filter(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(texts[name]), ""), False))
-    return make_pairs(texts.slice(0, 1), settings)[0] if len(texts) else None
+    return make_pairs(texts, settings)

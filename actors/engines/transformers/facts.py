@@ -3,6 +3,7 @@
 The arguments have vLLM's names where they mean the same.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from actors.engines.contract import Engine, Watchdog
@@ -11,6 +12,7 @@ from actors.engines.transformers.arguments import installed as installed
 from actors.engines.transformers.arguments import loaded_dtype as loaded_dtype
 from actors.rerankers.contract import Request, Task
 from actors.rerankers.settings import Settings
+from actors.rerankers.tokenizer import CONTEXT_KEYS
 
 name = "transformers"
 numbers_version = 1
@@ -62,6 +64,26 @@ def sets_pooling(arguments: dict[str, Any]) -> bool:
     return "pooler_config" in arguments
 
 
+def embedding_modules() -> set[str]:
+    """The modules that pooling.py reads, by the names that versions of sentence-transformers give them."""
+    return {
+        f"sentence_transformers.{place}.{name}"
+        for name in ("Pooling", "Dense", "Normalize")
+        for place in (
+            "models",
+            f"base.modules.{name.lower()}",
+            f"sentence_transformer.modules.{name.lower()}",
+        )
+    }
+
+
+def has_activation(name: str) -> bool:
+    """Whether torch.nn has it."""
+    import torch  # imported here: it takes seconds
+
+    return hasattr(torch.nn, name.rpartition(".")[2])
+
+
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
     """Raises ValueError for a value that is wrong."""
     dtype = arguments.get("dtype", "auto")
@@ -94,6 +116,23 @@ def count_ranks(arguments: dict[str, Any]) -> int:
 def max_length(arguments: dict[str, Any]) -> Any:
     """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
     return arguments.get("max_model_len")
+
+
+def find_longest(config: dict[str, Any], saved: int | None) -> int | None:
+    """The shortest length that the config declares: loading.py refuses more."""
+    return min((config[key] for key in CONTEXT_KEYS if isinstance(config.get(key), int)), default=None)
+
+
+def has_quantization(method: str) -> bool:
+    """Whether transformers has it."""
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING  # imported here: it takes seconds
+
+    return method in AUTO_QUANTIZER_MAPPING
+
+
+def loads_names(architecture: str, names: Iterable[str]) -> bool:
+    """Yes: transformers finds the parts of its models by their names."""
+    return True
 
 
 def needs_weights(arguments: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from actors.rerankers.settings import Settings
 
 CPU_CACHE_BYTES = 2**30  # about 80,000 tokens of a 0.5B model; engine.kv_cache_memory_bytes overrides it
 PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
+ABSOLUTE = {"position_embedding_type": "absolute"}
 # One-token follow-ups are sent to vLLM in groups, because a step with a single one of them computes probabilities for
 # the whole batch. A group is this share of the sequences that run at once, and its places are reserved.
 FOLLOW_UP_SHARE = 1 / 8
@@ -28,7 +29,8 @@ def engine_arguments(
     from transformers import PretrainedConfig
 
     declared, _ = PretrainedConfig.get_config_dict(settings.model, revision=settings.revision)
-    register(declared.get("architectures") or [], request.task == "likelihood")
+    names = declared.get("architectures") or []
+    register(names, request.task == "likelihood")
     defaults: dict[str, Any] = {
         "disable_log_stats": True,
         "runner": "generate" if request.task == "generate" else "pooling",
@@ -43,6 +45,8 @@ def engine_arguments(
         arguments = arguments | {"convert": "classify", "hf_overrides": _label_head(settings, label_ids, arguments)}
     if request.task == "likelihood":  # compute the head in the model's own type, as the authors do
         arguments = arguments | {"hf_overrides": {"head_dtype": "model"} | arguments.get("hf_overrides", {})}
+    if "XLMRobertaModel" in names and not declared.keys() & ABSOLUTE.keys():  # which transformers 5 no longer saves
+        arguments = arguments | {"hf_overrides": ABSOLUTE | arguments.get("hf_overrides", {})}
     if installed().cpu:  # vLLM's default is nine tenths of the machine's memory, and it fails where that is not free
         defaults["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
         if request.max_tokens > 1:  # with vLLM's 128, each follow-up would compute up to 127 tokens again

@@ -4,7 +4,10 @@ Importing vLLM takes seconds, so names and versions are read from its metadata a
 """
 
 import ast
+import importlib.metadata
 import importlib.util
+import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,10 @@ RESERVED: tuple[str, ...] = (
     "logprobs_mode", "skip_tokenizer_init",
 )  # fmt: skip
 CHECKPOINT_FORMATS = ("auto", "hf", "safetensors", "fastsafetensors", "instanttensor", "npcache", "pt")
+LENGTH_KEYS = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_target_positions",
+    "max_sequence_length", "max_seq_length", "seq_len",
+)  # fmt: skip
 # Arguments that change how fast or where a model runs, but no more than the last digits of its scores.
 NEUTRAL = {
     "gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens", "tensor_parallel_size",
@@ -92,6 +99,31 @@ def sets_pooling(arguments: dict[str, Any]) -> bool:
     return "pooler_config" in arguments
 
 
+def embedding_modules() -> set[str]:
+    """The modules that vLLM looks for in a modules.json, from its source."""
+    return {
+        kind
+        for node in _source("transformers_utils/config.py")
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("_MODULE_TYPES")
+        for kind in ast.literal_eval(node.value)
+    }
+
+
+def has_activation(name: str) -> bool:
+    """By vLLM's own table of names, which may have torch's module before them; Identity goes with that alone."""
+    short = name.lower().rpartition(".")[2] if name.lower().startswith("torch.nn.modules.") else name.lower()
+    if short == "identity":
+        return short != name.lower()
+    return short in _read_activations()
+
+
+@cache
+def _read_activations() -> set[str]:
+    registry = _find_value("model_executor/layers/activation.py", "_ACTIVATION_REGISTRY")
+    tables = (node for node in ast.walk(registry) if isinstance(node, ast.Dict))
+    return {key.value for table in tables for key in table.keys if isinstance(key, ast.Constant)}  # type: ignore[misc]
+
+
 def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> None:
     """Raises ValueError for a wrong number of parallel processes, and for more than one where likelihoods are read."""
     for name in PARALLEL:
@@ -109,6 +141,37 @@ def check_arguments(arguments: dict[str, Any], task: Task, reranker: str) -> Non
 def max_length(arguments: dict[str, Any]) -> Any:
     """The most tokens of a prompt and its answer that the arguments allow; None where they do not say."""
     return arguments.get("max_model_len")
+
+
+def find_longest(config: dict[str, Any], saved: int | None) -> int | None:
+    """vLLM's derived_max_model_len, beyond which it refuses max_model_len, of models without scaled positions."""
+    scaled = config.get("rope_scaling") or _rope_kinds(config.get("rope_parameters")) - {"default"}
+    if os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "0") not in ("0", "") or scaled:
+        return None
+    lengths = [config[key] for key in LENGTH_KEYS if isinstance(config.get(key), int)]
+    return saved or config.get("model_max_length") or min(lengths, default=None)
+
+
+def _rope_kinds(parameters: Any) -> set[str]:
+    """The kinds of scaling in rope_parameters, which may be given for each kind of layer."""
+    if not isinstance(parameters, dict):
+        return set()
+    inner = [_rope_kinds(value) for value in parameters.values()]
+    return set().union(*inner) | {str(parameters[key]) for key in ("rope_type", "type") if key in parameters}
+
+
+def has_quantization(method: str) -> bool:
+    """Whether vLLM's sources of quantisation name it anywhere, for some have several names; plugins may add others."""
+    plugins = importlib.metadata.entry_points(group="vllm.general_plugins")
+    if any(not plugin.value.startswith("vllm.") for plugin in plugins):
+        return True
+    sources = _find("model_executor/layers/quantization").rglob("*.py")
+    return any(f'"{method.lower().replace("_", "-")}"' in path.read_text().replace("_", "-") for path in sources)
+
+
+def loads_names(architecture: str, names: Iterable[str]) -> bool:
+    """vLLM puts the names of BertModel below its own, and those of a checkpoint of BertForMaskedLM stay below bert."""
+    return architecture != "BertModel" or not any(name.startswith("bert.") for name in names)
 
 
 def reads_checkpoint(arguments: dict[str, Any]) -> bool:
@@ -176,9 +239,23 @@ def _default_tasks() -> list[tuple[str, Task]]:
     return []
 
 
+def _find_value(name: str, variable: str) -> ast.expr:
+    """What vLLM's source file `name` sets a variable to. Raises LookupError where it does not."""
+    for node in _source(name):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == variable and (value := getattr(node, "value", None)):
+            return value  # type: ignore[no-any-return]
+    raise LookupError(f"vLLM's {name} has no {variable}")
+
+
 @cache
 def _source(name: str) -> list[ast.stmt]:
     """The statements of vLLM's source file `name`, a path below its package."""
+    return ast.parse(_find(name).read_text()).body
+
+
+def _find(name: str) -> Path:
+    """A file or folder of vLLM's package."""
     spec = importlib.util.find_spec("vllm")
     assert spec and spec.origin, "checked by installed()"
-    return ast.parse((Path(spec.origin).parent / name).read_text()).body
+    return Path(spec.origin).parent / name

@@ -45,8 +45,8 @@ def test_passages_overlap_cover_all_and_have_no_more_tokens(name: str, load: Cal
             assert "".join(passages) == doc
         ends = {0}  # where the passages so far may end
         for passage in passages:
-            at = {at for end in ends for at in range(max(0, end - len(passage)), end + 1)}
-            ends = {place + len(passage) for place in at if doc.startswith(passage, place)}
+            places = {place for end in ends for place in range(max(0, end - len(passage)), end + 1)}
+            ends = {place + len(passage) for place in places if doc.startswith(passage, place)}
         assert len(doc) in ends, "nothing between two passages is lost"
         starts = [start for start, _ in reference._tokenizer.encode(doc, add_special_tokens=False).offsets]
         assert all(passages) or passages == [""]
@@ -90,7 +90,7 @@ def test_prompts_are_those_of_the_passages_as_pairs_and_one_refusal_is_the_pairs
         return [Unscored("no") if "h" in pair.doc else Prompt([tokenizer.encode([pair.doc])[0]]) for pair in pairs]
 
     reranker = RERANKERS["bi_encoder"].__class__(**vars(RERANKERS["bi_encoder"]) | {"prompt": prompt})
-    settings = RERANKERS["bi_encoder"].settings(type="bi_encoder", model="m", passages={"tokens": 2})
+    settings = RERANKERS["bi_encoder"].settings(type="bi_encoder", model="m", passages=Passages(tokens=2))
     made = make_prompts(reranker, tokenizer, settings, [Pair("q", doc) for doc in docs])
     ids = [[tokenizer.encode([text])[0]] for text in ("a b", " c d", " e", "f")]
     assert made == [[Prompt(each) for each in ids[:3]], [Prompt(ids[3])], Unscored("no")]

@@ -95,7 +95,6 @@ def test_labels_that_would_be_read_wrongly(declared: dict, line: str, tmp_path: 
         ("bi_encoder", {"architectures": ["BertForMaskedLM"]}, {}),
         ("qwen3", {"architectures": ["Qwen3ForCausalLM"]}, {}),
         ("rankinggpt", {"architectures": ["GPT2LMHeadModel"]}, {}),
-        ("lb", {}, {}),
     ],
 )
 def test_what_goes_together_is_taken(kind: str, declared: dict, engine: dict, tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def test_a_context_beyond_the_positions_that_can_be_used_is_refused(
     kind: str, padding: int, most: int, tmp_path: Path
 ) -> None:
     about = {"model_type": kind, "max_position_embeddings": 514, "pad_token_id": padding}
+    about["architectures"] = ["Qwen2ForCausalLM"]  # which does what the reranker asks for
     (tmp_path / "config.json").write_text(json.dumps(about))
     check_model_files(config(str(tmp_path), {"max_model_len": most}), weights=False)
     with pytest.raises(

@@ -50,7 +50,7 @@ def test_scores_are_those_of_passages_put_together(
     how: str, formula: Any, docs: list[str], run: Run, tmp_path: Path, minilm: str
 ) -> None:
     ids = [(f"q{row % 7}", f"d{row:02}") for row in range(ROWS)]
-    reranker = {"type": "bi_encoder", "model": minilm}
+    reranker: dict[str, Any] = {"type": "bi_encoder", "model": minilm}
     tokenizer = Tokenizer(RERANKERS["bi_encoder"].settings(**reranker))
     cut = [cut_passages(tokenizer, doc, Passages(**PASSAGES)) for doc in docs]
     alone = [
