@@ -19,7 +19,7 @@ from actors.rerankers.tokenizer import DOC, INSTRUCTION, QUERY, TRIM_END, TRIM_S
 STAND_INS = Pair(QUERY, DOC, INSTRUCTION)
 AWKWARD = [Pair(text, text, text) for text in ("x", "\r\n \tx\n\n\nx\u3000\t \r\n", " x <b>&'\" {{ x }}\n")]
 THOUGHT = Pair("x </think> x", "x </think> x", "x </think> x")  # some chat templates cut what stands before the mark
-LONG = Pair(*["x" * 100_000] * 3)  # for templates that cut a text
+LONG = Pair("x" * 100_000, "x" * 100_000, "x" * 100_000)  # for templates that cut a text
 FIXED_DAY = date(2025, 1, 1)  # today's date in chat templates, so that a run over midnight has one prompt
 Messages = list[dict[str, str]]
 
