@@ -34,10 +34,10 @@ def find_optional_file(settings: Settings, name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def read_optional_file(settings: Settings, name: str) -> dict[str, Any] | None:
-    """The JSON object of such a file; raises BadFile where it holds none."""
+def read_optional_file(settings: Settings, name: str, kind: type = dict) -> Any:
+    """The JSON of such a file, or None; raises BadFile where it is of another kind."""
     path = find_optional_file(settings, name)
-    return read_json(path) if path else None
+    return read_json(path, kind) if path else None
 
 
 def read_json(path: Path, kind: type = dict) -> Any:

@@ -9,7 +9,7 @@ from actors.engines import get_engine
 from actors.engines.contract import EngineFacts
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.bi_encoder import BiEncoder
-from actors.rerankers.files import BadFile, find_optional_file, read_json, read_optional_file
+from actors.rerankers.files import BadFile, find_optional_file, read_optional_file
 from pipeline.check.dense import check_dense
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -119,11 +119,11 @@ def _check_pooling(engine: EngineFacts, settings: Settings, path: str) -> None:
 
 def _read_modules(settings: Settings) -> list[Module]:
     """The modules, in their order; none without a modules.json."""
-    path = find_optional_file(settings, "modules.json")
-    found = read_json(path, list) if path else []
+    found = read_optional_file(settings, "modules.json", list) or []
     try:
         return [Module(module["type"].rpartition(".")[2], module["path"], module["type"]) for module in found]
     except (TypeError, KeyError, AttributeError):
+        path = find_optional_file(settings, "modules.json")
         raise BadFile(f"{path}: should be a list of modules with type and path") from None
 
 

@@ -209,7 +209,7 @@ WRONG = {
     "model without weights": ("reranker.model={place}/no-weights", "'{place}/no-weights': the folder has no weights"),
     "broken tokenizer": (
         "reranker.model={place}/broken-tokenizer",
-        "reranker.model = '{place}/broken-tokenizer': cannot load its tokenizer",
+        "{place}/broken-tokenizer/tokenizer.json: is no JSON",
     ),
     "model without tokenizer": (
         "reranker.model={place}/no-tokenizer",

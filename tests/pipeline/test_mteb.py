@@ -18,6 +18,7 @@ import yaml
 from ir_measures import Qrel, ScoredDoc, nDCG
 
 import pipeline.mteb
+from actors.engines import ENGINES
 from actors.engines.contract import Installed
 from jobs.demo import corpus, prepare
 from pipeline import rerank
@@ -107,7 +108,7 @@ def test_mteb_s_cache_knows_what_changes_a_score_from_what_does_not(monkeypatch:
     for other in others:
         assert Reranker(DEMO, other).experiment_kwargs != plain
     json.dumps(plain)
-    monkeypatch.setattr("actors.engines.vllm.facts.installed", lambda: Installed("99.1.2", True))
+    monkeypatch.setattr(ENGINES["vllm"], "installed", lambda: Installed("99.1.2", True))
     assert Reranker(DEMO).experiment_kwargs == plain | {"engine_version": "99.1"} != plain
 
 

@@ -28,7 +28,7 @@ class Embedder:
         if pooler := arguments.get("pooler_config"):
             self._pooling = pooler["pooling_type"]
             return
-        modules: Any = read_optional_file(settings, "modules.json") or []
+        modules = read_optional_file(settings, "modules.json", list) or []
         for module in modules:
             kind, path = module["type"].rpartition(".")[2], module["path"]
             if kind == "Pooling":
