@@ -39,6 +39,8 @@ def main(arguments: list[str]) -> int:
         metavar="W",
         help="of results, then runs, in order; default 1",
     )
+    lower = "once for each PATH of --run whose scores are distances"
+    add("--lower-is-better", action="append", default=[], metavar="PATH", help=lower)
     add("--top-k", type=parse_positive, default=None, metavar="K", help="rows kept per query")
     add("--shared-filesystem", action="store_true", help="every node of the cluster sees the local paths")
     options = parser.parse_args(arguments)

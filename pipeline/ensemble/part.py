@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline.ensemble.inputs import RankedResult, count_candidates, split_runs
 from pipeline.ensemble.mix import mix
+from pipeline.prepare.direction import count_directions
 from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder
 
@@ -17,12 +18,14 @@ from pipeline.storage.folder import Folder
 @dataclass(frozen=True)
 class Arguments:
     """The arguments of jobs/fuse.py. results: output.path of each. runs: TREC runs, each a file, glob or folder.
-    weights: of the results, then of the runs. k: the constant of rrf."""
+    weights: of the results, then of the runs. lower_is_better: those of the runs whose scores are distances. k: the
+    constant of rrf."""
 
     results: list[str]
     output: str
     runs: list[str] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
+    lower_is_better: list[str] = field(default_factory=list)
     method: str = "rrf"
     k: int = 60
     top_k: int | None = None
@@ -30,11 +33,13 @@ class Arguments:
 
 
 class Mixed(NamedTuple):
-    """What was written of a bucket. inputs: name -> counts (count_candidates)."""
+    """What was written of a bucket. inputs: name -> counts (count_candidates). directions: of the runs' scores
+    (pipeline/prepare/direction.py)."""
 
     part: str
     counts: Counter[str]
     inputs: dict[str, Counter[str]]
+    directions: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -67,4 +72,5 @@ class MixBucket:
         pq.write_table(mixed, sink, compression="zstd")
         self.output.put(name, sink.getvalue().to_pybytes())
         queries = len(pc.unique(mixed["query_id"]))
-        return Mixed(name, Counter(rows=scored.shape[1], ranked=len(mixed), queries=queries, unscored=unscored), inputs)
+        counts = Counter(rows=scored.shape[1], ranked=len(mixed), queries=queries, unscored=unscored)
+        return Mixed(name, counts, inputs, count_directions(self.runs.read(bucket)) if self.runs else Counter())

@@ -24,6 +24,7 @@ from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.result import MANIFEST, read_result
 from pipeline.output.commit import commit, list_unnamed_parts, withdraw_result
 from pipeline.output.lease import hold
+from pipeline.prepare.direction import describe_direction
 from pipeline.prepare.formats import list_endings
 from pipeline.prepare.output import SCRATCH, sweep
 from pipeline.prepare.pieces import cut_pieces
@@ -71,10 +72,14 @@ def fuse(arguments: Arguments, cluster: Cluster | None = None, bucket_rows: int 
             return standing["figures"]
         with nullcontext(cluster) if cluster else _connect(paths, arguments, results, files) as machines:
             buckets = count_buckets(results, bucket_rows)
-            runs = _spread_runs(arguments.runs, output, buckets, machines)
+            runs = _spread_runs(arguments, output, buckets, machines)
             task = MixBucket(results, runs, names, arguments, buckets, output, result_id)
             parts = sorted(machines.run(task, range(buckets)), key=lambda part: part.part)
         inputs = _sum_inputs(names, parts)
+        directions = sum((part.directions for part in parts), Counter[str]())
+        for number, run in enumerate(arguments.runs):
+            if line := describe_direction(directions, number, run, run in arguments.lower_is_better):
+                say(line)
         if (results, files) != ([read_again(result) for result in results], _list_runs(arguments)):
             raise RunError("an input has changed while it was read; the same command starts again")
         lease.confirm()
@@ -102,6 +107,8 @@ def _check_arguments(arguments: Arguments, names: list[str]) -> None:
         raise UsageError(f"--method = {arguments.method!r}: known methods are {known}")
     if len(set(names)) < len(names):
         raise UsageError(f"{names}: the same input is named twice")
+    if other := [path for path in arguments.lower_is_better if path not in arguments.runs]:
+        raise UsageError(f"--lower-is-better = {other[0]!r}: is no --run; give one as it is written there")
     if len(names) < 2:
         raise UsageError(f"RESULT = {names}: there is nothing to mix it with")
     if arguments.weights and len(arguments.weights) != len(names):
@@ -134,7 +141,7 @@ def _check_output(output: Folder, results: list[RankedResult]) -> None:
 
 def _compute_result_id(arguments: Arguments, results: list[RankedResult], files: list[InputFile]) -> str:
     """The hash, 12 hex digits, of what makes the result. It is in the names of its parts."""
-    order = [arguments.method, arguments.k, arguments.weights, arguments.top_k]
+    order = [arguments.method, arguments.k, arguments.weights, arguments.top_k, arguments.lower_is_better]
     what = [VERSION, order, [[result.folder.url, result.tag] for result in results], [asdict(file) for file in files]]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
 
@@ -150,9 +157,13 @@ def _connect(
     return connect(paths, arguments.shared_filesystem, "--shared-filesystem")
 
 
-def _spread_runs(runs: list[str], output: Folder, buckets: int, cluster: Cluster) -> BucketReader | None:
+def _spread_runs(arguments: Arguments, output: Folder, buckets: int, cluster: Cluster) -> BucketReader | None:
     """The rows of all runs by bucket, which lie in files below the output until the result is made."""
-    sources = [source for number, run in enumerate(runs) for source in list_sources("run", [run], None, number)]
+    sources = [
+        source
+        for number, run in enumerate(arguments.runs)
+        for source in list_sources("run", [run], None, number, run in arguments.lower_is_better)
+    ]
     if not sources:
         return None
     scratch = output.below(SCRATCH)

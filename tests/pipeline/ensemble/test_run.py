@@ -140,6 +140,21 @@ def test_texts_are_those_of_the_first_result_and_a_mix_can_be_mixed(tmp_path: Pa
     assert {row["doc"] for row in read_rows(again)} == {row["doc"] for row in texts}
 
 
+def test_a_run_of_distances_is_said_and_ranked_the_right_way_where_the_user_says_so(
+    inputs: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines = [line.split() for line in Path(inputs["runs"][0]).read_text().splitlines()]
+    path = tmp_path / "l2.trec"
+    path.write_text("".join(f"{q} Q0 {d} {rank} {-float(score)} l2\n" for q, _, d, rank, score, _ in lines))
+    distances = inputs | {"runs": [str(path)], "output": str(tmp_path / "distances")}
+    fuse(Arguments(**distances))
+    assert "the ranks contradict the scores; is lower better?" in capsys.readouterr().err
+    fuse(Arguments(**distances, lower_is_better=[str(path)]))
+    assert "contradict" not in capsys.readouterr().err
+    fuse(Arguments(**inputs))
+    assert read_rows(distances["output"]) == read_rows(inputs["output"])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -150,6 +165,7 @@ def test_texts_are_those_of_the_first_result_and_a_mix_can_be_mixed(tmp_path: Pa
         ({"results": ["one", "one"]}, r"the same input is named twice"),
         ({"results": ["one"], "runs": []}, r"there is nothing to mix it with"),
         ({"results": ["one", "nothing"]}, r"nothing: holds no finished result"),
+        ({"lower_is_better": ["one"]}, r"--lower-is-better = 'one': is no --run"),
         ({"output": "one"}, r"--output = .*/one': is one of the results"),
         ({"output": "other"}, r"--output = .*/other': holds something else"),
         ({"runs": ["gone.trec"]}, r"gone\.trec"),
