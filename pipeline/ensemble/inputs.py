@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.ensemble.mix import CANDIDATE
 from pipeline.errors import RunError, UsageError
 from pipeline.input.result import MANIFEST, SUCCESS, read_result
-from pipeline.rank.buckets import BucketReader, find_buckets
+from pipeline.rank.buckets import find_buckets
 from pipeline.storage.folder import Folder
 
 SCORED = ["query_id", "doc_id", "rank", "score", "first_stage_score", "reason"]
@@ -85,20 +85,17 @@ def count_buckets(results: list[RankedResult], most_rows: int) -> int:
     return common * max(1, -(-rows // (common * most_rows)))
 
 
-def split_runs(runs: BucketReader | None, names: list[str], bucket: int) -> Iterator[pa.Table]:
-    """The candidates of each TREC run in a bucket, as `mix` takes them."""
-    if runs is None:
-        return
-    rows = runs.read(bucket)
-    for number in range(len(names)):
+def split_runs(rows: pa.Table, count: int) -> Iterator[pa.Table]:
+    """The candidates of each TREC run, as `mix` takes them. rows: of all of them. count: how many runs there are."""
+    for number in range(count):
         mine = rows.filter(pc.equal(rows["run"], number)).select(["query_id", "doc_id", "score"])
         empty = [pa.nulls(len(mine), field.type) for field in list(CANDIDATE)[3:]]
         yield pa.table([*mine.columns, *empty], CANDIDATE)
 
 
 def count_candidates(names: list[str], scored: np.ndarray) -> dict[str, Counter[str]]:
-    """Of each input: the candidates that it has a score for (`scored`), those that only others score (`missing`), and
-    those that others score, too (`shared`). scored: as `mix` gives it."""
+    """How many candidates each input has a score for (`scored`), how many only others score (`missing`), and how many
+    others score, too (`shared`). scored: as `mix` gives it."""
     together = scored.sum(axis=0)
     return {
         name: Counter(

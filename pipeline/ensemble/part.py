@@ -47,7 +47,7 @@ class MixBucket:
     """The task of mixing one bucket, and writing it as one part."""
 
     results: list[RankedResult]
-    runs: BucketReader | None
+    runs: BucketReader
     names: list[str]
     arguments: Arguments
     buckets: int
@@ -57,7 +57,8 @@ class MixBucket:
     def __call__(self, bucket: int) -> Mixed:
         arguments = self.arguments
         rankings = [result.read(bucket, self.buckets) for result in self.results]
-        rankings += split_runs(self.runs, self.names[len(rankings) :], bucket)
+        rows = self.runs.read(bucket)
+        rankings += split_runs(rows, len(arguments.runs))
         mixed, scored = mix(
             self.names, rankings, arguments.weights or [1.0] * len(rankings), arguments.method, arguments.k
         )
@@ -73,4 +74,4 @@ class MixBucket:
         self.output.put(name, sink.getvalue().to_pybytes())
         queries = len(pc.unique(mixed["query_id"]))
         counts = Counter(rows=scored.shape[1], ranked=len(mixed), queries=queries, unscored=unscored)
-        return Mixed(name, counts, inputs, count_directions(self.runs.read(bucket)) if self.runs else Counter())
+        return Mixed(name, counts, inputs, count_directions(rows))

@@ -157,15 +157,13 @@ def _connect(
     return connect(paths, arguments.shared_filesystem, "--shared-filesystem")
 
 
-def _spread_runs(arguments: Arguments, output: Folder, buckets: int, cluster: Cluster) -> BucketReader | None:
+def _spread_runs(arguments: Arguments, output: Folder, buckets: int, cluster: Cluster) -> BucketReader:
     """The rows of all runs by bucket, which lie in files below the output until the result is made."""
     sources = [
         source
         for number, run in enumerate(arguments.runs)
         for source in list_sources("run", [run], None, number, run in arguments.lower_is_better)
     ]
-    if not sources:
-        return None
     scratch = output.below(SCRATCH)
     index: dict[str, np.ndarray] = {}
     counts = Counter[str]()
