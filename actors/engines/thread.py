@@ -9,16 +9,20 @@ from typing import Any
 
 from actors.engines.contract import Deliver, EngineDied, EngineRequest, Watchdog
 from actors.engines.load import Busy, Load
-from actors.rerankers.contract import Reply, Unscored
+from actors.rerankers.contract import Reply, Request, Unscored
 
 
 class EngineThread(ABC):
     """An engine that is built and stepped in one thread of its own, for callers in any thread.
 
+    request: the kind of request that it answers.
     stall_seconds: with work in hand, `watchdog` ends the process if no sequence is taken or finished for this long.
     """
 
-    def __init__(self, stall_seconds: float, watchdog: Watchdog):
+    _context: int  # the most tokens of a prompt and its answer, which `_build` finds
+
+    def __init__(self, request: Request, stall_seconds: float, watchdog: Watchdog):
+        self._request = request
         self._stall_seconds, self._watchdog = stall_seconds, watchdog
         self._incoming: queue.SimpleQueue[tuple[list[EngineRequest], Deliver]] = queue.SimpleQueue()
         self._unanswered: Counter[Deliver] = Counter()  # how many sequences each caller waits for
@@ -45,6 +49,10 @@ class EngineThread(ABC):
     @abstractmethod
     def _step(self) -> None:
         """Computes something of what was accepted, and delivers what is finished. There is work when it is called."""
+
+    def _max_new_tokens(self, request: EngineRequest) -> int:
+        """Tokens that may be generated: as many as asked for, or fewer where the context has less room."""
+        return max(1, min(request.max_tokens, self._context - len(request.tokens) - self._request.spare))
 
     def _start(self, *arguments: Any) -> None:
         """Starts the thread, and returns when the engine is built. Raises what `_build` raises."""

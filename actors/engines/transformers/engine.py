@@ -45,8 +45,8 @@ class Engine(EngineThread):
         deterministic: bool = False,
     ):
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        super().__init__(stall_seconds, watchdog)
-        self._request, self._label_ids = request, label_ids
+        super().__init__(request, stall_seconds, watchdog)
+        self._label_ids = label_ids
         self._most_sequences = 1 if deterministic else arguments.get("max_num_seqs", SEQUENCES)
         self._follow_ups: list[Asked] = []
         self._queued: deque[Asked] = deque()
@@ -122,10 +122,6 @@ class Engine(EngineThread):
     def _writes(self, request: EngineRequest) -> bool:
         """Whether an answer of several tokens is asked for."""
         return self._request.task == "generate" and request.max_tokens > 1
-
-    def _max_new_tokens(self, request: EngineRequest) -> int:
-        """Tokens that may be generated: as many as asked for, or fewer where the context has less room."""
-        return max(1, min(request.max_tokens, self._context - len(request.tokens) - self._request.spare))
 
     def _answer(self, batch: list[EngineRequest]) -> list[Reply | Unscored]:
         """The replies to a batch. One that does not fit into memory is halved."""

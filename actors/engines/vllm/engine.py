@@ -60,8 +60,8 @@ class Engine(EngineThread):
         one_by_one = deterministic and installed().cpu
         if deterministic and not one_by_one:
             os.environ["VLLM_BATCH_INVARIANT"] = "1"
-        super().__init__(stall_seconds, watchdog)
-        self._request, self._label_ids = request, label_ids
+        super().__init__(request, stall_seconds, watchdog)
+        self._label_ids = label_ids
         self._params = lru_cache(maxsize=4096)(self._make_params)  # equal ones are shared; vLLM takes a copy
         self._ids = map(str, itertools.count())
         # Queued here and not in vLLM, which steps between two requests that it is given.
@@ -142,10 +142,6 @@ class Engine(EngineThread):
         one_token = request.max_tokens == 1
         params = self._params(request.boundary, request.skip_cache, one_token, self._max_new_tokens(request))
         self._engine.add_request(request_id, prompt, params, priority=priority)
-
-    def _max_new_tokens(self, request: EngineRequest) -> int:
-        """Tokens that may be generated: as many as asked for, or fewer where the context has less room."""
-        return max(1, min(request.max_tokens, self._context - len(request.tokens) - self._request.spare))
 
     def _make_params(self, boundary: int | None, skip_cache: bool, one_token: bool, max_tokens: int) -> Any:
         """vLLM's parameters of a request. Label probabilities are computed only if one token is generated."""
