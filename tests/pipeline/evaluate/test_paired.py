@@ -7,7 +7,7 @@ from pipeline.evaluate.paired import Paired, compute_accuracy, compute_p_mrr, de
 
 
 def p_mrr(before: int, after: int) -> float:
-    """Of one document. 1/rank is its reciprocal rank, as in the paper."""
+    """The change of one document; 1/rank is its reciprocal rank, as in the paper."""
     mrr_og, mrr_new = 1 / before, 1 / after
     return mrr_og / mrr_new - 1 if before > after else 1 - mrr_new / mrr_og
 

@@ -20,7 +20,7 @@ ROWS = 60
 
 @pytest.fixture
 def docs() -> list[str]:
-    """Of up to 23 words, in sentences of 7."""
+    """Documents of 2 to 24 words, in sentences of 7."""
     words = [f"word{i}{'.' if i % 7 == 6 else ''}" for i in range(23)]
     return [" ".join(words[: 1 + row % 23]) + f" {row}" for row in range(ROWS)]
 
