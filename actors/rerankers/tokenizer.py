@@ -4,18 +4,16 @@ Documents come from anywhere, and one that contains `<|im_end|>` must not close 
 put in control tokens (control.py); texts are encoded by a copy of the tokenizer that spells these out.
 """
 
-import json
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-import tokenizers
 from tokenizers import AddedToken
 
 from actors.rerankers.control import find_control
 from actors.rerankers.files import read_optional_file
+from actors.rerankers.plain import make_inside, make_plain
 from actors.rerankers.pretrained import load_pretrained
 from actors.rerankers.settings import Settings
 
@@ -56,8 +54,8 @@ class Tokenizer:
         self._config = read_optional_file(settings, "config.json") or {}
         self.limit = limit or _find_limit(settings, self._config, self.pretrained)
         self.control = find_control(self.pretrained, settings.templates if templates is None else templates)
-        self._plain = _make_plain(self.pretrained.backend_tokenizer, {*self.control})
-        self._inside = _make_inside(self._plain)
+        self._plain = make_plain(self.pretrained.backend_tokenizer, {*self.control})
+        self._inside = make_inside(self._plain)
         longest_first = sorted(self.control.items(), key=lambda item: len(item[1].content), reverse=True)
         self._markers = [Marker(i, token.lstrip, token.rstrip) for i, token in longest_first]
         self._marker = re.compile("|".join(_make_pattern(token) for _, token in longest_first) or "(?!)")
@@ -222,40 +220,6 @@ def load_tokenizer(settings: Settings, limit: int | None = None) -> Tokenizer:
 @lru_cache(maxsize=2)
 def _load_tokenizer(settings: Settings, limit: int | None, templates: str) -> Tokenizer:
     return Tokenizer(settings, limit, templates)
-
-
-def _make_plain(tokenizer: tokenizers.Tokenizer, control: set[int]) -> tokenizers.Tokenizer:
-    """A copy in which the control tokens have the same ids, and names that no text spells."""
-    description: dict[str, Any] = json.loads(tokenizer.to_str())
-    names = {}
-    for token in description["added_tokens"]:
-        if token["id"] in control:
-            names[token["content"]] = token["content"] = secrets.token_hex(16)
-    _rename_pieces(description["model"], names)
-    description["padding"] = description["truncation"] = None
-    return tokenizers.Tokenizer.from_str(json.dumps(description))
-
-
-def _rename_pieces(model: dict[str, Any], names: dict[str, str]) -> None:
-    """Renames pieces of a vocabulary, which some models would find in any text that spells them."""
-    if model["type"] == "Unigram":
-        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
-    elif not names.keys().isdisjoint(model["vocab"]):
-        model["vocab"] = {names.get(piece, piece): i for piece, i in model["vocab"].items()}
-        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
-        if "merges" in model:
-            model["merges"] = [[a, b] for a, b in model["merges"] if not (a in names or b in names or a + b in names)]
-
-
-def _make_inside(plain: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """The tokenizer for texts that are not the first of their prompt: it puts no space before them if the other puts
-    one before the first text only (Metaspace's `first`)."""
-    description: dict[str, Any] = json.loads(plain.to_str())
-    split = json.dumps(description["pre_tokenizer"])
-    if '"prepend_scheme": "first"' not in split:
-        return plain
-    description["pre_tokenizer"] = json.loads(split.replace('"prepend_scheme": "first"', '"prepend_scheme": "never"'))
-    return tokenizers.Tokenizer.from_str(json.dumps(description))
 
 
 def _make_pattern(token: AddedToken) -> str:
