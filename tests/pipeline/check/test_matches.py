@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,6 @@ CHAT = LABEL | {"messages": [{"role": "user", "content": "{query}\n{doc}"}]}
 INST = "{% for m in messages %}{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else m.content }}{% endfor %}"
 HEADED = "{% for m in messages %}{{ '### ' + m.role + '\n' + m.content + '\n' }}{% endfor %}"
 SILENT = tiny.CHATML.partition("{%- if add_generation_prompt")[0]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    return cache(lambda name: Path(getattr(tiny, name)(tmp_path_factory.mktemp(name))))
 
 
 @pytest.fixture

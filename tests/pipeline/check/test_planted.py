@@ -3,8 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,41 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from pipeline.check.model import check_model_files, check_tokenizer
-from pipeline.check.weights import check_weights
-from pipeline.config import parse
 from pipeline.errors import UsageError
-from tests import tiny
-
-Tensors = dict[str, torch.Tensor]
-Edit = Callable[[Tensors], Tensors]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    return cache(lambda name: Path(getattr(tiny, name)(tmp_path_factory.mktemp(name))))
-
-
-@pytest.fixture
-def copy(built: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
-    """A copy of a tiny model with other tensors, and other keys in its config.json."""
-
-    def make(name: str, edit: Edit | None = None, **config: Any) -> Path:
-        folder = tmp_path / "model"
-        shutil.copytree(built(name), folder)
-        if edit:
-            save_file(edit(load_file(folder / "model.safetensors")), folder / "model.safetensors")
-        about = folder / "config.json"
-        about.write_text(json.dumps(json.loads(about.read_text()) | config))
-        return folder
-
-    return make
-
-
-def look(folder: Path, kind: str, engine: dict[str, Any] | None = None, **reranker: Any) -> str | None:
-    section = {"type": kind, "model": str(folder)} | reranker
-    config = parse({"input": {"path": "p"}, "reranker": section, "engine": engine or {}, "output": {"path": "o"}})
-    return check_weights(config, check_tokenizer(check_model_files(config)))
+from tests.pipeline.check.conftest import look
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq"])

@@ -1,9 +1,6 @@
 """Checkpoints held against their architecture: faults are planted in sound ones, which are what transformers saved."""
 
-import json
-import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +12,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from actors.engines import get_engine
 from pipeline.check.checkpoint import Tensor
-from pipeline.check.model import check_model_files, check_tokenizer
-from pipeline.check.weights import check_embeddings, check_head, check_weights, compare
-from pipeline.config import Config, parse
+from pipeline.check.model import check_tokenizer
+from pipeline.check.weights import check_embeddings, check_head, compare
 from pipeline.errors import UsageError
-from tests import tiny
+from tests.pipeline.check.conftest import Edit, look, make_config
 
 Tensors = dict[str, torch.Tensor]
-Edit = Callable[[Tensors], Tensors]
 LABEL = {"prompt": "{query} {doc}", "labels": {"yes": 1.0, "no": 0.0}, "score": "logit"}
 # Tiny model -> the type of its reranker, the name of its head or of its table of embeddings, and of its last layer.
 MODELS = {
@@ -41,39 +36,6 @@ OTHERS = {
     "llama2": "rankinggpt",
     "gemma": "bge_gemma",
 }
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny model, which must not be changed."""
-    return cache(lambda name: Path(getattr(tiny, name)(tmp_path_factory.mktemp(name))))
-
-
-@pytest.fixture
-def copy(built: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
-    """A copy of a tiny model with other tensors, and other keys in its config.json."""
-
-    def make(name: str, edit: Edit | None = None, **config: Any) -> Path:
-        folder = tmp_path / "model"
-        shutil.copytree(built(name), folder)
-        if edit:
-            tensors = edit(load_file(folder / "model.safetensors"))
-            save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "model.safetensors")
-        about = folder / "config.json"
-        about.write_text(json.dumps(json.loads(about.read_text()) | config))
-        return folder
-
-    return make
-
-
-def make_config(folder: Path, kind: str, engine: dict[str, Any] | None = None, **reranker: Any) -> Config:
-    section = {"type": kind, "model": str(folder)} | reranker
-    return parse({"input": {"path": "p"}, "reranker": section, "engine": engine or {}, "output": {"path": "o"}})
-
-
-def look(*given: Any, **reranker: Any) -> str | None:
-    config = make_config(*given, **reranker)
-    return check_weights(config, check_tokenizer(check_model_files(config)))
 
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, (kind, *_) in MODELS.items()] + [*OTHERS.items()])
