@@ -1,18 +1,15 @@
-"""The engine of transformers: batches give what each sequence gives alone, by transformers called by hand."""
+"""The engine of transformers: answers, follow-ups, what is refused, memory, and its end."""
 
 import json
-import queue
 import shutil
 import threading
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
 from actors.engines.contract import EngineDied, EngineRequest
 from actors.engines.transformers.engine import Engine
@@ -20,179 +17,17 @@ from actors.engines.transformers.model import Model
 from actors.rerankers.contract import Reply, Request, Unscored
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import Tokenizer
-from tests import tiny
 from tests.actors.conftest import run
-
-SECONDS = 60
-LABELS = ("yes", "no", "1")
-# Architectures that treat positions, masks or logits in ways of their own -> what their config has beside tiny.save's.
-CAUSAL: dict[str, dict[str, Any]] = {
-    "qwen2": {"num_key_value_heads": 1},  # rotary positions
-    "bloom": {},  # ALiBi, by the mask
-    "mpt": {"d_model": 64, "n_heads": 2, "n_layers": 2},  # ALiBi, by the places
-    "gpt2": {"n_positions": 512},  # learned positions
-    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 64},  # learned positions, by the mask
-    "gemma2": {"head_dim": 32, "num_key_value_heads": 1, "final_logit_softcapping": 2.0, "sliding_window": 8},
-    "gemma3_text": {"head_dim": 32, "num_key_value_heads": 1, "sliding_window": 8},
-    "cohere": {"num_key_value_heads": 1, "logit_scale": 0.1},
-    "granite": {"num_key_value_heads": 1, "logits_scaling": 4.0},
-    "phi": {},  # a head with a bias
-    "mamba": {"state_size": 8},  # no attention
-    "falcon_h1": {"num_key_value_heads": 1, "mamba_d_ssm": 64, "mamba_n_heads": 2, "mamba_d_head": 32},
-    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "num_key_value_heads": 1},
-}
-
-
-def sequences(count: int = 9) -> list[list[int]]:
-    """Sequences of different tokens, and lengths from 2 to some 80."""
-    return [[(i * 31 + j * 7) % 500 + 5 for j in range(2 + i * i)] for i in range(count)]
-
-
-@pytest.fixture(scope="module")
-def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """An architecture -> the folder of a tiny model of it, with a tokenizer like Qwen2's; made once."""
-    made: dict[str, str] = {}
-
-    def make(kind: str, auto: Any = AutoModelForCausalLM, **config: Any) -> str:
-        key = f"{kind} {auto} {config}"
-        if key not in made:
-            folder = tmp_path_factory.mktemp(kind)
-            made[key] = tiny.save(folder, tiny.qwen2_tokenizer(), kind, auto, **CAUSAL.get(kind, {}) | config)
-        return made[key]
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("t5")
-    tokenizer = tiny.qwen2_tokenizer()
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    about = {"vocab_size": len(tokenizer), "d_model": 64, "d_kv": 32, "d_ff": 64, "num_layers": 2, "num_heads": 2}
-    config = AutoConfig.for_model("t5", **about, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)
-    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
-    return str(folder)
-
-
-class Quiet:
-    """In the place of a watchdog."""
-
-    def expect(self, seconds: float) -> None: ...
-
-    def rest(self) -> None: ...
-
-
-def build(model: str, request: Request, deterministic: bool = False, **arguments: Any) -> Engine:
-    settings = Settings(type="", model=model)
-    label_ids = Tokenizer(settings).label_ids(request.labels)
-    return Engine(settings, {"dtype": "float32"} | arguments, request, label_ids, 1800, Quiet(), deterministic)
-
-
-def replies(engine: Engine, asked: list[list[int]], **how: Any) -> list[Any]:
-    return run(engine, asked, **how).result(SECONDS)
-
-
-@cache
-def load(auto: Any, folder: str) -> Any:
-    """A model of transformers."""
-    return auto.from_pretrained(folder, dtype=torch.float32).eval()
-
-
-@torch.no_grad()
-def logits_alone(folder: str, tokens: list[int]) -> torch.Tensor:
-    """Shape (tokens, vocabulary)."""
-    return load(AutoModelForCausalLM, folder)(input_ids=torch.tensor([tokens])).logits[0]
-
-
-def labels_of(folder: str) -> list[int]:
-    return Tokenizer(Settings(type="", model=folder)).label_ids(LABELS)
-
-
-@pytest.mark.parametrize("kind", CAUSAL)
-def test_labels_of_a_batch_are_those_of_each_sequence_alone(kind: str, save: Callable) -> None:
-    folder = save(kind)
-    expected = [logits_alone(folder, tokens)[-1] for tokens in sequences()]
-    got = replies(build(folder, Request("generate", labels=LABELS)), sequences())
-    for reply, logits in zip(got, expected, strict=True):
-        np.testing.assert_allclose(
-            reply.label_logprobs, logits.log_softmax(-1)[labels_of(folder)], rtol=1e-4, atol=1e-4
-        )
-        assert reply.tokens == (int(logits.argmax()),)
-
-
-@pytest.mark.parametrize("kind", ["gemma2", "phi", "cohere"])
-@pytest.mark.parametrize("task", ["generate", "classify"])
-def test_logits_are_the_models_own_with_all_that_is_done_to_them(kind: str, task: Any, save: Callable) -> None:
-    folder, request_ = save(kind), Request(task, labels=LABELS, logits=True)
-    for reply, tokens in zip(replies(build(folder, request_), sequences()), sequences(), strict=True):
-        found = reply.vector if request_.task == "classify" else reply.label_logprobs
-        np.testing.assert_allclose(found, logits_alone(folder, tokens)[-1][labels_of(folder)], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["bloom", "qwen2", "mpt", "gemma3_text"])
-def test_likelihoods_of_texts_of_different_lengths(kind: str, save: Callable) -> None:
-    folder = save(kind)
-    engine = build(folder, Request("likelihood"))
-    asked = [
-        EngineRequest(i, tokens, boundary, 1)
-        for i, (tokens, boundary) in enumerate(zip(sequences()[1:], (1, 2, 10, 4, 25, 30, 1, 60), strict=True))
-    ]
-    got = ask(engine, asked)
-    for request in asked:
-        logprobs = logits_alone(folder, request.tokens).log_softmax(-1)
-        at = range((request.boundary or 0) - 1, len(request.tokens) - 1)
-        expected = [float(logprobs[place, request.tokens[place + 1]]) for place in at]
-        np.testing.assert_allclose(got[request.number].token_logprobs, expected, rtol=1e-4, atol=1e-5)
-
-
-def ask(
-    engine: Engine, asked: list[EngineRequest], then: Callable[[int, Any], list[EngineRequest]] | None = None
-) -> dict[int, Any]:
-    """The replies by their numbers, in the order in which they came. then: (number, reply) -> follow-ups."""
-    inbox: queue.SimpleQueue = queue.SimpleQueue()
-    engine.ask(asked, inbox.put)
-    left, found = len(asked), {}
-    while left:
-        delivered = inbox.get(timeout=SECONDS)
-        if isinstance(delivered, BaseException):
-            raise delivered
-        for number, reply in delivered:
-            found[number] = reply
-            more = then(number, reply) if then else []
-            engine.ask(more, inbox.put)
-            left += len(more) - 1
-    return found
-
-
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2", "gemma2"])
-def test_a_classifier_reads_the_last_token_even_of_a_text_that_ends_with_the_padding_token(
-    kind: str, save: Callable
-) -> None:
-    folder = save(kind, AutoModelForSequenceClassification, num_labels=2)
-    padding = json.loads((Path(folder) / "config.json").read_text())["pad_token_id"]
-    asked = [*sequences(), [7, 8, padding], [0], [1, 2]]
-    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    model.config.pad_token_id = None  # a single sequence has none
-    got = replies(build(folder, Request("classify")), asked)
-    for reply, tokens in zip(got, asked, strict=True):
-        with torch.no_grad():
-            expected = model(torch.tensor([tokens])).logits[0]
-        np.testing.assert_allclose(reply.vector, expected, rtol=1e-4, atol=1e-5)
-        assert reply.vector.dtype == np.float32
-
-
-def test_each_pair_has_its_own_token_types(tiny_model: Callable) -> None:
-    folder = tiny_model("bert")
-    asked = [EngineRequest(i, tokens, 1 + i if i % 3 else None, 1) for i, tokens in enumerate(sequences())]
-    got = ask(build(folder, Request("classify")), asked)
-    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    for request in asked:
-        n = len(request.tokens)
-        types = torch.tensor([[int(request.boundary is not None and i >= request.boundary) for i in range(n)]])
-        with torch.no_grad():
-            expected = model(torch.tensor([request.tokens]), token_type_ids=types).logits[0]
-        np.testing.assert_allclose(got[request.number].vector, expected, rtol=1e-4, atol=1e-5)
+from tests.actors.engines.transformers.conftest import (
+    LABELS,
+    SECONDS,
+    Quiet,
+    ask,
+    build,
+    logits_alone,
+    replies,
+    sequences,
+)
 
 
 @torch.no_grad()
@@ -410,44 +245,3 @@ def test_overrides_change_the_model(save: Callable) -> None:
     (capped,) = replies(build(folder, request), [[5, 6, 7]])
     (free,) = replies(build(folder, request, hf_overrides={"final_logit_softcapping": None}), [[5, 6, 7]])
     np.testing.assert_allclose(capped.label_logprobs, 2 * np.tanh(free.label_logprobs / 2), rtol=1e-4)
-
-
-# Models with an encoder and a decoder
-
-
-@torch.no_grad()
-def decoder_logits(folder: str, source: list[int], before: list[int]) -> torch.Tensor:
-    return load(AutoModelForSeq2SeqLM, folder)(
-        input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([[0, *before]])
-    ).logits[0]
-
-
-def test_labels_are_read_where_a_decoder_begins(t5: str) -> None:
-    got = replies(build(t5, Request("generate", labels=LABELS)), sequences(6))
-    for reply, tokens in zip(got, sequences(6), strict=True):
-        expected = decoder_logits(t5, tokens, []).log_softmax(-1)[0, labels_of(t5)]
-        np.testing.assert_allclose(reply.label_logprobs, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_decoder_writes_what_stands_behind_the_boundary(t5: str) -> None:
-    asked = [EngineRequest(i, tokens, 1 + i, 1) for i, tokens in enumerate(sequences(6))]
-    got = ask(build(t5, Request("likelihood")), asked)
-    for i, tokens, boundary, *_ in asked:
-        target = tokens[boundary:]
-        logprobs = decoder_logits(t5, tokens[:boundary], target[:-1]).log_softmax(-1)
-        expected = logprobs[range(len(target)), target]
-        np.testing.assert_allclose(got[i].token_logprobs, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_decoder_answers(t5: str) -> None:
-    got = replies(build(t5, Request("generate", max_tokens=6)), sequences(4), max_tokens=6)
-    for reply, tokens in zip(got, sequences(4), strict=True):
-        written: list[int] = []
-        while len(written) < 6:
-            written.append(int(decoder_logits(t5, tokens, written)[-1].argmax()))
-        assert list(reply.tokens) == written
-
-
-def test_an_encoder_and_a_decoder_make_no_embeddings(t5: str) -> None:
-    with pytest.raises(ValueError, match="T5ForConditionalGeneration has an encoder and a decoder, and makes no embed"):
-        build(t5, Request("embed"))

@@ -16,7 +16,7 @@ from actors.rerankers.contract import Request
 from actors.rerankers.settings import Settings
 from tests import tiny
 from tests.actors.conftest import run
-from tests.actors.engines.transformers.test_engine import Quiet, sequences
+from tests.actors.engines.transformers.conftest import Quiet, sequences
 
 ST = "sentence_transformers.models."
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
