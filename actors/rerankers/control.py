@@ -1,6 +1,7 @@
 """Which of a tokenizer's added tokens control a prompt, so that no text may have them.
 
-Others are how the model writes text: words of a field, HTML tags, emoji, runs of white space.
+Others are how the model writes text: words of a field, HTML tags, emoji, runs of white space. So are a character
+or a padding token without signs that the vocabulary has as a piece of texts: nothing else spells a "!".
 """
 
 import re
@@ -23,11 +24,19 @@ def find_control(pretrained: Any, templates: str) -> dict[int, AddedToken]:
     found = {}
     for i, token in pretrained.added_tokens_decoder.items():
         text = token.content.strip()
-        sign = text and text[0] in punctuation and text[-1] in punctuation
+        sign = len(text) > 2 and text[0] in punctuation and text[-1] in punctuation
         mark = sign and (ALWAYS.fullmatch(text) or text in written)
-        if text and (token.special or token.content in special or mark):
+        named = token.special or token.content in special
+        if text and (mark or (named and (sign or not _is_piece(token.content, pretrained)))):
             found[i] = token
     return found
+
+
+def _is_piece(token: str, pretrained: Any) -> bool:
+    """Whether a token is a piece of texts by the vocabulary, and ends or begins nothing: no prompt is padded."""
+    roles = pretrained.special_tokens_map
+    only_pads = roles.get("pad_token") == token and list(roles.values()).count(token) == 1
+    return (len(token) == 1 or only_pads) and pretrained.backend_tokenizer.model.token_to_id(token) is not None
 
 
 def _read_texts(chat_template: str | dict[str, str] | None) -> str:

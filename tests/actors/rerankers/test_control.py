@@ -135,3 +135,32 @@ def test_a_special_token_with_blanks_in_its_name_is_one(save_tokenizer: Callable
     tokenizer = Tokenizer(LB(type="lb", model=save_tokenizer(pretrained)))
     i = tokenizer.pretrained.convert_tokens_to_ids(" <x> ")
     assert tokenizer.split_marked("a <x> b") == ["a", (i, False, False), "b"]
+
+
+@pytest.mark.parametrize(
+    ("role", "token", "control"),
+    [
+        ("pad_token", "!", False),
+        ("pad_token", "0", False),
+        ("unk_token", "?", False),
+        ("eos_token", ".", False),
+        ("pad_token", "is", False),
+        ("eos_token", "is", True),
+        ("pad_token", "<|pad|>", True),
+        ("pad_token", "PAD", True),  # no piece of a text
+    ],
+)
+def test_a_piece_of_texts_that_is_named_special_is_still_one(
+    role: str, token: str, control: bool, save_tokenizer: Callable[..., str]
+) -> None:
+    model = save_tokenizer(tiny.qwen2_tokenizer())
+    config = Path(model) / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {role: token}))
+    text = f"Stop{token} Go{token}{token} now 100{token}5?"
+    tokenizer = Tokenizer(LB(type="lb", model=model))
+    ids = tokenizer.encode([text])[0]
+    backend = tokenizers.Tokenizer.from_file(str(Path(model) / "tokenizer.json"))
+    backend.add_special_tokens([token])  # as the tokenizer's own config makes it one
+    assert backend.decode(ids, skip_special_tokens=False) == text
+    assert (backend.token_to_id(token) in ids) != control
+    assert control or ids == backend.encode(text, add_special_tokens=False).ids
