@@ -5,6 +5,7 @@ batch of answers lasts as long as its longest.
 """
 
 import os
+import sys
 from collections import deque
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from actors.engines.contract import Deliver, EngineRequest, Watchdog
 from actors.engines.thread import EngineThread
-from actors.engines.transformers.batches import cut_batches
+from actors.engines.transformers.batches import MAX_PADDING, cut_batches
 from actors.rerankers.contract import Reply, Request, Unscored
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import load_tokenizer
@@ -22,6 +23,8 @@ BATCHED_TOKENS = {"cpu": 4096, "cuda": 16_384}  # of a batch, without max_num_ba
 SEQUENCES = 256  # of a batch, without max_num_seqs
 LOGITS = 2**28  # of a batch: 1 GiB in float32
 CPU_CACHE_BYTES = 2**30  # of keys and values, without kv_cache_memory_bytes; on a GPU 0.4 of what is free
+
+SLOWER = "only sequences of the same length share a batch, which takes longer"
 
 Asked = tuple[EngineRequest, Deliver]
 
@@ -59,6 +62,10 @@ class Engine(EngineThread):
         tokenizer = load_tokenizer(settings, arguments.get("max_model_len"))
         self._context = tokenizer.limit
         self._model = Model(settings, arguments, self._request, self._label_ids, tokenizer)
+        self._max_padding = MAX_PADDING
+        if self._model.sees_padding():
+            self._max_padding = 0.0
+            print(f"rayrank: padding changes the scores of {settings.model}: {SLOWER}", file=sys.stderr, flush=True)
         device = self._model.device
         self._batched_tokens = arguments.get("max_num_batched_tokens", BATCHED_TOKENS[device])
         self._cached_tokens = self._model.count_cached_tokens(
@@ -106,7 +113,7 @@ class Engine(EngineThread):
         if self._request.task == "likelihood":
             rows = [len(request.tokens) - (request.boundary or 0) for request in requests]
             limits.append((rows, LOGITS // self._model.vocabulary))
-        return [[asked[i] for i in batch] for batch in cut_batches(lengths, limits)]
+        return [[asked[i] for i in batch] for batch in cut_batches(lengths, limits, self._max_padding)]
 
     def _find_fault(self, request: EngineRequest) -> str | None:
         """The reason why a sequence is refused, if it is."""

@@ -15,6 +15,10 @@ from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import Tokenizer
 
 FREE_SHARE = 0.4  # of a GPU's free memory, for keys and values
+# How much of the largest number padding may change. Of 100 architectures, in float32, it is 8e-4 to 13 with the nine
+# that see padding, and at most 2e-6 with all others.
+ROUNDING = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+PROBES = [list(range(1, 1 + count)) for count in (4, 12, 42)]  # any tokens; every vocabulary has these
 
 
 class Model:
@@ -59,6 +63,19 @@ class Model:
         if self._label_ids:
             return self._select(compute_last_logits(self._model, sequences)[:, -1].float())
         return classify(self._model, sequences, boundaries)
+
+    def sees_padding(self) -> bool:
+        """Whether a sequence's numbers change with the length of those beside it, as with architectures that mix
+        neighbours (ConvBERT, FNet) or go from token to token (RWKV) without a regard for the mask."""
+        together = self._compute(PROBES)
+        alone = np.concatenate([self._compute([probe]) for probe in PROBES])
+        return bool(np.abs(together - alone).max() > ROUNDING[self._model.dtype] * np.abs(alone).max())
+
+    def _compute(self, sequences: Sequences) -> np.ndarray:
+        """All numbers that the model's last layer gives; shape (sequences, numbers)."""
+        if self._embedder or (self._request.task == "classify" and not self._label_ids):
+            return self.compute_vectors(sequences, [None] * len(sequences))
+        return compute_last_logits(self._model, sequences)[:, -1].float().cpu().numpy()
 
     def write(self, prompts: Sequences, limits: list[int], progress: Callable[[], object]) -> list[Reply]:
         """Replies with answers; see writing.py."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from actors.engines.contract import EngineRequest
-from actors.rerankers.contract import Request
+from actors.rerankers.contract import Request, Task
 from tests.actors.engines.transformers.conftest import (
     CAUSAL,
     LABELS,
@@ -89,3 +89,40 @@ def test_each_pair_has_its_own_token_types(tiny_model: Callable) -> None:
         with torch.no_grad():
             expected = model(torch.tensor([request.tokens]), token_type_ids=types).logits[0]
         np.testing.assert_allclose(got[request.number].vector, expected, rtol=1e-4, atol=1e-5)
+
+
+# Architectures to which the mask is not all: what their batches give depends on the longest of them
+MIXING: list[tuple[str, Task, dict[str, Any]]] = [
+    ("convbert", "classify", {}),
+    ("nystromformer", "classify", {}),
+    ("yoso", "classify", {}),
+    ("fnet", "embed", {}),
+    ("rwkv", "generate", {"attention_hidden_size": 64, "initializer_range": 0.3}),
+    ("recurrent_gemma", "generate", {"num_key_value_heads": 1, "lru_width": 64, "head_dim": 32}),
+]
+AUTO: dict[Task, Any] = {
+    "classify": AutoModelForSequenceClassification,
+    "embed": AutoModel,
+    "generate": AutoModelForCausalLM,
+}
+
+
+@pytest.mark.parametrize(("kind", "task", "config"), MIXING, ids=[kind for kind, _, _ in MIXING])
+def test_a_model_that_sees_padding_gets_none(
+    kind: str, task: Task, config: dict[str, Any], save: Callable, capfd: pytest.CaptureFixture
+) -> None:
+    asked = [tokens for n in (5, 6, 7, 7) for tokens in ([*range(n, 2 * n)], [*range(2 * n, n, -1)])]
+    request = Request(task, labels=LABELS if task == "generate" else ())
+    folder = save(kind, AUTO[task], **config)
+    together = replies(build(folder, request), asked)
+    alone = [reply for tokens in asked for reply in replies(build(folder, request), [tokens])]
+    for found, expected in zip(together, alone, strict=True):
+        a, b = (reply.label_logprobs if task == "generate" else reply.vector for reply in (found, expected))
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert "only sequences of the same length share a batch" in capfd.readouterr().err
+
+
+def test_no_other_model_is_slowed_down(save: Callable, capfd: pytest.CaptureFixture) -> None:
+    for kind in ("gpt2", "mamba", "falcon_h1"):
+        build(save(kind), Request("generate", labels=LABELS))
+    assert "padding" not in capfd.readouterr().err
