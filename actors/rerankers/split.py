@@ -87,6 +87,17 @@ def find_unwritten_turn(tokenizer: Tokenizer) -> str | None:
     return None
 
 
+def find_idle_kwargs(tokenizer: Tokenizer) -> list[str]:
+    """Which of chat_template_kwargs change nothing of the prompt."""
+    return [
+        name
+        for messages, kwargs in map(json.loads, tokenizer.chats)
+        for name in kwargs
+        if _render(tokenizer, messages, kwargs)
+        == _render(tokenizer, messages, {other: kwargs[other] for other in kwargs if other != name})
+    ]
+
+
 def _find_chat_template(tokenizer: Tokenizer) -> str:
     found = tokenizer.pretrained.chat_template
     if not found:
@@ -98,13 +109,14 @@ def _find_chat_template(tokenizer: Tokenizer) -> str:
 
 
 def _check_used(chat_template: str, kwargs: Mapping[str, Any]) -> None:
-    """Raises ValueError for a name that the template does not have: Jinja would pass it over."""
+    """Raises ValueError for a name that is no variable which the template reads: Jinja would pass it over."""
     if not kwargs:
         return
-    import jinja2
+    from jinja2 import Environment, TemplateError, meta
 
-    with suppress(jinja2.TemplateError):  # a mistake in the template is said when it is rendered
-        names = {text for _, kind, text in jinja2.Environment().lex(chat_template) if kind == "name"}
+    with suppress(TemplateError):  # a mistake is said when it is rendered; {% generation %} is none
+        parsed = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(chat_template)
+        names = meta.find_undeclared_variables(parsed)
         for name in (name for name in kwargs if name not in names):
             close = difflib.get_close_matches(name, names, n=1)
             meant = f"; is {close[0]} meant?" if close else ""

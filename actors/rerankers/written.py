@@ -66,12 +66,14 @@ class WrittenSettings(Settings):
         for placeholder in ("{query}", "{doc}"):
             if self.has_text and (times := self.text.count(placeholder)) != 1:
                 raise ValueError(f"reranker.{key}: must contain {placeholder} once, not {times} times")
-        for name in self.chat_template_kwargs:
-            given = f"reranker.chat_template_kwargs.{name} = {self.chat_template_kwargs[name]!r}"
+        for name, value in self.chat_template_kwargs.items():
+            given = f"reranker.chat_template_kwargs.{name} = {value!r}"
             if self.messages is None:
                 raise ValueError(f"{given}: is for a chat template, which only reranker.messages go through")
             if name in SET_HERE:
                 raise ValueError(f"{given}: is set by rayrank, not here")
+            if isinstance(value, str) and value.lower() in ("true", "false"):
+                raise ValueError(f"{given}: is a text, and true to every template; leave the quotation marks out")
         if self.instruction is not None and not self.takes_instruction:
             raise ValueError(
                 f"reranker.instruction = {self.instruction!r}: reranker.{key} has no place for it, {{instruction}}"

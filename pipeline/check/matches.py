@@ -7,7 +7,7 @@ from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.files import read_optional_file
-from actors.rerankers.split import check_texts, find_unwritten_turn
+from actors.rerankers.split import check_texts, find_idle_kwargs, find_unwritten_turn
 from actors.rerankers.tokenizer import Tokenizer, count_positions
 from pipeline.config import Config
 from pipeline.errors import UsageError, say
@@ -47,6 +47,8 @@ def note_prompt(tokenizer: Tokenizer, settings: Settings, probe: Prompt) -> None
             f"the prompt has {' '.join(spelt)}, which is no token of this tokenizer: the model reads it letter by "
             "letter; right only for a model that was trained so"
         )
+    for name in find_idle_kwargs(tokenizer):
+        say(f"reranker.chat_template_kwargs.{name} changes nothing of the prompt: the template does so by itself")
     request, separator = RERANKERS[settings.type].request(settings), pretrained.sep_token_id
     if request.task == "classify" and separator is not None and separator not in list(probe.sequences[0]):
         say(

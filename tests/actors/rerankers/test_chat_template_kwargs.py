@@ -4,6 +4,7 @@ Expected texts are what Jinja itself makes of the template with the same variabl
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ SWITCH = (
 )
 EFFORT = "{% if effort %}Effort: {{ effort }}\n{% endif %}{{ messages[0].content }}<|im_end|>"
 TOOLS = "{% for tool in tools or [] %}{{ tool.name | upper }} {% endfor %}{{ messages[0].content }}{{ tail }}"
+LOOP = "{% for message in messages %}{{ message.content | trim }}{% endfor %}"
 
 
 @pytest.fixture
@@ -89,6 +91,12 @@ def test_the_same_messages_with_others_are_another_prompt(make_model: Callable) 
         ),
         (TOOLS, {"tools": [], "xyz": 1}, "its chat template makes no use of reranker.chat_template_kwargs.xyz"),
         ("{{ messages[0].content }}enable_thinking", {"enable_thinking": 1}, "chat_template_kwargs.enable_thinking"),
+        # names that the template has, but does not read: of a loop, a field, a filter, what it sets itself
+        (LOOP, {"message": 1}, "no use of reranker.chat_template_kwargs.message"),
+        (LOOP, {"content": 1}, "no use of reranker.chat_template_kwargs.content"),
+        (LOOP, {"trim": 1}, "no use of reranker.chat_template_kwargs.trim"),
+        (LOOP, {"role": "x"}, "no use of reranker.chat_template_kwargs.role"),
+        ("{% set thinking = 1 %}" + LOOP + "{{ thinking }}", {"thinking": 0}, "kwargs.thinking"),
     ],
 )
 def test_one_that_the_template_does_not_use_is_refused(
@@ -102,6 +110,28 @@ def test_one_that_the_template_does_not_use_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("template", "kwargs", "idle"),
+    [
+        (SWITCH, {"enable_thinking": True}, ["enable_thinking"]),
+        (SWITCH, {"enable_thinking": 1}, ["enable_thinking"]),
+        (SWITCH, {"enable_thinking": "no"}, ["enable_thinking"]),
+        (SWITCH, {"enable_thinking": False}, []),
+        (TOOLS, {"tools": [], "tail": "!"}, ["tools"]),
+        ("{% set x = x | default(2) %}{{ messages[0].content }}{{ x }}", {"x": 2}, ["x"]),
+        ("{% set x = x | default(2) %}{{ messages[0].content }}{{ x }}", {"x": 3}, []),
+    ],
+)
+def test_one_that_changes_nothing_is_said(
+    template: str, kwargs: dict[str, Any], idle: list[str], make_model: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    section = {"type": "cross_encoder", "model": make_model(template), "messages": MESSAGES}
+    given = {"input": {"path": "p"}, "output": {"path": "o"}, "reranker": section | {"chat_template_kwargs": kwargs}}
+    check_tokenizer(parse(given))
+    said = re.findall(r"chat_template_kwargs\.(\w+) changes nothing of the prompt", capsys.readouterr().err)
+    assert said == idle
+
+
+@pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"prompt": "{query} {doc}", "messages": None}, "kwargs.x = 1: is for a chat template, which only"),
@@ -112,6 +142,8 @@ def test_one_that_the_template_does_not_use_is_refused(
         ({"chat_template_kwargs": {"messages": []}}, "messages = []: is set by rayrank"),
         ({"chat_template_kwargs": {"strftime_now": "x"}}, "strftime_now = 'x': is set by rayrank"),
         ({"chat_template_kwargs": {1: 2}}, "valid string"),
+        ({"chat_template_kwargs": {"x": "false"}}, "x = 'false': is a text, and true to every template"),
+        ({"chat_template_kwargs": {"x": "True"}}, "x = 'True': is a text, and true to every template"),
     ],
 )
 @pytest.mark.parametrize("family", ["label", "cross_encoder"])
