@@ -78,6 +78,7 @@ def check_tokenizer(config: Config) -> Tokenizer:
         (probe,) = RERANKERS[settings.type].prompt(tokenizer, settings, [Pair("a", "a", "a")])
         if isinstance(probe, Unscored):
             raise ValueError(f"engine.max_model_len = {tokenizer.limit} is too small for any prompt: {probe.reason}")
+        _check_passages(tokenizer, settings)
         check_frame(tokenizer, settings, probe)
         check_ids(config, tokenizer)
         note_prompt(tokenizer, settings, probe)
@@ -86,6 +87,19 @@ def check_tokenizer(config: Config) -> Tokenizer:
             f"reranker.type = {settings.type!r} does not go with reranker.model = {settings.model!r}: {error}"
         ) from None
     return tokenizer
+
+
+def _check_passages(tokenizer: Tokenizer, settings: Settings) -> None:
+    """Raises ValueError where a passage of a document would be cut again."""
+    if settings.passages is None:
+        return
+    longest = tokenizer.cut("a " * settings.passages.tokens, settings.passages.tokens)
+    (made,) = RERANKERS[settings.type].prompt(tokenizer, settings, [Pair("a", longest, "a")])
+    if isinstance(made, Unscored) or made.truncated:
+        raise ValueError(
+            f"reranker.passages.tokens = {settings.passages.tokens}: a passage of so many tokens would be cut by "
+            f"max_doc_tokens, or with the template by the context of {tokenizer.limit} tokens; take fewer"
+        )
 
 
 @contextmanager
