@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors import engines
 from pipeline.config import Config, parse
 from tests.s3_server import start_s3_server
 
@@ -90,6 +91,16 @@ def write_pairs(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def other_builds() -> Iterator[None]:
+    """A test in which other packages are installed: engines look their builds up once."""
+    for engine in engines.ENGINES.values():
+        engine.installed.cache_clear()
+    yield
+    for engine in engines.ENGINES.values():
+        engine.installed.cache_clear()
 
 
 @pytest.fixture

@@ -47,7 +47,9 @@ def test_the_job_runs_in_the_root_with_the_config_and_the_result_is_shown(checko
         ({"torch": "2.13.0", "transformers": "5.19.0"}, "The engine is transformers 5.19.0, as vLLM is not", ENGINE),
     ],
 )
-def test_without_vllm_it_runs_on_transformers_and_says_so(checkout, capfd, monkeypatch, found, said, override):
+def test_without_vllm_it_runs_on_transformers_and_says_so(
+    checkout, capfd, monkeypatch, other_builds, found, said, override
+):
     def version(name: str) -> str:
         if name not in found:
             raise importlib.metadata.PackageNotFoundError(name)

@@ -122,6 +122,8 @@ def run(tmp_path: Path, make_config: Callable[..., Config]) -> Run:
         more: dict[str, Any] = {},
         **sections: dict,
     ) -> dict:
+        if issubclass(scorer, KnownScorer):  # which reads no weights, and to check them takes longer than a small run
+            sections["engine"] = {"load_format": "dummy"} | sections.get("engine", {})
         sections["run"] = {"max_failed": 0.1} | sections.get("run", {})
         sections["output"] = {"path": str(tmp_path / name)} | sections.get("output", {})
         return rerank(make_config(path, **sections), scorer, cluster, **more)

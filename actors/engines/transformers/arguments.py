@@ -2,11 +2,13 @@
 
 import importlib.metadata
 import sys
+from functools import cache
 from typing import Any
 
 from actors.engines.contract import Installed
 
 
+@cache  # it takes milliseconds, and is asked a dozen times
 def installed() -> Installed:
     """The version of transformers, and whether torch is a CPU build. Raises LookupError where there is no torch."""
     try:

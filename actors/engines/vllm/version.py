@@ -2,10 +2,12 @@
 
 import importlib.metadata
 from contextlib import suppress
+from functools import cache
 
 from actors.engines.contract import Installed
 
 
+@cache  # it takes milliseconds, and is asked a dozen times
 def installed() -> Installed:
     """vLLM's version, and whether it is a CPU build. Raises LookupError where no build, or both, are installed."""
     found = {}

@@ -27,7 +27,7 @@ def test_it_starts_neither_ray_nor_a_tokenizer(overrides: list[str], local: Plac
     config = {
         "input": {"path": local.input.url},
         "reranker": {"type": "bi_encoder", "model": minilm},
-        "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256},
+        "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256, "load_format": "dummy"},
         "output": {"path": f"{local.root}/out"},
         "run": {"max_failed": 0.1},
     }

@@ -11,6 +11,8 @@ from actors.engines import ENGINES, get_engine
 from actors.engines.transformers import facts
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("other_builds")
+
 
 @pytest.mark.parametrize(
     ("section", "name"), [({}, "vLLM"), ({"type": "vllm"}, "vLLM"), ({"type": "transformers"}, "transformers")]

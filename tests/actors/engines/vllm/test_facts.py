@@ -8,6 +8,8 @@ import pytest
 
 from actors.engines.vllm.facts import argument_names, installed
 
+pytestmark = pytest.mark.usefixtures("other_builds")
+
 
 def test_arguments_are_those_of_vllms_engine_args() -> None:
     from vllm import EngineArgs
