@@ -16,6 +16,7 @@ from pipeline.check.weights import check_weights
 from pipeline.config import Config, parse
 from tests import tiny
 
+LABEL = {"prompt": "{query} {doc}", "labels": {"yes": 1.0, "no": 0.0}, "score": "logit"}
 Edit = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 
 

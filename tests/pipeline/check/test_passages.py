@@ -8,12 +8,11 @@ import pytest
 
 from pipeline.check.model import check_tokenizer
 from pipeline.errors import UsageError
-from tests.pipeline.check.conftest import make_config
+from tests.pipeline.check.conftest import LABEL, make_config
 
-LABELS = {"labels": {"yes": 1.0, "no": 0.0}, "score": "logit", "prompt": "{query} {doc}"}
 # The last two: tokens beside a document, with a query "a"; and how many of these max_doc_tokens counts
 FAMILIES: list[tuple[str, str, dict[str, Any], int, int]] = [
-    ("qwen2", "label", LABELS, 2, 0),  # "a" and a blank
+    ("qwen2", "label", LABEL, 2, 0),  # "a" and a blank
     ("bert", "cross_encoder", {}, 4, 0),  # [CLS] a [SEP] [SEP]
     ("bert", "bi_encoder", {}, 2, 2),  # [CLS] [SEP]
 ]
