@@ -97,10 +97,10 @@ def write_pairs(tmp_path: Path) -> Callable[..., str]:
 def other_builds() -> Iterator[None]:
     """A test in which other packages are installed: engines look their builds up once."""
     for engine in engines.ENGINES.values():
-        engine.installed.cache_clear()
+        engine.installed.cache_clear()  # type: ignore[attr-defined]
     yield
     for engine in engines.ENGINES.values():
-        engine.installed.cache_clear()
+        engine.installed.cache_clear()  # type: ignore[attr-defined]
 
 
 @pytest.fixture
