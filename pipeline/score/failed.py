@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.errors import RunError
 from pipeline.rows import OK, REJECT
 from pipeline.score.write import UnitStats
 from pipeline.storage.folder import Folder
@@ -49,5 +50,9 @@ def count_repeats(scores: Folder, names: Sequence[str], sample: int = SAMPLE) ->
 
 
 def _read_failed(scores: Folder, name: str) -> pa.Table:
-    rows = pq.read_table(pa.BufferReader(scores.read(name)), columns=[*KEY, "kind"], use_threads=False)
+    try:
+        file = scores.read(name)
+    except FileNotFoundError:
+        raise RunError(f"{scores.url}/{name}: has gone; does another run write to this output?") from None
+    rows = pq.read_table(pa.BufferReader(file), columns=[*KEY, "kind"], use_threads=False)
     return rows.filter(pc.invert(pc.is_in(rows["kind"], pa.array([OK, REJECT])))).select(KEY)

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import RunError
 from pipeline.score.failed import FailedRows, count_repeats
 from pipeline.score.files import SCHEMA, encode_scores
 from pipeline.score.write import UnitStats
@@ -67,7 +68,7 @@ def test_files_are_read_only_where_too_many_seem_to_have_failed(tmp_path: Any) -
     failed.add(put(folder, "a", [row] * 4))
     folder.delete(["a"])
     assert not failed.exceed(4)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RunError, match=f"^{tmp_path}/a: has gone; does another run write to this output"):
         failed.exceed(3)
     put(folder, "a", [row] * 4)
     assert not failed.exceed(3)
