@@ -259,7 +259,7 @@ class Run:
                 say(line)
             sums["engines"] = progress.waited  # type: ignore[assignment]
         total.wait()
-        listed = [*self._checked.scores.files()]  # other runs may have put some of them
+        listed = self._checked.scores.names()  # other runs may have put some of them
         hidden = put_before - {found.unit.name for name in listed if (found := parse_score_file(name))}
         coverage.add(self._name_below_all([*listed, *look_up_score_files(self._checked.scores, hidden)]))
         return sums

@@ -135,7 +135,7 @@ def _check_output(output: Folder, results: list[RankedResult]) -> None:
         manifest = {KIND: None}
     except ValueError:
         manifest = None
-    if not isinstance(manifest, dict) or KIND not in manifest or output.files("scores/"):
+    if not isinstance(manifest, dict) or KIND not in manifest or output.names("scores/"):
         raise UsageError(f"--output = {output.url!r}: holds something else; choose another folder")
 
 

@@ -207,7 +207,7 @@ def _wait_for_death(output: Folder, name: str, beat: float, stale: float, clock:
 
 
 def _list_leases(output: Folder) -> list[str]:
-    return [name for name in output.files("lease/") if LEASE_NAME.fullmatch(name)]
+    return [name for name in output.names("lease/") if LEASE_NAME.fullmatch(name)]
 
 
 def _format_name(number: int) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from pipeline.rows import OK
 from pipeline.storage.folder import Folder
 
 SAMPLED_FILES = 100  # score files, at most, that are read for the reasons of failures
-FILES_IN_MEMORY = 32
+THREADS = 32
 
 
 def read_status(output: Folder) -> dict[str, Any]:
@@ -27,11 +28,11 @@ def read_status(output: Folder) -> dict[str, Any]:
     failures by reason: those of the result where it has all of the units, else those in `looked_into` of the score
     files. Raises UsageError where there is nothing of all this.
     """
-    stored: dict[str, dict[str, int]] = {}  # fingerprint -> name of a score file -> bytes
-    for name, size in output.files("scores/").items():
+    stored: dict[str, list[str]] = {}  # fingerprint -> names of score files
+    for name in output.names("scores/"):
         _, fingerprint, *unit = name.split("/")
         if len(unit) == 1 and unit[0].endswith(ENDING):
-            stored.setdefault(fingerprint, {})[unit[0]] = size
+            stored.setdefault(fingerprint, []).append(unit[0])
     result, held_by = read_result(output), read_holder(output)
     usable = [name for name in stored if re.fullmatch(FINGERPRINT, name)]
     if not (result or usable or held_by):
@@ -57,17 +58,17 @@ def read_status(output: Folder) -> dict[str, Any]:
 def _read_scores(
     folder: Folder,
     fingerprint: str,
-    stored: dict[str, int],
+    stored: list[str],
     done: int | None,
     rows: int | None,
     reasons: dict[str, int] | None,
 ) -> dict[str, Any]:
     """done, rows: those that have scores, and those of the input, so far as is known. reasons: of all failures; None
     where they are to be read from score files."""
-    looked_into = [*stored]
+    looked_into = stored
     if reasons is None:
-        looked_into = looked_into[:: -(-len(stored) // SAMPLED_FILES)]
-        reasons = dict(_count_reasons(folder, stored, looked_into).most_common())
+        looked_into = stored[:: -(-len(stored) // SAMPLED_FILES)]
+        reasons = dict(_count_reasons(folder, looked_into).most_common())
     if done is None:
         coverage = Coverage(stored)
         done = coverage.count_scored(coverage.versions())
@@ -81,15 +82,15 @@ def _read_scores(
     }
 
 
-def _count_reasons(folder: Folder, stored: dict[str, int], sampled: list[str]) -> Counter[str]:
-    """The failures by reason in the sampled score files. stored: the bytes of all of them."""
-    reasons: Counter[str] = Counter()
-    for first in range(0, len(sampled), FILES_IN_MEMORY):
-        ranges = [(name, 0, stored[name]) for name in sampled[first : first + FILES_IN_MEMORY]]
-        for (name, _, _), data in zip(ranges, folder.read_ranges(ranges), strict=True):
-            try:
-                table = pq.ParquetFile(pa.BufferReader(data)).read(["kind", "reason"], use_threads=False)
-            except pa.ArrowException:
-                raise RunError(f"{folder.path(name)}: is cut short, or no score file") from None
-            reasons.update(table.filter(pc.not_equal(table["kind"], OK))["reason"].to_pylist())
-    return reasons
+def _count_reasons(folder: Folder, sampled: list[str]) -> Counter[str]:
+    """The failures by reason in the sampled score files."""
+
+    def read_reasons(name: str) -> list[str]:
+        try:
+            table = pq.ParquetFile(pa.BufferReader(folder.read(name))).read(["kind", "reason"], use_threads=False)
+        except pa.ArrowException:
+            raise RunError(f"{folder.path(name)}: is cut short, or no score file") from None
+        return table.filter(pc.not_equal(table["kind"], OK))["reason"].to_pylist()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return Counter(reason for reasons in pool.map(read_reasons, sampled) for reason in reasons)

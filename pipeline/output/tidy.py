@@ -35,7 +35,7 @@ def tidy(checked: Checked, lease: Lease, result: dict[str, Any], stored: list[st
 
 def list_merged(checked: Checked, fingerprints: Iterable[str]) -> list[str]:
     """What was merged from scores of these fingerprints, by names below the folder of all scores."""
-    return [name for fingerprint in fingerprints for name in checked.all_scores.files(f"{fingerprint}/merged/")]
+    return [name for fingerprint in fingerprints for name in checked.all_scores.names(f"{fingerprint}/merged/")]
 
 
 def _find_stale(result: dict[str, Any], stored: list[str]) -> list[str]:

@@ -46,4 +46,4 @@ def list_stored(checked: Checked) -> list[str]:
 
 def list_all_stored(checked: Checked) -> list[str]:
     """Names of the files that runs have put among the scores, under any fingerprint."""
-    return [name for name in checked.all_scores.files() if OURS.match(name) or OLD.match(name)]
+    return [name for name in checked.all_scores.names() if OURS.match(name) or OLD.match(name)]

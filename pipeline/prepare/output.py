@@ -29,7 +29,7 @@ def check_output(output: Folder, overwrite: bool, inputs: list[str]) -> list[str
     for path in inputs:
         if path.startswith(f"{output.url}/"):
             raise UsageError(f"--output = {output.url!r}: holds {path}, which is read")
-    there = [name for name in output.files() if not name.startswith("lease/")]
+    there = [name for name in output.names() if not name.startswith("lease/")]
     foreign = next((name for name in there if not OWN_FILES.fullmatch(name)), None)
     if foreign:
         raise UsageError(f"--output = {output.url!r}: holds {foreign}, which is no shard; choose another folder")

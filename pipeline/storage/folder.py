@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 
 from pipeline.errors import RefusedError, StoreError, UsageError, one_line
-from pipeline.storage.local import ABANDONED_SECONDS, delete_abandoned, list_files, open_whole
+from pipeline.storage.local import ABANDONED_SECONDS, delete_abandoned, list_files, measure_files, open_whole
 from pipeline.storage.retry import RETRIES, Result, Retries, call_with_retries, get_error_code
 from pipeline.storage.urls import fetch, is_local, open_url
 
@@ -40,11 +40,18 @@ class Folder:
 
     def files(self, prefix: str = "") -> dict[str, int]:
         """Name -> size of all files below this folder that start with `prefix`, sorted; empty without a folder."""
+        return self._list(prefix, lambda folder: dict(measure_files(folder)))
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names alone, which a local disk tells much faster."""
+        return [*self._list(prefix, lambda folder: {file.path: 0 for file in list_files(folder)})]
+
+    def _list(self, prefix: str, list_local: Callable[[str], dict[str, int]]) -> dict[str, int]:
         fs, root = open_url(self.url)
         start = root.rstrip("/") + "/"
         folder, _, prefix = prefix.rpartition("/")
         if isinstance(fs, LocalFileSystem):
-            found = self._try(folder, "listed", lambda: dict(list_files(start + folder)))
+            found = self._try(folder, "listed", lambda: list_local(start + folder))
         else:
             options = {"prefix": prefix} if isinstance(fs, S3FileSystem) else {}
             listed = self._try(folder, "listed", lambda: fs.find(start + folder, detail=True, **options))
@@ -82,7 +89,7 @@ class Folder:
         """
         fs, root = open_url(self.url)
         if isinstance(fs, S3FileSystem):
-            return set(self.files(prefix)) & set(names)
+            return set(self.names(prefix)) & set(names)
         return {name for name in names if fs.exists(f"{root}/{name}")}
 
     def read(self, name: str) -> bytes:

@@ -40,8 +40,8 @@ class Breakable(Folder):
     def delete(self, names: list[str]) -> None:
         self.broken.get("delete", super().delete)(names)
 
-    def files(self, prefix: str = "") -> dict[str, int]:
-        return self.broken.get("files", super().files)(prefix)
+    def names(self, prefix: str = "") -> list[str]:
+        return self.broken.get("names", super().names)(prefix)
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -236,7 +236,7 @@ def test_a_store_that_never_answers_does_not_delay_the_end_of_a_run(
 ) -> None:
     answers = threading.Event()
     with hold(output, release=0.2):
-        output.broken["files"] = lambda *unused: answers.wait(60) and {}
+        output.broken["names"] = lambda *unused: answers.wait(60) and []
         ended = time.monotonic()
     assert time.monotonic() - ended < 20
     assert "lease/000001.json: could not be deleted within 0 s" in capfd.readouterr().err

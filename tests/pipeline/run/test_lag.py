@@ -19,15 +19,15 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bool]], N
     """Has listings of outputs, and of the input's folder, pass over the files whose paths are picked."""
 
     def hide(picked: Callable[[str], bool]) -> None:
-        files, list_files = Folder.files, pipeline.input.listing.find_files
+        list_all, list_files = Folder._list, pipeline.input.listing.find_files
 
-        def list_others(self: Folder, prefix: str = "") -> dict[str, int]:
-            return {name: size for name, size in files(self, prefix).items() if not picked(self.path(name))}
+        def list_others(self: Folder, *given: Any) -> dict[str, int]:
+            return {name: size for name, size in list_all(self, *given).items() if not picked(self.path(name))}
 
         def list_other_inputs(fs: Any, root: str) -> dict[str, Any]:
             return {name: info for name, info in list_files(fs, root).items() if not picked(name)}
 
-        monkeypatch.setattr(Folder, "files", list_others)
+        monkeypatch.setattr(Folder, "_list", list_others)
         monkeypatch.setattr(pipeline.input.listing, "find_files", list_other_inputs)
 
     return hide

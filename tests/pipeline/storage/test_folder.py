@@ -98,6 +98,7 @@ def test_files_are_those_whose_names_start_with_the_prefix(folder: Folder) -> No
         "none/",
     ):
         assert list(folder.files(prefix)) == [name for name in names if name.startswith(prefix)], prefix
+        assert folder.names(prefix) == list(folder.files(prefix))
 
 
 def test_a_folder_below_is_the_same_files_by_shorter_names(folder: Folder) -> None:
