@@ -56,6 +56,15 @@ class Input(Section):
                 )
         return columns
 
+    @model_validator(mode="after")
+    def _check_texts(self) -> "Input":
+        names = ["query", "doc", *(name for name in ("title", "instruction") if name in self.columns)]
+        for i, name in enumerate(names):
+            for other in names[:i]:
+                if (column := self.column(name)) == self.column(other):
+                    raise ValueError(f"input.columns.{name} = {column!r}: is the column of {other}, too")
+        return self
+
     def column(self, name: str) -> str:
         """The column in the files that holds the logical column `name`."""
         return self.columns.get(name, name)

@@ -59,6 +59,8 @@ PRESETS = {
     "relevance in the query.",
 }
 DIGITS = tuple("0123456789")
+SETS = re.compile(r"(beir|bright|followir)[\w-]*")  # names of collections, of which a column may be full
+UNKNOWN = f"is one word, and none of the presets {', '.join(PRESETS)}"
 
 
 class ERank(TextSettings):
@@ -71,7 +73,7 @@ class ERank(TextSettings):
     @classmethod
     def _check_instruction(cls, instruction: str) -> str:
         if instruction not in PRESETS and re.fullmatch(r"[\w-]+", instruction, re.ASCII):
-            raise ValueError(f"is one word, and none of the presets {', '.join(PRESETS)}")
+            raise ValueError(UNKNOWN)
         return instruction
 
 
@@ -81,9 +83,14 @@ def request(settings: ERank) -> Request:
 
 def prompt(tokenizer: Tokenizer, settings: ERank, pairs: list[Pair]) -> list[Prompt | Unscored]:
     template = render_chat(tokenizer, [{"role": "user", "content": PROMPT}])
+    names = [pair.instruction for pair in pairs]
     pairs = [pair._replace(instruction=PRESETS.get(pair.instruction or "", pair.instruction)) for pair in pairs]
     short = [_cut_texts(tokenizer, settings, pair) for pair in pairs]
-    return fill_template(tokenizer, template, short, room_to_write(tokenizer, settings.max_new_tokens))
+    made = fill_template(tokenizer, template, short, room_to_write(tokenizer, settings.max_new_tokens))
+    return [
+        Unscored(f"its instruction {UNKNOWN}") if name not in PRESETS and SETS.fullmatch(name or "") else each
+        for name, each in zip(names, made, strict=True)
+    ]
 
 
 def _cut_texts(tokenizer: Tokenizer, settings: ERank, pair: Pair) -> Pair:

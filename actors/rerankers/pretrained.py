@@ -30,6 +30,13 @@ def load_pretrained(settings: Settings) -> Any:
         if not found.is_fast:
             raise ValueError("the tokenizer that comes with it as Python code is none of the tokenizers library")
         return found
+    about = read_optional_file(settings, "tokenizer_config.json") or {}
+    if "AutoTokenizer" in (about.get("auto_map") or {}):
+        raise ValueError(
+            "it comes with Python code of its own, which may put tokens around a text that tokenizer.json does not "
+            "have, and runs only where you say reranker.trust_remote_code=true; if tokenizer.json does without, take "
+            "auto_map out of tokenizer_config.json"
+        )
     from transformers import PreTrainedTokenizerFast
 
     try:
@@ -40,7 +47,7 @@ def load_pretrained(settings: Settings) -> Any:
         if not isinstance(error, ValueError) or find_optional_file(settings, "tokenizer.json"):
             raise
         raise ValueError(_say_how_to_make_one(settings)) from None
-    _put_ends(pretrained, read_optional_file(settings, "tokenizer_config.json") or {})
+    _put_ends(pretrained, about)
     return pretrained
 
 

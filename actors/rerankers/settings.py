@@ -4,6 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+INSTEAD = {
+    "{query}": "the query has query_template",
+    "{doc}": "the document has doc_template",
+    "{title}": "a title that input.columns maps stands before its document",
+    "{instruction}": "write the instruction itself",
+}  # placeholders that a template for one text has no place for
+
 
 class Passages(BaseModel):
     """How a long document is cut, and what its passages' scores become: see passages.py. tokens, overlap: of the
@@ -67,6 +74,9 @@ class TemplateSettings(Settings):
         placeholder = "{" + str(info.field_name).removesuffix("_template") + "}"
         if placeholder not in template:
             raise ValueError(f"must contain {placeholder}")
+        for name in ("{query}", "{doc}", "{title}", "{instruction}"):
+            if name != placeholder and name in template:
+                raise ValueError(f"has no place for {name}, and the model would read these letters; {INSTEAD[name]}")
         return template
 
     @property

@@ -20,6 +20,9 @@ NEGATIVE = re.compile(
     r"\b(no|not|non|neg|negative|false|bad|different|contradiction)\b|\b(ir|non|un)(relevan|related|match|duplicate)"
 )
 
+DENYING = ("un", "in", "ir", "non", "non-", "dis", "mis")
+POSITIVE = re.compile(r"relevant|true|yes|pos|positive|1|label 1|entailment|match|similar|correct|supports|supported")
+
 
 def check_architecture(config: Config, declared: dict[str, Any]) -> None:
     """Raises UsageError where the installed engine does not run the model, or the model does another thing than the
@@ -47,6 +50,7 @@ def check_architecture(config: Config, declared: dict[str, Any]) -> None:
         _check_task(engine, config.reranker, names[0], request)
     if request.task == "classify" and not request.labels:
         _check_labels(model, declared)
+        _check_made_head(model, engine.config_overrides(config.engine))
 
 
 def _check_engine_runs(engine: EngineFacts, model: str, names: list[str], has_code: bool) -> None:
@@ -82,6 +86,25 @@ def _check_task(engine: EngineFacts, settings: Settings, name: str, request: Req
     )
 
 
+def _check_made_head(model: str, overrides: dict[str, Any]) -> None:
+    """Raises UsageError for a classifier made of a language model's words, of which the last denies relevance."""
+    words = overrides.get("classifier_from_token")
+    if isinstance(words, list) and len(words) == 2 and _is_reversed([str(word).strip() for word in words]):
+        raise UsageError(
+            f"engine.hf_overrides.classifier_from_token = {words}: {model!r} makes a document relevant by the last of "
+            "them, so every order would be reversed"
+        )
+
+
+def _is_reversed(labels: list[str]) -> bool:
+    """Whether the last label, by its name, is that of a document that is not relevant."""
+    first, last = (label.lower().replace("_", " ") for label in (labels[0], labels[-1]))
+    if NEGATIVE.search(last) or len(labels) == 1:
+        return bool(NEGATIVE.search(last))
+    denied = last == "0" or last in [prefix + first for prefix in DENYING]
+    return denied or (POSITIVE.fullmatch(first) is not None and first not in last.split())
+
+
 def read_labels(declared: dict[str, Any]) -> list[str]:
     """The names of a classifier's labels, in their order; transformers' default is two."""
     names = declared.get("id2label")
@@ -105,8 +128,7 @@ def _check_labels(model: str, declared: dict[str, Any]) -> None:
             f"reranker.model = {model!r}: id2label = {dict(enumerate(labels))} and label2id = {numbers} of its "
             "config.json contradict each other; correct the wrong one"
         )
-    last = labels[-1].lower().replace("_", " ")
-    if NEGATIVE.search(last) or (len(labels) == 2 and last == "0"):
+    if _is_reversed(labels):
         raise UsageError(
             f"reranker.model = {model!r}: its last label, which makes a document relevant for cross_encoder, is "
             f"{labels[-1]!r} (id2label = {dict(enumerate(labels))}): every order would be reversed; if the names are "

@@ -14,6 +14,8 @@ from pipeline.errors import UsageError, say
 
 MARK = re.compile(r"<\|[^|<>\s]+\|>")  # ChatML's form, and that of many others
 MOST_UNKNOWN = 1 / 3  # of the tokens of texts
+CUT_BY_TOKENIZER = ("cross_encoder", "bi_encoder")  # types whose authors leave it to the tokenizer to cut a text
+UNESCAPED = re.compile(r"\\[nt](?![a-z])")  # and not \nabla
 LONGEST_WORD = 100  # letters; longer ones are unknown to every WordPiece
 
 
@@ -47,6 +49,11 @@ def note_prompt(tokenizer: Tokenizer, settings: Settings, probe: Prompt) -> None
             f"the prompt has {' '.join(spelt)}, which is no token of this tokenizer: the model reads it letter by "
             "letter; right only for a model that was trained so"
         )
+    if UNESCAPED.search(settings.templates):
+        say(
+            "the config's prompt or template has a backslash before an n or a t, which the model reads as two letters; "
+            'YAML takes them for a line break or tab in "double quotation marks" alone'
+        )
     for name in find_idle_kwargs(tokenizer):
         say(f"reranker.chat_template_kwargs.{name} changes nothing of the prompt: the template does so by itself")
     request, separator = RERANKERS[settings.type].request(settings), pretrained.sep_token_id
@@ -54,6 +61,11 @@ def note_prompt(tokenizer: Tokenizer, settings: Settings, probe: Prompt) -> None
         say(
             f"the prompt has no {pretrained.sep_token!r}, though the tokenizer has that token: query and document run "
             "into each other; look at the post_processor of its tokenizer.json"
+        )
+    if settings.type in CUT_BY_TOKENIZER and pretrained.truncation_side == "left":
+        say(
+            "the tokenizer has truncation_side = 'left', so its authors' code keeps the end of a long document, and "
+            "rayrank its beginning"
         )
     if request.labels and (turn := find_unwritten_turn(tokenizer)):
         say(

@@ -16,6 +16,7 @@ from pipeline.errors import UsageError
 
 EMBEDS = ["Transformer", "Pooling", "Dense", "Normalize"]  # modules of an embedding model that are run, in this order
 UNUSED = "Dropout"  # does nothing after training
+PLAIN = ("{query}", "{doc}")  # templates that add nothing
 WIDTHS = ("hidden_size", "d_model", "n_embd", "dim")  # what configs call the width of a hidden state
 POOLINGS = ("cls", "cls_token", "mean", "mean_tokens", "lasttoken", "last_token")
 
@@ -72,7 +73,7 @@ def note_modules(config: Config) -> list[str]:
         notes.append(f"has {what}, so {engine.name} pools by its default; engine.pooler_config sets another")
     prompts = _read(settings, "config_sentence_transformers.json").get("prompts") or {}
     prompts = {name: prompt for name, prompt in prompts.items() if prompt}
-    if prompts and (settings.query_template, settings.doc_template) == ("{query}", "{doc}"):
+    if prompts and (settings.query_template, settings.doc_template) == PLAIN:
         name, prompt = next(iter(prompts.items()))
         notes.append(
             f"has prompts ({', '.join(prompts)}), which are not put before texts unless reranker.query_template or "
@@ -99,11 +100,16 @@ def _check_kinds(engine: EngineFacts, settings: Settings, modules: list[Module])
         )
 
 
-def _check_pooling(engine: EngineFacts, settings: Settings, path: str) -> None:
+def _check_pooling(engine: EngineFacts, settings: Any, path: str) -> None:
     if (declared := read_optional_file(settings, f"{path}/config.json")) is None:
         raise UsageError(
             f"reranker.model = {settings.model!r}: has no {path}/config.json, and modules.json names {path}, so that "
             "its pooling is not known; copy or download it again"
+        )
+    if declared.get("include_prompt") is False and (settings.query_template, settings.doc_template) != PLAIN:
+        raise UsageError(
+            f"reranker.model = {settings.model!r}: {path}/config.json has include_prompt = false: the prompt's "
+            f"tokens are to be left out of the pooling, and {engine.name} pools them, too"
         )
     mode = declared.get("pooling_mode")
     modes = [mode] if isinstance(mode, str) else list(mode or [])

@@ -6,6 +6,7 @@ from subprocess import CalledProcessError
 import ir_measures
 import numpy as np
 from ir_measures import Measure
+from ir_measures.measures.base import MeanAgg
 
 from pipeline.errors import UsageError, one_line
 from pipeline.evaluate.qrels import Qrels
@@ -31,6 +32,8 @@ def _parse(name: str) -> Measure:
         raise UsageError(
             f"--measure {name!r}: {one_line(error)}; see https://ir-measur.es/en/latest/measures.html"
         ) from None
+    if not isinstance(measure.aggregator(), MeanAgg):
+        raise UsageError(f"--measure {name!r}: is a sum over queries, and means are shown here; take another")
     return measure
 
 

@@ -40,6 +40,11 @@ def write_notes(evaluation: Evaluation) -> list[str]:
         found.append(
             f"{unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their query."
         )
+    if result.unmet:
+        found.append(
+            f"{result.unmet:,} of {len(result.first):,} pairs have no first-stage score, as runs beside an ensemble "
+            "bring them; for the first stage and for other alphas they count as the lowest of their query."
+        )
     if evaluation.judged_at_10[FUSION] < MIN_JUDGED_SHARE:
         found.append(
             f"Of the first ten documents of the fusion {evaluation.judged_at_10[FUSION]:.0%} are judged. A document "

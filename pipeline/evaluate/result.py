@@ -28,8 +28,9 @@ class Result:
 
     query_ids: those that were found, ascending by bytes. The arrays have one value for each pair, sorted by query_id,
     then doc_id, by bytes: `query` (the index of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
-    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan. left_out:
-    pairs that were left out of these, so that ranks have gaps.
+    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan. unmet:
+    pairs without a first-stage score, as those that a run beside an ensemble brought; they have their query's lowest.
+    left_out: pairs that were left out of these, so that ranks have gaps.
     """
 
     url: str
@@ -42,6 +43,7 @@ class Result:
     first: np.ndarray
     rerank: np.ndarray
     scored: np.ndarray
+    unmet: int = 0
     left_out: int = 0
 
     @property
@@ -70,18 +72,27 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
     rows = rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
     coded = rows["query_id"].combine_chunks().dictionary_encode()  # in the order of first sight, which is ascending
     numbers = {name: rows[name].to_numpy() for name in COLUMNS[2:]}
+    query = coded.indices.to_numpy().astype(np.int64)
     return Result(
         url=url,
         manifest=manifest,
         query_ids=coded.dictionary.to_pylist(),
-        query=coded.indices.to_numpy().astype(np.int64),
+        query=query,
         docs=np.array(rows["doc_id"].to_pylist(), dtype=object),
         rank=numbers["rank"],
         score=numbers["score"],
-        first=numbers["first_stage_score"],
+        first=_fill_lowest(query, numbers["first_stage_score"]),
         rerank=numbers["rerank_score"],
         scored=rows["rerank_score"].is_valid().to_numpy(),
+        unmet=rows["first_stage_score"].null_count,
     )
+
+
+def _fill_lowest(query: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The scores, with the lowest of its query, or 0 where that has none, in place of each nan."""
+    lowest = np.full(query.max() + 1, np.inf)
+    np.fmin.at(lowest, query, scores)
+    return np.where(np.isnan(scores), np.where(np.isinf(lowest), 0, lowest)[query], scores)
 
 
 def leave_out(result: Result, rule: LeftOut) -> Result:

@@ -3,7 +3,7 @@
 ids     strings as they are; dictionaries by their values; binary as UTF-8 text, or `0x` and hex where it is not;
         binary of a fixed size as `0x` and hex; UUIDs in their usual form; any other flat type as Arrow's cast to
         string writes it (12, 1.5, true, 2026-11-21). Without an id column the id is the 128-bit BLAKE2b hash of the
-        text, in hex.
+        text, in hex; a query's is that of its text and its instruction, where that is a column.
 texts   strings, dictionaries of strings, or binary that holds UTF-8.
 scores  integers, floats and decimals, as float64.
         Ids that are floats must be exact: below 2**53 (2**24 in 32 bits, 2**11 in 16), and finite.
@@ -48,7 +48,8 @@ def describe_columns(columns: dict[str, str]) -> str:
     words = [f"{name} is {column!r}" for name, column in columns.items()]
     for name, text in (("query_id", "query"), ("doc_id", "doc")):
         if name not in columns:
-            words.append(f"{name} is a hash of {text}, for there is no such column")
+            also = " and instruction" if name == "query_id" and "instruction" in columns else ""
+            words.append(f"{name} is a hash of {text}{also}, for there is no such column")
     return ", ".join(words)
 
 
@@ -135,7 +136,10 @@ def name_id_forms(columns: dict[str, str], known: Known) -> dict[str, str]:
     """Logical name -> form of the ids in it, but for ids of whole numbers or texts. Files whose scores are in one
     result have the same."""
     kinds = {name: known[columns[name]][0].type for name in IDS if columns.get(name) in known}
-    return {name: form for name, kind in kinds.items() if (form := _name_id_form(kind)) != "plain"}
+    forms = {name: form for name, kind in kinds.items() if (form := _name_id_form(kind)) != "plain"}
+    if "instruction" in columns and "query_id" not in columns:
+        forms["query_id"] = "hash of query and instruction"
+    return forms
 
 
 def _name_id_form(kind: pa.DataType) -> str:
@@ -235,10 +239,15 @@ def as_scores(column: pa.Array) -> pa.Array:
     return _flatten(column).cast(pa.float64(), safe=False)
 
 
-def hash_ids(texts: pa.Array) -> pa.Array:
-    """The 128-bit BLAKE2b hash of each text, in hex; null stays null."""
+def hash_ids(texts: pa.Array, instructions: pa.Array | None = None) -> pa.Array:
+    """The 128-bit BLAKE2b hash of each text, in hex; null stays null. With an instruction that is not null, the hash of
+    that hash and the instruction."""
     hashes = {text: _hash(text) for text in texts.unique().to_pylist() if text is not None}
-    return pa.array([hashes.get(text) for text in texts.to_pylist()], pa.string())
+    ids = [hashes.get(text) for text in texts.to_pylist()]
+    if instructions is not None:
+        asked = zip(ids, instructions.to_pylist(), strict=True)
+        ids = [id if id is None or instruction is None else _hash(id + instruction) for id, instruction in asked]
+    return pa.array(ids, pa.string())
 
 
 def _hash(text: str) -> str:

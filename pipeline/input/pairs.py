@@ -12,10 +12,12 @@ from pipeline.input.columns import TEXTS
 def make_pairs(texts: pa.Table, settings: Settings) -> list[Pair]:
     """The pairs of rows with `query`, `doc`, and optionally `title` and `instruction`.
 
-    A title is put before its document, as in rank1's reference; a row without an instruction has the config's.
+    A title is put before its document, as in rank1's reference, unless it is blank, as BEIR's code has it; a row
+    without an instruction has the config's.
     """
     queries, docs, missing = texts["query"].to_pylist(), texts["doc"].to_pylist(), [None] * len(texts)
-    titles = texts["title"].to_pylist() if "title" in texts.column_names else missing
+    found = texts["title"].to_pylist() if "title" in texts.column_names else missing
+    titles = [title if title and not title.isspace() else None for title in found]
     instructions = texts["instruction"].to_pylist() if "instruction" in texts.column_names else missing
     default = getattr(settings, "instruction", None)
     return [
@@ -36,12 +38,12 @@ def hash_texts(rows: pa.Table) -> pa.Array:
     return pa.array([_hash(texts) for texts in zip(*columns, strict=True)], pa.binary(16))
 
 
-def hash_queries(texts: pa.ChunkedArray) -> pa.Array:
-    """A 64-bit BLAKE2b hash of each query's text; null stays null."""
-    known = [text for text in texts.unique().to_pylist() if text is not None]
-    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in known)
-    hashes = {text: int.from_bytes(digest, "big") for text, digest in zip(known, digests, strict=True)}
-    return pa.array([hashes.get(text) for text in texts.to_pylist()], pa.uint64())
+def hash_queries(rows: pa.Table) -> pa.Array:
+    """A 64-bit hash of what each row asks: its query, and its instruction. Null where it has no query."""
+    columns = [rows[name].to_pylist() for name in ("query", "instruction") if name in rows.column_names]
+    asked = [*zip(*columns, strict=True)]
+    hashes = {texts: int.from_bytes(_hash(texts)[:8], "big") for texts in set(asked) if texts[0] is not None}
+    return pa.array([hashes.get(texts) for texts in asked], pa.uint64())
 
 
 def _hash(texts: tuple[str | None, ...]) -> bytes:

@@ -4,7 +4,7 @@ A piece of a text is a range of its bytes, and has the lines that begin in it; a
 can only be read from its start. A piece of a Parquet file is whole row groups.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -16,6 +16,7 @@ from pipeline.errors import UsageError
 from pipeline.input.columns import check_schema
 from pipeline.input.footers import FOOTER_THREADS, read_file_footer
 from pipeline.input.listing import InputFile
+from pipeline.input.match import Usual
 from pipeline.input.parquet import Range, list_chunk_ranges, plan_ranges
 from pipeline.plan.splits import join_groups, select_row_groups
 from pipeline.prepare.formats import FORMATS, TABS, find_columns, list_usual_names
@@ -77,9 +78,12 @@ def _choose_columns(source: Source, given: dict[str, str]) -> Any:
     format = FORMATS[source.kind][source.format]
     if format.read is not TABS and not format.layouts:
         return list_usual_names(source.kind, given)
-    if len(format.layouts) < 2:
+    if source.format != "tsv":
         return next(iter(format.layouts), None)
-    width = len(read_first_line(source).split(b"\t"))
+    cells = _split_header(read_first_line(source))
+    if not format.layouts or _are_names(cells, list_usual_names(source.kind, given)):
+        return None
+    width = len(cells)
     fitting = [layout for layout in format.layouts if len(layout) == width]
     if not fitting:
         widths = " or ".join(str(len(layout)) for layout in format.layouts)
@@ -87,13 +91,24 @@ def _choose_columns(source: Source, given: dict[str, str]) -> Any:
     return fitting[0]
 
 
+def _are_names(cells: list[str], usual: Mapping[str, Usual]) -> bool:
+    """Whether a line names columns: a usual name is in it for everything that a row must have."""
+    return all({*cells} & {*name.columns, *name.fallback} for name in usual.values() if not name.optional)
+
+
+def _split_header(line: bytes) -> list[str]:
+    return line.removeprefix(BOM).removesuffix(b"\r").decode("utf-8", "replace").split("\t")
+
+
 def _read_header(source: Source, given: dict[str, str]) -> tuple[int, tuple[str, ...], dict[str, str]]:
     """Where the second line begins; the name of each column, empty for others; and name -> column."""
     line = read_first_line(source)
-    there = line.removeprefix(BOM).removesuffix(b"\r").decode("utf-8", "replace").split("\t")
+    there = _split_header(line)
     try:
         taken = find_columns(source.kind, source.path, there, given)
     except UsageError as error:
+        if source.kind != "run":
+            raise
         raise UsageError(f"{error}; MS MARCO's three columns without a header are --run-format msmarco") from None
     names = {column: name for name, column in taken.items()}
     return len(line) + 1, tuple(names.get(column, "") for column in there), taken

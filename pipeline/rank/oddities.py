@@ -13,9 +13,9 @@ from pipeline.rows import REJECT
 def count_oddities(rows: pa.Table) -> dict[str, int]:
     """Queries, by what is odd in them. rows: score rows of whole queries (pipeline.score.files.get_schema).
 
-    several_texts: those whose rows have different queries under one query_id. in_order: those whose rows stand side by
-    side in a file in the order of their first-stage scores, ascending or descending, with three different scores or
-    more. contrary: of these, those that ascend, as distances do.
+    several_texts: those whose rows have different texts, or instructions, under one query_id. in_order: those whose
+    rows stand side by side in a file in the order of their first-stage scores, ascending or descending, with three
+    different scores or more. contrary: of these, those that ascend, as distances do.
     """
     rows = rows.select(["file", "row", "query_id", "query_text", "first_stage_score", "kind"])
     placed = pc.not_equal(rows["kind"], REJECT)

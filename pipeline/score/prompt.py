@@ -71,7 +71,7 @@ def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa
             boundaries[i] = [passage.boundary for passage in prompt]
     rows = (
         unit.append_column("texts", hash_texts(unit))
-        .append_column("query_text", hash_queries(unit["query"]))
+        .append_column("query_text", hash_queries(unit))
         .select(TRAVELS[:6])
         .append_column("kind", pa.array(kinds, pa.string()))
     )

@@ -75,7 +75,7 @@ def _pairs(path: str, batch: pa.RecordBatch, columns: dict[str, str], first_row:
             ids[name] = as_ids(column)
             problems.add(REJECT, pc.is_null(ids[name]), f"{name} is null")
         else:
-            ids[name] = hash_ids(texts[text])
+            ids[name] = hash_ids(texts[text], texts.get("instruction") if name == "query_id" else None)
             problems.add(REJECT, broken[text], f"no {name}: {TEXT_NAMES[text]} is not valid UTF-8")
             problems.add(REJECT, pc.is_null(ids[name]), f"no {name}: {TEXT_NAMES[text]} is null")
     scores = as_scores(batch[columns["score"]])

@@ -61,6 +61,13 @@ def test_an_architecture_that_does_not_do_what_is_asked(
         (two("duplicate", "Non-Duplicate"), "'Non-Duplicate'"),
         (two("match", "irrelevant"), "'irrelevant'"),
         (two("related", "unrelated"), "'unrelated'"),
+        (two("LABEL_1", "LABEL_0"), "'LABEL_0'"),
+        (two("relevant", "other"), "'other'"),
+        (two("SUPPORTS", "REFUTES"), "'REFUTES'"),
+        (two("answerable", "unanswerable"), "'unanswerable'"),
+        (two("consistent", "inconsistent"), "'inconsistent'"),
+        (two("Match", "Mismatch"), "'Mismatch'"),
+        (two("entailment", "neutral"), "'neutral'"),
         (two("", "") | {"id2label": {"0": "not relevant"}}, "'not relevant'"),
         (two("", "") | {"id2label": {"0": "contradiction", "1": "entailment", "2": "neutral"}}, "it has 3 labels"),
         ({"architectures": ["XLMRobertaForSequenceClassification"], "num_labels": 5}, "it has 5 labels"),
@@ -78,6 +85,9 @@ def test_labels_that_would_be_read_wrongly(declared: dict, line: str, tmp_path: 
         (CROSS, two("not_relevant", "relevant"), {}),
         (CROSS, two("contradiction", "entailment"), {}),
         (CROSS, two("0", "1"), {}),
+        (CROSS, two("unanswerable", "answerable"), {}),
+        (CROSS, two("relevant", "highly_relevant"), {}),
+        (CROSS, two("noise", "true"), {}),
         (CROSS, two("no", "yes"), {}),
         (CROSS, two("noise", "notable"), {}),
         (CROSS, two("", "") | {"id2label": {"0": "LABEL_0"}}, {}),
@@ -107,3 +117,16 @@ def test_labels_are_in_the_order_that_transformers_has(labels: int) -> None:
 
     made: Any = BertConfig(**{"num_labels": labels})  # type: ignore[arg-type]
     assert read_labels(json.loads(made.to_json_string())) == [made.id2label[i] for i in range(labels)]
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"), [(["no", "yes"], True), (["yes", "no"], False), ([" True", " False"], False)]
+)
+def test_a_head_made_of_words_ends_with_the_relevant_one(words: list[str], fits: bool, tmp_path: Path) -> None:
+    made = {"architectures": ["Qwen2ForSequenceClassification"], "classifier_from_token": words, "num_labels": 2}
+    declared = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
+    if fits:
+        look(tmp_path, CROSS, declared, {"hf_overrides": made})
+        return
+    with pytest.raises(UsageError, match=f"classifier_from_token = .*{words[1]}.*every order would be reversed"):
+        look(tmp_path, CROSS, declared, {"hf_overrides": made})

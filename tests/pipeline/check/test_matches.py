@@ -127,6 +127,64 @@ def test_a_sound_pair_is_taken_in_silence(
 
 
 @pytest.mark.parametrize(
+    ("name", "reranker", "side", "said"),
+    [
+        ("bert", {"type": "cross_encoder"}, "left", True),
+        ("bert", {"type": "bi_encoder"}, "left", True),
+        ("bert", {"type": "bi_encoder"}, "right", False),
+        ("qwen2", {"type": "lb"}, "left", False),  # its own code cuts
+    ],
+)
+def test_a_side_to_cut_that_is_not_ours_is_said(
+    name: str, reranker: dict[str, Any], side: str, said: bool, make: Callable[..., Config], capsys: Any
+) -> None:
+    config = make(name, reranker)
+    file = Path(config.reranker.model) / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"truncation_side": side}))
+    check_tokenizer(config)
+    assert ("has truncation_side = 'left'" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        (r"{query}\n{doc}", True),
+        (r"{query} {doc}\t\n", True),
+        ("{query}\n{doc}", False),
+        (r"The gradient \nabla and \theta of {query} {doc}", False),
+    ],
+)
+def test_a_line_break_that_is_two_letters_is_said(
+    prompt: str, said: bool, make: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_tokenizer(make("qwen2", LABEL | {"prompt": prompt}))
+    assert ("has a backslash before an n or a t" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    ("auto_map", "fits"),
+    [
+        ({"AutoTokenizer": ["code.A", "code.B"]}, False),
+        ({"AutoTokenizer": ["code.A", None]}, False),
+        ({"AutoConfig": "code.C"}, True),
+        (None, True),
+    ],
+)
+@pytest.mark.parametrize("name", ["qwen2", "bert"])
+def test_a_tokenizer_with_code_of_its_own_is_not_taken_for_its_file(
+    name: str, auto_map: dict[str, Any] | None, fits: bool, make: Callable[..., Config]
+) -> None:
+    config = make(name, {"type": "bi_encoder"})
+    file = Path(config.reranker.model) / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"auto_map": auto_map}))
+    if fits:
+        check_tokenizer(config)
+        return
+    with pytest.raises(UsageError, match="cannot load its tokenizer: it comes with Python code of its own, which may"):
+        check_tokenizer(config)
+
+
+@pytest.mark.parametrize(
     ("name", "about", "line"),
     [
         ("xlm_roberta", {"pad_token_id": 0}, "pad_token_id is 0 in its config.json and 1 in its tokenizer"),

@@ -181,3 +181,19 @@ def test_what_is_not_used_is_said(
 ) -> None:
     said = note_modules(make(files, **reranker))
     assert len(said) == len(notes) and all(note in line for note, line in zip(notes, said, strict=True))
+
+
+@pytest.mark.parametrize("template", ["query_template", "doc_template"])
+@pytest.mark.parametrize(
+    ("included", "prompt", "fits"), [(False, "find: ", False), (True, "find: ", True), (False, "", True)]
+)
+def test_a_prompt_that_is_to_be_left_out_of_the_pooling_is_refused(
+    template: str, included: bool, prompt: str, fits: bool, make: Callable[..., Config]
+) -> None:
+    files = pooled(pooling_mode="mean", include_prompt=included)
+    config = make(files, **{template: prompt + "{" + template.partition("_")[0] + "}"})
+    if fits:
+        check_model_files(config, weights=False)
+        return
+    with pytest.raises(UsageError, match="include_prompt = false: the prompt's tokens are to be left"):
+        check_model_files(config, weights=False)

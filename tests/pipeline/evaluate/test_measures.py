@@ -83,3 +83,9 @@ def test_a_program_that_fails_is_named_on_one_line() -> None:
 def test_a_measure_of_judged_documents_alone_looks_at_all_of_them() -> None:
     assert find_depth(parse_measures(["nDCG@10", "RR@20"])) == 20
     assert find_depth(parse_measures(["nDCG@10", "nDCG(judged_only=True)@10"])) is None
+
+
+@pytest.mark.parametrize("name", ["NumRet", "NumQ", "NumRelRet"])
+def test_a_sum_over_queries_is_no_mean(name: str) -> None:
+    with pytest.raises(UsageError, match=f"--measure '{name}': is a sum over queries"):
+        parse_measures([name])

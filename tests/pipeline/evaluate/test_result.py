@@ -32,6 +32,16 @@ def test_the_judged_queries_sorted_by_query_and_document(tmp_path: Path) -> None
     assert (result.fusion.method, result.fusion.alpha, result.top_k) == ("zscore", 0.2, None)
 
 
+def test_pairs_without_a_first_stage_score_have_the_lowest_of_their_query(tmp_path: Path) -> None:
+    rows = ranked(SCORES | {"q4": {"m": (5.0, 1.0), "n": (2.0, 0.0), "o": (7.0, 2.0)}})
+    for row in rows:
+        if row["doc_id"] in ("o", "a", "b"):
+            row["first_stage_score"] = None
+    result = read_judged_pairs(write_result(tmp_path, rows), ["q2", "q4"])
+    assert result.docs.tolist() == ["a", "b", "m", "n", "o"] and result.unmet == 3
+    assert result.first.tolist() == [0.0, 0.0, 5.0, 2.0, 2.0]
+
+
 def test_parts_that_the_manifest_does_not_name_are_not_read(tmp_path: Path) -> None:
     url = write_result(tmp_path, ranked(SCORES))
     stale = tmp_path / "ranked/part-00000-ffffffffffff.parquet"

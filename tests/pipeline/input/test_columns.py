@@ -142,6 +142,14 @@ def test_hash_ids_are_the_128_bit_blake2b_of_the_text_in_hex() -> None:
     ]
 
 
+def test_an_id_made_of_a_query_and_its_instruction() -> None:
+    queries = pa.array(["a", "a", "a", "b", None], pa.large_string())
+    instructions = pa.array(["find", None, "", "find", "find"], pa.large_string())
+    a, b = (hashlib.blake2b(text, digest_size=16).hexdigest() for text in (b"a", b"b"))
+    made = [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in (a + "find", a, b + "find")]
+    assert hash_ids(queries, instructions).to_pylist() == [made[0], a, made[1], made[2], None]
+
+
 def test_no_texts_have_no_hashes() -> None:
     assert hash_ids(pa.array([], pa.large_string())).to_pylist() == []
 

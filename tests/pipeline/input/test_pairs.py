@@ -21,17 +21,28 @@ def make_rows(*rows: tuple[str | None, ...], names: tuple[str, ...] = NAMES) -> 
 
 
 def test_titles_and_instructions_go_into_the_pairs_where_they_are_there() -> None:
-    rows = make_rows(("q", "d", "t", "find"), ("q", "d", None, "find"), ("q", "d", "", ""), ("q", "d", "t", None))
+    rows = make_rows(
+        ("q", "d", "t", "find"),
+        ("q", "d", None, "find"),
+        ("q", "d", "", ""),
+        ("q", "d", "t", None),
+        ("q", "d", " \n", None),
+    )
     made = [
         Pair("q", "t d", "find", title_end=2),
         Pair("q", "d", "find"),
-        Pair("q", " d", "", title_end=1),
+        Pair("q", "d", ""),
         Pair("q", "t d", None, title_end=2),
+        Pair("q", "d", None),
     ]
     assert make_pairs(rows, BiEncoder(type="bi_encoder", model="m")) == made
     of_config = Qwen3(type="qwen3", model="m", instruction="of the config")
-    assert make_pairs(rows, of_config) == [*made[:3], Pair("q", "t d", "of the config", title_end=2)]
-    assert make_pairs(rows.select(["query", "doc"]), of_config) == [Pair("q", "d", "of the config")] * 4
+    assert make_pairs(rows, of_config) == [
+        *made[:3],
+        Pair("q", "t d", "of the config", title_end=2),
+        Pair("q", "d", "of the config"),
+    ]
+    assert make_pairs(rows.select(["query", "doc"]), of_config) == [Pair("q", "d", "of the config")] * 5
 
 
 def blake2b(text: str) -> bytes:

@@ -29,6 +29,9 @@ TEXTS = {
     "run.trec": "q1 Q0 d1 1 1.0 t\n",
     "run.tsv": "qid\tdocno\tscore\nq1\td1\t1\n",
     "queries.tsv": "q1\tone\n",
+    "named.tsv": "query\tqid\ttopic\none\tq1\tx\n",
+    "titled.tsv": "docid\ttitle\ttext\turl\nd1\tTitle\tthe text\thttp://a\n",
+    "msmarco.tsv": "d1\thttp://a\tTitle\tthe text\n",
     "queries.jsonl": lines({"query_id": "q1", "query": "one"}),
     "beir.jsonl": lines({"_id": "q1", "text": "one"}),
     "corpus.jsonl": lines({"doc_id": "d1", "doc": "text"}, {"doc_id": "d2", "doc": "text"}),
@@ -44,6 +47,11 @@ TOLD: dict[str, tuple[str, str, str, dict[str, str], list[str]]] = {
         ["queries: query_id is '_id', query is 'text'", "corpus: doc_id is 'id', doc is 'contents'"],
     ),
     "a header": ("run.tsv", "queries.tsv", "corpus.jsonl", {}, ["run: query_id is 'qid', doc_id is 'docno'"]),
+    "headers": (
+        *("run.trec", "named.tsv", "titled.tsv", {}),
+        ["queries: query_id is 'qid'", "corpus: doc_id is 'docid', doc is 'text'"],
+    ),
+    "MS MARCO": ("run.trec", "queries.tsv", "msmarco.tsv", {}, []),
     "Parquet": ("run.parquet", "queries.tsv", "corpus.jsonl", {}, ["run: query_id is 'qid', doc_id is 'docno'"]),
     "named": ("run.parquet", "queries.tsv", "corpus.jsonl", {"run.doc_id": "docno"}, ["run: query_id is 'qid'"]),
     "other keys on other lines": (
@@ -64,6 +72,16 @@ def test_the_columns_that_were_taken_are_told(
     prepared(tmp_path, [run, queries, corpus], columns)
     said = [line.removeprefix("rayrank: ") for line in capsys.readouterr().err.splitlines() if "rayrank: " in line]
     assert said == expected
+
+
+@pytest.mark.parametrize("corpus", ["titled.tsv", "msmarco.tsv"])
+@pytest.mark.parametrize("queries", ["named.tsv", "queries.tsv"])
+def test_a_header_says_which_column_is_which(queries: str, corpus: str, write: Write, tmp_path: Path) -> None:
+    for name, text in TEXTS.items():
+        write(name, text)
+    prepared(tmp_path, ["run.trec", queries, corpus])
+    (row,) = pq.read_table(tmp_path / "pairs").to_pylist()
+    assert (row["query"], row["title"], row["doc"]) == ("one", "Title", "the text")
 
 
 BOTH = {"qid": "q1", "docid": "1", "docno": "d1", "pid": "d1", "score": 1.0, "text": "x"}

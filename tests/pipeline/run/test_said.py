@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
+from tests import tiny
 from tests.pipeline.conftest import SMALL, Run, pairs, ranked, write
 
 
@@ -65,6 +66,22 @@ def test_queries_with_several_texts_and_distances_are_told_of(
     assert "is lower better?" not in capsys.readouterr().err
     first = ranked(str(tmp_path / "out"))["first_stage_score"].to_pylist()
     assert min(first) == -3 / 7 and max(first) == 0
+
+
+@pytest.mark.parametrize(("by_id", "queries", "several"), [(True, 1, 1), (False, 2, 0)])
+def test_a_query_with_two_instructions_is_two_or_told_of(
+    by_id: bool, queries: int, several: int, run: Run, tmp_path: Path
+) -> None:
+    rows = [
+        {"query_id": "q", "query": "aspirin", "task": task, "doc_id": f"{task}{d}", "doc": f"text {d}", "score": -d}
+        for task in ("find doses", "find risks")
+        for d in range(3)
+    ]
+    table = pa.Table.from_pylist(rows)
+    path = write(table if by_id else table.drop(["query_id"]), tmp_path / "in", 1)
+    reranker = {"type": "qwen3", "model": tiny.qwen3(tmp_path / "model")}
+    figures = run(path, reranker=reranker, input={"columns": {"instruction": "task"}})
+    assert (figures["queries"], figures["several_texts"], figures["ranked"]) == (queries, several, 6)
 
 
 @pytest.mark.parametrize(
