@@ -23,6 +23,8 @@ FRAMES: dict[str, Frame] = {
     "xlm_roberta": ("<s>{query}</s></s>", "{doc}", "</s>"),
     "modernbert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
     "bert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
+    "monobert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
+    "deberta_v3": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),  # as mxbai-rerank-v1
     "llama_classifier": ("<s>query: {query}<s>", "document: {doc}", ""),  # as RankLLaMA
 }
 unused: Any = None  # the tokenizer
@@ -40,17 +42,18 @@ def prompt(tokenizer: FileTokenizer, frame: Frame, query: str, doc: str, length:
 
 @torch.no_grad()
 def expected(folder: str, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> np.ndarray:
-    """The logits of PAIRS by transformers. name: the model's in FRAMES."""
+    """The logits of PAIRS by transformers, or the second label's less the first's. name: the model's in FRAMES."""
     tokenizer = FileTokenizer(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval().to(device)
     logits = []
     for pair in PAIRS:
         ids, boundary = prompt(tokenizer, FRAMES[name], *pair, LENGTH)
         inputs = {"input_ids": torch.tensor([ids], device=device)}
-        if name == "bert":  # the only one with a type for each text
+        if name in ("bert", "monobert"):  # those with a type for each text
             inputs["token_type_ids"] = torch.tensor([[int(i >= boundary) for i in range(len(ids))]], device=device)
-        logits.append(float(model(**inputs).logits[0, 0]))
-    return np.array(logits)
+        logits.append(model(**inputs).logits[0].cpu().numpy())
+    found = np.array(logits)
+    return found[:, -1] - found[:, 0] if found.shape[1] == 2 else found[:, 0]
 
 
 @pytest.mark.parametrize(
@@ -59,16 +62,19 @@ def expected(folder: str, name: str, dtype: torch.dtype = torch.float32, device:
         ("xlm_roberta", {}, {}),
         pytest.param("modernbert", {}, {}, marks=SLOW),
         ("bert", {}, {}),
+        pytest.param("monobert", {}, {}, marks=SLOW),
         ("llama_classifier", ENGINES["cached"], RANKLLAMA),
         pytest.param("llama_classifier", ENGINES["chunked"], RANKLLAMA, marks=SLOW),
         ("xlm_roberta", ENGINES["transformers"], {}),
         ("modernbert", ENGINES["transformers"], {}),
-        ("bert", ENGINES["transformers"], {}),
+        ("monobert", ENGINES["transformers"], {}),
+        ("deberta_v3", ENGINES["transformers"], {}),
         ("llama_classifier", ENGINES["transformers"], RANKLLAMA),
     ],
     ids=[
-        *("xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"),
-        *("xlm_roberta-transformers", "modernbert-transformers", "bert-transformers", "rankllama-transformers"),
+        *("xlm_roberta", "modernbert", "bert", "monobert", "rankllama-cached", "rankllama-chunked"),
+        *("xlm_roberta-transformers", "modernbert-transformers", "monobert-transformers"),
+        *("deberta_v3-transformers", "rankllama-transformers"),
     ],
 )
 def test_scores_are_transformers_logits(name: str, engine: dict, templates: dict, tiny_model: Callable) -> None:
