@@ -12,6 +12,7 @@ from pydoc_data.topics import topics  # English text with code in it, part of ev
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
 from transformers import (
@@ -334,6 +335,30 @@ def _fast(
         ids = [(token, tokenizer.token_to_id(token)) for token in sorted(used)]
         tokenizer.post_processor = processors.TemplateProcessing(*around, ids)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{"model_max_length": CONTEXT} | names)
+
+
+def lora(folder: Path, model: str, *targets: str, labels: int = 1, **config: Any) -> str:
+    """Saves a random adapter of rank 4 for a tiny model's targets (`q_proj`), in peft's form.
+
+    labels: rows of the classifier's head that it has; 0 for none. config: keys of its adapter_config.json.
+    """
+    torch.manual_seed(1)
+    tensors = {}
+    for name, weight in load_file(f"{model}/model.safetensors").items():
+        module = f"base_model.model.{name.removesuffix('.weight')}"
+        if module.endswith(targets):
+            tensors[f"{module}.lora_A.weight"] = torch.randn(4, weight.shape[1]) * 0.2
+            tensors[f"{module}.lora_B.weight"] = torch.randn(weight.shape[0], 4) * 0.2
+    if labels:
+        tensors["base_model.model.score.weight"] = torch.randn(labels, 64)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    about: dict[str, Any] = {
+        "peft_type": "LORA", "base_model_name_or_path": model, "r": 4, "lora_alpha": 16, "lora_dropout": 0.1,
+        "target_modules": [*targets], "modules_to_save": ["classifier", "score"] if labels else None, "bias": "none",
+        "init_lora_weights": True, "use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {},
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(about | config))
+    return str(folder)
 
 
 def save(

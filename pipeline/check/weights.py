@@ -15,6 +15,7 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.files import read_optional_file
 from actors.rerankers.tokenizer import Tokenizer
+from pipeline.check.adapter import add_adapter
 from pipeline.check.checkpoint import Tensor, read_tensors
 from pipeline.check.hub import is_away
 from pipeline.check.matches import check_ends
@@ -50,6 +51,8 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     tensors = read_tensors(settings)
     if tensors is None:
         return "the weights, which are not on this machine, or of a form of their own"
+    if settings.adapter:
+        tensors = add_adapter(settings, tensors)
     _check_names(engine, settings.model, type(model).__name__, tensors)
     check_types(settings.model, model, tensors)
     compare(settings.model, model, tensors, embeds=request.task == "embed")

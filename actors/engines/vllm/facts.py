@@ -15,6 +15,7 @@ from typing import Any
 from actors.engines.contract import Engine, Watchdog
 from actors.engines.vllm.arguments import PARALLEL
 from actors.engines.vllm.arguments import count_ranks as count_ranks
+from actors.engines.vllm.arguments import find_merge_obstacle as find_merge_obstacle
 from actors.engines.vllm.head import find_other_steps as find_other_steps
 from actors.engines.vllm.version import installed as installed
 from actors.rerankers.contract import Request, Task
