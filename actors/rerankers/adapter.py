@@ -22,6 +22,8 @@ OF_TRAINING = {
     "init_lora_weights", "bias", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "megatron_core",
     "qalora_group_size", "ensure_weight_tying",
 }  # fmt: skip
+# Parts that share one tensor in many models, of which a merge would change one or both.
+TIED = {"lm_head", "embed_out", "embed_tokens", "embed_in", "wte", "word_embeddings", "shared"}
 SAME_BASE = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")  # beginnings that leave the base model as it was
 
 
@@ -44,12 +46,11 @@ class Adapter(NamedTuple):
 
     def merge(self, weights: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         """The base model's tensors with the adapter in them, by their names, and whole ones that the base lacks. Raises
-        ValueError where it has none for a name, or one of another shape."""
+        ValueError where it has no weight for what is added, or one of another shape."""
         left = self.low_rank.keys() | self.whole.keys()
         for name, tensor in weights:
-            if name in left:
-                self.check_shape(name, tensor.shape)
             if part := self.low_rank.get(name):
+                self.check_shape(name, tensor.shape)
                 tensor = tensor.float() + part.scale * (part.b.float() @ part.a.float()).to(tensor.device)
             yield name, self.whole.get(name, tensor)
             left.discard(name)
@@ -58,12 +59,9 @@ class Adapter(NamedTuple):
         yield from ((name, self.whole[name]) for name in sorted(left))
 
     def check_shape(self, name: str, shape: Iterable[int]) -> None:
-        """Raises ValueError where a tensor of the base model is not of the shape that the adapter has for it."""
-        if part := self.low_rank.get(name):
-            expected = (part.b.shape[0], part.a.shape[1])
-        else:
-            expected = tuple(self.whole[name].shape)
-        if tuple(shape) != expected:
+        """Raises ValueError where a weight of the base model is not of the shape of what is added to it."""
+        part = self.low_rank[name]
+        if tuple(shape) != (expected := (part.b.shape[0], part.a.shape[1])):
             raise ValueError(f"{name} has the shape {tuple(shape)} in the base model, and {expected} in the adapter")
 
 
@@ -106,6 +104,10 @@ def read_adapter(place: Settings) -> Adapter:
         module, _, kind = name.removesuffix(".weight").rpartition(".lora_")
         if not tensor.isfinite().all():
             raise ValueError(f"its tensor {key} has numbers that are NaN or infinite")
+        if tied := TIED & {*name.split(".")}:
+            raise ValueError(
+                f"it changes {tied.pop()} ({key}), which may be tied in the base model; merge it with peft"
+            )
         if kind in ("A", "B") and name.endswith(".weight"):
             halves.setdefault(module, {})[kind] = tensor
         elif "lora_" not in name and set(name.split(".")) & {*(config.get("modules_to_save") or ())}:

@@ -40,13 +40,18 @@ def check_adapter(config: Config, declared: dict[str, Any]) -> str | None:
     return None if Path(place.model).is_dir() else find_commit(find_model_file(place, CONFIG))
 
 
-def add_adapter(settings: Settings, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, and those that the adapter puts in their place.
+def add_adapter(settings: Settings, tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The tensors of a checkpoint, and those that the adapter puts in their place; None where the first are not known.
 
-    Raises UsageError where the checkpoint lacks one that the adapter changes, or has it in another shape; says where
-    the adapter has another tokenizer.
+    Raises UsageError for an adapter that cannot be merged, or changes a tensor that the checkpoint lacks or has in
+    another shape. Says where the adapter has another tokenizer.
     """
     place, adapter = _read(settings)
+    own, base = (find_optional_file(each, "tokenizer.json") for each in (place, settings))
+    if own and base and own.read_bytes() != base.read_bytes():
+        say(f"reranker.adapter = {place.model!r}: its tokenizer.json is not reranker.model's, by which rayrank goes")
+    if tensors is None:
+        return None
     try:
         for name in adapter.low_rank:
             if name not in tensors:
@@ -54,12 +59,10 @@ def add_adapter(settings: Settings, tensors: dict[str, Tensor]) -> dict[str, Ten
             adapter.check_shape(name, tensors[name].shape)
     except ValueError as error:
         raise UsageError(f"reranker.adapter = {place.model!r}: {error}") from None
-    own, base = (find_optional_file(each, "tokenizer.json") for each in (place, settings))
-    if own and base and own.read_bytes() != base.read_bytes():
-        say(f"reranker.adapter = {place.model!r}: its tokenizer.json is not reranker.model's, by which rayrank goes")
-    return tensors | {
+    whole = {
         name: Tensor(tuple(tensor.shape), str(tensor.dtype), place.model) for name, tensor in adapter.whole.items()
     }
+    return tensors | whole
 
 
 def describe_adapter(settings: Settings) -> str:

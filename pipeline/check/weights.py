@@ -49,10 +49,10 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     check_embeddings(settings, tokenizer, rows := model.get_input_embeddings().weight.shape[0])
     check_ends(settings, rows)
     tensors = read_tensors(settings)
-    if tensors is None:
-        return "the weights, which are not on this machine, or of a form of their own"
     if settings.adapter:
         tensors = add_adapter(settings, tensors)
+    if tensors is None:
+        return "the weights, which are not on this machine, or of a form of their own"
     _check_names(engine, settings.model, type(model).__name__, tensors)
     check_types(settings.model, model, tensors)
     compare(settings.model, model, tensors, embeds=request.task == "embed")

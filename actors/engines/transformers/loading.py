@@ -47,12 +47,14 @@ def load_model(settings: Settings, arguments: dict[str, Any], request: Request) 
 
 
 def _merge(model: Any, adapter: Adapter) -> None:
-    """Merges an adapter into a model. Raises ValueError where it has a tensor that the model does not."""
+    """Merges an adapter into a model. Raises ValueError where it has a tensor that does not fit the model."""
     own = dict(model.named_parameters())
+    if model.base_model is model:  # without a head, and the adapter may be of a model that has one
+        own |= {f"{model.base_model_prefix}.{name}": tensor for name, tensor in own.items()}
     changed = adapter.low_rank.keys() | adapter.whole.keys()
     for name, tensor in adapter.merge((name, own[name].data) for name in own if name in changed):
-        if name not in own:
-            raise ValueError(f"the adapter has the tensor {name}, which {type(model).__name__} does not have")
+        if name not in own or own[name].shape != tensor.shape:
+            raise ValueError(f"{type(model).__name__} has no place for the adapter's {name} of shape {[*tensor.shape]}")
         own[name].data.copy_(tensor)
 
 

@@ -47,21 +47,30 @@ def patterned(name: str) -> float:
     return alpha / 4**0.5
 
 
+BOTH = ("transformers", "cached")
 RANKLLAMA = {"query_template": "query: {query}", "doc_template": "document: {doc}"}
 CLASSIFIER = {"architectures": ["LlamaForSequenceClassification"], "num_labels": 1}  # made of a language model
 STABILISED = {"labels": 0, "use_rslora": True, "alpha_pattern": ALPHAS}
 
 
 @pytest.mark.parametrize(
-    ("reranker", "base", "changes", "more", "scale"),
+    ("reranker", "base", "changes", "more", "scale", "engines"),
     [
-        ({"type": "cross_encoder", **RANKLLAMA}, "llama2", CLASSIFIER, {}, lambda name: 16 / 4),
-        ({"type": "lb"}, "qwen2", {}, STABILISED, patterned),
+        ({"type": "cross_encoder", **RANKLLAMA}, "llama2", CLASSIFIER, {}, lambda name: 16 / 4, BOTH),
+        ({"type": "lb"}, "qwen2", {}, STABILISED, patterned, BOTH),
+        ({"type": "bi_encoder"}, "qwen2", {}, STABILISED, patterned, BOTH[:1]),
     ],
-    ids=["rankllama", "lb"],
+    ids=["rankllama", "lb", "without-its-head"],
 )
-def test_both_engines_score_as_the_merged_model(
-    reranker: dict, base: str, changes: dict, more: dict, scale: Callable, tiny_model: Callable, tmp_path: Path
+def test_scores_are_those_of_the_merged_model(
+    reranker: dict,
+    base: str,
+    changes: dict,
+    more: dict,
+    scale: Callable,
+    engines: tuple[str, ...],
+    tiny_model: Callable,
+    tmp_path: Path,
 ) -> None:
     model = tiny_model(base)
     (tmp_path / "lora").mkdir()
@@ -69,10 +78,20 @@ def test_both_engines_score_as_the_merged_model(
     merged = merge(model, adapter, scale, tmp_path / "merged", **changes)
     expected = scores(score_pairs(reranker | {"model": merged}, ENGINES["transformers"], PAIRS))
     assert np.ptp(expected) > 0.1
-    for engine in ("transformers", "cached"):
+    for engine in engines:
         given = ENGINES[engine] | ({"hf_overrides": changes} if changes else {})
         got = scores(score_pairs(reranker | {"model": model, "adapter": adapter}, given, PAIRS))
         np.testing.assert_allclose(got, expected, rtol=RTOL, atol=1e-5)
+
+
+@pytest.mark.parametrize(("base", "labels"), [("llama2", 1), ("llama_classifier", 2), ("bert", 0)])
+def test_transformers_merges_nothing_that_does_not_fit(
+    base: str, labels: int, tiny_model: Callable, tmp_path: Path
+) -> None:
+    adapter = tiny.lora(tmp_path, tiny_model("llama_classifier"), "q_proj", labels=labels)
+    kind = "rankinggpt" if base == "llama2" else "cross_encoder"
+    with pytest.raises(ValueError, match=r"has no place for the adapter's score.weight|changes model\.layers"):
+        score_pairs({"type": kind, "model": tiny_model(base), "adapter": adapter}, ENGINES["transformers"], PAIRS[:1])
 
 
 def read(folder: str) -> Any:
@@ -123,7 +142,13 @@ LAYER = "base_model.model.model.layers.0.self_attn.q_proj"
     [
         (lambda t: t.pop(f"{LAYER}.lora_B.weight"), "one half of model.layers.0.self_attn.q_proj alone"),
         (lambda t: t.update({f"{LAYER}.lora_magnitude_vector.weight": torch.ones(3)}), "lora_magnitude_vector.weight"),
-        (lambda t: t.update({"base_model.model.model.embed_tokens.lora_embedding_A": torch.ones(3)}), "embedding_A is"),
+        (
+            lambda t: t.update({"base_model.model.model.norm.lora_magnitude": torch.ones(3)}),
+            "lora_magnitude is not of a",
+        ),
+        (lambda t: t.update({"base_model.model.model.embed_tokens.lora_embedding_A": torch.ones(3)}), "embed_tokens "),
+        (lambda t: t.update({"base_model.model.lm_head.lora_A.weight": torch.ones(4, 64)}), "lm_head .* may be tied"),
+        (lambda t: t.update({"base_model.model.lm_head.weight": torch.ones(9, 64)}), "lm_head .* may be tied"),
         (lambda t: t[f"{LAYER}.lora_A.weight"].fill_(float("nan")), "NaN or infinite"),
         (lambda t: [t.pop("base_model.model.score.weight"), *(x.zero_() for x in t.values())], "changes nothing"),
     ],
@@ -153,7 +178,6 @@ def test_a_file_that_is_missing_is_named(file: str, tiny_model: Callable, tmp_pa
         (["model.layers.0.self_attn.q_proj.weight"], (64, 64), "changes model.layers.1.self_attn.q_proj.weight"),
         (["layers.0.self_attn.q_proj.weight"], (64, 64), "changes model.layers.0.self_attn.q_proj.weight"),
         (["model.layers.0.self_attn.q_proj.weight"], (64, 32), r"has the shape \(64, 32\) in the base model, and"),
-        (["score.weight"], (2, 64), r"score.weight has the shape \(2, 64\) in the base model, and \(1, 64\)"),
     ],
 )
 def test_a_base_model_that_it_does_not_fit_is_refused(
