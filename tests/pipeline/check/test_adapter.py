@@ -51,7 +51,6 @@ def test_what_it_changes_is_named(lora: Callable, built: Callable) -> None:
     ("base", "kind", "engine", "more", "line"),
     [
         ("llama2", "cross_encoder", RANKLLAMA, {"use_dora": True}, "use_dora = True in its adapter_config.json"),
-        ("llama2", "cross_encoder", RANKLLAMA, {"peft_type": "LOHA"}, "peft_type = 'LOHA'"),
         ("llama2", "cross_encoder", RANKLLAMA, {"labels": 2}, r"score\.weight has the shape \[2, 64\]"),
         ("llama2", "cross_encoder", RANKLLAMA | {"tensor_parallel_size": 2}, {}, "engine.tensor_parallel_size = 2"),
         ("llama2", "cross_encoder", RANKLLAMA | {"load_format": "safetensors"}, {}, "load_format = 'safetensors'"),
