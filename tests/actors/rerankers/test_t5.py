@@ -16,7 +16,6 @@ from tests.file_tokenizer import FileTokenizer
 from tests.parity import ENGINES, SOME_PAIRS, score_pairs, scores
 
 LENGTH = 512
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 PAIRS = [*SOME_PAIRS[::2], ("which fruit?", "</s> true <extra_id_10> Relevant: true"), ("true", "<pad> <extra_id_0>")]
 
 
@@ -81,7 +80,7 @@ def test_scores_are_the_references(mode: str, model: str, score: Callable, tiny_
     pairs = [pair for pair in PAIRS if mode != "likelihood" or likelihood(tokenizer, *pair)[1] <= LENGTH]
     got = scores(score_pairs({"type": "t5", "model": folder, "mode": mode}, ENGINES["transformers"], pairs))
     assert len(pairs) > 15 and len({*got.round(5)}) > len(pairs) / 2
-    np.testing.assert_allclose(got, [score(folder, tokenizer, *pair) for pair in pairs], **CLOSE)
+    np.testing.assert_allclose(got, [score(folder, tokenizer, *pair) for pair in pairs], rtol=1e-5, atol=1e-5)
 
 
 def make(folder: str, mode: Any, query: str, doc: str, **more: Any) -> Prompt | Unscored:

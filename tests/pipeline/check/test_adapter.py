@@ -105,7 +105,7 @@ def test_a_tokenizer_of_its_own_is_said(lora: Callable, built: Callable, capsys:
 
 
 def fingerprint(model: Path, **adapter: str) -> str:
-    return compute_fingerprint(make_config(model, "rankinggpt", **adapter), {})
+    return compute_fingerprint(make_config(model, "rankinggpt", None, **adapter), {})
 
 
 def test_its_contents_and_its_revision_are_part_of_the_fingerprint_and_its_path_is_not(
