@@ -5,6 +5,7 @@ same model by transformers. (tests/actors/rerankers/test_whole_job.py compares w
 """
 
 import itertools
+import json
 import queue
 from collections.abc import Sequence
 from functools import cache
@@ -153,16 +154,20 @@ def shared_engine(
 ) -> Engine:
     """An engine in float32, shared by all tests of this process with the same model, arguments and request."""
     given = arguments if "type" in arguments else FLOAT32 | arguments
-    return _build_engine(settings.model, tuple(sorted(given.items())), request, tuple(label_ids))
+    return _build_engine(settings.model, settings.adapter, json.dumps(given), request, tuple(label_ids))
 
 
 @cache  # an engine lives as long as its thread, which is as long as the process
 def _build_engine(
-    model: str, arguments: tuple[tuple[str, Any], ...], request: Request, label_ids: tuple[int, ...]
+    model: str,
+    adapter: str | None,
+    arguments: str,
+    request: Request,
+    label_ids: tuple[int, ...],
 ) -> Engine:
-    settings = Settings(type="", model=model)
-    engine = get_engine(dict(arguments))
-    return engine.build_engine(settings, dict(arguments), request, [*label_ids], 1800, Watchdog(), False)
+    settings = Settings(type="", model=model, adapter=adapter)
+    given = json.loads(arguments)
+    return get_engine(given).build_engine(settings, given, request, [*label_ids], 1800, Watchdog(), False)
 
 
 def scores(results: Sequence[Scored]) -> np.ndarray:

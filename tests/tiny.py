@@ -12,9 +12,16 @@ from pydoc_data.topics import topics  # English text with code in it, part of ev
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedTokenizerFast,
+    Qwen2Tokenizer,
+)
 from transformers import AutoModelForSequenceClassification as AutoClassifier
 
 CONTEXT = 4096
@@ -155,15 +162,11 @@ def gemma(folder: Path) -> str:
 
 def xlm_roberta(folder: Path) -> str:
     """An XLMRobertaForSequenceClassification with one label: Unigram, 512 tokens, pairs as `<s> A </s></s> B </s>`."""
-    specials = ["<s>", "<pad>", "</s>", "<unk>"]
-    # Scores that fall with the rank, as frequencies do.
-    pieces = [(piece, -math.log(rank)) for rank, piece in enumerate(_trained(WORDS, 600)[0], start=2)]
-    tokenizer = _fast(
-        models.Unigram([(token, 0.0) for token in specials] + pieces, unk_id=3, byte_fallback=False),
-        [*specials, AddedToken("<mask>", lstrip=True)],
+    tokenizer = _unigram(
+        ["<s>", "<pad>", "</s>", "<unk>"],
+        [AddedToken("<mask>", lstrip=True)],
         normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]),
         split=pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
-        decoder=decoders.Metaspace(),
         around=("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
         model_max_length=512,
         **SENTENCEPIECE_NAMES,
@@ -171,6 +174,56 @@ def xlm_roberta(folder: Path) -> str:
     )
     length = {"max_position_embeddings": 514, "type_vocab_size": 1}
     return save(folder, tokenizer, "xlm-roberta", AutoClassifier, num_labels=1, **length)
+
+
+def t5(folder: Path) -> str:
+    """A T5ForConditionalGeneration: 512 tokens, one table of embeddings for all, logits that are scaled."""
+    return _save_t5(folder)
+
+
+def flan_t5(folder: Path) -> str:
+    """The same of the kind of FLAN-T5: a gated layer, and a head of its own."""
+    return _save_t5(folder, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+
+
+def _save_t5(folder: Path, **config: Any) -> str:
+    """Its tokenizer is a Unigram that puts `</s>` behind a text, and has the sentinels of the pre-training."""
+    specials = ["<pad>", "</s>", "<unk>"]
+    sentinels = [f"<extra_id_{i}>" for i in range(12)]
+    tokenizer = _unigram(
+        [*specials, *sentinels],
+        split=pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
+        normalizer=normalizers.NFKC(),
+        around=("$A </s>", "$A </s> $B </s>"),
+        model_max_length=512,
+        **{"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
+        additional_special_tokens=sentinels,
+    )
+    size = {"d_kv": 32, "d_ff": 128, "num_layers": 2, "num_decoder_layers": 2, "n_positions": 512}
+    return save(folder, tokenizer, "t5", AutoModelForSeq2SeqLM, decoder_start_token_id=0, **size, **config)
+
+
+def deberta_v3(folder: Path) -> str:
+    """A DebertaV2ForSequenceClassification with one label, as DeBERTa-v3: positions relative alone, no types."""
+    tokenizer = _unigram(
+        ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"],
+        split=pre_tokenizers.Metaspace(),
+        normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]),
+        around=("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"),
+        model_max_length=512,
+        **BERT_NAMES,
+    )
+    about: dict[str, Any] = {
+        "max_position_embeddings": 512, "type_vocab_size": 0, "relative_attention": True,
+        "position_biased_input": False, "pos_att_type": ["p2c", "c2p"], "share_att_key": True, "position_buckets": 16,
+        "norm_rel_ebd": "layer_norm", "max_relative_positions": -1, "pooler_hidden_size": 64,
+    }  # fmt: skip
+    return save(folder, tokenizer, "deberta-v2", AutoClassifier, num_labels=1, **about)
+
+
+def monobert(folder: Path) -> str:
+    """The same as `bert` with two labels, the second of which is `relevant`."""
+    return bert(folder, num_labels=2)
 
 
 def modernbert(folder: Path) -> str:
@@ -189,7 +242,7 @@ def modernbert(folder: Path) -> str:
     return save(folder, tokenizer, "modernbert", AutoClassifier, num_labels=1, **layers)
 
 
-def bert(folder: Path) -> str:
+def bert(folder: Path, num_labels: int = 1) -> str:
     """A BertForSequenceClassification with one label: WordPiece, lower case, 512 tokens, a type for each text."""
     words = [piece.strip("▁").lower() for piece in _trained(WORDS, 500)[0] if piece != "▁"]
     vocabulary = _numbered([*BERT_NAMES.values(), *words, *(f"##{word}" for word in words)])
@@ -204,7 +257,7 @@ def bert(folder: Path) -> str:
         model_max_length=512,
         **BERT_NAMES,
     )
-    return save(folder, tokenizer, "bert", AutoClassifier, num_labels=1, max_position_embeddings=512)
+    return save(folder, tokenizer, "bert", AutoClassifier, num_labels=num_labels, max_position_embeddings=512)
 
 
 def _trained(
@@ -252,6 +305,15 @@ def _sentencepiece(specials: list[str], runs: Iterable[str] = (), **parts: Any) 
     return _fast(model, specials, runs=runs, **parts)
 
 
+def _unigram(specials: list[str], more: Iterable[str | AddedToken] = (), **parts: Any) -> PreTrainedTokenizerFast:
+    """SentencePiece's Unigram; the special tokens stand before the pieces. more: added tokens behind them."""
+    # Scores that fall with the rank, as frequencies do.
+    pieces = [(piece, -math.log(rank)) for rank, piece in enumerate(_trained(WORDS, 600)[0], start=2)]
+    unknown = specials.index(parts["unk_token"])
+    model = models.Unigram([(token, 0.0) for token in specials] + pieces, unk_id=unknown, byte_fallback=False)
+    return _fast(model, [*specials, *more], decoder=decoders.Metaspace(), **parts)
+
+
 def _fast(
     model: models.Model,
     specials: Iterable[str | AddedToken],
@@ -273,6 +335,30 @@ def _fast(
         ids = [(token, tokenizer.token_to_id(token)) for token in sorted(used)]
         tokenizer.post_processor = processors.TemplateProcessing(*around, ids)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{"model_max_length": CONTEXT} | names)
+
+
+def lora(folder: Path, model: str, *targets: str, labels: int = 1, **config: Any) -> str:
+    """Saves a random adapter of rank 4 for a tiny model's targets (`q_proj`), in peft's form.
+
+    labels: rows of the classifier's head that it has; 0 for none. config: keys of its adapter_config.json.
+    """
+    torch.manual_seed(1)
+    tensors = {}
+    for name, weight in load_file(f"{model}/model.safetensors").items():
+        module = f"base_model.model.{name.removesuffix('.weight')}"
+        if module.endswith(targets):
+            tensors[f"{module}.lora_A.weight"] = torch.randn(4, weight.shape[1]) * 0.2
+            tensors[f"{module}.lora_B.weight"] = torch.randn(weight.shape[0], 4) * 0.2
+    if labels:
+        tensors["base_model.model.score.weight"] = torch.randn(labels, 64)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    about: dict[str, Any] = {
+        "peft_type": "LORA", "base_model_name_or_path": model, "r": 4, "lora_alpha": 16, "lora_dropout": 0.1,
+        "target_modules": [*targets], "modules_to_save": ["classifier", "score"] if labels else None, "bias": "none",
+        "init_lora_weights": True, "use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {},
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(about | config))
+    return str(folder)
 
 
 def save(

@@ -136,6 +136,9 @@ class EngineFacts(Protocol):
     def reads_checkpoint(self, arguments: dict[str, Any]) -> bool:
         """Whether the weights come from the model's own files, in the form in which transformers saves them."""
 
+    def find_merge_obstacle(self, arguments: dict[str, Any]) -> str | None:
+        """The argument, and its value, because of which the engine cannot merge an adapter as it loads the model."""
+
     def config_overrides(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The keys of the model's config.json that the arguments replace, and their values."""
 

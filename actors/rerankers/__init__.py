@@ -1,6 +1,6 @@
 """The table of rerankers: `reranker.type` of a config -> how that family is prompted and how its replies are read."""
 
-from actors.rerankers import bge_gemma, bi_encoder, cross_encoder, erank, label, lb, mxbai, qwen3, rank1, rankinggpt
+from actors.rerankers import bge_gemma, bi_encoder, cross_encoder, erank, label, lb, mxbai, qwen3, rank1, rankinggpt, t5
 from actors.rerankers.contract import Reranker
 from actors.rerankers.settings import Settings
 
@@ -14,6 +14,7 @@ RERANKERS: dict[str, Reranker] = {
     "bge_gemma": bge_gemma.RERANKER,
     "cross_encoder": cross_encoder.RERANKER,
     "bi_encoder": bi_encoder.RERANKER,
+    "t5": t5.RERANKER,
     "label": label.RERANKER,
 }
 

@@ -5,7 +5,7 @@ on one text (llama-nemotron-rerank, Qwen3-Reranker and zerank as classifiers), b
 of the config (written.py). Special tokens of templates are special. Only the document is cut, to the engine's
 max_model_len. The score is the logit of a model with one label, or the second logit minus the first of a model with
 two; unbounded. `score: probability` is its sigmoid, the default of sentence-transformers and vLLM.
-RankLLaMA is published as an adapter: merge it into its base model first, and set its two templates.
+RankLLaMA is an adapter of a language model: set its two templates, and the architecture by engine.hf_overrides.
 """
 
 from typing import Literal

@@ -41,8 +41,16 @@ class Settings(BaseModel):
     type: str
     model: str = Field(min_length=1)
     revision: str | None = None
+    adapter: str | None = Field(default=None, min_length=1)
+    adapter_revision: str | None = None
     trust_remote_code: bool = False
     passages: Passages | None = None
+
+    @model_validator(mode="after")
+    def _check_adapter(self) -> "Settings":
+        if self.adapter_revision is not None and self.adapter is None:
+            raise ValueError(f"reranker.adapter_revision = {self.adapter_revision!r}: there is no reranker.adapter")
+        return self
 
     @property
     def takes_instruction(self) -> bool:

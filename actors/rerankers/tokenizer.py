@@ -153,6 +153,11 @@ class Tokenizer:
             text = text[: min(offsets[max_tokens][0], len(text) - 1)]
         return text
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether an encoder reads the prompt, and a decoder of its own writes: T5."""
+        return bool(self._config.get("is_encoder_decoder"))
+
     @cached_property
     def _typed(self) -> bool:
         """Whether the model has token types, whatever its tokenizer says."""
@@ -190,8 +195,8 @@ class Tokenizer:
         return prompt[:-1] + self.pretrained.encode(last + text, add_special_tokens=False)
 
     def label_ids(self, labels: Sequence[str | int]) -> list[int]:
-        """The token id of each label, a text or the id itself. Raises ValueError if a text is not exactly one token, no
-        token has the id, or two labels are the same token."""
+        """The token id of each label: of a text, or of a special token by its name, or the id itself. Raises ValueError
+        if a text is not exactly one token, no token has the id, or two labels are the same token."""
         ids: list[int] = []
         for label in labels:
             found = self._find_label(label)
@@ -205,6 +210,8 @@ class Tokenizer:
             if self.pretrained.backend_tokenizer.id_to_token(label) is None:
                 raise ValueError(f"label {label}: no token of this model's vocabulary has that id")
             return label
+        if named := [i for i, token in self.control.items() if token.content == label]:
+            return named[0]
         (tokens,) = self.encode([label])
         if len(tokens) != 1:
             raise ValueError(f"label {label!r} is {len(tokens)} tokens in this model's vocabulary, not one: {tokens}")

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from actors.engines import get_engine
+from actors.engines import ENGINES, get_engine
 from actors.engines.contract import EngineFacts
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Request
@@ -68,9 +68,17 @@ def _check_engine_runs(engine: EngineFacts, model: str, names: list[str], has_co
             )
     if not has_code and not any(map(engine.runs_architecture, names)):
         raise UsageError(
-            f"reranker.model = {model!r}: {engine.name} {version} has no model for its architecture {names[0]}; take "
-            "another model"
+            f"reranker.model = {model!r}: {engine.name} {version} has no model for its architecture {names[0]}; "
+            f"{_find_other_engine(engine, names)}"
         )
+
+
+def _find_other_engine(engine: EngineFacts, names: list[str]) -> str:
+    """What to do where `engine` does not run an architecture."""
+    for kind, other in ENGINES.items():
+        if other is not engine and any(map(other.runs_architecture, names)):
+            return f"engine.type: {kind} has one"
+    return "take another model"
 
 
 def _check_task(engine: EngineFacts, settings: Settings, name: str, request: Request) -> None:

@@ -52,8 +52,8 @@ def find_weights(folder: Path) -> list[Path]:
     found = _find_kind(folder)
     if adapters := [file for file in found if file.name.startswith("adapter_model")]:
         raise UsageError(
-            f"{adapters[0]}: is an adapter's, not a model's; merge it into its base model, save that "
-            "(merge_and_unload, save_pretrained of peft), and give the new folder as reranker.model"
+            f"{adapters[0]}: is an adapter's, not a model's; give its folder as reranker.adapter, and its base model "
+            "as reranker.model"
         )
     return found
 

@@ -23,16 +23,18 @@ SAMPLES, BLOCK = 64, 4096  # blocks of a file of weights whose tensors are not k
 def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[str, str] = {}) -> str:
     """16 hex digits, and the engine with its minor version: `0123456789abcdef-vllm-0.32`.
 
-    The digits stand for the model and its revision (of a local folder: the contents of its files), the version of the
-    reranker's code, its settings, `output.explain`, the columns read, the engine arguments that change numbers (all of
-    them where the last digit counts: `run.deterministic`), and the minor version of tokenizers. They stand for the
-    form of ids, too (name_id_forms), which changes no score: a query must not have its id in two forms.
+    The digits stand for the model and its revision (of a local folder: the contents of its files), the adapter in the
+    same way, the version of the reranker's code, its settings, `output.explain`, the columns read, the engine arguments
+    that change numbers (all of them where the last digit counts: `run.deterministic`), and the minor version of
+    tokenizers. They stand for the form of ids, too (name_id_forms), which changes no score: a query must not have its
+    id in two forms.
     """
     settings, engine = config.reranker, get_engine(config.engine)
     parts = describe_engine(config) | {
         "versions": [RERANKERS[settings.type].version, engine.numbers_version],
-        "reranker": settings.model_dump(exclude={"model"}),
+        "reranker": settings.model_dump(exclude={"model", "adapter", "adapter_revision"}),
         "model": _describe_model(settings.model),
+        **({"adapter": [_describe_model(settings.adapter), settings.adapter_revision]} if settings.adapter else {}),
         "explain": config.output.explain,
         "columns": columns,
         "limit": engine.max_length(config.engine),

@@ -34,6 +34,10 @@ def load_tokenizer_patiently(settings: Settings, limit: int | None) -> Tokenizer
 def read_model_config(settings: Settings) -> tuple[dict[str, Any], str | None]:
     """A model's config.json, and the commit of the hub's files; None for a local folder."""
     path = find_model_file(settings, "config.json")
-    config = read_json(path)
-    found = None if Path(settings.model).is_dir() else re.search(r"/snapshots/([0-9a-f]{40})/", str(path))
-    return config, found[1] if found else None
+    return read_json(path), None if Path(settings.model).is_dir() else find_commit(path)
+
+
+def find_commit(path: Path) -> str | None:
+    """The commit that a file in the hub's cache is of."""
+    found = re.search(r"/snapshots/([0-9a-f]{40})/", str(path))
+    return found[1] if found else None

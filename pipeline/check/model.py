@@ -10,6 +10,7 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Unscored
 from actors.rerankers.files import BadFile, read_optional_file
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
+from pipeline.check.adapter import check_adapter, describe_adapter
 from pipeline.check.architecture import check_architecture
 from pipeline.check.checkpoint import find_weights
 from pipeline.check.fingerprint import WEIGHTS
@@ -27,8 +28,8 @@ class Unreachable(RunError):
 
 
 def check_model_files(config: Config, weights: bool = True) -> Config:
-    """The config with the model's revision pinned: a branch, or no revision at all, may move, and every worker takes
-    the commit that it is now.
+    """The config with the revisions of the model and its adapter pinned: a branch, or no revision at all, may move, and
+    every worker takes the commit that it is now.
 
     weights: whether a local folder must hold them. Raises UsageError where the model's files are no good, and
     Unreachable where the hub is.
@@ -54,9 +55,10 @@ def check_model_files(config: Config, weights: bool = True) -> Config:
         check_modules(config, declared)
         check_architecture(config, declared)
         _check_code(settings, declared)
-    if commit:
-        config = config.model_copy(update={"reranker": settings.model_copy(update={"revision": commit})})
-    return config
+    with _explain_errors(settings.adapter or "", "read its files", "adapter"):
+        adapter_commit = check_adapter(config, declared)
+    pinned = {key: value for key, value in (("revision", commit), ("adapter_revision", adapter_commit)) if value}
+    return config.model_copy(update={"reranker": settings.model_copy(update=pinned)}) if pinned else config
 
 
 def check_tokenizer(config: Config) -> Tokenizer:
@@ -103,8 +105,9 @@ def _check_passages(tokenizer: Tokenizer, settings: Settings) -> None:
 
 
 @contextmanager
-def _explain_errors(model: str, doing: str) -> Iterator[None]:
-    """Raises the errors of a model's files as those of the user, or of a hub that is away."""
+def _explain_errors(model: str, doing: str, key: str = "model") -> Iterator[None]:
+    """Raises the errors of a model's files as those of the user, or of a hub that is away. key: what it is in the
+    reranker section."""
     try:
         yield
     except UsageError:
@@ -114,14 +117,16 @@ def _explain_errors(model: str, doing: str) -> Iterator[None]:
     except Exception as error:  # transformers raises every kind, from OSError to KeyError, for a bad model folder
         if is_away(error):
             said = one_line(error).split(". ")[0].removesuffix(".")  # the rest is general advice
-            raise Unreachable(f"reranker.model = {model!r}: {said}") from None
-        raise UsageError(f"reranker.model = {model!r}: cannot {doing}: {one_line(error)[:300]}") from None
+            raise Unreachable(f"reranker.{key} = {model!r}: {said}") from None
+        raise UsageError(f"reranker.{key} = {model!r}: cannot {doing}: {one_line(error)[:300]}") from None
 
 
 def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
     """What was looked at, in words."""
     request = RERANKERS[config.reranker.type].request(config.reranker)
     words = ["architecture", "tokenizer", "template"]
+    if config.reranker.adapter:
+        words.append(describe_adapter(config.reranker))
     if request.labels:
         ids = tokenizer.label_ids(request.labels)
         texts = [tokenizer.decode([i]) if label == i else label for label, i in zip(request.labels, ids, strict=True)]

@@ -180,8 +180,9 @@ def _make_absolute(config: Config) -> Config:
     except (ValueError, ImportError) as error:
         raise UsageError(f"output.path = {config.output.path!r}: {error}") from None
     reranker = config.reranker
-    if os.path.isdir(os.path.expanduser(reranker.model)):
-        reranker = reranker.model_copy(update={"model": os.path.abspath(os.path.expanduser(reranker.model))})
+    for key in ("model", "adapter"):
+        if os.path.isdir(folder := os.path.expanduser(getattr(reranker, key) or "")):
+            reranker = reranker.model_copy(update={key: os.path.abspath(folder)})
     return config.model_copy(update={"output": output, "reranker": reranker})
 
 

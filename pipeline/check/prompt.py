@@ -29,7 +29,8 @@ def check_frame(tokenizer: Tokenizer, settings: Settings, probe: Prompt) -> None
                     f"the prompt {where} {tokenizer.decode(found)!r}: the tokenizer puts the half of it there by "
                     "itself, so leave it out of the config"
                 )
-    if RERANKERS[settings.type].request(settings).task == "generate" and after and _ends(probe, after):
+    writes = RERANKERS[settings.type].request(settings).task == "generate" and not tokenizer.has_encoder
+    if writes and after and _ends(probe, after):
         say(
             f"the tokenizer puts {tokenizer.decode(after)!r} behind the prompt, and the answer is read behind that; if "
             "the model was not trained so, set add_eos_token to false in its tokenizer_config.json, or take the token "

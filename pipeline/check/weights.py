@@ -15,6 +15,7 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt
 from actors.rerankers.files import read_optional_file
 from actors.rerankers.tokenizer import Tokenizer
+from pipeline.check.adapter import add_adapter
 from pipeline.check.checkpoint import Tensor, read_tensors
 from pipeline.check.hub import is_away
 from pipeline.check.matches import check_ends
@@ -48,6 +49,8 @@ def check_weights(config: Config, tokenizer: Tokenizer) -> str | None:
     check_embeddings(settings, tokenizer, rows := model.get_input_embeddings().weight.shape[0])
     check_ends(settings, rows)
     tensors = read_tensors(settings)
+    if settings.adapter:
+        tensors = add_adapter(settings, tensors)
     if tensors is None:
         return "the weights, which are not on this machine, or of a form of their own"
     _check_names(engine, settings.model, type(model).__name__, tensors)

@@ -28,6 +28,8 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
             "type": "bi_encoder",
             "model": "some/model",
             "revision": None,
+            "adapter": None,
+            "adapter_revision": None,
             "trust_remote_code": False,
             "passages": None,
             "max_query_tokens": None,

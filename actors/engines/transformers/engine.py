@@ -117,13 +117,17 @@ class Engine(EngineThread):
 
     def _find_fault(self, request: EngineRequest) -> str | None:
         """The reason why a sequence is refused, if it is."""
-        room = self._context - (self._request.task == "generate")  # for a new token
-        if not request.tokens:
+        size, boundary, room = len(request.tokens), request.boundary or 0, self._context
+        if not size:
             return "transformers refused the prompt: it is empty"
-        if len(request.tokens) > room:
-            return f"transformers refused the prompt: it has {len(request.tokens)} tokens, and there is room for {room}"
-        if self._request.task == "likelihood" and not 0 < (request.boundary or 0) < len(request.tokens):
-            return f"transformers refused the prompt: nothing stands on one side of its boundary, {request.boundary}"
+        if self._request.task == "likelihood" and not 0 < boundary < size:
+            return f"transformers refused the prompt: nothing stands on one side of its boundary, {boundary}"
+        if self._model.has_encoder:  # which has as much room as the decoder
+            size = max(boundary, size - boundary)
+        elif self._request.task == "generate":
+            room -= 1  # for a new token
+        if size > room:
+            return f"transformers refused the prompt: it has {size} tokens, and there is room for {room}"
         return None
 
     def _writes(self, request: EngineRequest) -> bool:

@@ -145,6 +145,11 @@ def reads_checkpoint(arguments: dict[str, Any]) -> bool:
     return True
 
 
+def find_merge_obstacle(arguments: dict[str, Any]) -> str | None:
+    """None: loading.py merges any adapter."""
+    return None
+
+
 def find_other_steps(config: dict[str, Any], biased: bool) -> list[str]:
     """None: the model's own code makes the labels' logits."""
     return []

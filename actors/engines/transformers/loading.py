@@ -7,6 +7,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from actors.engines.transformers.arguments import config_overrides, loaded_dtype
+from actors.rerankers.adapter import Adapter, get_adapter, read_adapter
 from actors.rerankers.contract import Request
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import CONTEXT_KEYS
@@ -31,7 +32,10 @@ def load_model(settings: Settings, arguments: dict[str, Any], request: Request) 
         output_loading_info=True,
         **source,
     )
-    missing = sorted(key for key in about["missing_keys"] if request.task != "embed" or "pooler" not in key)
+    adapter = read_adapter(place) if (place := get_adapter(settings)) else Adapter({}, {})
+    _merge(model, adapter)
+    needed = {*about["missing_keys"]} - adapter.whole.keys()
+    missing = sorted(key for key in needed if request.task != "embed" or "pooler" not in key)
     if missing:  # transformers fills these with random numbers
         raise ValueError(
             f"the files of {settings.model} lack the tensor {missing[0]}, which {type(model).__name__} needs"
@@ -40,6 +44,18 @@ def load_model(settings: Settings, arguments: dict[str, Any], request: Request) 
         start = model.generation_config.decoder_start_token_id or getattr(config, "decoder_start_token_id", None)
         model.generation_config = transformers.GenerationConfig(decoder_start_token_id=start)
     return model.to(device).eval()
+
+
+def _merge(model: Any, adapter: Adapter) -> None:
+    """Merges an adapter into a model. Raises ValueError where it has a tensor that does not fit the model."""
+    own = dict(model.named_parameters())
+    if model.base_model is model:  # without a head, and the adapter may be of a model that has one
+        own |= {f"{model.base_model_prefix}.{name}": tensor for name, tensor in own.items()}
+    changed = adapter.low_rank.keys() | adapter.whole.keys()
+    for name, tensor in adapter.merge((name, own[name].data) for name in own if name in changed):
+        if name not in own or own[name].shape != tensor.shape:
+            raise ValueError(f"{type(model).__name__} has no place for the adapter's {name} of shape {[*tensor.shape]}")
+        own[name].data.copy_(tensor)
 
 
 def is_encoder(config: Any) -> bool:

@@ -22,7 +22,8 @@ PROBES = [list(range(1, 1 + count)) for count in (4, 12, 42)]  # any tokens; eve
 
 
 class Model:
-    """A model for one kind of request. device: cpu or cuda. vocabulary: the size of its head."""
+    """A model for one kind of request. device: cpu or cuda. vocabulary: the size of its head. has_encoder: an encoder
+    reads the prompt, and a decoder of its own writes."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Model:
         self._ends = Ends(tokenizer.pretrained.convert_tokens_to_ids(tokenizer.end_tokens()), request.stop)
         self._embedder = Embedder(self._model, settings, arguments) if request.task == "embed" else None
         self.device: str = self._model.device.type
+        self.has_encoder: bool = self._model.config.is_encoder_decoder
         self.vocabulary: int = self._model.config.get_text_config().vocab_size
 
     def read_labels(self, sequences: Sequences) -> list[Reply]:

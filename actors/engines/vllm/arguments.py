@@ -67,6 +67,13 @@ def count_ranks(arguments: dict[str, Any]) -> int:
     return math.prod(arguments.get(name, 1) for name in PARALLEL)
 
 
+def find_merge_obstacle(arguments: dict[str, Any]) -> str | None:
+    """Other processes, and other ways to load, do without loading.py."""
+    parallel = [name for name in PARALLEL if arguments.get(name, 1) != 1]
+    other = ["load_format"] * (arguments.get("load_format", "auto") != "auto")
+    return next((f"engine.{name} = {arguments[name]!r}" for name in [*parallel, *other]), None)
+
+
 def _label_head(settings: Settings, label_ids: list[int], arguments: dict[str, Any]) -> dict[str, Any]:
     """The `hf_overrides` with which vLLM makes a classifier of the labels' rows of the model's head."""
     tokenizer = load_pretrained(settings)

@@ -20,6 +20,7 @@ from actors.engines.thread import EngineThread
 from actors.engines.vllm.arguments import FOLLOW_UP_SHARE, engine_arguments
 from actors.engines.vllm.head import finish_logits
 from actors.engines.vllm.version import installed
+from actors.rerankers.adapter import get_adapter
 from actors.rerankers.contract import Reply, Request, Unscored
 from actors.rerankers.pretrained import save_neutral
 from actors.rerankers.settings import Settings
@@ -75,9 +76,9 @@ class Engine(EngineThread):
             if not settings.trust_remote_code:
                 save_neutral(settings, Path(folder))
                 given |= {"tokenizer": folder, "tokenizer_revision": None}
-            self._start(given)
+            self._start(given, get_adapter(settings))
 
-    def _build(self, arguments: dict[str, Any]) -> None:
+    def _build(self, arguments: dict[str, Any], adapter: Settings | None) -> None:
         from vllm import EngineArgs
         from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.llm_engine import LLMEngine
@@ -85,7 +86,7 @@ class Engine(EngineThread):
         from actors.engines.vllm.loading import load_from_nan
 
         self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
-        self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments)))
+        self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments, adapter)))
         config = self._engine.vllm_config
         self._context = config.model_config.max_model_len
         self._model_config = config.model_config.hf_text_config

@@ -15,6 +15,7 @@ from typing import Any
 from actors.engines.contract import Engine, Watchdog
 from actors.engines.vllm.arguments import PARALLEL
 from actors.engines.vllm.arguments import count_ranks as count_ranks
+from actors.engines.vllm.arguments import find_merge_obstacle as find_merge_obstacle
 from actors.engines.vllm.head import find_other_steps as find_other_steps
 from actors.engines.vllm.version import installed as installed
 from actors.rerankers.contract import Request, Task
@@ -63,7 +64,8 @@ def retired_architectures() -> dict[str, str]:
 
 
 def runs_architecture(architecture: str) -> bool:
-    """Whether this vLLM has a model for an architecture: of its own, converted from one, or by way of transformers."""
+    """Whether this vLLM has a model for an architecture: of its own, converted from one, or by way of transformers,
+    where it cannot start those with an encoder and a decoder, though it tries."""
     own = {
         key.value
         for node in _source("model_executor/models/registry.py")
@@ -79,7 +81,9 @@ def runs_architecture(architecture: str) -> bool:
     import transformers  # imported here: it takes seconds
 
     kind = getattr(transformers, architecture, None)
-    return kind is not None and (kind.is_backend_compatible() or kind._can_set_attn_implementation())
+    if kind is None or kind.config_class.is_encoder_decoder:
+        return False
+    return bool(kind.is_backend_compatible() or kind._can_set_attn_implementation())
 
 
 def read_task(architecture: str) -> Task | None:

@@ -6,7 +6,9 @@ a type for each text of a pair.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -23,13 +25,13 @@ CHATML = """\
 {{- '<|im_start|>assistant\\n' + ('<think>\\n\\n</think>' if enable_thinking is false else '') -}}"""
 
 
-def save_byte_tokenizer(folder: Path) -> str:
-    """Saves the tokenizer and a config, and gives the folder's path."""
-    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *WORDS]
+def save_byte_tokenizer(folder: Path, words: Sequence[str] = WORDS, specials: Sequence[str] = (), **config: Any) -> str:
+    """Saves the tokenizer and a config, and gives the folder's path. specials: more special tokens."""
+    pieces = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *words]
     tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(SPECIALS)
+    tokenizer.add_special_tokens([*SPECIALS, *specials])
     # Marks that are not special, and words that were added
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in ("<think>", "</think>", "words", "It is")])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -46,6 +48,6 @@ def save_byte_tokenizer(folder: Path) -> str:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(about))
     (folder / "config.json").write_text(
-        json.dumps({"model_type": "bert", "max_position_embeddings": CONTEXT, "type_vocab_size": 2})
+        json.dumps({"model_type": "bert", "max_position_embeddings": CONTEXT, "type_vocab_size": 2, **config})
     )
     return str(folder)

@@ -13,16 +13,19 @@ from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.cross_encoder import RERANKER, CrossEncoder
 from actors.rerankers.tokenizer import Tokenizer
 from tests.file_tokenizer import FileTokenizer
-from tests.parity import ENGINES, PAIRS, SLOW, assert_same, score_pairs, scores
+from tests.parity import ENGINES, PAIRS, SLOW, SOME_PAIRS, assert_same, score_pairs, scores
 
 LENGTH = 400
 RANKLLAMA = {"query_template": "query: {query}", "doc_template": "document: {doc}"}
 # A pair as each tokenizer encodes it: what is never cut, the document, and what stands behind it
 Frame = tuple[str, str, str]
+Pairs = list[tuple[str, str]]
 FRAMES: dict[str, Frame] = {
     "xlm_roberta": ("<s>{query}</s></s>", "{doc}", "</s>"),
     "modernbert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
     "bert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
+    "monobert": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),
+    "deberta_v3": ("[CLS]{query}[SEP]", "{doc}", "[SEP]"),  # as mxbai-rerank-v1
     "llama_classifier": ("<s>query: {query}<s>", "document: {doc}", ""),  # as RankLLaMA
 }
 unused: Any = None  # the tokenizer
@@ -39,18 +42,21 @@ def prompt(tokenizer: FileTokenizer, frame: Frame, query: str, doc: str, length:
 
 
 @torch.no_grad()
-def expected(folder: str, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> np.ndarray:
-    """The logits of PAIRS by transformers. name: the model's in FRAMES."""
+def expected(
+    folder: str, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", pairs: Pairs = PAIRS
+) -> np.ndarray:
+    """The logits of pairs by transformers, or the second label's less the first's. name: the model's in FRAMES."""
     tokenizer = FileTokenizer(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=dtype).eval().to(device)
     logits = []
-    for pair in PAIRS:
+    for pair in pairs:
         ids, boundary = prompt(tokenizer, FRAMES[name], *pair, LENGTH)
         inputs = {"input_ids": torch.tensor([ids], device=device)}
-        if name == "bert":  # the only one with a type for each text
+        if name in ("bert", "monobert"):  # those with a type for each text
             inputs["token_type_ids"] = torch.tensor([[int(i >= boundary) for i in range(len(ids))]], device=device)
-        logits.append(float(model(**inputs).logits[0, 0]))
-    return np.array(logits)
+        logits.append(model(**inputs).logits[0].float().cpu().numpy())
+    found = np.array(logits)
+    return found[:, -1] - found[:, 0] if found.shape[1] == 2 else found[:, 0]
 
 
 @pytest.mark.parametrize(
@@ -59,22 +65,26 @@ def expected(folder: str, name: str, dtype: torch.dtype = torch.float32, device:
         ("xlm_roberta", {}, {}),
         pytest.param("modernbert", {}, {}, marks=SLOW),
         ("bert", {}, {}),
+        pytest.param("monobert", {}, {}, marks=SLOW),
         ("llama_classifier", ENGINES["cached"], RANKLLAMA),
         pytest.param("llama_classifier", ENGINES["chunked"], RANKLLAMA, marks=SLOW),
         ("xlm_roberta", ENGINES["transformers"], {}),
         ("modernbert", ENGINES["transformers"], {}),
-        ("bert", ENGINES["transformers"], {}),
+        ("monobert", ENGINES["transformers"], {}),
+        ("deberta_v3", ENGINES["transformers"], {}),
         ("llama_classifier", ENGINES["transformers"], RANKLLAMA),
     ],
     ids=[
-        *("xlm_roberta", "modernbert", "bert", "rankllama-cached", "rankllama-chunked"),
-        *("xlm_roberta-transformers", "modernbert-transformers", "bert-transformers", "rankllama-transformers"),
+        *("xlm_roberta", "modernbert", "bert", "monobert", "rankllama-cached", "rankllama-chunked"),
+        *("xlm_roberta-transformers", "modernbert-transformers", "monobert-transformers"),
+        *("deberta_v3-transformers", "rankllama-transformers"),
     ],
 )
 def test_scores_are_transformers_logits(name: str, engine: dict, templates: dict, tiny_model: Callable) -> None:
     model = tiny_model(name)
-    got = score_pairs({"type": "cross_encoder", "model": model} | templates, engine | {"max_model_len": LENGTH})
-    assert_same(scores(got), expected(model, name), atol=1e-5)
+    pairs = SOME_PAIRS if name in ("monobert", "deberta_v3") else PAIRS
+    got = score_pairs({"type": "cross_encoder", "model": model} | templates, engine | {"max_model_len": LENGTH}, pairs)
+    assert_same(scores(got), expected(model, name, pairs=pairs), atol=1e-5)
 
 
 def settings(model: str = "m", **more: Any) -> CrossEncoder:

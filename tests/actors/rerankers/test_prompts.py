@@ -20,6 +20,7 @@ from tests.actors.rerankers import (
     test_qwen3,
     test_rank1,
     test_rankinggpt,
+    test_t5,
 )
 from tests.awkward import SPELT, TEXTS, pair_up
 from tests.file_tokenizer import FileTokenizer
@@ -106,6 +107,9 @@ CASES = {
         {"mode": "eval", "arguana": True},
         lambda t, q, d, i: test_rankinggpt.eval_prompt(t, q, d, True, "<s>"),
     ),
+    "t5": Case("t5", {}, lambda t, q, d, i: test_t5.monot5(t, q, d), 0),
+    "t5 rankt5": Case("t5", {"mode": "rankt5"}, lambda t, q, d, i: test_t5.rankt5(t, q, d), 0),
+    "t5 likelihood": Case("flan_t5", {"mode": "likelihood"}, lambda t, q, d, i: test_t5.likelihood(t, q, d), 0),
     "label": Case("qwen2", {"messages": MESSAGES, **YES_NO}, fill(CHATML)),
     "label of a raw prompt": Case(
         "mistral",
@@ -115,6 +119,7 @@ CASES = {
     "cross_encoder xlm_roberta": Case("xlm_roberta", {}, fill(*test_cross_encoder.FRAMES["xlm_roberta"]), 0),
     "cross_encoder modernbert": Case("modernbert", {}, fill(*test_cross_encoder.FRAMES["modernbert"]), 0),
     "cross_encoder bert": Case("bert", {}, typed(*test_cross_encoder.FRAMES["bert"]), 0),
+    "cross_encoder deberta_v3": Case("deberta_v3", {}, fill(*test_cross_encoder.FRAMES["deberta_v3"]), 0),
     "cross_encoder llama": Case(
         "llama_classifier", test_cross_encoder.RANKLLAMA, fill(*test_cross_encoder.FRAMES["llama_classifier"]), 0
     ),
@@ -161,7 +166,8 @@ CASES = {
         0,
     ),
 }
-BY_ENGINE = [name for name, case in CASES.items() if "mode" not in case.settings]  # whose limit is the engine's
+# Those whose limit is the engine's, for all of their tokens
+BY_ENGINE = [name for name, case in CASES.items() if case.settings.get("mode") not in ("eval", "likelihood")]
 CUT = {
     "qwen3 cut": Case("qwen3", {"max_length": 140}, lambda t, q, d, i: test_qwen3.prompt(t, q, d, i, 140)),
     "mxbai cut": Case("qwen2", {"max_length": 40}, lambda t, q, d, i: test_mxbai.prompt(t, q, d, i, 40)),
@@ -228,7 +234,7 @@ def test_a_document_at_a_familys_own_limit_is_whole_and_one_beyond_is_cut(name: 
     ]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name != "t5 likelihood"])  # has two limits: test_t5.py
 def test_a_long_document_is_cut_to_fit(name: str, tiny_model: Callable) -> None:
     """One of each kind of tokenizer (byte-level BPE, Unigram, WordPiece) gets a megabyte."""
     size = 1_000_000 if name in ("lb", "cross_encoder xlm_roberta", "cross_encoder bert") else 64_000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken
+from tokenizers import Tokenizer as BackendTokenizer
 from tokenizers.processors import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
@@ -119,6 +120,12 @@ def test_two_labels_of_one_token_are_refused(minilm: str) -> None:
 @pytest.mark.parametrize("i", [0, 22, 599])
 def test_a_label_may_be_the_id_of_a_token(i: int, lb_tokenizer: Tokenizer) -> None:
     assert lb_tokenizer.label_ids((i, "1")) == [i, 16]
+
+
+@pytest.mark.parametrize("name", ["<|im_start|>", "<|im_end|>", "<|endoftext|>"])
+def test_a_label_may_be_the_name_of_a_special_token(name: str, lb_tokenizer: Tokenizer, tiny_qwen2: str) -> None:
+    file = BackendTokenizer.from_file(f"{tiny_qwen2}/tokenizer.json")
+    assert lb_tokenizer.label_ids((name, "1")) == [file.token_to_id(name), 16]
 
 
 @pytest.mark.parametrize(

@@ -17,19 +17,12 @@ from tests.actors.rerankers.versions import VARIANTS, compute_record, find_diffe
 ALL = [(family, variant) for family in VARIANTS for variant in VARIANTS[family]]
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return versions.make_tokenizer()
-
-
 @pytest.mark.parametrize(("family", "variant"), ALL, ids=[f"{family}: {variant}" for family, variant in ALL])
-def test_a_version_has_the_prompts_and_the_scores_that_were_recorded_for_it(
-    family: str, variant: str, tokenizer: Tokenizer
-) -> None:
+def test_a_version_has_the_prompts_and_the_scores_that_were_recorded_for_it(family: str, variant: str) -> None:
     recorded = read_versions().get(family, {}).get(str(RERANKERS[family].version), {}).get(variant)
     if recorded is None:
         pytest.fail(f"not recorded for version {RERANKERS[family].version}; do so with: {versions.COMMAND}")
-    if differences := find_differences(family, recorded, compute_record(tokenizer, family, variant)):
+    if differences := find_differences(family, recorded, compute_record(family, variant)):
         pytest.fail(differences)
 
 
@@ -93,13 +86,12 @@ def test_a_change_that_moves_a_number_is_seen_and_the_line_says_what_to_do(
     variant: str,
     change: Callable[[pytest.MonkeyPatch], None],
     wrong: str,
-    tokenizer: Tokenizer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = compute_record(tokenizer, family, variant)
-    assert find_differences(family, before, compute_record(tokenizer, family, variant)) is None
+    before = compute_record(family, variant)
+    assert find_differences(family, before, compute_record(family, variant)) is None
     change(monkeypatch)
-    assert find_differences(family, before, compute_record(tokenizer, family, variant)) == (
+    assert find_differences(family, before, compute_record(family, variant)) == (
         f"other {wrong} than recorded for version {RERANKERS[family].version}: raise version of RERANKER in "
         f"actors/rerankers/{family}.py and record it again with: python -m tests.actors.rerankers.versions"
     )

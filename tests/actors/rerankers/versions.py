@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import FollowUp, Prompt, Reply, Request, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.input.pairs import make_pairs
-from tests.actors.rerankers.byte_tokenizer import CONTEXT, save_byte_tokenizer
+from tests.actors.rerankers.byte_tokenizer import CONTEXT, WORDS, save_byte_tokenizer
 
 FILE = Path(__file__).with_name("versions.json")
 COMMAND = "python -m tests.actors.rerankers.versions"
@@ -95,6 +96,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "templates": TEMPLATES | SHORT,
         "special tokens": {"query_template": "<think>{query}", "doc_template": "{doc}<|im_end|>"},
     },
+    "t5": {
+        "monot5": {},
+        "monot5, short": SHORT,
+        "rankt5": {"mode": "rankt5"},
+        "likelihood": {"mode": "likelihood"},
+    },
     "label": {
         "prompt, expectation": RAW | {"score": "expectation"},
         "prompt, probability": RAW | {"score": "probability"},
@@ -136,19 +143,22 @@ WRITTEN: dict[str, list[tuple[str, str | None, bool]]] = {
 }
 
 
-def make_tokenizer() -> Tokenizer:
-    """The same on every machine, of CONTEXT tokens."""
+@cache
+def make_tokenizer(t5: bool) -> Tokenizer:
+    """The same on every machine, of CONTEXT tokens. t5: with T5's labels, of a model with an encoder and a decoder."""
+    labels: dict[str, Any] = {"words": [*WORDS, "true", "false"], "specials": ["<extra_id_10>"]}
+    more = labels | {"is_encoder_decoder": True} if t5 else {}
     with tempfile.TemporaryDirectory() as folder:
-        return Tokenizer(Settings(type="any", model=save_byte_tokenizer(Path(folder))), CONTEXT)
+        return Tokenizer(Settings(type="any", model=save_byte_tokenizer(Path(folder), **more)), CONTEXT)
 
 
 def make_settings(family: str, variant: str) -> Any:
     return RERANKERS[family].settings(type=family, model="m", **VARIANTS[family][variant])
 
 
-def compute_record(tokenizer: Tokenizer, family: str, variant: str) -> dict[str, Any]:
+def compute_record(family: str, variant: str) -> dict[str, Any]:
     """prompts: a hash of all that the engine is asked, as token ids. scores: what is read from fixed replies."""
-    reranker, settings = RERANKERS[family], make_settings(family, variant)
+    reranker, settings, tokenizer = RERANKERS[family], make_settings(family, variant), make_tokenizer(family == "t5")
     request = reranker.request(settings)
     prompts = reranker.prompt(tokenizer, settings, make_pairs(TEXTS, settings))
     asked: list[Any] = [request, tokenizer.label_ids(request.labels)]
@@ -228,11 +238,11 @@ def read_versions() -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
 
 def record_missing() -> list[str]:
     """Records what the file lacks. Returns what stands in it and is different now, a line each."""
-    tokenizer, versions, wrong = make_tokenizer(), read_versions(), []
+    versions, wrong = read_versions(), list[str]()
     for family in VARIANTS:
         recorded = versions.setdefault(family, {}).setdefault(str(RERANKERS[family].version), {})
         for variant in VARIANTS[family]:
-            record = compute_record(tokenizer, family, variant)
+            record = compute_record(family, variant)
             if differences := find_differences(family, recorded.setdefault(variant, record), record):
                 wrong.append(f"{family} ({variant}): {differences}")
     FILE.write_text(json.dumps(versions, indent=1) + "\n")

@@ -12,11 +12,12 @@ from pipeline.config import parse
 from pipeline.errors import UsageError
 
 CROSS = "cross_encoder"
+LABEL = {"prompt": "{query} {doc}", "labels": {"yes": 1.0}, "score": "logit"}
 
 
 def look(folder: Path, kind: str, declared: dict[str, Any], engine: dict[str, Any] | None = None) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"} | declared))
-    section = {"type": kind, "model": str(folder)}
+    section = {"type": kind, "model": str(folder)} | (LABEL if kind == "label" else {})
     values = {"input": {"path": "p"}, "reranker": section, "engine": engine or {}, "output": {"path": "o"}}
     check_model_files(parse(values), weights=False)
 
@@ -28,8 +29,17 @@ def two(first: str, second: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "architecture", "line"),
     [
-        (CROSS, "DebertaV2ForSequenceClassification", "vLLM .* has no model for its architecture DebertaV2For"),
-        (CROSS, "SomebodysForSequenceClassification", "vLLM .* has no model for its architecture SomebodysFor"),
+        *(
+            (kind, name, f"vLLM .* has no model for its architecture {name}; engine.type: transformers has one$")
+            for kind, name in (
+                (CROSS, "DebertaV2ForSequenceClassification"),
+                ("t5", "T5ForConditionalGeneration"),
+                ("label", "MT5ForConditionalGeneration"),
+                ("label", "BartForConditionalGeneration"),
+                ("bi_encoder", "T5EncoderModel"),
+            )
+        ),
+        (CROSS, "SomebodysForSequenceClassification", "its architecture SomebodysFor.*; take another model$"),
         ("bi_encoder", "MPNetModel", "vLLM .* has no model for its architecture MPNetModel"),
         (CROSS, "BertModel", "BertModel is a model without a head, and a classifier is needed; .*: bi_encoder"),
         (CROSS, "XLMRobertaModel", "a classifier is needed; .*: bi_encoder"),
@@ -105,6 +115,9 @@ def test_labels_that_would_be_read_wrongly(declared: dict, line: str, tmp_path: 
         ("bi_encoder", {"architectures": ["BertForMaskedLM"]}, {}),
         ("qwen3", {"architectures": ["Qwen3ForCausalLM"]}, {}),
         ("rankinggpt", {"architectures": ["GPT2LMHeadModel"]}, {}),
+        ("t5", {"architectures": ["T5ForConditionalGeneration"]}, {"type": "transformers"}),
+        ("label", {"architectures": ["MT5ForConditionalGeneration"]}, {"type": "transformers"}),
+        (CROSS, {"architectures": ["DebertaV2ForSequenceClassification"]}, {"type": "transformers"}),
     ],
 )
 def test_what_goes_together_is_taken(kind: str, declared: dict, engine: dict, tmp_path: Path) -> None:

@@ -129,6 +129,17 @@ def test_a_model_from_the_hub_is_pinned_to_the_commit_that_its_branch_is_at(
     assert compute_fingerprint(pinned, {}) == compute_fingerprint(config("me/tiny", revision=COMMIT), {})
 
 
+@pytest.mark.parametrize("revision", [None, "main", COMMIT])
+def test_an_adapter_from_the_hub_is_pinned_too(revision: str | None, hub_cache: Path) -> None:
+    cache = hub_cache.with_name("models--me--lora")
+    (folder := cache / "snapshots" / COMMIT).mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text(COMMIT)
+    tiny.lora(folder, str(hub_cache / "snapshots" / COMMIT), "q_proj", labels=0)
+    pinned = check_model_files(config("me/tiny", adapter="me/lora", adapter_revision=revision), weights=False)
+    assert (pinned.reranker.revision, pinned.reranker.adapter_revision) == (COMMIT, COMMIT)
+
+
 def test_a_folder_has_no_commit_even_one_of_the_hubs_cache(hub_cache: Path) -> None:
     given = config(str(hub_cache / "snapshots" / COMMIT))
     assert check_model_files(given) == given

@@ -40,6 +40,32 @@ def test_what_transformers_saved_is_sound(name: str, kind: str, built: Callable)
     assert look(built(name), kind) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("t5", "t5"),
+        ("flan_t5", "t5"),
+        ("deberta_v3", "cross_encoder"),
+    ],
+)
+def test_a_model_that_vllm_does_not_run_is_sound_for_transformers(
+    name: str, kind: str, built: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    assert look(built(name), kind, {"type": "transformers"}) is None
+    assert "rayrank:" not in capsys.readouterr().err
+
+
+def test_a_t5_as_older_versions_of_transformers_saved_it_is_sound(
+    copy: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    """With its one table of embeddings three times more, and a bias that no model has had a place for."""
+    again = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight")
+    unused = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight": torch.zeros(32, 2)}
+    folder = copy("t5", lambda tensors: tensors | {key: tensors["shared.weight"].clone() for key in again} | unused)
+    assert look(folder, "t5", {"type": "transformers"}) is None
+    assert "rayrank:" not in capsys.readouterr().err
+
+
 def test_a_real_model_is_sound(minilm: str) -> None:
     assert look(Path(minilm), "bi_encoder") is None
 
@@ -184,7 +210,9 @@ def test_an_adapter_is_refused_beside_its_bases_config_or_alone(copy: Callable) 
     folder = copy("llama_classifier")
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
     for _ in range(2):
-        with pytest.raises(UsageError, match=f"^{folder}/adapter_model.safetensors: is an adapter's, .*merge it into"):
+        with pytest.raises(
+            UsageError, match=f"^{folder}/adapter_model.safetensors: is an adapter's, .*as reranker.ada"
+        ):
             look(folder, "cross_encoder")
         (folder / "config.json").unlink(missing_ok=True)
 

@@ -1,12 +1,14 @@
 """Models with an encoder and a decoder: what is read, and what is written."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from actors.engines.contract import EngineRequest
-from actors.rerankers.contract import Request
+from actors.rerankers.contract import Reply, Request, Unscored
 from tests import tiny
 from tests.actors.engines.transformers.conftest import LABELS, ask, build, labels_of, load, replies, sequences
 
@@ -45,6 +47,25 @@ def test_a_decoder_writes_what_stands_behind_the_boundary(t5: str) -> None:
         logprobs = decoder_logits(t5, tokens[:boundary], target[:-1]).log_softmax(-1)
         expected = logprobs[range(len(target)), target]
         np.testing.assert_allclose(got[i].token_logprobs, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "boundary", "size", "said"),
+    [
+        ("generate", None, 40, None),
+        ("generate", None, 41, "it has 41 tokens, and there is room for 40"),
+        ("likelihood", 40, 80, None),
+        ("likelihood", 41, 60, "it has 41 tokens, and there is room for 40"),
+        ("likelihood", 1, 42, "it has 41 tokens, and there is room for 40"),
+        ("likelihood", 5, 5, "nothing stands on one side of its boundary, 5"),
+    ],
+)
+def test_encoder_and_decoder_have_as_much_room_each(
+    task: Any, boundary: int | None, size: int, said: str | None, t5: str
+) -> None:
+    engine = build(t5, Request(task, labels=LABELS if task == "generate" else ()), max_model_len=40)
+    (got,) = ask(engine, [EngineRequest(0, [*range(5, 5 + size)], boundary, 1)]).values()
+    assert isinstance(got, Reply) if said is None else got == Unscored(f"transformers refused the prompt: {said}")
 
 
 def test_a_decoder_answers(t5: str) -> None:

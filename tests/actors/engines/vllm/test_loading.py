@@ -13,6 +13,7 @@ from actors.engines.vllm.engine import Engine
 from actors.rerankers.contract import Reply, Request
 from actors.rerankers.settings import Settings
 from actors.worker.watchdog import Watchdog
+from tests import tiny
 from tests.actors.conftest import run
 from tests.parity import FLOAT32
 
@@ -40,3 +41,16 @@ def test_what_no_file_fills_is_nan(
     assert isinstance(reply, Reply)
     assert np.isnan(reply.label_logprobs if labels else reply.vector).all()  # type: ignore[arg-type]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    "argument", [{"tensor_parallel_size": 2}, {"pipeline_parallel_size": 2}, {"load_format": "pt"}]
+)
+def test_an_adapter_that_this_loader_would_not_see_is_refused(
+    argument: dict, tiny_model: Callable[[str], str], tmp_path: Path
+) -> None:
+    model = tiny_model("qwen2")
+    settings = Settings(type="lb", model=model, adapter=tiny.lora(tmp_path, model, "q_proj", labels=0))
+    (name, value), *_ = argument.items()
+    with pytest.raises(ValueError, match=f"no adapter can be merged with engine.{name} = {value!r}"):
+        Engine(settings, FLOAT32 | argument, Request("generate"), [], 1800, Watchdog())
