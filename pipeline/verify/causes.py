@@ -22,9 +22,10 @@ def explain(
         return "the others are these scores turned round: the labels stand in the other order"
     slope, constant = np.polyfit(own, other, 1) if own.std() else (0.0, 0.0)
     if slope > 0 and _are_alike(slope * own + constant, other):
+        added = f", and {constant:.4g} more" if abs(constant) > EXACT * other.std() else ""
         return (
-            f"the others are these scores times {slope:.4g} plus {constant:.4g}: a scale, a temperature, or another "
-            "formula for the same logits"
+            f"the others are {slope:.4g} times these scores{added}: a scale, a temperature, or another formula for the "
+            "same logits"
         )
     if (least := _find_length(tokens, off > tolerance)) is not None:
         return f"only pairs of {least} tokens or more differ: a text is cut elsewhere, or the context is shorter"

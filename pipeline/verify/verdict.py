@@ -11,7 +11,7 @@ from pipeline.verify.compare import Comparison, share_explained
 from pipeline.verify.tokens import TokenIds
 
 # The largest difference that passes, where no rounding of transformers' was measured; docs/verify.md has the source.
-TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}
 OWN_ROUNDING = 2  # times transformers' own furthest, where it was measured
 
 

@@ -24,14 +24,16 @@ from pipeline.verify.given import look_up, open_scores
 from pipeline.verify.sample import draw_pairs
 from pipeline.verify.score import Prompts, score_apart
 from pipeline.verify.tokens import compare_tokens
-from pipeline.verify.verdict import TOLERANCES, Verdict, choose_tolerance
-from pipeline.verify.ways import Score, Ways, make_reference, score_exactly
+from pipeline.verify.verdict import Verdict, choose_tolerance
+from pipeline.verify.ways import Score, Ways, make_reference
 
 TRANSFORMERS = "transformers"
 WRITES = (
     "the answers are the engine's own, written once; compared are the scores that are read from them, by the "
     "probabilities of the labels behind the same answers"
 )
+
+SAME = "the engine is transformers itself, so that a reference by transformers shares its code and its faults"
 
 
 def verify(
@@ -52,37 +54,33 @@ def verify(
         checked = check(config)
     config = checked.config
     given = None if against == TRANSFORMERS else open_scores(against)
-    if not given:
-        make_reference(config, "float32")  # raises its errors before anything takes time
-    tokenizer, settings = check_tokenizer(config), config.reranker
+    reference = None if given else make_reference(config)
+    tokenizer = check_tokenizer(config)
     if left := check_weights(config, tokenizer):
         say(f"not checked: {left}")
     keep = given and (lambda rows: look_up(given, rows)[1])
-    drawn = draw_pairs(checked, wanted, seed, keep)
-    rows, prompts, lines = _prompt(tokenizer, config, drawn)
+    rows, prompts, lines = _prompt(tokenizer, config, draw_pairs(checked, wanted, seed, keep))
     sequences = [[ids.tolist() for prompt in passages for ids in prompt.sequences] for passages in prompts]
-    ids = compare_tokens(tokenizer, settings, [ids for pair in sequences for ids in pair])
-    if RERANKERS[settings.type].request(settings).max_tokens > 1:
-        lines.append(WRITES)
-    ways = Ways(config, prompts, seed, score)
+    ids = compare_tokens(tokenizer, config.reranker, [ids for pair in sequences for ids in pair])
+    ways, precision, exact = Ways(config, prompts, seed, score), estimate_memory(config).dtype, None
     scores = ways.score_engine()
-    own, queries = next(iter(scores.values())), _number(rows["query_id"])
-    precision, rounding = estimate_memory(config).dtype, None
     if given:
         scores[against], _ = look_up(given, rows)
-    else:
-        dtype, exact = score_exactly(ways, config)
-        scores[f"{TRANSFORMERS} in {dtype}"] = exact
-        if dtype == "float32" != precision and precision in TOLERANCES:
-            rounded = ways.score_reference(make_reference(config, precision))
-            rounding = compare(f"({TRANSFORMERS} in {precision})", rounded, exact, queries)
+    if reference:
+        exact = ways.score_exactly(reference, precision)
+        scores[f"{TRANSFORMERS} in {exact.precision}"] = exact.scores
+    (_, own), *others = scores.items()
+    queries = _number(rows["query_id"])
+    rounding = None
+    if exact and exact.rounded is not None:
+        rounding = compare(f"({TRANSFORMERS} in {precision})", exact.rounded, exact.scores, queries)
     return Verdict(
         config=config,
         rows=rows,
         tokens=np.array([sum(map(len, pair)) for pair in sequences]),
         ids=ids,
         scores=scores,
-        comparisons=[compare(name, own, other, queries) for name, other in [*scores.items()][1:]],
+        comparisons=[compare(name, own, other, queries) for name, other in others],
         rounding=rounding,
         precision=precision,
         tolerance=choose_tolerance(precision, rounding) if tolerance is None else tolerance,
@@ -91,17 +89,19 @@ def verify(
 
 
 def _prompt(tokenizer: Tokenizer, config: Config, drawn: pa.Table) -> tuple[pa.Table, Prompts, list[str]]:
-    """The rows that have prompts, in the order in which a run scores them; their prompts; a line about the others."""
+    """The rows that have prompts, in the order in which a run scores them; their prompts; and what to say."""
     settings, reranker = config.reranker, RERANKERS[config.reranker.type]
     rows = group_by_prefix(drawn, reranker.prefix_side(settings))
     made = make_prompts(reranker, tokenizer, settings, make_pairs(rows, settings))
     reasons = Counter(prompt.reason.partition(":")[0] for prompt in made if isinstance(prompt, Unscored))
     prompts = [[_as_arrays(passage) for passage in prompt] for prompt in made if not isinstance(prompt, Unscored)]
     if len(prompts) < 2:
-        raise UsageError(
-            f"input.path: of {len(made)} pairs that were drawn {len(prompts)} have a prompt: {dict(reasons)}"
-        )
+        raise UsageError(f"input.path: of {len(made)} pairs drawn {len(prompts)} have a prompt: {dict(reasons)}")
     lines = [f"{count} of the pairs that were drawn have no prompt: {reason}" for reason, count in reasons.items()]
+    if reranker.request(settings).max_tokens > 1:
+        lines.append(WRITES)
+    if config.engine.get("type") == TRANSFORMERS:
+        lines.append(SAME)
     return rows.filter(pa.array([not isinstance(prompt, Unscored) for prompt in made])), prompts, lines
 
 
