@@ -84,7 +84,7 @@ def verify(
         rounding=rounding,
         precision=precision,
         tolerance=choose_tolerance(precision, rounding) if tolerance is None else tolerance,
-        lines=lines,
+        lines=lines + ways.lines,
     )
 
 

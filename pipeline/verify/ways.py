@@ -2,6 +2,7 @@
 transformers."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,10 +44,12 @@ class Ways:
         shuffled = np.random.default_rng(seed).permutation(len(prompts)).tolist()
         self._parts: Order = [shuffled[at : at + BATCH] for at in range(0, len(prompts), BATCH)]
         self._written: Written = {}
+        self.lines: list[str] = []  # about pairs without a score
 
     def score_engine(self) -> dict[str, np.ndarray]:
         """By the config's engine, the plain way first. The prefix cache is switched off only where it had anything."""
         first, again = self._ask(self._config, [self._whole, self._parts])
+        self._note(self._name, first)
         self._written = first.written
         scores = {self._name: first.scores, f"{self._name}, in other batches": again.scores}
         if again.cached_tokens and CACHE in get_engine(self._config.engine).argument_names():
@@ -71,7 +74,12 @@ class Ways:
         if weights and get_engine(config.engine).installed().cpu and weights > free:
             raise DoesNotFit(f"its weights take {weights / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
         (scored,) = self._ask(config, [self._whole])
+        self._note(f"transformers in {dtype}", scored)
         return scored.scores
+
+    def _note(self, name: str, scored: Scored) -> None:
+        reasons = Counter(reason for reason in scored.reasons if reason)
+        self.lines += [f"{name}: {count} pair(s) have no score: {reason}" for reason, count in reasons.items()]
 
     def _ask(self, config: Config, orders: list[Order]) -> list[Scored]:
         return self._score(config, self._prompts, orders, self._written, self._threads)

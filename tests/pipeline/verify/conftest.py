@@ -17,6 +17,7 @@ from pipeline.verify.verify import verify
 from tests import tiny
 from tests.parity import DOCS, QUERIES, shared_engine
 
+PAIRS = 24  # of a verification: 12 of one query among them
 TRANSFORMERS = {"type": "transformers", "dtype": "float32"}
 LB = {"type": "lb"}
 LABEL = {
@@ -60,7 +61,7 @@ def make(pairs_file: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 def verify_here(config: Config, *given: Any, **named: Any) -> Verdict:
     """A verification whose engines are in this process."""
-    return verify(config, *given, **{"wanted": 40, "score": score_in_process} | named)
+    return verify(config, *given, **{"wanted": PAIRS, "score": score_in_process} | named)
 
 
 def score_in_process(

@@ -16,7 +16,7 @@ from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.verify.report import collect_figures, collect_pairs, describe
 from pipeline.verify.score import Scored
-from tests.pipeline.verify.conftest import LABEL, LB, score_in_process, verify_here, write_scores
+from tests.pipeline.verify.conftest import LABEL, LB, PAIRS, score_in_process, verify_here, write_scores
 
 PASSAGES = LB | {"passages": {"tokens": 40, "overlap": 5}}
 RAW = {"type": "label", "prompt": "{query} {doc}\nTrue?", "labels": {" yes": 1, " no": 0}, "score": "logit"}
@@ -26,13 +26,10 @@ Make = Callable[..., Config]
 @pytest.mark.parametrize(
     ("name", "reranker"),
     [
-        ("qwen2", LB),
         ("qwen2", PASSAGES),
         ("qwen3", {"type": "qwen3"}),
-        ("mistral", RAW),
         ("llama2", {"type": "rankinggpt"}),
         ("bert", {"type": "cross_encoder"}),
-        ("bert", {"type": "cross_encoder", "score": "probability"}),
         ("rank1_qwen2", {"type": "rank1", "max_new_tokens": 8}),
     ],
 )
@@ -40,9 +37,9 @@ def test_a_good_model_passes(name: str, reranker: dict[str, Any], tiny_model: Ca
     verdict = verify_here(make(tiny_model(name), reranker))
     assert verdict.faults == [] and verdict.tolerance == 1e-3
     own, again, reference = verdict.scores.values()
-    assert len(verdict.rows) == len(own) == 40 and len(np.unique(own.round(6))) > 20
+    assert len(verdict.rows) == len(own) == PAIRS and len(np.unique(own.round(6))) > PAIRS / 2
     assert verdict.ids.own == verdict.ids.sequences and not verdict.ids.lines
-    assert [found.pairs for found in verdict.comparisons] == [40, 40]
+    assert [found.pairs for found in verdict.comparisons] == [PAIRS, PAIRS]
     assert np.abs(own - again).max() > 0 or reranker.get("max_new_tokens"), "the other batches are none"
     figures = collect_figures(verdict)
     assert json.loads(json.dumps(figures, allow_nan=False))["faults"] == []
@@ -51,7 +48,7 @@ def test_a_good_model_passes(name: str, reranker: dict[str, Any], tiny_model: Ca
 
 
 def test_half_precision_is_measured_by_transformers_own(tiny_model: Callable, make: Make) -> None:
-    verdict = verify_here(make(tiny_model("qwen2"), dtype="bfloat16"))
+    verdict = verify_here(make(tiny_model("bert"), {"type": "cross_encoder"}, dtype="bfloat16"))
     assert verdict.rounding and verdict.precision == "bfloat16" and verdict.faults == []
     assert verdict.tolerance == pytest.approx(2 * verdict.rounding.largest)
     assert 1e-3 < verdict.comparisons[-1].largest <= verdict.tolerance and verdict.explained == pytest.approx(
@@ -99,7 +96,7 @@ def elsewhere(tiny_model: Callable, make: Make, tmp_path_factory: pytest.TempPat
 
 def test_scores_made_elsewhere_by_a_good_model_pass(tiny_model: Callable, make: Make, elsewhere: str) -> None:
     verdict = verify_here(make(tiny_model("qwen2"), LABEL), elsewhere)
-    assert verdict.faults == [] and verdict.comparisons[-1].name == elsewhere and verdict.comparisons[-1].pairs == 40
+    assert verdict.faults == [] and verdict.comparisons[-1].name == elsewhere and verdict.comparisons[-1].pairs == PAIRS
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -155,9 +152,7 @@ def lose(scores: np.ndarray) -> np.ndarray:
     ("which", "change", "names"),
     [
         (0, lambda scores: scores + 0.5, ["transformers, in other batches", "transformers in float32"]),
-        (1, lambda scores: scores[::-1], ["transformers, in other batches"]),
         (2, lambda scores: scores.round(2), ["transformers in float32"]),
-        (2, lambda scores: 1 - scores, ["transformers in float32"]),
         (1, lose, ["transformers, in other batches"]),
         (2, lambda scores: scores * 0, ["transformers in float32", "transformers in float32"]),
     ],
@@ -180,9 +175,9 @@ def test_autotokenizers_other_ids_are_told_and_are_no_fault(tiny_model: Callable
     path = model / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": "LlamaTokenizerFast"}))
     verdict = verify_here(make(model, RAW))
-    assert verdict.faults == [] and verdict.ids.own == 40 and verdict.ids.auto == 0
+    assert verdict.faults == [] and verdict.ids.own == PAIRS and verdict.ids.auto == 0
     assert "makes other ids of a prompt's text" in verdict.ids.lines[0]
-    assert "AutoTokenizer: 0 of 40" in describe(verdict)[1]
+    assert f"AutoTokenizer: 0 of {PAIRS}" in describe(verdict)[1]
 
 
 @pytest.mark.parametrize(
