@@ -27,6 +27,7 @@ from actors.worker.watchdog import Watchdog
 from pipeline.config import Config
 from pipeline.errors import RunError, one_line
 
+STDOUT, STDERR = 1, 2
 Prompts = list[list[Prompt]]  # for each pair, one for each of its passages; their sequences as arrays
 Order = list[list[int]]  # the numbers of pairs that are asked for together, batch after batch
 Written = dict[tuple[int, ...], Reply | Unscored]  # what a model wrote behind a sequence
@@ -68,6 +69,7 @@ def _score_in_child(
     config: Config, prompts: Prompts, orders: Sequence[Order], written: Written, threads: int
 ) -> list[Scored]:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
+    os.dup2(STDERR, STDOUT)  # vLLM logs to stdout, which is for figures
     try:
         return score_here(config, prompts, orders, written)
     except Exception as error:  # of any library, and not every one of them can travel
