@@ -1,6 +1,7 @@
 """Pairs of a config's own input, drawn by a seed: half of them whole queries, half over all lengths."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,27 +25,27 @@ def draw_pairs(checked: Checked, wanted: int, seed: int, keep: Keep | None = Non
     """Up to `wanted` rows that have both texts, whether they have scores or not; their columns are those of
     pipeline/score/read.py. keep: which rows may be drawn; every row without it.
 
-    Units are read in an order of chance until there are enough rows to choose from. Of rows with the same ids the first
-    that was read counts. Raises UsageError where there are fewer than two rows.
+    Units are read in an order of chance until there are enough rows to choose from. Of those with the same ids one
+    counts, as input.duplicates says. Raises UsageError where there are fewer than two rows.
     """
     rng = np.random.default_rng(seed)
     run = checked.config.run.model_copy(update={"on_existing": "restart"})  # else only rows without a score are found
-    everything = Checked(checked.config.model_copy(update={"run": run}), checked.files, checked.fingerprint)
-    found = find_unscored_units(everything)
+    found = find_unscored_units(replace(checked, config=checked.config.model_copy(update={"run": run})))
     units = found.units
-    pool, rows = list[pa.Table](), 0
+    pool, rows = dict[int, pa.Table](), 0
     for number, at in enumerate(rng.permutation(len(units))[:MOST_UNITS].tolist(), 1):
         pairs = read_unit(found.columns, *units[at])
         pairs = pairs.filter(pc.equal(pairs["kind"], OK))
-        pool.append(pairs.filter(pa.array(keep(pairs))) if keep else pairs)
-        rows += len(pool[-1])
+        pool[at] = pairs.filter(pa.array(keep(pairs))) if keep else pairs
+        rows += len(pool[at])
         if number >= LEAST_UNITS and rows >= POOL * wanted:
             break
     if rows < 2:
         read = f"the {min(len(units), MOST_UNITS):,} of {len(units):,} units that were read"
         where = f" that {'are' if rows == 0 else 'is'} in --against" if keep else " with both texts"
         raise UsageError(f"input.path: {read} hold {rows or 'no'} pair(s){where}; two at least are needed")
-    pairs = _drop_repeated(pa.concat_tables(pool).combine_chunks())
+    whole = pa.concat_tables(pool[at] for at in sorted(pool)).combine_chunks()
+    pairs = _drop_repeated(whole, checked.config.input.duplicates == "last")
     return pairs.take(pa.array(choose(pairs, wanted, rng)))
 
 
@@ -72,9 +73,11 @@ def _count_bytes(pairs: pa.Table) -> np.ndarray:
     return np.sum([pc.fill_null(pc.binary_length(pairs[name]), 0).to_numpy() for name in there], axis=0)
 
 
-def _drop_repeated(pairs: pa.Table) -> pa.Table:
-    ids = np.column_stack([_number(pairs[name]) for name in IDS])
-    return pairs.take(pa.array(np.sort(np.unique(ids, axis=0, return_index=True)[1])))
+def _drop_repeated(pairs: pa.Table, last: bool) -> pa.Table:
+    """Without the rows whose ids another one has: the first of them stays, or the last."""
+    rows = np.arange(len(pairs))[:: -1 if last else 1]
+    ids = np.column_stack([_number(pairs[name]) for name in IDS])[rows]
+    return pairs.take(pa.array(np.sort(rows[np.unique(ids, axis=0, return_index=True)[1]])))
 
 
 def _number(column: pa.ChunkedArray) -> np.ndarray:

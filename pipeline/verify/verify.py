@@ -32,7 +32,6 @@ WRITES = (
     "the answers are the engine's own, written once; compared are the scores that are read from them, by the "
     "probabilities of the labels behind the same answers"
 )
-
 SAME = "the engine is transformers itself, so that a reference by transformers shares its code and its faults"
 
 
@@ -67,6 +66,7 @@ def verify(
     if given:
         scores[against], _ = look_up(given, rows)
     if reference:
+        lines += [SAME] if config.engine.get("type") == TRANSFORMERS else []
         exact = ways.score_exactly(reference, precision)
         scores[f"{TRANSFORMERS} in {exact.precision}"] = exact.scores
     (_, own), *others = scores.items()
@@ -100,8 +100,6 @@ def _prompt(tokenizer: Tokenizer, config: Config, drawn: pa.Table) -> tuple[pa.T
     lines = [f"{count} of the pairs that were drawn have no prompt: {reason}" for reason, count in reasons.items()]
     if reranker.request(settings).max_tokens > 1:
         lines.append(WRITES)
-    if config.engine.get("type") == TRANSFORMERS:
-        lines.append(SAME)
     return rows.filter(pa.array([not isinstance(prompt, Unscored) for prompt in made])), prompts, lines
 
 

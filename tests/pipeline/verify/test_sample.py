@@ -65,14 +65,19 @@ def test_a_seed_draws_the_same_pairs_and_another_one_others(
     assert drawn != pairs(draw_pairs(checked, 40, seed + 1))
 
 
-def test_pairs_without_texts_and_pairs_that_are_there_twice_are_not_drawn(
-    write_pairs: Callable, make_config: Make
+@pytest.mark.parametrize("duplicates", ["first", "last"])
+def test_pairs_without_texts_are_not_drawn_and_of_those_that_are_there_twice_one_is(
+    duplicates: str, write_pairs: Callable, make_config: Make
 ) -> None:
-    rows = table(3, 4, empty=5)
-    rows = {name: [*values, *values[6:8]] for name, values in rows.items()}
-    drawn = draw_pairs(check(make_config(write_pairs(**rows))), 100, 0)
-    expected = {pair for pair, doc in zip(pairs(pa.table(rows)), rows["doc"], strict=True) if doc}
-    assert sorted(pairs(drawn)) == sorted(expected) and len(expected) == 7
+    rows = table(30, 4, empty=5)
+    again = {name: values[6:9] for name, values in rows.items()} | {"doc": ["other"] * 3}
+    path = write_pairs(row_group_size=10, **{name: [*values, *again[name]] for name, values in rows.items()})
+    config = make_config(path, run={"unit_rows": 10})
+    config = config.model_copy(update={"input": config.input.model_copy(update={"duplicates": duplicates})})
+    drawn = draw_pairs(check(config), 200, 0)
+    expected = {pair: doc for pair, doc in zip(pairs(pa.table(rows)), rows["doc"], strict=True) if doc}
+    expected |= {pair: "other" for pair in pairs(pa.table(again)) if duplicates == "last"}
+    assert len(drawn) == 115 and dict(zip(pairs(drawn), drawn["doc"].to_pylist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("kept", [2, 5, 30])
