@@ -60,5 +60,5 @@ def _sigmoid(scores: np.ndarray) -> np.ndarray:
 
 def _correlate_ranks(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's, with ties in the order of the pairs."""
-    ranks = [np.argsort(np.argsort(values, kind="stable")) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values, kind="stable")) for values in (one, other))
+    return float(np.corrcoef(first, second)[0, 1])

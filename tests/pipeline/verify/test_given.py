@@ -40,6 +40,7 @@ def test_lines_of_json(lines: list[str], expected: list[float | None], tmp_path:
         ("[1, 2, 3]", "line 2: the line: Input should be an object"),
         ('{"query_id": "q", "score": 1}', "line 2: doc_id: Field required"),
         ('{"query_id": "q", "doc_id": "d", "score": "high"}', "line 2: score: Input should be a valid number"),
+        ('{"query_id": "q", "doc_id": "d", "score": "0.5"}', "line 2: score: Input should be a valid number"),
         ('{"query_id": "q", "doc_id": "d", "score": NaN}', "line 2: "),
         ('{"query_id": 1.5, "doc_id": "d", "score": 1}', "line 2: query_id: Input should be a valid string"),
         ('{"query_id": "1", "doc_id": "a", "score": 0.6}', "document 'a' has score 0.6, and 0.5 further up"),
