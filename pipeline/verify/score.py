@@ -8,6 +8,7 @@ a word, and all words after it.
 import multiprocessing
 import os
 import queue
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -70,11 +71,19 @@ def _score_in_child(
 ) -> list[Scored]:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is imported
     os.dup2(STDERR, STDOUT)  # vLLM logs to stdout, which is for figures
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         return score_here(config, prompts, orders, written)
     except Exception as error:  # of any library, and not every one of them can travel
         words = f"{get_engine(config.engine).name}: {type(error).__name__}: {one_line(error)[:600]}"
         raise (DoesNotFit if "memory" in words.lower() else RunError)(words) from None
+
+
+def _end_with_parent() -> None:
+    """Frees the GPU where the job was killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def score_here(
