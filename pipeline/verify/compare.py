@@ -45,7 +45,7 @@ class Comparison:
 
     def quantile(self, share: float) -> float:
         """Of the differences; 0 without any."""
-        return float(np.nanquantile(self.differences, share)) if self.pairs else 0.0
+        return float(np.nanquantile(self.differences, share, method="higher")) if self.pairs else 0.0
 
 
 def compare(name: str, scores: np.ndarray, others: np.ndarray, queries: np.ndarray) -> Comparison:

@@ -43,12 +43,20 @@ def open_scores(path: str) -> Given:
     return lambda queries: _read_result(path, queries)
 
 
-def look_up(given: Given, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """The score of each row, nan without; and whether it is known, or known to have none."""
+def look_up(given: Given, rows: pa.Table) -> np.ndarray:
+    """The score of each row, nan without one."""
     scores = given(rows["query_id"].unique().to_pylist())
-    ids = [*zip(rows["query_id"].to_pylist(), rows["doc_id"].to_pylist(), strict=True)]
-    values = np.array([scores.get(pair, np.nan) for pair in ids], np.float64)
-    return values, np.array([pair in scores for pair in ids], bool)
+    return np.array([scores.get(pair, np.nan) for pair in _list_pairs(rows)], np.float64)
+
+
+def find_known(given: Given, rows: pa.Table) -> np.ndarray:
+    """Whether the score of each row is known, or known to be none."""
+    scores = given(rows["query_id"].unique().to_pylist())
+    return np.array([pair in scores for pair in _list_pairs(rows)], bool)
+
+
+def _list_pairs(rows: pa.Table) -> list[tuple[str, str]]:
+    return [*zip(rows["query_id"].to_pylist(), rows["doc_id"].to_pylist(), strict=True)]
 
 
 def _read_lines(path: str) -> Scores:

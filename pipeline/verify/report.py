@@ -15,11 +15,11 @@ WIDTH = 40  # of a name
 def describe(verdict: Verdict) -> list[str]:
     """The table, and a line for each thing to say."""
     ids, tokens = verdict.ids, verdict.tokens
-    auto = "cannot be used" if ids.auto is None else f"{ids.auto} of {ids.sequences}"
+    auto = "AutoTokenizer cannot be used" if ids.auto is None else f"by AutoTokenizer {ids.auto} as by that"
     queries = len(verdict.rows["query_id"].unique())
     lines = [
         f"{len(tokens)} pairs of {queries} queries, {tokens.min()} to {tokens.max()} tokens; {_name_engine(verdict)}",
-        f"token ids: {ids.own} of {ids.sequences} as tokenizer.json alone makes them; AutoTokenizer: {auto}",
+        f"token ids of {ids.sequences} prompts, encoded again: by tokenizer.json {ids.own} as before, {auto}",
         *ids.lines,
         *verdict.lines,
         "",

@@ -94,14 +94,11 @@ def score_here(
     settings, facts = config.reranker, get_engine(config.engine)
     reranker = RERANKERS[settings.type]
     tokenizer, request = load_tokenizer(settings, facts.max_length(config.engine)), reranker.request(settings)
-    more = {
-        "stall_seconds": config.run.stall_seconds,
-        "watchdog": Watchdog(),
-        "deterministic": config.run.deterministic,
-    }
-    engine = (build or partial(facts.build_engine, **more))(
-        settings, config.engine, request, tokenizer.label_ids(request.labels)
-    )
+    asked = settings, config.engine, request, tokenizer.label_ids(request.labels)
+    if build:
+        engine = build(*asked)
+    else:
+        engine = facts.build_engine(*asked, config.run.stall_seconds, Watchdog(), config.run.deterministic)
     remembering = Remembering(engine, written)
     score = partial(reranker.score, tokenizer, settings)
     scored = []

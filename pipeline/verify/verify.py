@@ -1,6 +1,7 @@
 """A verification on one page: sample -> prompts -> token ids -> the engine's scores -> the reference's -> verdict."""
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from pipeline.estimate.memory import estimate_memory
 from pipeline.input.pairs import make_pairs
 from pipeline.score.order import group_by_prefix
 from pipeline.verify.compare import compare
-from pipeline.verify.given import look_up, open_scores
+from pipeline.verify.given import find_known, look_up, open_scores
 from pipeline.verify.sample import draw_pairs
 from pipeline.verify.score import Prompts, score_apart
 from pipeline.verify.tokens import compare_tokens
@@ -57,14 +58,14 @@ def verify(
     tokenizer = check_tokenizer(config)
     if left := check_weights(config, tokenizer):
         say(f"not checked: {left}")
-    keep = given and (lambda rows: look_up(given, rows)[1])
+    keep = partial(find_known, given) if given else None
     rows, prompts, lines = _prompt(tokenizer, config, draw_pairs(checked, wanted, seed, keep))
     sequences = [[ids.tolist() for prompt in passages for ids in prompt.sequences] for passages in prompts]
     ids = compare_tokens(tokenizer, config.reranker, [ids for pair in sequences for ids in pair])
     ways, precision, exact = Ways(config, prompts, seed, score), estimate_memory(config).dtype, None
     scores = ways.score_engine()
     if given:
-        scores[against], _ = look_up(given, rows)
+        scores[against] = look_up(given, rows)
     if reference:
         lines += [SAME] if config.engine.get("type") == TRANSFORMERS else []
         exact = ways.score_exactly(reference, precision)

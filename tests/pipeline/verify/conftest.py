@@ -59,16 +59,16 @@ def make(pairs_file: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return make
 
 
-def verify_here(config: Config, *given: Any, **named: Any) -> Verdict:
-    """A verification whose engines are in this process."""
-    return verify(config, *given, **{"wanted": PAIRS, "score": score_in_process} | named)
-
-
 def score_in_process(
     config: Config, prompts: Prompts, orders: list[Order], written: Written, threads: int
 ) -> list[Scored]:
     one_of_many = "hf_overrides" not in config.engine  # else its arguments are no key of a cache
     return score_here(config, prompts, orders, written, shared_engine if one_of_many else None)
+
+
+def verify_here(config: Config, against: str = "transformers", score: Any = score_in_process) -> Verdict:
+    """A verification whose engines are in this process."""
+    return verify(config, against, PAIRS, score=score)
 
 
 def write_scores(verdict: Verdict, path: Path) -> str:

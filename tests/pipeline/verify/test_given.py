@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.verify.given import look_up, open_scores
+from pipeline.verify.given import find_known, look_up, open_scores
 from tests.results import ranked, write_result
 
 ROWS = pa.table({"query_id": ["1", "1", "q", "q"], "doc_id": ["a", "2", "a", "b"]})
@@ -27,7 +27,8 @@ ROWS = pa.table({"query_id": ["1", "1", "q", "q"], "doc_id": ["a", "2", "a", "b"
 def test_lines_of_json(lines: list[str], expected: list[float | None], tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     path.write_text("\n".join(lines))
-    scores, known = look_up(open_scores(str(path)), ROWS)
+    given = open_scores(str(path))
+    scores, known = look_up(given, ROWS), find_known(given, ROWS)
     assert known.tolist() == [score is not None for score in expected]
     for found, score in zip(scores.tolist(), expected, strict=True):
         assert found == score or (math.isnan(found) and (score is None or math.isnan(score)))
@@ -63,7 +64,8 @@ def test_an_empty_file_holds_no_scores(tmp_path: Path) -> None:
 def test_a_result_gives_its_rerankers_scores(tmp_path: Path) -> None:
     rows = ranked({"1": {"a": (7.0, 0.5), "2": (8.0, None)}, "q": {"b": (9.0, -2.0)}})
     write_result(tmp_path / "out", rows)
-    scores, known = look_up(open_scores(str(tmp_path / "out")), ROWS)
+    given = open_scores(str(tmp_path / "out"))
+    scores, known = look_up(given, ROWS), find_known(given, ROWS)
     assert known.tolist() == [True, True, False, True]
     assert [scores[0], scores[3]] == [0.5, -2.0] and math.isnan(scores[1])
 

@@ -42,14 +42,16 @@ def test_what_was_written_is_not_written_again(first: list, second: list, asked:
     got: dict[int, Any] = {}
     for sequences in (first, second):
         got.clear()
-        remembering.ask([EngineRequest(i, tokens, None, 8) for i, tokens in enumerate(sequences)], got.update)
+        requests = [EngineRequest(i, tokens, None, 8) for i, tokens in enumerate(sequences)]
+        remembering.ask(requests, lambda replies: got.update(replies))  # type: ignore[arg-type]
         assert {number: reply for number, reply in got.items() if isinstance(reply, Unscored)}.keys() == {
             number for number, tokens in enumerate(sequences) if tokens == [13]
         }
         assert got.keys() == set(range(len(sequences)))
     assert engine.batches == asked
     again = Asked()
-    Remembering(again, remembering.written).ask([EngineRequest(0, second[0], None, 8)], got.update)  # type: ignore[arg-type]
+    other = Remembering(again, remembering.written)  # type: ignore[arg-type]
+    other.ask([EngineRequest(0, second[0], None, 8)], lambda replies: None)
     assert again.batches == []
 
 

@@ -177,7 +177,7 @@ def test_autotokenizers_other_ids_are_told_and_are_no_fault(tiny_model: Callable
     verdict = verify_here(make(model, RAW))
     assert verdict.faults == [] and verdict.ids.own == PAIRS and verdict.ids.auto == 0
     assert "makes other ids of a prompt's text" in verdict.ids.lines[0]
-    assert f"AutoTokenizer: 0 of {PAIRS}" in describe(verdict)[1]
+    assert f"by tokenizer.json {PAIRS} as before, by AutoTokenizer 0 as by that" in describe(verdict)[1]
 
 
 @pytest.mark.parametrize(
