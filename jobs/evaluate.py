@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from jobs.ending import Ending
+from jobs.files import write_text
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, say
 from pipeline.evaluate.evaluation import evaluate
@@ -28,8 +29,6 @@ from pipeline.evaluate.summary import collect_figures, collect_main_figures
 from pipeline.evaluate.table import format_tables
 from pipeline.input.excluded import LeftOut, read_excluded
 from pipeline.input.match import parse_columns
-from pipeline.storage.folder import Folder
-from pipeline.storage.urls import make_absolute
 
 
 def main(arguments: list[str]) -> int:
@@ -83,20 +82,12 @@ def _evaluate(options: argparse.Namespace) -> int:
         for name, url in zip(names, options.results, strict=True)
     ]
     print("\n".join(format_tables(evaluations)))
-    _write(options.report, render_page(evaluations, qrels, options.qrels))
+    write_text(options.report, render_page(evaluations, qrels, options.qrels))
     if options.json:
-        _write(options.json, json.dumps(collect_figures(evaluations, qrels), indent=1) + "\n")
+        write_text(options.json, json.dumps(collect_figures(evaluations, qrels), indent=1) + "\n")
     print(f"\nreport: {options.report}")
     print(json.dumps(collect_main_figures(evaluations) | {"report": options.report}))
     return 0
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        folder, _, name = make_absolute(path).rpartition("/")
-        Folder(folder or "/").put(name, text.encode())
-    except (OSError, ValueError, ImportError) as error:
-        raise UsageError(f"{path}: cannot be written: {error}") from None
 
 
 if __name__ == "__main__":

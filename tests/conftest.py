@@ -22,7 +22,10 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 # Ray runs its workers at a lower priority, which starves them where other tests keep the cores busy.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
-ENGINES = ("tests/actors/",)  # tests that start an engine in pytest's own process
+ENGINES = (
+    "tests/actors/",
+    "tests/pipeline/verify/test_engines.py",
+)  # tests that start an engine in pytest's own process
 ON_RAY = (  # tests that connect to Ray in pytest's own process
     "tests/pipeline/cluster/",
     "tests/pipeline/prepare/test_whole.py",

@@ -20,8 +20,14 @@ ROOMS: dict[str, set[str]] = {
     "rank": {"storage", "cluster", "input", "check", "plan", "score"},
     "output": {"storage", "input", "check", "plan"},
 }
-# These may import every room below, but of each other only the ones named here: runs are read in prepare.
-ABOVE: dict[str, set[str]] = {"prepare": set(), "estimate": set(), "evaluate": set(), "ensemble": {"prepare"}}
+# These may import every room below, but of each other only the ones named here.
+ABOVE: dict[str, set[str]] = {
+    "prepare": set(),
+    "estimate": set(),
+    "evaluate": set(),
+    "ensemble": {"prepare"},
+    "verify": {"estimate", "evaluate"},
+}
 ACTORS: dict[str, set[str]] = {
     "rerankers": set(),
     "engines": {"rerankers"},

@@ -70,8 +70,14 @@ def draw_units(unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0) -
         yield from pool.map(partial(_draw_rows, unscored.columns), units, wanted.tolist(), seeds)
 
 
+def read_unit(columns: dict[str, str], split: Split, unit: Unit) -> pa.Table:
+    """The rows of one unit alone; the columns are those of pipeline/score/read.py."""
+    ((_, pairs),) = read_units(_make_split(split, unit, columns), columns)
+    return pairs
+
+
 def _draw_rows(columns: dict[str, str], unit: tuple[Split, Unit], wanted: int, seed: int) -> DrawnUnit:
-    ((_, pairs),) = read_units(_make_split(*unit, columns), columns)
+    pairs = read_unit(columns, *unit)
     ok = pairs.filter(pc.equal(pairs["kind"], OK))
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(ok), min(wanted, len(ok)), replace=False))

@@ -4,6 +4,7 @@ The arguments have vLLM's names where they mean the same.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from actors.engines.contract import Engine, Watchdog
@@ -44,9 +45,14 @@ def retired_architectures() -> dict[str, str]:
 
 def runs_architecture(architecture: str) -> bool:
     """Whether transformers has the architecture."""
-    import transformers  # imported here: it takes a second
+    return architecture in _list_names()
 
-    return architecture in dir(transformers)
+
+@cache
+def _list_names() -> frozenset[str]:
+    import transformers  # imported here: it takes a second, and the list a third of one
+
+    return frozenset(dir(transformers))
 
 
 def read_task(architecture: str) -> Task | None:
