@@ -88,8 +88,8 @@ def test_presets_are_the_papers_by_name_and_other_instructions_are_themselves(ti
     for given, instruction in [("beir", BEIR), ("followir", PRESETS["followir"]), ("Find it.", "Find it.")]:
         made = RERANKER.prompt(tokenizer, settings, [Pair("q", "d", given)])
         assert made == [Prompt([prompt(file, "q", "d", instruction)])]
-    (made,) = RERANKER.prompt(tokenizer, settings, [Pair("q", "d", "bright-biology")])
-    assert isinstance(made, Unscored) and "its instruction is one word, and none of the presets" in made.reason
+    (refused,) = RERANKER.prompt(tokenizer, settings, [Pair("q", "d", "bright-biology")])
+    assert isinstance(refused, Unscored) and "its instruction is one word, and none of the" in refused.reason
     assert set(PRESETS) == {
         "bright", "bright-aops", "bright-leetcode", "bright-pony", "bright-theoremqa", "beir", "followir",
     }  # fmt: skip
