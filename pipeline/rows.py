@@ -46,8 +46,10 @@ class BucketCounts(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What was written of a bucket: the names of its part and its rejects, if it has any."""
+    """What was written of a bucket: the names of its part and its rejects, if it has any; and of the file of rows that
+    do not go on to the next stage, where there is one."""
 
     part: str
     rejects: str | None
     counts: BucketCounts
+    rest: str | None = None

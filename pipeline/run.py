@@ -5,9 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from actors.worker.actor import Scorer
+from pipeline.chain import run_stages
 from pipeline.check.matches import check_first_pairs
 from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import Checked, check
@@ -30,7 +32,14 @@ from pipeline.output.tidy import list_merged, tidy
 from pipeline.plan.changes import find_changes
 from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
-from pipeline.plan.units import Coverage, hash_version, look_up_score_files, parse_score_file, parse_unit
+from pipeline.plan.units import (
+    Coverage,
+    count_rows_of_all,
+    hash_version,
+    look_up_score_files,
+    parse_score_file,
+    parse_unit,
+)
 from pipeline.plan.work import Work, select_work
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.rank import EQUAL
@@ -55,19 +64,22 @@ def rerank(
     Scores that are there already are kept; a result that is there already, made from the same scores by the same
     fusion, stands. Raises UsageError, TooManyFailed, Held or RunError, each with one line for the person on call.
     """
-    began = time.perf_counter()
-    checked = check(config)
+    run = partial(Run, scorer, cluster, sizes)
+    if config.stages:
+        return run_stages(config, lambda *stage: run(*stage).make_result(), hold)
+    began, checked = time.perf_counter(), check(config)
     with hold(checked.output) as lease:
-        return Run(checked, scorer, cluster, sizes, lease, began).make_result()
+        return run(checked, lease, [], began).make_result()
 
 
 class Run:
-    """One run of a checked config. began: when, by time.perf_counter."""
+    """One run of a checked config, or one stage of it. began: when, by time.perf_counter. later: the stages behind."""
 
     def __init__(
-        self, checked: Checked, scorer: type, cluster: Cluster | None, sizes: Sizes, lease: Lease, began: float
-    ):
-        self._checked, self._config, self._scorer = checked, checked.config, scorer
+        self, scorer: type, cluster: Cluster | None, sizes: Sizes, checked: Checked, lease: Lease,
+        later: list[Checked], began: float,
+    ):  # fmt: skip
+        self._checked, self._config, self._scorer, self._later = checked, checked.config, scorer, later
         self._cluster, self._sizes, self._lease = cluster, sizes, lease
         self._began, self._seconds = began, dict[str, float]()
 
@@ -79,7 +91,7 @@ class Run:
         standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        same = standing and standing.get("tag") == compute_result_id(config, files, coverage)
+        same = standing and standing.get("tag") == compute_result_id(config, files, coverage, self._checked.position)
         settled = standing and same and not standing["figures"]["transient"]
         retry = config.run.retry_failed and not settled
         work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)
@@ -96,14 +108,14 @@ class Run:
         with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
             self._time("start")
             if restart:
-                throw_away(self._checked)
+                throw_away(self._checked, self._later)
             before = cluster.read_spilled_bytes()
             scoring = self._score(total, work, coverage, cluster)
             after = cluster.read_spilled_bytes()
             spilled = None if before is None or after is None else after - before
             self._time("score")
             self._lease.confirm()
-            rows = self._check_complete(files, coverage)
+            rows = count_rows_of_all(coverage, files)
             write = prepare_parts(self._checked, work.first, files, rows, coverage, cluster, self._sizes)
             now = read_result(output)
             self._lease.confirm()  # merging takes its time
@@ -113,7 +125,7 @@ class Run:
                     say("another run has put the same result meanwhile; it stands")
                 return self._keep(now, scoring, spilled, stored)
             with self._withdraw(None if same else now):
-                parts = sorted(cluster.run(write, range(count_parts(config, rows, self._sizes))))
+                parts = sorted(cluster.run(write, range(self._count_parts(rows))))
                 self._time("fuse")
                 self._check_parts(parts, sum(rows))
                 self._check_unchanged(files)  # while it was read, too
@@ -129,12 +141,18 @@ class Run:
         return self._end(result, stored)
 
     def _check_model(self, files: list[InputFile], first: FirstFile) -> None:
-        """Raises UsageError where the model's files are no good, for the input's first row among others."""
-        tokenizer, settings = check_tokenizer(self._config), self._config.reranker
+        """Raises UsageError where the files of the model, or of a later stage's, are no good, for the input's first row
+        among others."""
         file = next(file for file in files if file.path == first.path)
-        check_first_pairs(tokenizer, settings, read_first_pairs(file, first.columns, settings))
-        if left := check_weights(self._config, tokenizer):
-            say(f"not checked: {left}")
+        for config in [self._config, *(stage.config for stage in self._later)]:
+            tokenizer, settings = check_tokenizer(config), config.reranker
+            check_first_pairs(tokenizer, settings, read_first_pairs(file, first.columns, settings))
+            if left := check_weights(config, tokenizer):
+                say(f"not checked: {left}")
+
+    def _count_parts(self, rows: list[int]) -> int:
+        """The parts of the result. rows: of each file."""
+        return count_parts(self._config, rows, self._sizes, self._checked.position)
 
     def _check_parts(self, parts: list[Part], rows: int) -> None:
         """Raises TooManyFailed where too many of all rows have no score."""
@@ -170,7 +188,7 @@ class Run:
         """Where the run goes on: on Ray, unless it has nothing to score and its result is small."""
         if self._cluster:
             return nullcontext(self._cluster)
-        if not work.tasks and count_parts(self._config, self._check_complete(files, coverage), self._sizes) == 1:
+        if not work.tasks and self._count_parts(count_rows_of_all(coverage, files)) == 1:
             return nullcontext(InProcess())
         from pipeline.cluster.connect import connect_for_run  # imported here: Ray takes a second
 
@@ -267,19 +285,6 @@ class Run:
     def _name_below_all(self, names: Iterable[str]) -> list[str]:
         """Names of the run's own score files below the folder of all scores."""
         return [f"{self._checked.fingerprint}/{name}" for name in names]
-
-    def _check_complete(self, files: list[InputFile], coverage: Coverage) -> list[int]:
-        """The rows of each file. Raises RunError where some of them have no score file."""
-        rows = []
-        for file in files:
-            version = hash_version(file)
-            if not coverage.is_complete(version):
-                raise RunError(
-                    f"{file.path}: score files of it have gone; does another run write to this output? The same "
-                    "command goes on from here"
-                )
-            rows.append(coverage.count_rows(version) or 0)
-        return rows
 
     def _check_share(self, rows: int, failed: int, reasons: Counter[str]) -> None:
         """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows."""

@@ -28,6 +28,7 @@ from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
 from pipeline.input.columns import (
+    IDS,
     check_carried,
     check_not_in_paths,
     check_schema,
@@ -41,6 +42,7 @@ from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
 from pipeline.input.web import check_web_servers
+from pipeline.stages import Position
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local, make_absolute
 
@@ -49,12 +51,14 @@ from pipeline.storage.urls import is_local, make_absolute
 class Checked:
     """A run whose config, first input file and model's files have been found good; its paths are absolute.
 
-    passed_over: glob -> how many files are not read for their names, and would be by this glob."""
+    passed_over: glob -> how many files are not read for their names, and would be by this glob. position: of a run that
+    is one stage of several."""
 
     config: Config
     files: list[InputFile]
     fingerprint: str
     passed_over: Counter[str] = field(default_factory=Counter)
+    position: Position | None = None
 
     @property
     def output(self) -> Folder:
@@ -81,8 +85,9 @@ class Checked:
         return self.scores.below("merged")
 
 
-def check(config: Config) -> Checked:
-    """Checks a run against its input, its model's files, its output and the installed engine."""
+def check(config: Config, position: Position | None = None) -> Checked:
+    """Checks a run, which may be one stage of several, against its input, its model's files, its output and the
+    installed engine."""
     check_relative(config)
     config = _make_absolute(config)
     listed, passed_over = _list_input(config)
@@ -92,13 +97,26 @@ def check(config: Config) -> Checked:
     first = _check_input(config, files)
     _check_output_place(config)
     check_writable("output.path", config.output.path)
+    config = _check_scoring(config)
+    fingerprint = compute_fingerprint(config, first.columns, name_id_forms(first.columns, first.known))
+    return Checked(config, files, fingerprint, passed_over, position)
+
+
+def check_ahead(config: Config, position: Position) -> Checked:
+    """Checks a later stage of a run before its input is there. The columns of that are known."""
+    check_relative(config)
+    config = _check_scoring(_make_absolute(config))
+    columns = {name: name for name in IDS} | config.input.columns
+    return Checked(config, [], compute_fingerprint(config, columns), position=position)
+
+
+def _check_scoring(config: Config) -> Config:
+    """The config with its model's revision pinned. Raises UsageError where model or engine are no good."""
     try:
         _check_engine(config)
     except LookupError as error:
         raise UsageError(str(error)) from None
-    config = check_model_files(config)
-    fingerprint = compute_fingerprint(config, first.columns, name_id_forms(first.columns, first.known))
-    return Checked(config, files, fingerprint, passed_over)
+    return check_model_files(config)
 
 
 def survey(config: Config) -> tuple[list[str], list[str]]:
