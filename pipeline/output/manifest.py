@@ -24,7 +24,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
     sums: figures of the units scored in this run, added up, and their number as `units_now`. seconds: wall time of each
     step; `engines`, until the first pair was in an engine, is a part of `score`. spilled: bytes that Ray wrote to disk.
     """
-    pairs = sums["rows"] - sums["failed"] - sums["rejected"]
+    pairs = sums["rows"] - sums["failed"] - sums["rejected"] - sums["known"]
     if pairs:
         seconds = seconds | {"engines": sums["engines"]}
     return {

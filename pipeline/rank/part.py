@@ -13,9 +13,9 @@ from pipeline.config import Fusion
 from pipeline.input.listing import InputFile
 from pipeline.rank.carry import carry_columns, select_in_input_order
 from pipeline.rank.oddities import count_oddities
-from pipeline.rank.rank import EQUAL, Which, rank
+from pipeline.rank.rank import Which, rank
 from pipeline.rank.staged import Finish
-from pipeline.rows import TRANSIENT, BucketCounts, Part, count_kinds
+from pipeline.rows import EQUAL, TRANSIENT, BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them

@@ -10,13 +10,13 @@ from pipeline.config import Config
 from pipeline.input.columns import select_carried
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
-from pipeline.plan.units import Coverage, ScoreFile, hash_version
+from pipeline.plan.units import Coverage, hash_version
 from pipeline.rank.carry import select_carried_schema
 from pipeline.rank.gather import gather_carried
 from pipeline.rank.merge import count_buckets, merge_scores
 from pipeline.rank.part import RankBucket, WritePart
 from pipeline.rank.staged import make_finish
-from pipeline.score.files import StoredScores, make_gone_error
+from pipeline.score.files import look_up_sizes
 from pipeline.sizes import Sizes
 from pipeline.stages import Position
 
@@ -59,10 +59,11 @@ def prepare_parts(
     """
     config, merged, position = checked.config, checked.merged, checked.position
     used = [(number, found) for number, file in enumerate(files) for found in coverage.score_files(hash_version(file))]
+    stored = look_up_sizes(checked.all_scores, used)
     result_id = compute_result_id(config, files, coverage, position)
     explain, buckets = config.output.explain, count_parts(config, rows, sizes, position)
     rank = RankBucket(
-        read=merge_scores(checked.all_scores, merged, _look_up_sizes(checked, used), buckets, explain, cluster, sizes),
+        read=merge_scores(checked.all_scores, merged, stored, buckets, explain, cluster, sizes),
         fusion=config.fusion,
         top_k=config.output.top_k,
         duplicates=config.input.duplicates,
@@ -92,12 +93,3 @@ def prepare_parts(
         return write
     shown = {name: columns[name] for name in position.carried}
     return replace(write, rest=prepare(replace(rank, rest=True), shown))
-
-
-def _look_up_sizes(checked: Checked, used: list[tuple[int, ScoreFile]]) -> list[StoredScores]:
-    """The score files, each with the number of its input file, as they are to be read."""
-    try:
-        sizes = checked.all_scores.sizes([found.name for _, found in used], checked.all_scores.files())
-    except FileNotFoundError as error:
-        raise make_gone_error(error) from None
-    return [StoredScores(found, number, sizes[found.name]) for number, found in used]

@@ -132,6 +132,8 @@ def test_three_stages_are_three_runs_by_hand(
     table = draw_pairs(seed)
     config = make_stages(write(table, tmp_path / "in", 3), top_k)
     figures = run(config, sizes=sizes)
-    pd.testing.assert_frame_equal(get_result(config), rank_by_hand(table, top_k, tmp_path, minilm, "hand"), check_exact=True, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        get_result(config), rank_by_hand(table, top_k, tmp_path, minilm, "hand"), check_exact=True, check_dtype=False
+    )
     assert figures["ranked"] == len(table)
     assert [*figures["stages"]] == ["s0", "s1"]
