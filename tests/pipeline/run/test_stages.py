@@ -1,139 +1,144 @@
-"""A run of three stages against three runs by hand, which pandas hands on and joins; in this process."""
+"""A run of three stages is three runs by hand (by_hand.py): at once, after kills, and after changes."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from actors.rerankers.contract import Prompt, Unscored
-from actors.worker.failures import Result
-from pipeline.cluster.in_process import InProcess
-from pipeline.config import Config, parse
-from pipeline.run import rerank
+import pipeline.run
+from pipeline.errors import UsageError
 from pipeline.sizes import Sizes
-from tests.fakes import KnownScorer
-from tests.pipeline.conftest import ranked, write
-
-BUCKETS = Sizes(bucket_rows=60, carried_bucket_rows=60, merged_rows=60)
-FUSIONS = [
-    {"method": "zscore", "alpha": 0.5},
-    {"method": "minmax", "alpha": 0.3},
-    {"method": "rrf", "alpha": 0.4},
-]
-COLUMNS = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "stage", "lang"]
-
-
-class Rough(KnownScorer):
-    """Scores of which many are equal; none for about a seventh of all pairs."""
-
-    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
-        found = await super().score_prompts(prompts)
-        return found._replace(scores=[self._roughen(score) for score in found.scores])
-
-    def _roughen(self, score: float | Unscored) -> float | Unscored:
-        assert isinstance(score, float)
-        return Unscored("too odd") if score < 1 / 7 else round(score * 5) / 5
-
-
-def draw_pairs(seed: int, queries: int = 30, most: int = 14) -> pa.Table:
-    """Queries of 1 to `most` candidates, in any order, with equal first-stage scores, and some empty documents."""
-    draw = random.Random(seed)
-    rows = [
-        {
-            "query_id": f"q{query}",
-            "query": f"query number {query}",
-            "doc_id": f"d{doc}",
-            "doc": "" if draw.random() < 0.05 else f"document {doc} about {draw.randrange(10**6)}",
-            "score": float(draw.randrange(4)),
-            "lang": draw.choice(["en", "de", None]),
-        }
-        for query in range(queries)
-        for doc in range(draw.randint(1, most))
-    ]
-    draw.shuffle(rows)
-    return pa.Table.from_pylist(rows)
+from pipeline.storage.folder import Folder
+from tests.pipeline.conftest import hold_nothing, write
+from tests.pipeline.run.by_hand import MANY_PARTS, NAMES, Rough, Stages, assert_same, draw_pairs, get_result, run
 
 
 @pytest.fixture
-def make_stages(tmp_path: Path, minilm: str) -> Callable[..., Config]:
-    """A config of three stages, whose prompts differ. top_k: of the first two. sections: replace whole ones."""
-
-    def make(path: str, top_k: Sequence[int] = (6, 3), name: str = "out", **sections: Any) -> Config:
-        stages = [
-            {"name": f"s{number}", "fusion": FUSIONS[number], **make_model(minilm, number)} for number in range(3)
-        ]
-        for stage, most in zip(stages, top_k, strict=False):
-            stage["top_k"] = most
-        values: dict[str, Any] = {"input": {"path": path}, "run": {"max_failed": 1, "unit_rows": 20}}
-        values["output"] = {"path": str(tmp_path / name), "columns": ["lang"]} | sections.pop("output", {})
-        return parse(values | {"stages": stages} | sections)
-
-    return make
+def stages(tmp_path: Path, minilm: str, monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """Its model is a real one, whose weights are not looked at each time."""
+    monkeypatch.setattr(pipeline.run, "check_weights", lambda *unused: "")
+    return Stages(tmp_path, minilm)
 
 
-def make_model(minilm: str, number: int) -> dict[str, Any]:
-    template = f"stage {number}: {{query}}"
-    return {
-        "reranker": {"type": "bi_encoder", "model": minilm, "query_template": template},
-        "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256},
-    }
-
-
-def run(config: Config, scorer: type = Rough, sizes: Sizes = BUCKETS, **more: Any) -> dict[str, Any]:
-    return rerank(config, scorer, InProcess(), sizes, **more)
-
-
-def rank_by_hand(
-    table: pa.Table, top_k: Sequence[int], tmp_path: Path, minilm: str, name: str, scorer: type = Rough
-) -> pd.DataFrame:
-    """The result of three stages, by three runs without stages."""
-    texts = table.to_pandas().drop(columns="score")
-    candidates, behind = table.to_pandas(), list[pd.DataFrame]()
-    first = candidates.set_index(["query_id", "doc_id"])["score"]
-    for number, most in enumerate([*top_k, None]):
-        path = write(pa.Table.from_pandas(candidates, preserve_index=False), tmp_path / f"{name}-in{number}", 3)
-        values = {
-            "input": {"path": path},
-            "fusion": FUSIONS[number],
-            "output": {"path": str(tmp_path / f"{name}-out{number}")},
-            "run": {"max_failed": 1},
-        }
-        run(parse(values | make_model(minilm, number)), scorer)
-        found = ranked(str(tmp_path / f"{name}-out{number}")).to_pandas().assign(stage=f"s{number}")
-        goes_on = found["rank"] <= (most or len(found))
-        behind.insert(0, found[~goes_on] if most else found)
-        lowest = found.groupby("query_id")["score"].transform("min").fillna(0)
-        given = found.assign(score=found["score"].fillna(lowest))[goes_on]
-        candidates = given[["query_id", "doc_id", "score"]].merge(texts, on=["query_id", "doc_id"], validate="1:1")
-    joined = pd.concat(behind)
-    joined["rank"] = joined.groupby("query_id").cumcount() + 1
-    joined["first_stage_score"] = first.loc[pd.MultiIndex.from_frame(joined[["query_id", "doc_id"]])].to_numpy()
-    joined = joined.merge(texts[["query_id", "doc_id", "lang"]], on=["query_id", "doc_id"])
-    return in_order(joined)
-
-
-def in_order(found: pd.DataFrame) -> pd.DataFrame:
-    return found.sort_values(["query_id", "rank"])[COLUMNS].reset_index(drop=True)
-
-
-def get_result(config: Config) -> pd.DataFrame:
-    return in_order(ranked(config.output.path).to_pandas())
-
-
-@pytest.mark.parametrize("sizes", [BUCKETS, Sizes()], ids=["many parts", "one part"])
-@pytest.mark.parametrize("seed, top_k", [(0, (6, 3)), (1, (3, 6)), (2, (1, 1)), (3, (50, 2)), (4, (10, 5))])
-def test_three_stages_are_three_runs_by_hand(
-    seed: int, top_k: tuple[int, int], sizes: Sizes, make_stages: Callable[..., Config], tmp_path: Path, minilm: str
-) -> None:
+@pytest.mark.parametrize(
+    "seed, top_k, sizes",
+    [(0, (6, 3), MANY_PARTS), (1, (3, 6), Sizes()), (2, (1, 1), MANY_PARTS), (3, (50, 2), MANY_PARTS)],
+    ids=["usual", "one part", "top 1", "all go on"],
+)
+def test_three_stages_are_three_runs_by_hand(seed: int, top_k: tuple[int, int], sizes: Sizes, stages: Stages) -> None:
     table = draw_pairs(seed)
-    config = make_stages(write(table, tmp_path / "in", 3), top_k)
-    figures = run(config, sizes=sizes)
-    pd.testing.assert_frame_equal(
-        get_result(config), rank_by_hand(table, top_k, tmp_path, minilm, "hand"), check_exact=True, check_dtype=False
-    )
-    assert figures["ranked"] == len(table)
-    assert [*figures["stages"]] == ["s0", "s1"]
+    config = stages.make_config(write(table, stages.folder / "in", 3), top_k)
+    figures = run(config, sizes)
+    expected, _ = stages.rank_by_hand(table, top_k)
+    assert_same(get_result(config), expected)
+    assert figures["ranked"] == len(table) and [*figures["stages"]] == NAMES[:2]
+    run(config, sizes)
+    assert not Rough.asked, "all is there"
+
+
+class Killed(BaseException):
+    pass
+
+
+@contextmanager
+def killed_after(steps: int) -> Iterator[None]:
+    """Ends what is done in the block after so many changes of the store, as SIGKILL would."""
+    left = iter(range(steps))
+
+    def make_dying(change: Any) -> Any:
+        def change_or_die(*given: Any, **named: Any) -> Any:
+            if next(left, None) is None:
+                raise Killed
+            return change(*given, **named)
+
+        return change_or_die
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("put", "put_new", "delete"):
+            patch.setattr(Folder, name, make_dying(getattr(Folder, name)))
+        yield
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_killed_at_random_moments_it_ends_with_the_same_result(seed: int, stages: Stages) -> None:
+    table, draw, kills = draw_pairs(seed), random.Random(seed), 0
+    path = write(table, stages.folder / "in", 3)
+    for fusion in ({}, {"alpha": 0.9}):  # from nothing, and over a result that stands
+        config = stages.make_config(path, fusion=fusion)
+        while True:
+            try:
+                with killed_after(draw.randrange(60)):
+                    run(config, hold=hold_nothing)
+                break
+            except Killed:
+                kills += 1
+        assert_same(get_result(config), stages.rank_by_hand(table, fusion=fusion, name=f"hand{fusion}")[0])
+    assert kills > 3
+
+
+def add_rows(folder: Path, table: pa.Table) -> pa.Table:
+    """Some more candidates of queries that are there, and one of a new query."""
+    more = table.slice(0, 4).to_pylist() + table.slice(9, 1).to_pylist()
+    for number, row in enumerate(more):
+        row |= {"doc_id": f"new{number}", "doc": f"new document {number}", "score": 9.0}
+    new = pa.Table.from_pylist([*more[:-1], more[-1] | {"query_id": "new", "query": "a new query"}], table.schema)
+    pq.write_table(new, folder / "in" / "new.parquet")
+    return pa.concat_tables([table, new])
+
+
+CHANGES: list[tuple[str, dict[str, Any], bool]] = [
+    ("fewer go on", {"top_k": (3, 2)}, False),
+    ("more go on", {"top_k": (8, 3)}, False),
+    ("another fusion of the first stage", {"fusion": {"alpha": 0.1}}, False),
+    ("more rows", {}, True),
+    ("more rows, and all at once", {"top_k": (4, 4), "fusion": {"method": "none"}}, True),
+]
+
+
+@pytest.mark.parametrize("change, grows", [change[1:] for change in CHANGES], ids=[change[0] for change in CHANGES])
+def test_after_a_change_only_pairs_that_a_stage_has_not_seen_are_scored(
+    change: dict[str, Any], grows: bool, stages: Stages
+) -> None:
+    table = draw_pairs(5)
+    path = write(table, stages.folder / "in", 3)
+    run(stages.make_config(path))
+    _, before = stages.rank_by_hand(table, name="before")
+    table = add_rows(stages.folder, table) if grows else table
+    expected, after = stages.rank_by_hand(table, name="after", **change)
+    config = stages.make_config(path, **change)
+    run(config)
+    assert_same(get_result(config), expected)
+    assert Rough.asked == {name: new for name in NAMES if (new := len(after[name] - before[name]))}
+
+
+def test_a_restart_throws_away_the_scores_of_all_stages(stages: Stages) -> None:
+    table = draw_pairs(6)
+    path = write(table, stages.folder / "in", 3)
+    run(stages.make_config(path))
+    asked = dict(Rough.asked)
+    restart = stages.make_config(path, run={"on_existing": "restart"})
+    run(restart)
+    assert asked == Rough.asked
+    with pytest.raises(Killed), killed_after(40):  # in the second stage or so: what it had not come to goes, too
+        run(restart, hold=hold_nothing)
+    first = Rough.asked[NAMES[0]]
+    run(stages.make_config(path), hold=hold_nothing)
+    assert Rough.asked == asked | {NAMES[0]: asked[NAMES[0]] - first} or first == asked[NAMES[0]]
+
+
+def test_a_model_of_a_later_stage_is_refused_before_anything_is_scored(stages: Stages) -> None:
+    path = write(draw_pairs(7), stages.folder / "in", 1)
+    broken = stages.folder / "model"
+    broken.mkdir()
+    config = stages.make_config(path)
+    last = config.stages[2]
+    reranker = last.reranker.model_copy(update={"model": str(broken)})
+    config = config.model_copy(update={"stages": [*config.stages[:2], last.model_copy(update={"reranker": reranker})]})
+    with pytest.raises(UsageError, match="the folder has no config"):
+        run(config)
+    assert not Rough.asked
