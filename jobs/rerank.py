@@ -15,7 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from jobs.ending import Ending
-from pipeline.check.preflight import survey
+from pipeline.check.survey import survey
 from pipeline.config import Config, load
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import make_rate, read_rate
