@@ -217,14 +217,9 @@ class Config(Scoring):
             if stage.top_k is None and number < len(names):
                 raise ValueError(f"stages.{stage.name}.top_k: missing; how many candidates go on to the next stage?")
             if stage.top_k is not None and number == len(names):
-                raise ValueError(
-                    f"stages.{stage.name}.top_k = {stage.top_k}: no stage follows; output.top_k cuts the result"
-                )
-        for name in STAGED if self.stages else ():
-            if name in self.output.columns:
-                raise ValueError(
-                    f"output.columns = {self.output.columns}: {name!r} is a column of a result with stages"
-                )
+                raise ValueError(f"stages.{stage.name}.top_k = {stage.top_k}: no stage follows; use output.top_k")
+        if taken := [name for name in self.output.columns if self.stages and name in STAGED]:
+            raise ValueError(f"output.columns: {taken[0]!r} is a column that a result with stages has already")
         return self
 
 
@@ -288,18 +283,18 @@ def _override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         value = text
+    if names[0] == "stages" and len(names) > 2:
+        values, names = _find_stage(values.get("stages"), names[1]), names[2:]
     for depth, name in enumerate(names[:-1], 1):
-        values = _find_stage(values, name) if names[: depth - 1] == ["stages"] else values.setdefault(name, {})
+        values = values.setdefault(name, {})
         if not isinstance(values, dict):
             raise UsageError(f"{override!r}: {'.'.join(names[:depth])} = {values!r} has no keys below it")
     values[names[-1]] = value
 
 
-def _find_stage(stages: Any, name: str) -> Any:
+def _find_stage(stages: Any, name: str) -> dict[str, Any]:
     """The stage of this name among the values of a config. Raises UsageError where there is none."""
-    named = (
-        {stage.get("name"): stage for stage in stages if isinstance(stage, dict)} if isinstance(stages, list) else {}
-    )
+    named = {stage["name"]: stage for stage in stages or [] if isinstance(stage, dict) and "name" in stage}
     if name not in named:
         raise UsageError(f"stages.{name}: there is no such stage; stages are {', '.join(map(str, named)) or 'none'}")
     return named[name]
