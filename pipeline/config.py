@@ -198,7 +198,7 @@ class Config(Scoring):
 
     @model_validator(mode="after")
     def _instructed(self) -> "Config":
-        for one in self.stages or [self]:
+        for one in [*self.stages] or [self]:  # type: ignore[list-item]
             if "instruction" in self.input.columns and not one.reranker.takes_instruction:
                 takers = [name for name, known in RERANKERS.items() if "instruction" in known.settings.model_fields]
                 where = f" of stage {one.name!r}" if isinstance(one, Stage) else ""

@@ -85,7 +85,7 @@ class TakeOver:
                     rows = self.known(pairs)
                     if OK in rows["kind"].to_pylist():
                         continue
-                    texts = [] if work.config.output.explain else None
+                    texts: list[str | None] | None = [] if work.config.output.explain else None
                     table = make_score_table(PromptedUnit(unit.name, part.file, rows, [], []), [], texts)
                     names.append(name_score_file(unit.name, transient=False))
                     self.scores.put_new(names[-1], encode_scores(table))

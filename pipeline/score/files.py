@@ -49,6 +49,8 @@ def make_score_table(
     rows = unit.rows
     assert rows is not None
     kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
+    column: list[float | None]
+    written: list[str | None]
     column, written = (
         rows[name].to_pylist() if name in rows.column_names else [None] * len(rows) for name in KNOWN_COLUMNS
     )

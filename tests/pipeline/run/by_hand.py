@@ -40,9 +40,9 @@ class Rough(KnownScorer):
     async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         self.asked[NAMES[self._number]] += len(prompts)
         found = await super().score_prompts(prompts)
-        return found._replace(scores=[self._score(prompt) for prompt in prompts])
+        return found._replace(scores=[self._roughen(prompt) for prompt in prompts])
 
-    def _score(self, prompt: Prompt) -> float | Unscored:
+    def _roughen(self, prompt: Prompt) -> float | Unscored:
         score = known_score([*(tokens.tolist() for tokens in prompt.sequences), [self._number]])
         return Unscored("too odd") if score < 1 / 7 else round(score * 5) / 5
 
