@@ -97,9 +97,9 @@ def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part])
     if not position.is_last:
         manifest["rest"] = [part.rest for part in parts]
         return
-    before = [before.about for before in position.before]
-    manifest["stages"] = [*before, describe_stage(position, manifest)]
-    manifest["figures"] |= {"stages": {about["name"]: about["figures"] for about in before}}
+    stages = [*(before.about for before in position.before), describe_stage(position, manifest)]
+    manifest["stages"] = [{name: about[name] for name in about if name != "figures"} for about in stages]
+    manifest["figures"] |= {"stages": {about["name"]: about["figures"] for about in stages[:-1]}}
     config, whole = manifest["config"], position.whole.model_dump(mode="json")
     output = whole["output"] | {"path": config["output"]["path"]}
     manifest["config"] = config | {"input": whole["input"], "output": output, "stages": whole["stages"]}

@@ -55,9 +55,8 @@ def gather_carried(
     what is put. result_id: part of its names. by_bucket: each bucket has the rows of one file, and fetches them, too.
     """
     fetch = CarriedFetcher(files, schema)
-    if (
-        by_bucket or buckets <= sizes.fetching_buckets or "dictionary<" in str(fetch.schema)
-    ):  # in a list it cannot be put by bucket
+    nested = "dictionary<" in str(fetch.schema)  # in a list, where it cannot be put by bucket
+    if by_bucket or nested or buckets <= sizes.fetching_buckets:
         return Carried(rank, fetch)
     starts = cut_stretches(files, rows, sizes)
     made_of = json.dumps([GATHERED_VERSION, result_id, buckets, sizes.gathered_bytes, starts.tolist()])

@@ -31,9 +31,8 @@ def compute_result_id(
     what = [RESULT_VERSION, used, config.fusion.model_dump(), config.input.duplicates]
     what += ["lower is better"] if config.input.lower_is_better else []
     what += [config.output.model_dump(exclude={"path"}), select_carried(config)]
-    what += (
-        [position.stage.name, position.is_last, [before.about["tag"] for before in position.before]] if position else []
-    )
+    if position:
+        what += [position.stage.name, position.is_last, [before.about["tag"] for before in position.before]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -5,7 +5,7 @@ A file holds the unit's rows in the unit's order. It holds no texts of the input
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -49,11 +49,8 @@ def make_score_table(
     rows = unit.rows
     assert rows is not None
     kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
-    column: list[float | None]
-    written: list[str | None]
-    column, written = (
-        rows[name].to_pylist() if name in rows.column_names else [None] * len(rows) for name in KNOWN_COLUMNS
-    )
+    none: list[Any] = [None] * len(rows)
+    column, written = (rows[name].to_pylist() if name in rows.column_names else [*none] for name in KNOWN_COLUMNS)
     ready = [i for i, kind in enumerate(kinds) if kind == OK]
     if texts is not None:
         for i, text in zip(ready, texts, strict=True):

@@ -94,6 +94,7 @@ def test_the_manifest_has_the_whole_config_and_figures_by_stage(config: Config, 
     dumped = manifest["config"]
     assert [stage["name"] for stage in dumped["stages"]] == [about["name"] for about in manifest["stages"]] == NAMES
     assert dumped["input"]["path"] == config.input.path and dumped["output"]["columns"] == ["lang"]
+    assert {"name", "tag", "fingerprint", "model", "parts"} == {*manifest["stages"][0]}
     figures = manifest["figures"]
     sizes = found.groupby("query_id").size()
     expected = [int(np.minimum(sizes, most).sum()) for most in (10**6, 6, 3)]
