@@ -30,12 +30,14 @@ COLUMNS = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_s
 
 class Rough(KnownScorer):
     """Scores of which many are equal, and which differ by stage (by max_doc_tokens); none for about a seventh of all
-    pairs. asked: stage -> how many pairs it was asked for."""
+    pairs. asked: stage -> how many pairs it was asked for. built: the stages whose engine was started."""
 
     asked: ClassVar[Counter[str]] = Counter()
+    built: ClassVar[list[str]] = []
 
     def build_engine(self, settings: Any, *unused: Any) -> None:
         self._number = settings.max_doc_tokens - 100
+        self.built.append(NAMES[self._number])
 
     async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         self.asked[NAMES[self._number]] += len(prompts)
@@ -116,6 +118,7 @@ class Stages(NamedTuple):
 def run(config: Config, sizes: Sizes = MANY_PARTS, scorer: type = Rough, **more: Any) -> dict[str, Any]:
     """Runs a config in this process, and counts what its scorer is asked for."""
     Rough.asked.clear()
+    Rough.built.clear()
     return rerank(config, scorer, InProcess(), sizes, **more)
 
 

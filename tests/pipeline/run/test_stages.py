@@ -117,6 +117,7 @@ def test_after_a_change_only_pairs_that_a_stage_has_not_seen_are_scored(
     run(config)
     assert_same(get_result(config), expected)
     assert Rough.asked == {name: new for name in NAMES if (new := len(after[name] - before[name]))}
+    assert Rough.built == [*Rough.asked], "no engine starts for nothing"
     for name in NAMES[:2]:
         output = Folder(f"{config.output.path}/stages/{name}")
         assert output.files("rest/").keys() == {*read_result(output)["rest"]}  # type: ignore[index]
