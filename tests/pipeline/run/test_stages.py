@@ -17,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.input.result import read_result
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import hold_nothing, write
+from tests.pipeline.conftest import hold_nothing, ranked, write
 from tests.pipeline.run.by_hand import MANY_PARTS, NAMES, Rough, Stages, assert_same, draw_pairs, get_result, run
 
 
@@ -158,3 +158,62 @@ def test_a_model_of_a_later_stage_is_refused_before_anything_is_scored(stages: S
     with pytest.raises(UsageError, match="the folder has no config"):
         run(config)
     assert not Rough.asked
+
+
+class Writing(Rough):
+    """Writes which stage it is, for the pairs that it scores."""
+
+    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
+        found = await super().score_prompts(prompts)
+        return found._replace(texts=[NAMES[self._number]] * len(prompts))
+
+
+def test_what_a_model_wrote_stays_with_the_row_of_its_stage(stages: Stages) -> None:
+    path, output = write(draw_pairs(8), stages.folder / "in", 2), {"explain": True}
+    for top_k in ((6, 3), (4, 3)):  # the second time most of it is taken over
+        config = stages.make_config(path, top_k, output=output)
+        run(config, scorer=Writing)
+        rows = ranked(config.output.path).to_pylist()
+        assert {row["explanation"] for row in rows} == {None, *NAMES}
+        for row in rows:
+            asked = row["reason"] != "document is empty"
+            assert row["explanation"] == (row["stage"] if asked else None), row
+
+
+def test_carried_columns_of_any_type_are_in_every_row(stages: Stages) -> None:
+    table = draw_pairs(9, queries=12)
+    numbers = range(len(table))
+    carried = {
+        "cat": pa.array([f"c{n % 3}" for n in numbers]).dictionary_encode(),
+        "tags": pa.array([[f"t{n}"] * (n % 3) for n in numbers]),
+        "when": pa.array([n * 10**9 for n in numbers], pa.timestamp("s")),
+        "raw": pa.array([bytes([n % 256]) for n in numbers]),
+        "none": pa.nulls(len(table)),
+        "small": pa.array([n % 100 for n in numbers], pa.uint8()),
+    }
+    for name, values in carried.items():
+        table = table.append_column(name, values)
+    config = stages.make_config(write(table, stages.folder / "in", 2), output={"columns": [*carried, "query"]})
+    run(config)
+    ids = ["query_id", "doc_id"]
+    expected = table.select([*ids, *carried, "query"]).to_pandas().set_index(ids).sort_index()
+    found = ranked(config.output.path).to_pandas().set_index(ids).sort_index()[[*carried, "query"]]
+    for name in expected:
+        assert [*map(str, found[name])] == [*map(str, expected[name])], name
+
+
+def test_titles_go_on_with_their_documents(stages: Stages) -> None:
+    table = draw_pairs(10)
+    titles = pa.array([f"title {n}" for n in range(len(table))])
+    path = write(table.append_column("headline", titles), stages.folder / "in", 2)
+    titled = stages.make_config(path, name="titled", input={"path": path, "columns": {"title": "headline"}})
+    joined = [
+        f"{title} {doc}" if doc else "" for title, doc in zip(titles.to_pylist(), table["doc"].to_pylist(), strict=True)
+    ]
+    at = table.column_names.index("doc")
+    plain = stages.make_config(
+        write(table.set_column(at, "doc", pa.array(joined)), stages.folder / "joined", 2), name="plain"
+    )
+    run(titled)
+    run(plain)
+    assert_same(get_result(titled), get_result(plain))
