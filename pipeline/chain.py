@@ -12,6 +12,8 @@ from pipeline.errors import say
 from pipeline.input.result import read_result
 from pipeline.output.lease import Lease
 from pipeline.output.manifest import describe_stage
+from pipeline.output.restart import is_restarting
+from pipeline.plan.stored import list_stored
 from pipeline.stages import Before, list_positions, make_stage_config
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute
@@ -25,12 +27,16 @@ def run_stages(
 ) -> dict[str, Any]:
     """Runs all stages. The figures of the last one, and those of the others as `stages`.
 
-    The models of all stages are checked before the first one begins. Raises what make_result raises, and UsageError.
+    The models of all stages, and the scores that they left, are checked before the first one begins. Raises what
+    make_result raises, and UsageError.
     """
     began = time.perf_counter()
     first, *later = list_positions(config)
     checked = check(make_stage_config(first), first)
     ahead = [check_ahead(make_stage_config(position), position) for position in later]
+    for stage in ahead:
+        if not is_restarting(stage):
+            list_stored(stage)  # raises where its scores are another model's
     with hold(Folder(make_absolute(config.output.path))) as lease:
         figures, before = _run_stage(checked, lease, ahead, began, make_result), list[Before]()
         for position in later:

@@ -160,6 +160,20 @@ def test_a_model_of_a_later_stage_is_refused_before_anything_is_scored(stages: S
     assert not Rough.asked
 
 
+def test_scores_of_another_model_in_a_later_stage_are_refused_before_anything_is_scored(stages: Stages) -> None:
+    table = draw_pairs(7)
+    path = write(table, stages.folder / "in", 1)
+    run(stages.make_config(path))
+    add_rows(stages.folder, table)
+    config = stages.make_config(path)
+    reranker = config.stages[1].reranker.model_copy(update={"max_doc_tokens": 50})
+    other = [config.stages[0], config.stages[1].model_copy(update={"reranker": reranker}), config.stages[2]]
+    config = config.model_copy(update={"stages": other})
+    with pytest.raises(UsageError, match=r"output\.path = .*/stages/better': holds scores of another model"):
+        run(config)
+    assert not Rough.built
+
+
 class Writing(Rough):
     """Writes which stage it is, for the pairs that it scores."""
 
