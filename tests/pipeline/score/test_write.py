@@ -125,7 +125,7 @@ def test_a_unit_that_was_put_before_writes_and_reports_nothing(
     folder: Folder, counted: list, capsys: pytest.CaptureFixture
 ) -> None:
     counts = {"unit": NAME, "file": "", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
-    assert put(folder, PromptedUnit(NAME, None, None, [], []), []) == counts | FIGURES | {"passages": 0}
+    assert put(folder, PromptedUnit(NAME, None, None, [], []), []) == counts | FIGURES | {"passages": 0, "known": 0}
     assert [*folder.files()] == []
     assert capsys.readouterr().err == "" and counted == []
 
