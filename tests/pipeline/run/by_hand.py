@@ -16,9 +16,9 @@ from pipeline.config import Config, parse
 from pipeline.run import rerank
 from pipeline.sizes import Sizes
 from tests.fakes import KnownScorer, known_score
-from tests.pipeline.conftest import ranked, write
+from tests.pipeline.conftest import hold_nothing, ranked, write
 
-MANY_PARTS = Sizes(bucket_rows=60, carried_bucket_rows=60, merged_rows=60)
+MANY_PARTS = Sizes(bucket_rows=40, carried_bucket_rows=40, merged_rows=40)
 NAMES = ["fast", "better", "best"]
 FUSIONS: list[dict[str, Any]] = [
     {"method": "zscore", "alpha": 0.5},
@@ -49,7 +49,7 @@ class Rough(KnownScorer):
         return Unscored("too odd") if score < 1 / 7 else round(score * 5) / 5
 
 
-def draw_pairs(seed: int, queries: int = 30, most: int = 14) -> pa.Table:
+def draw_pairs(seed: int, queries: int = 16, most: int = 14) -> pa.Table:
     """Queries of 1 to `most` candidates, in any order, with equal first-stage scores, and some empty documents."""
     draw = random.Random(seed)
     rows = [
@@ -95,7 +95,7 @@ class Stages(NamedTuple):
             ready = candidates[candidates["doc"] != ""]
             asked[NAMES[number]] = {*zip(ready["query"], ready["doc"], strict=True)}
             place = self.folder / f"{name}-{number}"
-            path = write(pa.Table.from_pandas(candidates, preserve_index=False), place / "in", 3)
+            path = write(pa.Table.from_pandas(candidates, preserve_index=False), place / "in", 1)
             values: dict[str, Any] = {"input": {"path": path}, "run": {"max_failed": 1}}
             values["fusion"] = FUSIONS[number] | (fusion if not number else {})
             run(parse(values | {"output": {"path": str(place / "out")}} | self._describe_model(number)), Sizes())
@@ -115,11 +115,11 @@ class Stages(NamedTuple):
         return {"reranker": reranker, "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256}}
 
 
-def run(config: Config, sizes: Sizes = MANY_PARTS, scorer: type = Rough, **more: Any) -> dict[str, Any]:
+def run(config: Config, sizes: Sizes = MANY_PARTS, scorer: type = Rough) -> dict[str, Any]:
     """Runs a config in this process, and counts what its scorer is asked for."""
     Rough.asked.clear()
     Rough.built.clear()
-    return rerank(config, scorer, InProcess(), sizes, **more)
+    return rerank(config, scorer, InProcess(), sizes, hold_nothing)
 
 
 def in_order(found: pd.DataFrame) -> pd.DataFrame:
