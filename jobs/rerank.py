@@ -15,10 +15,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from a checkout, nothing is installed
 
 from jobs.ending import Ending
-from pipeline.check.preflight import survey
+from pipeline.check.survey import survey
 from pipeline.config import Config, load
+from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.estimate.rate import make_rate, read_rate
+from pipeline.estimate.stages import describe_stage, dry_run_stages, read_stage_rates
 from pipeline.estimate.text import describe_estimate
 from pipeline.run import rerank
 
@@ -71,6 +73,16 @@ def _rerank(options: argparse.Namespace, ending: Ending) -> int:
 
 
 def _dry_run(config: Config, options: argparse.Namespace) -> dict[str, Any]:
+    if config.stages:
+        if options.pairs_per_second is not None:
+            raise UsageError(
+                f"--pairs-per-second = {options.pairs_per_second:g}: is the rate of one worker, and each stage has its "
+                "own; --from-manifest OUTPUT takes those of an earlier run with these stages"
+            )
+        rates = read_stage_rates(options.from_manifest, config) if options.from_manifest else {}
+        stages = dry_run_stages(config, rates, options.gpu_hour_price)
+        print(*(line for name, about in stages["stages"].items() for line in describe_stage(name, about)), sep="\n")
+        return stages
     rate = None
     if options.from_manifest:
         rate = read_rate(options.from_manifest, config)

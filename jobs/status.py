@@ -39,7 +39,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def describe_status(known: dict[str, Any]) -> list[str]:
     """The lines for a person."""
-    lines = []
+    lines = [f"{name}: {line}" for name, stage in known.get("stages", {}).items() for line in describe_status(stage)]
     if result := known["result"]:
         figures = result["figures"]
         lines.append(

@@ -1,6 +1,5 @@
 """The config of a run: one YAML file, then `dotted.key=value` overrides, validated whole before anything starts."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic import (
 
 from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
+from pipeline.config_errors import describe_error
 from pipeline.credentials import refuse_credentials
 from pipeline.errors import UsageError, one_line
 from pipeline.fusion import METHODS
@@ -25,6 +25,8 @@ from pipeline.fusion import METHODS
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
 RANKED = ("query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation")
 INTERNAL = ("file", "row")  # what ranked rows are called by until they are written
+STAGED = ("stage", "given_score")  # further columns of a result with stages
+SECTIONS = ("reranker", "engine", "workers", "fusion")  # those that each stage has for itself
 
 
 class Section(BaseModel):
@@ -137,18 +139,10 @@ class Run(Section):
     shared_filesystem: bool = False
 
 
-class Config(Section):
-    """A whole run. `reranker` holds the settings model that its `type` names in the table of rerankers."""
+class Scoring(Section):
+    """What a run of one stage and a stage have in common: the checks of reranker, engine, workers and fusion."""
 
-    input: Input
-    reranker: SerializeAsAny[Settings]  # the manifest has the family's own settings too
-    engine: dict[str, Any] = {}
-    workers: Workers = Workers()
-    fusion: Fusion = Fusion()
-    output: Output
-    run: Run = Run()
-
-    @field_validator("reranker", mode="before")
+    @field_validator("reranker", mode="before", check_fields=False)
     @classmethod
     def _typed(cls, section: Any) -> Any:
         if not isinstance(section, dict) or "type" not in section:
@@ -158,7 +152,7 @@ class Config(Section):
             raise ValueError(f"reranker.type = {kind!r}: unknown; known rerankers are {', '.join(RERANKERS)}")
         return RERANKERS[kind].settings.model_validate(section)
 
-    @field_validator("engine")
+    @field_validator("engine", check_fields=False)
     @classmethod
     def _reserved(cls, engine: dict[str, Any]) -> dict[str, Any]:
         for name in get_engine(engine).RESERVED:
@@ -167,24 +161,14 @@ class Config(Section):
         return engine
 
     @model_validator(mode="after")
-    def _instructed(self) -> "Config":
-        if "instruction" in self.input.columns and not self.reranker.takes_instruction:
-            takers = [name for name, known in RERANKERS.items() if "instruction" in known.settings.model_fields]
-            raise ValueError(
-                f"input.columns.instruction = {self.input.columns['instruction']!r}: reranker.type = "
-                f"{self.reranker.type!r} takes no instruction, as its settings are; {', '.join(takers)} can"
-            )
+    def _arguments(self) -> Any:
+        task = RERANKERS[self.reranker.type].request(self.reranker).task  # type: ignore[attr-defined]
+        get_engine(self.engine).check_arguments(self.engine, task, self.reranker.type)  # type: ignore[attr-defined]
         return self
 
     @model_validator(mode="after")
-    def _arguments(self) -> "Config":
-        task = RERANKERS[self.reranker.type].request(self.reranker).task
-        get_engine(self.engine).check_arguments(self.engine, task, self.reranker.type)
-        return self
-
-    @model_validator(mode="after")
-    def _fraction(self) -> "Config":
-        gpus = self.workers.num_gpus
+    def _fraction(self) -> Any:
+        gpus = self.workers.num_gpus  # type: ignore[attr-defined]
         if gpus and gpus % 1 and self.ranks != 1:
             raise ValueError(f"workers.num_gpus = {gpus}: a fraction of a GPU goes only with a model on one GPU")
         return self
@@ -192,7 +176,60 @@ class Config(Section):
     @property
     def ranks(self) -> int:
         """Processes of one engine, each with a GPU."""
-        return get_engine(self.engine).count_ranks(self.engine)
+        return get_engine(self.engine).count_ranks(self.engine)  # type: ignore[attr-defined]
+
+
+class Stage(Scoring):
+    """One reranker of several. top_k: how many candidates of a query go on to the next stage."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # of a folder, and in overrides
+    reranker: SerializeAsAny[Settings]
+    engine: dict[str, Any] = {}
+    workers: Workers = Workers()
+    fusion: Fusion = Fusion()
+    top_k: Annotated[int, Field(ge=1)] | None = None
+
+
+class Config(Scoring):
+    """A whole run. `reranker` holds the settings model that its `type` names in the table of rerankers.
+
+    In a config with stages reranker, engine, workers and fusion are those of the last one, whose result is the run's.
+    """
+
+    input: Input
+    reranker: SerializeAsAny[Settings]  # the manifest has the family's own settings too
+    engine: dict[str, Any] = {}
+    workers: Workers = Workers()
+    fusion: Fusion = Fusion()
+    output: Output
+    run: Run = Run()
+    stages: list[Stage] = []
+
+    @model_validator(mode="after")
+    def _instructed(self) -> "Config":
+        for one in [*self.stages] or [self]:  # type: ignore[list-item]
+            if "instruction" in self.input.columns and not one.reranker.takes_instruction:
+                takers = [name for name, known in RERANKERS.items() if "instruction" in known.settings.model_fields]
+                where = f" of stage {one.name!r}" if isinstance(one, Stage) else ""
+                raise ValueError(
+                    f"input.columns.instruction = {self.input.columns['instruction']!r}: reranker.type = "
+                    f"{one.reranker.type!r}{where} takes no instruction, as its settings are; {', '.join(takers)} can"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _chained(self) -> "Config":
+        names = [stage.name for stage in self.stages]
+        for number, stage in enumerate(self.stages, 1):
+            if names.count(stage.name) > 1:
+                raise ValueError(f"stages: {stage.name!r} is the name of two; scores lie below stages/NAME")
+            if stage.top_k is None and number < len(names):
+                raise ValueError(f"stages.{stage.name}.top_k: missing; how many candidates go on to the next stage?")
+            if stage.top_k is not None and number == len(names):
+                raise ValueError(f"stages.{stage.name}.top_k = {stage.top_k}: no stage follows; use output.top_k")
+        if taken := [name for name in self.output.columns if self.stages and name in STAGED]:
+            raise ValueError(f"output.columns: {taken[0]!r} is a column that a result with stages has already")
+        return self
 
 
 def load(path: str, overrides: list[str] = []) -> Config:
@@ -225,9 +262,22 @@ def parse(values: dict[str, Any]) -> Config:
     """Validates a config given as a dictionary. Raises UsageError as `load` does."""
     refuse_credentials(values)
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(_take_last_stage(values))
     except ValidationError as error:
-        raise UsageError(_one_line(error, values)) from None
+        raise UsageError(describe_error(error, values, Config, Stage)) from None
+
+
+def _take_last_stage(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with the sections of the last stage beside `stages`. Raises UsageError where some stand there."""
+    stages = values.get("stages")
+    if not stages:
+        return values
+    if beside := [name for name in SECTIONS if name in values]:
+        raise UsageError(
+            f"{beside[0]} = {values[beside[0]]!r}: stands beside `stages`, each of which has its own; move it into them"
+        )
+    last = stages[-1] if isinstance(stages, list) and isinstance(stages[-1], dict) else {}
+    return values | {name: last[name] for name in SECTIONS if name in last}
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -242,6 +292,8 @@ def _override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         value = text
+    if names[0] == "stages" and len(names) > 2:
+        values, names = _find_stage(values.get("stages"), names[1]), names[2:]
     for depth, name in enumerate(names[:-1], 1):
         values = values.setdefault(name, {})
         if not isinstance(values, dict):
@@ -249,38 +301,9 @@ def _override(values: dict[str, Any], override: str) -> None:
     values[names[-1]] = value
 
 
-def _meant(place: tuple[int | str, ...], values: dict[str, Any]) -> str:
-    """The known key that an unknown one looks like, if any does."""
-    *section, name = map(str, place)
-    model: Any = Config
-    if section == ["reranker"]:
-        model = RERANKERS[values["reranker"]["type"]].settings
-    elif section:
-        model = Config.model_fields[section[0]].annotation
-    known = [*getattr(model, "model_fields", {})]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; is {'.'.join([*section, close[0]])} meant?" if close else ""
-
-
-def _one_line(error: ValidationError, values: dict[str, Any]) -> str:
-    """The first problem as `key = value: what is wrong`, and how many more there are.
-
-    A validator of a section whose message begins with a key of it has said so itself.
-    """
-    problems = error.errors()
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"]) or "config"
-    message = first["msg"].removeprefix("Value error, ")
-    match first["type"]:
-        case "extra_forbidden":
-            line = f"{key} = {first['input']!r}: unknown key{_meant(first['loc'], values)}"
-        case "missing":
-            line = f"{key}: missing"
-        case _:
-            line = (
-                message
-                if key == "config" or message.startswith(f"{key}.")
-                else f"{key} = {first['input']!r}: {message}"
-            )
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return line + more
+def _find_stage(stages: Any, name: str) -> dict[str, Any]:
+    """The stage of this name among the values of a config. Raises UsageError where there is none."""
+    named = {stage["name"]: stage for stage in stages or [] if isinstance(stage, dict) and "name" in stage}
+    if name not in named:
+        raise UsageError(f"stages.{name}: there is no such stage; stages are {', '.join(map(str, named)) or 'none'}")
+    return named[name]

@@ -12,6 +12,7 @@ import pyarrow as pa
 from actors.engines import get_engine
 from pipeline.check.fingerprint import describe_engine, read_minor_version
 from pipeline.config import load
+from pipeline.errors import UsageError
 from pipeline.table import rerank
 
 Batches = Iterable[Mapping[str, Any]]  # what MTEB's loaders yield: column -> list of values
@@ -26,6 +27,8 @@ class Reranker:
 
     def __init__(self, config: str, *overrides: str):
         self._config = load(config, [*overrides, "input.path=unused", "output.path=unused"])
+        if self._config.stages:
+            raise UsageError(f"stages = {[stage.name for stage in self._config.stages]}: MTEB measures one reranker")
 
     @property
     def mteb_model_meta(self) -> Any:

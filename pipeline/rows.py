@@ -7,7 +7,11 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
+from pipeline.errors import TooManyFailed
+
 OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
+KNOWN = "known"  # until it is written: ok, by a score that an earlier run gave the same texts
+EQUAL = {"first": "equal to an earlier row", "last": "equal to a later row"}  # the same, in every column used
 
 
 def count_kinds(reasons: dict[str, int]) -> Counter[str]:
@@ -25,6 +29,19 @@ def get_kind(reason: str) -> str:
     and no log.
     """
     return re.sub(r"\d[\d.,]*", "N", reason.partition(":")[0])[:80]
+
+
+def check_share(rows: int, failed: int, reasons: Counter[str], allowed: float) -> None:
+    """Raises TooManyFailed, with the commonest reasons, where more rows failed than run.max_failed allows."""
+    reasons = Counter({reason: count for reason, count in reasons.items() if reason not in EQUAL.values()})
+    if failed > allowed * rows:
+        most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
+        most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
+        raise TooManyFailed(
+            f"{failed:,} of {rows:,} rows have no reranker score, "
+            f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
+            "run.max_failed the same command goes on from here"
+        )
 
 
 class BucketCounts(NamedTuple):
@@ -46,8 +63,10 @@ class BucketCounts(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What was written of a bucket: the names of its part and its rejects, if it has any."""
+    """What was written of a bucket: the names of its part and its rejects, if it has any; and of the file of rows that
+    do not go on to the next stage, where there is one."""
 
     part: str
     rejects: str | None
     counts: BucketCounts
+    rest: str | None = None

@@ -5,9 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from actors.worker.actor import Scorer
+from pipeline.chain import run_stages
 from pipeline.check.matches import check_first_pairs
 from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import Checked, check
@@ -15,27 +17,33 @@ from pipeline.check.weights import check_weights
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
-from pipeline.errors import RunError, StoreError, TooManyFailed, UsageError, say
+from pipeline.errors import RunError, StoreError, UsageError, say
 from pipeline.input.columns import describe_columns
 from pipeline.input.first_pair import read_first_pairs
 from pipeline.input.footers import FirstFile, read_first_file
-from pipeline.input.listing import InputFile, list_inputs
+from pipeline.input.listing import InputFile
 from pipeline.input.result import read_result
-from pipeline.input.versions import add_footer_hashes
 from pipeline.output.commit import commit, has_all_parts, read_last_manifest, restore_result, withdraw_result
 from pipeline.output.lease import Held, Lease, hold
 from pipeline.output.manifest import build_manifest, summarize_scoring
 from pipeline.output.restart import is_restarting, throw_away
 from pipeline.output.tidy import list_merged, tidy
-from pipeline.plan.changes import find_changes
+from pipeline.plan.changes import check_same_files, find_changes
 from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
-from pipeline.plan.units import Coverage, hash_version, look_up_score_files, parse_score_file, parse_unit
+from pipeline.plan.units import (
+    Coverage,
+    count_rows_of_all,
+    hash_version,
+    look_up_score_files,
+    parse_score_file,
+    parse_unit,
+)
 from pipeline.plan.work import Work, select_work
+from pipeline.rank.known import KnownScores, TakeOver, list_old, prepare_known
 from pipeline.rank.oddities import describe_oddities
-from pipeline.rank.rank import EQUAL
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
-from pipeline.rows import Part
+from pipeline.rows import Part, check_share
 from pipeline.score.progress import Progress
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -55,19 +63,22 @@ def rerank(
     Scores that are there already are kept; a result that is there already, made from the same scores by the same
     fusion, stands. Raises UsageError, TooManyFailed, Held or RunError, each with one line for the person on call.
     """
-    began = time.perf_counter()
-    checked = check(config)
+    run = partial(Run, scorer, cluster, sizes)
+    if config.stages:
+        return run_stages(config, lambda *stage: run(*stage).make_result(), hold)
+    began, checked = time.perf_counter(), check(config)
     with hold(checked.output) as lease:
-        return Run(checked, scorer, cluster, sizes, lease, began).make_result()
+        return run(checked, lease, [], began).make_result()
 
 
 class Run:
-    """One run of a checked config. began: when, by time.perf_counter."""
+    """One run of a checked config, or one stage of it. began: when, by time.perf_counter. later: the stages behind."""
 
     def __init__(
-        self, checked: Checked, scorer: type, cluster: Cluster | None, sizes: Sizes, lease: Lease, began: float
-    ):
-        self._checked, self._config, self._scorer = checked, checked.config, scorer
+        self, scorer: type, cluster: Cluster | None, sizes: Sizes, checked: Checked, lease: Lease,
+        later: list[Checked], began: float,
+    ):  # fmt: skip
+        self._checked, self._config, self._scorer, self._later = checked, checked.config, scorer, later
         self._cluster, self._sizes, self._lease = cluster, sizes, lease
         self._began, self._seconds = began, dict[str, float]()
 
@@ -79,7 +90,7 @@ class Run:
         standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
         coverage = Coverage(stored)
-        same = standing and standing.get("tag") == compute_result_id(config, files, coverage)
+        same = standing and standing.get("tag") == compute_result_id(config, files, coverage, self._checked.position)
         settled = standing and same and not standing["figures"]["transient"]
         retry = config.run.retry_failed and not settled
         work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)
@@ -88,22 +99,27 @@ class Run:
             if has_all_parts(output, standing):
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")
+        if work.tasks:  # what is left of a run that had every unit: one that is scored again may have its name and size
+            self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
+        known = self._take_over(files, stored, work, coverage)
+        work = select_work(config, work.first, files, coverage, self._sizes, retry) if known else work
         if work.tasks:
             self._check_model(files, work.first)
         total = Total(files, coverage, work, self._sizes)
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
         say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
-        with self._connect(files, work, coverage) as cluster, self._explain_changes(files):
+        small = not work.tasks and self._count_parts(count_rows_of_all(coverage, files)) == 1
+        with self._connect(small) as cluster, self._explain_changes(files):
             self._time("start")
             if restart:
-                throw_away(self._checked)
+                throw_away(self._checked, self._later)
             before = cluster.read_spilled_bytes()
-            scoring = self._score(total, work, coverage, cluster)
+            scoring = self._score(total, work, coverage, cluster, known)
             after = cluster.read_spilled_bytes()
             spilled = None if before is None or after is None else after - before
             self._time("score")
             self._lease.confirm()
-            rows = self._check_complete(files, coverage)
+            rows = count_rows_of_all(coverage, files)
             write = prepare_parts(self._checked, work.first, files, rows, coverage, cluster, self._sizes)
             now = read_result(output)
             self._lease.confirm()  # merging takes its time
@@ -113,10 +129,10 @@ class Run:
                     say("another run has put the same result meanwhile; it stands")
                 return self._keep(now, scoring, spilled, stored)
             with self._withdraw(None if same else now):
-                parts = sorted(cluster.run(write, range(count_parts(config, rows, self._sizes))))
+                parts = sorted(cluster.run(write, range(self._count_parts(rows))))
                 self._time("fuse")
                 self._check_parts(parts, sum(rows))
-                self._check_unchanged(files)  # while it was read, too
+                check_same_files(self._config, files)  # while it was read, too
                 self._lease.confirm()
                 figures = summarize_scoring(scoring, self._seconds, spilled)
                 names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
@@ -129,12 +145,18 @@ class Run:
         return self._end(result, stored)
 
     def _check_model(self, files: list[InputFile], first: FirstFile) -> None:
-        """Raises UsageError where the model's files are no good, for the input's first row among others."""
-        tokenizer, settings = check_tokenizer(self._config), self._config.reranker
+        """Raises UsageError where the files of the model, or of a later stage's, are no good, for the input's first row
+        among others."""
         file = next(file for file in files if file.path == first.path)
-        check_first_pairs(tokenizer, settings, read_first_pairs(file, first.columns, settings))
-        if left := check_weights(self._config, tokenizer):
-            say(f"not checked: {left}")
+        for config in [self._config, *(stage.config for stage in self._later)]:
+            tokenizer, settings = check_tokenizer(config), config.reranker
+            check_first_pairs(tokenizer, settings, read_first_pairs(file, first.columns, settings))
+            if left := check_weights(config, tokenizer):
+                say(f"not checked: {left}")
+
+    def _count_parts(self, rows: list[int]) -> int:
+        """The parts of the result. rows: of each file."""
+        return count_parts(self._config, rows, self._sizes, self._checked.position)
 
     def _check_parts(self, parts: list[Part], rows: int) -> None:
         """Raises TooManyFailed where too many of all rows have no score."""
@@ -144,7 +166,8 @@ class Run:
                 f"the input has {rows:,} rows and the score files have {ranked:,}: this is a bug, please report it"
             )
         reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
-        self._check_share(rows, sum(count.unscored + count.rejected - count.equal for count in counts), reasons)
+        failed = sum(count.unscored + count.rejected - count.equal for count in counts)
+        check_share(rows, failed, reasons, self._config.run.max_failed)
 
     @contextmanager
     def _withdraw(self, standing: dict[str, Any] | None) -> Iterator[None]:
@@ -166,11 +189,27 @@ class Run:
         """Notes the seconds since the step before ended."""
         self._seconds[step] = time.perf_counter() - self._began - sum(self._seconds.values())
 
-    def _connect(self, files: list[InputFile], work: Work, coverage: Coverage) -> AbstractContextManager[Cluster]:
-        """Where the run goes on: on Ray, unless it has nothing to score and its result is small."""
+    def _take_over(
+        self, files: list[InputFile], stored: list[str], work: Work, coverage: Coverage
+    ) -> KnownScores | None:
+        """Has the coverage get the score files of units whose rows all have scores by their texts. Returns the scores
+        for the others; None where there are none, as in a run of one stage, or the first."""
+        position = self._checked.position
+        old = list_old(stored, files) if position and position.number and work.tasks else []
+        if not old:
+            return None
+        parts = self._count_parts([])
+        with self._connect(parts == 1) as cluster:
+            known = prepare_known(self._checked, old, parts, cluster, self._sizes)
+            for names in cluster.run(TakeOver(known, work, self._checked.scores, self._sizes), range(work.tasks)):
+                coverage.add(self._name_below_all(names))
+        return known
+
+    def _connect(self, small: bool) -> AbstractContextManager[Cluster]:
+        """Where the run goes on: on Ray, unless there is nothing to score and the result is small."""
         if self._cluster:
             return nullcontext(self._cluster)
-        if not work.tasks and count_parts(self._config, self._check_complete(files, coverage), self._sizes) == 1:
+        if small:
             return nullcontext(InProcess())
         from pipeline.cluster.connect import connect_for_run  # imported here: Ray takes a second
 
@@ -182,7 +221,7 @@ class Run:
         """The figures of a result that stands, made under another run.max_failed maybe."""
         figures = result["figures"]
         failed = figures["unscored"] + figures["rejected"] - figures["equal"]
-        self._check_share(figures["rows"], failed, Counter(result["reasons"]))
+        check_share(figures["rows"], failed, Counter(result["reasons"]), self._config.run.max_failed)
         return self._end(result, stored) | summarize_scoring(scoring, self._seconds, spilled)
 
     def _end(self, result: dict[str, Any], stored: list[str]) -> dict[str, Any]:
@@ -200,29 +239,17 @@ class Run:
         try:
             yield
         except UsageError:
-            self._check_unchanged(files)
+            check_same_files(self._config, files)
             raise
 
-    def _check_unchanged(self, files: list[InputFile]) -> None:
-        """Raises RunError where a file of the input changed while it was read. Files that came meanwhile do not belong
-        to this run; a line says that there are some."""
-        now = {file.path: file for file in add_footer_hashes(list_inputs(self._config.input.path))}
-        if new := [path for path in now if path not in {file.path for file in files}]:
-            say(f"{len(new)} files came while the run went on, and are not in its result: {new[0]} first")
-        if changed := [file.path for file in files if now.get(file.path, file) != file]:
-            raise RunError(
-                f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
-                "their rows as they are now"
-            )
-
-    def _score(self, total: Total, work: Work, coverage: Coverage, cluster: Cluster) -> Counter[str]:
+    def _score(
+        self, total: Total, work: Work, coverage: Coverage, cluster: Cluster, known: KnownScores | None
+    ) -> Counter[str]:
         """Scores what is missing, and shows how far it is. Returns the sums of its figures. The coverage gets the score
         files that come."""
         sums: Counter[str] = Counter()
         if not work.tasks:
             return sums
-        # What is left of a run that had every unit: a unit that is scored again may have the same name and size.
-        self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
         reasons: Counter[str] = Counter()
         put_before: set[str] = set()  # units
         said, least = False, self._config.run.min_label_share
@@ -232,7 +259,7 @@ class Run:
 
         failed = FailedRows(self._checked.scores)
         total.begin(cluster)
-        units = score_units(self._checked, work, self._scorer, cluster, self._sizes)
+        units = score_units(self._checked, work, self._scorer, cluster, self._sizes, known)
         with Progress(total.rows, total.scored, about=not total.exact) as progress, closing(units):
             for unit in units:
                 if unit.file:
@@ -250,7 +277,7 @@ class Run:
                 if total.exact:
                     self._lease.note_progress(self._checked.fingerprint, progress.done, total.rows)
                     if failed.exceed(self._config.run.max_failed * total.rows):
-                        self._check_share(total.rows, failed.rows, reasons)
+                        check_share(total.rows, failed.rows, reasons, self._config.run.max_failed)
                 if not said and (line := describe_label_share(sums, least, ENOUGH)):
                     say(line)
                     said = True
@@ -267,29 +294,3 @@ class Run:
     def _name_below_all(self, names: Iterable[str]) -> list[str]:
         """Names of the run's own score files below the folder of all scores."""
         return [f"{self._checked.fingerprint}/{name}" for name in names]
-
-    def _check_complete(self, files: list[InputFile], coverage: Coverage) -> list[int]:
-        """The rows of each file. Raises RunError where some of them have no score file."""
-        rows = []
-        for file in files:
-            version = hash_version(file)
-            if not coverage.is_complete(version):
-                raise RunError(
-                    f"{file.path}: score files of it have gone; does another run write to this output? The same "
-                    "command goes on from here"
-                )
-            rows.append(coverage.count_rows(version) or 0)
-        return rows
-
-    def _check_share(self, rows: int, failed: int, reasons: Counter[str]) -> None:
-        """Raises TooManyFailed, with the commonest reasons, where more rows failed than the config allows."""
-        allowed = self._config.run.max_failed
-        reasons = Counter({reason: count for reason, count in reasons.items() if reason not in EQUAL.values()})
-        if failed > allowed * rows:
-            most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
-            most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
-            raise TooManyFailed(
-                f"{failed:,} of {rows:,} rows have no reranker score, "
-                f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
-                "run.max_failed the same command goes on from here"
-            )

@@ -1,8 +1,7 @@
 """Finds what is wrong before Ray or a model starts. Every problem is a UsageError of one line.
 
 Every run begins with `check`, which takes a moment; one that has pairs to score loads the tokenizer next
-(pipeline/check/model.py). `survey` is `--check`: it looks at all that is at hand, a config alone if need be, and
-says what it could not look at.
+(pipeline/check/model.py).
 """
 
 import hashlib
@@ -18,29 +17,25 @@ from pathlib import Path
 from fsspec.utils import glob_translate
 
 from actors.engines import get_engine
-from actors.rerankers.contract import Pair
 from pipeline.check.fingerprint import compute_fingerprint
-from pipeline.check.matches import check_first_pairs
-from pipeline.check.model import Unreachable, check_model_files, check_tokenizer, describe_checked
-from pipeline.check.prompt import compare_with_auto, describe_prompt
-from pipeline.check.weights import check_weights
+from pipeline.check.model import check_model_files
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
-from pipeline.errors import NotHere, RunError, StoreError, UsageError, say
+from pipeline.errors import UsageError, say
 from pipeline.input.columns import (
+    IDS,
     check_carried,
     check_not_in_paths,
     check_schema,
-    describe_columns,
     name_id_forms,
     select_carried,
 )
-from pipeline.input.first_pair import read_first_pairs
 from pipeline.input.footers import FirstFile, read_first_file
 from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
 from pipeline.input.web import check_web_servers
+from pipeline.stages import GIVEN, STAGE, Position
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local, make_absolute
 
@@ -49,12 +44,14 @@ from pipeline.storage.urls import is_local, make_absolute
 class Checked:
     """A run whose config, first input file and model's files have been found good; its paths are absolute.
 
-    passed_over: glob -> how many files are not read for their names, and would be by this glob."""
+    passed_over: glob -> how many files are not read for their names, and would be by this glob. position: of a run that
+    is one stage of several."""
 
     config: Config
     files: list[InputFile]
     fingerprint: str
     passed_over: Counter[str] = field(default_factory=Counter)
+    position: Position | None = None
 
     @property
     def output(self) -> Folder:
@@ -81,99 +78,68 @@ class Checked:
         return self.scores.below("merged")
 
 
-def check(config: Config) -> Checked:
-    """Checks a run against its input, its model's files, its output and the installed engine."""
+def check(config: Config, position: Position | None = None) -> Checked:
+    """Checks a run, which may be one stage of several, against its input, its model's files, its output and the
+    installed engine."""
     check_relative(config)
-    config = _make_absolute(config)
-    listed, passed_over = _list_input(config)
+    config = make_paths_absolute(config)
+    listed, passed_over = list_input(config)
     if passed_over:
         say(describe_passed_over(passed_over))
     files = add_footer_hashes(listed)
-    first = _check_input(config, files)
-    _check_output_place(config)
+    first = check_input(config, files)
+    check_output_place(config)
     check_writable("output.path", config.output.path)
+    config = _check_scoring(config)
+    fingerprint = compute_fingerprint(config, first.columns, name_id_forms(first.columns, first.known))
+    return Checked(config, files, fingerprint, passed_over, position)
+
+
+def check_ahead(config: Config, position: Position) -> Checked:
+    """Checks a later stage of a run before its input is there. The columns of that are known."""
+    check_relative(config)
+    config = _check_scoring(make_paths_absolute(config))
+    columns = {name: name for name in IDS} | config.input.columns
+    return Checked(config, [], compute_fingerprint(config, columns), position=position)
+
+
+def _check_scoring(config: Config) -> Config:
+    """The config with its model's revision pinned. Raises UsageError where model or engine are no good."""
     try:
-        _check_engine(config)
+        check_engine(config)
     except LookupError as error:
         raise UsageError(str(error)) from None
-    config = check_model_files(config)
-    fingerprint = compute_fingerprint(config, first.columns, name_id_forms(first.columns, first.known))
-    return Checked(config, files, fingerprint, passed_over)
+    return check_model_files(config)
 
 
-def survey(config: Config) -> tuple[list[str], list[str]]:
-    """Lines about what is good, and about what could not be checked. Raises UsageError for what is wrong."""
-    check_relative(config)
-    config = _make_absolute(config)
-    good, unknown = ["the config"], ["the footers after the first, the values of engine arguments, free GPUs"]
-    pairs: list[Pair] = []
-    try:
-        files, passed_over = _list_input(config)
-        first = _check_input(config, files)
-        by_path = {file.path: file for file in files}
-        pairs = read_first_pairs(by_path[first.path], first.columns, config.reranker)
-        good.append(f"{len(files)} input file(s), by the schema of the first: {describe_columns(first.columns)}")
-        if passed_over:
-            unknown.append(describe_passed_over(passed_over))
-    except NotHere as error:
-        unknown.append(str(error))
-    except UsageError:
-        raise
-    except RunError as error:  # the store does not answer from here
-        unknown.append(str(error))
-    _check_output_place(config)
-    try:
-        with remove_new_folders(config):
-            check_writable("output.path", config.output.path)
-        good.append("that the output can be written")
-    except StoreError as error:
-        unknown.append(str(error))
-    except UsageError as error:
-        if is_local(config.output.path):
-            raise
-        unknown.append(str(error))
-    try:
-        engine = get_engine(config.engine)
-        good.append(f"the names of the engine arguments, with {engine.name} {engine.installed().version}")
-        _check_engine(config)
-    except LookupError as error:
-        good.pop()
-        unknown.append(f"engine: {error}")
-    try:
-        config = check_model_files(config, weights=False)
-        tokenizer = check_tokenizer(config)
-        check_first_pairs(tokenizer, config.reranker, pairs)
-        words = describe_checked(config, tokenizer)
-        if left := check_weights(config, tokenizer):
-            unknown.append(left)
-        else:
-            words.append("names and shapes of the weights")
-        good.append(f"the model's {', '.join(words)}")
-        good += describe_prompt(tokenizer, config.reranker, pairs[0] if pairs else None)
-        if line := compare_with_auto(tokenizer, config.reranker):
-            good.append(line)
-    except (NotHere, Unreachable) as error:
-        unknown.append(f"{error} (so no tokenizer, template, labels or weights)")
-    return good, unknown
-
-
-def _list_input(config: Config) -> Listing:
+def list_input(config: Config) -> Listing:
     """The files of the input. Raises UsageError where a web server sends whole files alone; one request to each."""
     listing = read_listing(config.input.path)
     check_web_servers((file.path, file.size) for file in listing.files)
     return listing
 
 
-def _check_input(config: Config, files: list[InputFile]) -> FirstFile:
+def check_input(config: Config, files: list[InputFile]) -> FirstFile:
     """The first file. Raises UsageError where it lacks a column in use."""
     first = read_first_file(config, files)
     check_not_in_paths(config, first.schema, (file.path for file in files))
     check_schema(first.path, first.schema, first.columns)
+    _check_comparable(first)
     check_carried(select_carried(config), first.path, first.schema, first.known)
     return first
 
 
-def _make_absolute(config: Config) -> Config:
+def _check_comparable(first: FirstFile) -> None:
+    """Raises UsageError where the first-stage score is that of several stages at once."""
+    there = {*first.schema.names}
+    if first.columns["score"] == "score" and {STAGE, "rank", "rerank_score"} <= there and GIVEN not in there:
+        raise UsageError(
+            f"{first.path}: is of a result with stages, whose column 'score' (input.columns.score) compares within "
+            "one stage alone; input.columns.score=rank input.lower_is_better=true takes its order"
+        )
+
+
+def make_paths_absolute(config: Config) -> Config:
     """Ray's workers have a working folder of their own, so local paths are made absolute here."""
     try:
         output = config.output.model_copy(update={"path": make_absolute(config.output.path)})
@@ -186,7 +152,7 @@ def _make_absolute(config: Config) -> Config:
     return config.model_copy(update={"output": output, "reranker": reranker})
 
 
-def _check_output_place(config: Config) -> None:
+def check_output_place(config: Config) -> None:
     output = config.output.path
     if not is_local(output) and any(char in output for char in "*?["):
         raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
@@ -205,7 +171,7 @@ def _check_output_place(config: Config) -> None:
 def remove_new_folders(config: Config) -> Iterator[None]:
     """Removes, afterwards, the folders of a local output that were made to see whether it can be written, unless a run
     beside it has put something there meanwhile."""
-    output = _make_absolute(config).output.path
+    output = make_paths_absolute(config).output.path
     missing = [path for path in (Path(output), *Path(output).parents) if is_local(output) and not path.exists()]
     try:
         yield
@@ -232,7 +198,7 @@ def _overlaps(place: str, output: str) -> bool:
     return place.rstrip("/") in parents or any(re.match(glob_translate(place), at) for at in [part, *parents, *written])
 
 
-def _check_engine(config: Config) -> None:
+def check_engine(config: Config) -> None:
     engine = get_engine(config.engine)
     version, known = engine.installed().version, {"type", *engine.argument_names()}
     for name in config.engine:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.ensemble.mix import CANDIDATE
 from pipeline.errors import RunError, UsageError
-from pipeline.input.result import MANIFEST, SUCCESS, read_result
+from pipeline.input.result import MANIFEST, SUCCESS, has_stages, read_result
 from pipeline.rank.buckets import find_buckets
 from pipeline.storage.folder import Folder
 
@@ -24,7 +24,8 @@ NUMBER = re.compile(r"ranked/part-(\d+)-")
 @dataclass(frozen=True)
 class RankedResult:
     """A committed result. parts: the names of its parts, which are its buckets, in their order. columns: those it has
-    beside its own, which are kept. by_rank: its candidates count by their ranks, which know no ties."""
+    beside its own, which are kept. by_rank: its candidates count by their ranks, which know no ties. staged: so do
+    those without a score, for its scores compare within a stage alone."""
 
     name: str
     folder: Folder
@@ -33,6 +34,7 @@ class RankedResult:
     parts: tuple[str, ...]
     columns: tuple[str, ...] = ()
     by_rank: bool = False
+    staged: bool = False
 
     def read(self, bucket: int, buckets: int) -> pa.Table:
         """The candidates of a bucket, as `mix` takes them. buckets: how many there are."""
@@ -40,8 +42,9 @@ class RankedResult:
         rows = pa.concat_tables(map(self._read_part, range(bucket % step, len(self.parts), step)))
         if step < buckets:  # these parts have other buckets, too
             rows = rows.filter(pa.array(find_buckets(rows["query_id"], buckets) == bucket))
-        if self.by_rank:
-            score = pc.if_else(rows["score"].is_valid(), pc.negate(rows["rank"].cast(pa.float64())), None)
+        if self.by_rank or self.staged:
+            counts = pc.or_(rows["score"].is_valid(), self.staged)
+            score = pc.if_else(counts, pc.negate(rows["rank"].cast(pa.float64())), None)
             rows = rows.set_column(3, "score", score)
         return rows.drop_columns(["rank"])
 
@@ -69,7 +72,8 @@ def read_ranked_result(name: str, url: str, keep_columns: bool, by_rank: bool) -
     parts = sorted(manifest["parts"], key=lambda part: int(NUMBER.match(part)[1]))  # type: ignore[index]
     output = manifest["config"]["output"]
     columns = tuple(output["columns"]) if keep_columns else ()
-    return RankedResult(name, folder, manifest["tag"], manifest["figures"]["ranked"], tuple(parts), columns, by_rank)
+    rows, staged = manifest["figures"]["ranked"], has_stages(manifest)
+    return RankedResult(name, folder, manifest["tag"], rows, tuple(parts), columns, by_rank, staged)
 
 
 def read_again(result: RankedResult) -> RankedResult:

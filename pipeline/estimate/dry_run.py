@@ -27,14 +27,19 @@ def dry_run(
 
     gpu_hour_price: of one GPU, in any currency. Raises UsageError as the run would.
     """
-    _check_price(gpu_hour_price, rate)
+    check_price(gpu_hour_price, rate)
     with remove_new_folders(config):
         checked = check(config)
-    config = checked.config
+    return estimate_run(checked.config, find_unscored_units(checked, sizes), rate, gpu_hour_price, sizes)
+
+
+def estimate_run(
+    config: Config, todo: UnscoredUnits, rate: Rate | None, gpu_hour_price: float | None, sizes: Sizes
+) -> dict[str, Any]:
+    """The same of a config that was checked, or a stage of one, and what it has to score."""
     gpus = count_actor_gpus(config)
     if gpu_hour_price is not None and not gpus:
         raise UsageError(f"--gpu-hour-price = {gpu_hour_price}: {NO_GPUS}")
-    todo = find_unscored_units(checked, sizes)
     about = _describe_rows(todo)
     if not todo.units:
         return about
@@ -61,7 +66,7 @@ def dry_run(
     }  # fmt: skip
 
 
-def _check_price(price: float | None, rate: Rate | None) -> None:
+def check_price(price: float | None, rate: Rate | None) -> None:
     if price is not None and not price >= 0:
         raise UsageError(f"--gpu-hour-price = {price}: should be a number from 0 on")
     if price is not None and rate is None:

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from pipeline.config import Fusion
 from pipeline.errors import UsageError, one_line
 from pipeline.input.excluded import LeftOut
-from pipeline.input.result import MANIFEST, SUCCESS, read_result
+from pipeline.input.result import MANIFEST, SUCCESS, has_stages, read_result
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute, open_url
 
@@ -30,7 +30,9 @@ class Result:
     then doc_id, by bytes: `query` (the index of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
     one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan. unmet:
     pairs without a first-stage score, as those that a run beside an ensemble brought; they have their query's lowest.
-    left_out: pairs that were left out of these, so that ranks have gaps.
+    left_out: pairs that were left out of these, so that ranks have gaps. Scores of a result with stages compare within
+    a stage alone: in their place `rerank` and `score` are n - rank, n the candidates of the query, and all pairs are
+    `scored`.
     """
 
     url: str
@@ -53,6 +55,8 @@ class Result:
 
     @property
     def fusion(self) -> Fusion:
+        if has_stages(self.manifest):
+            return Fusion(method="none")
         return Fusion.model_validate(self.manifest["config"]["fusion"])
 
     @property
@@ -71,8 +75,11 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
         )
     rows = rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
     coded = rows["query_id"].combine_chunks().dictionary_encode()  # in the order of first sight, which is ascending
-    numbers = {name: rows[name].to_numpy() for name in COLUMNS[2:]}
-    query = coded.indices.to_numpy().astype(np.int64)
+    query, numbers = coded.indices.to_numpy().astype(np.int64), {name: rows[name].to_numpy() for name in COLUMNS[2:]}
+    scored = rows["rerank_score"].is_valid().to_numpy()
+    if has_stages(manifest):
+        numbers["score"] = numbers["rerank_score"] = np.bincount(query)[query] - numbers["rank"].astype(float)
+        scored = np.ones(len(rows), dtype=bool)
     return Result(
         url=url,
         manifest=manifest,
@@ -83,7 +90,7 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
         score=numbers["score"],
         first=_fill_lowest(query, numbers["first_stage_score"]),
         rerank=numbers["rerank_score"],
-        scored=rows["rerank_score"].is_valid().to_numpy(),
+        scored=scored,
         unmet=rows["first_stage_score"].null_count,
     )
 

@@ -23,6 +23,11 @@ def read_result(output: Folder) -> dict[str, Any] | None:
     return json.loads(manifest) if success.strip() == hash_manifest(manifest) else None
 
 
+def has_stages(manifest: dict[str, Any]) -> bool:
+    """Whether a result is of a run with stages: its scores compare within a stage alone, and its ranks everywhere."""
+    return "stages" in manifest
+
+
 def hash_manifest(manifest: bytes) -> bytes:
     """What `_SUCCESS` holds for this manifest."""
     return hashlib.sha256(manifest).hexdigest().encode()

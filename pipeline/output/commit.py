@@ -13,8 +13,8 @@ from pipeline.errors import RunError, UsageError
 from pipeline.input.result import MANIFEST, SUCCESS, hash_manifest
 from pipeline.storage.folder import Folder
 
-RUN_FOLDERS = ("lease", "ranked", "rejects", "scores")  # a run's folders in an output, which may have others
-PART_NAME = re.compile(r"(ranked|rejects)/part-\d+-[0-9a-f]{12}\.parquet")  # names that runs write, and may delete
+RUN_FOLDERS = ("lease", "ranked", "rejects", "rest", "scores")  # a run's folders in an output, which may have others
+PART_NAME = re.compile(r"(ranked|rejects|rest)/part-\d+-[0-9a-f]{12}\.parquet")  # names that runs write, and may delete
 
 
 def read_last_manifest(output: Folder) -> dict[str, Any] | None:
@@ -69,15 +69,19 @@ def commit(output: Folder, manifest: dict[str, Any]) -> None:
 
 def list_unnamed_parts(output: Folder, manifest: dict[str, Any]) -> list[str]:
     """The parts that a manifest does not name."""
-    return sorted(list_parts(output).keys() - {*manifest["parts"], *manifest["rejects"]})
+    return sorted(list_parts(output).keys() - {*_name_parts(manifest)})
 
 
 def _check_parts(output: Folder, manifest: dict[str, Any]) -> None:
     """Raises FileNotFoundError, with the part's URL, where a part that a manifest names is gone."""
-    output.sizes([*manifest["parts"], *manifest["rejects"]], list_parts(output))
+    output.sizes(_name_parts(manifest), list_parts(output))
+
+
+def _name_parts(manifest: dict[str, Any]) -> list[str]:
+    return [*manifest["parts"], *manifest["rejects"], *manifest.get("rest", [])]
 
 
 def list_parts(output: Folder) -> dict[str, int]:
     """Name -> size of all parts, of this result or another."""
-    found = output.files("ranked/") | output.files("rejects/")
+    found = output.files("ranked/") | output.files("rejects/") | output.files("rest/")
     return {name: size for name, size in found.items() if PART_NAME.fullmatch(name)}

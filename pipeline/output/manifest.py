@@ -13,6 +13,7 @@ from pipeline.input.columns import IDS
 from pipeline.input.listing import InputFile
 from pipeline.plan.changes import Changes
 from pipeline.rows import Part
+from pipeline.stages import Position
 
 BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated")
 
@@ -23,7 +24,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
     sums: figures of the units scored in this run, added up, and their number as `units_now`. seconds: wall time of each
     step; `engines`, until the first pair was in an engine, is a part of `score`. spilled: bytes that Ray wrote to disk.
     """
-    pairs = sums["rows"] - sums["failed"] - sums["rejected"]
+    pairs = sums["rows"] - sums["failed"] - sums["rejected"] - sums["known"]
     if pairs:
         seconds = seconds | {"engines": sums["engines"]}
     return {
@@ -62,7 +63,7 @@ def build_manifest(
         odd.update(part.counts.odd)
     figures = {"output": checked.config.output.path} | counts | odd | scoring
     settings, engine = checked.config.reranker, get_engine(checked.config.engine)
-    return {
+    manifest: dict[str, Any] = {
         "format": 1,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "tag": result_id,
@@ -85,3 +86,26 @@ def build_manifest(
             **{name: importlib.metadata.version(name) for name in ("ray", "pyarrow", "transformers")},
         },
     }
+    if checked.position:
+        _add_stages(manifest, checked.position, parts)
+    return manifest
+
+
+def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part]) -> None:
+    """Adds what the manifest of one stage has beside: the files of rows that do not go on; or, if it is the last one,
+    what stages there are, their figures, and the config of them all."""
+    if not position.is_last:
+        manifest["rest"] = [part.rest for part in parts]
+        return
+    stages = [*(before.about for before in position.before), describe_stage(position, manifest)]
+    manifest["stages"] = [{name: about[name] for name in about if name != "figures"} for about in stages]
+    manifest["figures"] |= {"stages": {about["name"]: about["figures"] for about in stages[:-1]}}
+    config, whole = manifest["config"], position.whole.model_dump(mode="json")
+    output = whole["output"] | {"path": config["output"]["path"]}
+    manifest["config"] = config | {"input": whole["input"], "output": output, "stages": whole["stages"]}
+
+
+def describe_stage(position: Position, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest of the whole result says of a stage. manifest: of the stage's own result."""
+    named = {name: manifest[name] for name in ("tag", "fingerprint", "model", "figures")}
+    return {"name": position.stage.name, **named, "parts": len(manifest["parts"])}

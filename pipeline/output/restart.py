@@ -16,9 +16,11 @@ def is_restarting(checked: Checked) -> bool:
     return checked.config.run.on_existing == "restart" or checked.output.size(MARK) is not None
 
 
-def throw_away(checked: Checked) -> None:
-    """Deletes the result and all scores."""
+def throw_away(checked: Checked, later: list[Checked] = []) -> None:
+    """Deletes the result and all scores. later: the stages behind this one, which do so when it is their turn."""
     output = checked.output
+    for stage in later:
+        stage.output.put(MARK, b"")
     output.put(MARK, b"")
     withdraw_result(output)
     output.delete([MANIFEST, *list_parts(output)])

@@ -16,17 +16,35 @@ from pipeline.plan.units import ENDING, FINGERPRINT, FINGERPRINT_0_1, Coverage
 from pipeline.rows import OK
 from pipeline.storage.folder import Folder
 
+OLD = re.compile(rf"scores/{FINGERPRINT_0_1}/[^/]+{re.escape(ENDING)}")
 SAMPLED_FILES = 100  # score files, at most, that are read for the reasons of failures
 THREADS = 32
 
 
 def read_status(output: Folder) -> dict[str, Any]:
-    """The state of an output, ready for JSON.
+    """The state of an output, ready for JSON: as _read_state gives it, and the same of each stage but the last, as
+    `stages`, by name. Raises UsageError where there is nothing of all this."""
+    progress, found = read_progress(output), output.files("stages/")
+    names = sorted({name.split("/")[1] for name in found})
+    state = _read_state(output, progress)
+    if state["result"]:  # they are in order there
+        ordered = [stage["name"] for stage in state["result"].get("stages", [])]
+        names.sort(key=lambda name: ordered.index(name) if name in ordered else len(ordered))
+    stages = {name: _read_state(output.below(f"stages/{name}"), progress) for name in names}
+    if not (state["result"] or state["scores"] or state["held_by"] or stages):
+        old = sorted(name.split("/")[1] for name in output.files("scores/") if OLD.fullmatch(name))
+        also = f"; scores/{old[0]} is of rayrank 0.1, which this one cannot read" if old else ""
+        raise UsageError(f"{output.url}: there is no run{also}")
+    return state | ({"stages": stages} if stages else {})
+
+
+def _read_state(output: Folder, progress: dict[str, list[int]]) -> dict[str, Any]:
+    """The state of an output, or of a stage's.
 
     result: the standing manifest, or None. held_by: the run that has a lease, dead or alive, or None. scores: for each
     fingerprint its units, the rows that have scores and the rows of the input (None where no run has said it), and the
     failures by reason: those of the result where it has all of the units, else those in `looked_into` of the score
-    files. Raises UsageError where there is nothing of all this.
+    files. progress: as the lease says it.
     """
     stored: dict[str, list[str]] = {}  # fingerprint -> names of score files
     for name in output.names("scores/"):
@@ -35,17 +53,13 @@ def read_status(output: Folder) -> dict[str, Any]:
             stored.setdefault(fingerprint, []).append(unit[0])
     result, held_by = read_result(output), read_holder(output)
     usable = [name for name in stored if re.fullmatch(FINGERPRINT, name)]
-    if not (result or usable or held_by):
-        old = [name for name in stored if re.fullmatch(FINGERPRINT_0_1, name)]
-        also = f"; scores/{old[0]} is of rayrank 0.1, which this one cannot read" if old else ""
-        raise UsageError(f"{output.url}: there is no run{also}")
     in_result = result.get("units", {}) if result else {}  # a result of rayrank 0.1 does not say it
     known: dict[str, list[Any]] = {}  # fingerprint -> rows that have scores, and rows of the input, so far as is known
     if result:
         rows = result["figures"]["rows"]
         done = rows if len(in_result) == 1 else None  # else each has scores of some rows (run.accept)
         known = {fingerprint: [done, rows] for fingerprint in in_result}
-    known |= read_progress(output)
+    known |= progress
     scores = []
     for name in usable:
         done, rows = known.get(name, [None, None])

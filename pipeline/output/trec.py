@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.input.result import read_result
+from pipeline.input.result import has_stages, read_result
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import open_url
 from pipeline.storage.writer import open_writer
@@ -51,7 +51,7 @@ def _from_steps(steps: np.ndarray) -> np.ndarray:
 
 def write_trec(result: str, run_file: str, run_tag: str, batch_rows: int = BATCH_ROWS) -> dict[str, int]:
     """Writes the committed result of a run (its output.path) as a TREC run. Returns how many queries, rows and
-    unscored rows it has.
+    unscored rows it has. The scores of a result with stages are n - rank, n the candidates of the query.
 
     run_file: any fsspec URL; it appears whole or not at all. run_tag: the last field of each line.
     Raises UsageError where there is no committed result, or an id cannot stand in a TREC run.
@@ -64,7 +64,7 @@ def write_trec(result: str, run_file: str, run_tag: str, batch_rows: int = BATCH
     with open_writer(run_file) as file:
         for part in manifest["parts"]:
             for query in _read_queries(output.path(part), batch_rows):
-                file.write(_format_lines(query, run_tag))
+                file.write(_format_lines(query, run_tag, has_stages(manifest)))
                 counts["queries"] += 1
                 counts["rows"] += len(query)
                 counts["unscored"] += query["score"].null_count
@@ -87,13 +87,14 @@ def _read_queries(part: str, batch_rows: int) -> Iterator[pa.Table]:
         yield rest
 
 
-def _format_lines(query: pa.Table, run_tag: str) -> bytes:
+def _format_lines(query: pa.Table, run_tag: str, by_rank: bool) -> bytes:
     query_id = query["query_id"][0].as_py()
     docs = query["doc_id"].to_pylist()
     for column, name in [("query_id", query_id), *(("doc_id", doc) for doc in docs)]:
         if len(name.split()) != 1 or name != name.strip():
             raise UsageError(f"{column} {name!r}: is empty or has white space in it, which a TREC run cannot hold")
-    scores = make_decreasing(query["score"].to_numpy().astype(np.float64))
+    scores = len(query) - query["rank"].to_numpy() if by_rank else query["score"].to_numpy()
+    scores = make_decreasing(scores.astype(np.float64))
     lines = [
         f"{query_id} Q0 {doc} {rank} {score!s} {run_tag}\n"
         for rank, (doc, score) in enumerate(zip(docs, scores, strict=True), 1)

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from pipeline.config import Config
-from pipeline.errors import UsageError, say
-from pipeline.input.listing import InputFile
+from pipeline.errors import RunError, UsageError, say
+from pipeline.input.listing import InputFile, list_inputs
 from pipeline.input.names import would_list
 from pipeline.input.result import find_unnamed_parts
-from pipeline.input.versions import THREADS, look_up
+from pipeline.input.versions import THREADS, add_footer_hashes, look_up
 from pipeline.storage.urls import make_absolute
 
 
@@ -62,6 +62,19 @@ def find_changes(
     if any(changes):
         say(f"of the input's files, since the result that stands was made: {changes}")
     return files, changes
+
+
+def check_same_files(config: Config, files: list[InputFile]) -> None:
+    """Raises RunError where a file of the input changed while it was read. Files that came meanwhile do not belong to
+    this run; a line says that there are some."""
+    now = {file.path: file for file in add_footer_hashes(list_inputs(config.input.path))}
+    if new := [path for path in now if path not in {file.path for file in files}]:
+        say(f"{len(new)} files came while the run went on, and are not in its result: {new[0]} first")
+    if changed := [file.path for file in files if now.get(file.path, file) != file]:
+        raise RunError(
+            f"{changed[0]}: has changed while the run read it ({len(changed)} such files); the same command scores "
+            "their rows as they are now"
+        )
 
 
 def _find_place(config: Config, path: str) -> int | None:

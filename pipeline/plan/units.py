@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from pipeline.errors import RunError
 from pipeline.input.listing import InputFile
 from pipeline.storage.folder import Folder
 
@@ -164,6 +165,20 @@ class Coverage:
         """Whether every row of a version of a file has a score file, and there is one, if it has none."""
         rows = self.count_rows(version)
         return rows is not None and not self.find_missing(version, 0, rows)
+
+
+def count_rows_of_all(coverage: Coverage, files: list[InputFile]) -> list[int]:
+    """The rows of each file. Raises RunError where some of them have no score file."""
+    rows = []
+    for file in files:
+        version = hash_version(file)
+        if not coverage.is_complete(version):
+            raise RunError(
+                f"{file.path}: score files of it have gone; does another run write to this output? The same command "
+                "goes on from here"
+            )
+        rows.append(coverage.count_rows(version) or 0)
+    return rows
 
 
 def _hash(text: str) -> str:

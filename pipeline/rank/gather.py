@@ -47,14 +47,16 @@ def gather_carried(
     result_id: str,
     cluster: Cluster,
     sizes: Sizes,
+    by_bucket: bool = False,
 ) -> Carried:
     """Gathers the carried columns on the cluster where there are many buckets; few fetch their own rows.
 
     schema: of the carried columns, as select_carried_schema gives it. rows: of each file. merged: the folder for
-    what is put. result_id: part of its names.
+    what is put. result_id: part of its names. by_bucket: each bucket has the rows of one file, and fetches them, too.
     """
     fetch = CarriedFetcher(files, schema)
-    if buckets <= sizes.fetching_buckets or "dictionary<" in str(fetch.schema):  # in a list it cannot be put by bucket
+    nested = "dictionary<" in str(fetch.schema)  # in a list, where it cannot be put by bucket
+    if by_bucket or nested or buckets <= sizes.fetching_buckets:
         return Carried(rank, fetch)
     starts = cut_stretches(files, rows, sizes)
     made_of = json.dumps([GATHERED_VERSION, result_id, buckets, sizes.gathered_bytes, starts.tolist()])

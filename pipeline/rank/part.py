@@ -13,8 +13,9 @@ from pipeline.config import Fusion
 from pipeline.input.listing import InputFile
 from pipeline.rank.carry import carry_columns, select_in_input_order
 from pipeline.rank.oddities import count_oddities
-from pipeline.rank.rank import EQUAL, Which, rank
-from pipeline.rows import TRANSIENT, BucketCounts, Part, count_kinds
+from pipeline.rank.rank import Which, rank
+from pipeline.rank.staged import Finish
+from pipeline.rows import EQUAL, TRANSIENT, BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them
@@ -22,7 +23,8 @@ UNREPEATED = ("doc_id", "rank", "score", "first_stage_score", "rerank_score")  #
 
 
 class RankedBucket(NamedTuple):
-    """ranked: rows down to top_k, with file and row. rejects: file (its number), row, reason."""
+    """ranked: rows down to top_k, or those below it (RankBucket.rest), with file and row. rejects: file (its number),
+    row, reason."""
 
     ranked: pa.Table
     rejects: pa.Table
@@ -31,13 +33,17 @@ class RankedBucket(NamedTuple):
 
 @dataclass(frozen=True)
 class RankBucket:
-    """Reads the score rows of a bucket (`read` is what merge_scores gives) and ranks them."""
+    """Reads the score rows of a bucket (`read` is what merge_scores gives) and ranks them.
+
+    rest: the rows are those that top_k cuts off, not the others.
+    """
 
     read: Callable[[int], pa.Table]
     fusion: Fusion
     top_k: int | None
     duplicates: Which = "first"
     lower_is_better: bool = False
+    rest: bool = False
 
     def __call__(self, bucket: int) -> RankedBucket:
         rows = self.read(bucket)
@@ -46,7 +52,8 @@ class RankBucket:
         ranked, rejects = rank(rows, self.fusion, self.duplicates)
         unscored = ranked.filter(pc.is_null(ranked["rerank_score"]))
         if self.top_k:
-            ranked = ranked.filter(pc.less_equal(ranked["rank"], self.top_k))
+            within = pc.less_equal(ranked["rank"], self.top_k)
+            ranked = ranked.filter(pc.invert(within) if self.rest else within)
         reasons = _count_reasons(unscored["reason"]) + _count_reasons(rejects["reason"])
         counts = BucketCounts(
             rows=len(rows),
@@ -75,7 +82,8 @@ class WritePart:
 
     rank: gives the ranked bucket. files: of the input. columns: the carried ones, as select_carried gives them.
     read_carried: gives the carried columns of a bucket's rows (pipeline/rank/carry.py,
-    pipeline/rank/gather.py). result_id: part of the names of what is written.
+    pipeline/rank/gather.py). result_id: part of the names of what is written. finish: what stages make of the rows
+    (pipeline/rank/staged.py). rest: writes the rows of the bucket that do not go on to the next stage.
     """
 
     rank: Callable[[int], RankedBucket]
@@ -85,20 +93,34 @@ class WritePart:
     read_carried: Callable[[int, pa.Table], pa.Table] | None
     explain: bool
     result_id: str
+    finish: Finish | None = None
+    rest: "WritePart | None" = None
 
     def __call__(self, bucket: int) -> Part:
         ranked, rejects, counts = self.rank(bucket)
+        rows = self._make_rows(bucket, ranked)
+        paths = pa.array([self.files[number].path for number in rejects["file"].to_pylist()], pa.string())
+        return Part(
+            part=self._put("ranked", bucket, rows),
+            rejects=self._put("rejects", bucket, rejects.set_column(0, "file", paths)) if len(rejects) else None,
+            counts=counts._replace(ranked=len(rows)),
+            rest=self.rest.write_rest(bucket) if self.rest else None,
+        )
+
+    def write_rest(self, bucket: int) -> str:
+        """Writes the rows alone, as a file of those that do not go on. Returns its name."""
+        return self._put("rest", bucket, self._make_rows(bucket, self.rank(bucket).ranked))
+
+    def _make_rows(self, bucket: int, ranked: pa.Table) -> pa.Table:
+        """The rows as they are written."""
         if self.read_carried:
             carried = self.read_carried(bucket, select_in_input_order(ranked))
             ranked = carry_columns(ranked, self.columns, carried)
         if self.explain:  # it comes last
-            ranked = ranked.select([*(name for name in ranked.column_names if name != "explanation"), "explanation"])
-        paths = pa.array([self.files[number].path for number in rejects["file"].to_pylist()], pa.string())
-        return Part(
-            part=self._put("ranked", bucket, ranked.drop_columns(["file", "row"])),
-            rejects=self._put("rejects", bucket, rejects.set_column(0, "file", paths)) if len(rejects) else None,
-            counts=counts,
-        )
+            written = ranked.column_names.index("explanation")
+            ranked = ranked.remove_column(written).append_column("explanation", ranked.column(written))
+        ranked = ranked.drop_columns(["file", "row"])
+        return self.finish(bucket, ranked) if self.finish else ranked
 
     def _put(self, folder: str, bucket: int, table: pa.Table) -> str:
         name = f"{folder}/part-{bucket:05d}-{self.result_id}.parquet"

@@ -9,13 +9,12 @@ import pyarrow.compute as pc
 
 from pipeline.config import Fusion
 from pipeline.fusion import METHODS
-from pipeline.rows import REJECT
+from pipeline.rows import EQUAL, REJECT
 
 DUPLICATE = {  # input.duplicates -> the reason of a row that is not kept
     "first": "duplicate of an earlier row with the same query_id and doc_id",
     "last": "duplicate of a later row with the same query_id and doc_id",
 }
-EQUAL = {"first": "equal to an earlier row", "last": "equal to a later row"}  # the same, in every column used
 Which = Literal["first", "last"]
 Ties = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 from pipeline.check.preflight import Checked
 from pipeline.cluster.contract import Cluster
@@ -9,28 +10,36 @@ from pipeline.config import Config
 from pipeline.input.columns import select_carried
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
-from pipeline.plan.units import Coverage, ScoreFile, hash_version
+from pipeline.plan.units import Coverage, hash_version
 from pipeline.rank.carry import select_carried_schema
 from pipeline.rank.gather import gather_carried
 from pipeline.rank.merge import count_buckets, merge_scores
 from pipeline.rank.part import RankBucket, WritePart
-from pipeline.score.files import StoredScores, make_gone_error
+from pipeline.rank.staged import make_finish
+from pipeline.score.files import look_up_sizes
 from pipeline.sizes import Sizes
+from pipeline.stages import Position
 
 RESULT_VERSION = 2  # raised when the same scores make another result, so that no older one stands for it
 
 
-def compute_result_id(config: Config, files: list[InputFile], coverage: Coverage) -> str:
+def compute_result_id(
+    config: Config, files: list[InputFile], coverage: Coverage, position: Position | None = None
+) -> str:
     """The hash, 12 hex digits, of what makes a result from scores. It is in the names of the parts."""
     used = [[found.name for found in coverage.score_files(hash_version(file))] for file in files]
     what = [RESULT_VERSION, used, config.fusion.model_dump(), config.input.duplicates]
     what += ["lower is better"] if config.input.lower_is_better else []
     what += [config.output.model_dump(exclude={"path"}), select_carried(config)]
+    if position:
+        what += [position.stage.name, position.is_last, [before.about["tag"] for before in position.before]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def count_parts(config: Config, rows: list[int], sizes: Sizes) -> int:
-    """The parts of a result. rows: of each input file."""
+def count_parts(config: Config, rows: list[int], sizes: Sizes, position: Position | None = None) -> int:
+    """The parts of a result: in all stages as many as in the first. rows: of each input file."""
+    if position and position.before:
+        return position.before[-1].about["parts"]
     return count_buckets(sum(rows), sizes, config.output.explain, bool(select_carried(config)))
 
 
@@ -47,36 +56,39 @@ def prepare_parts(
 
     first: of the input. rows: of each file. Raises RunError where a score file has gone.
     """
-    config, merged = checked.config, checked.merged
+    config, merged, position = checked.config, checked.merged, checked.position
     used = [(number, found) for number, file in enumerate(files) for found in coverage.score_files(hash_version(file))]
-    result_id = compute_result_id(config, files, coverage)
-    explain, columns, buckets = config.output.explain, select_carried(config), count_parts(config, rows, sizes)
+    stored = look_up_sizes(checked.all_scores, used)
+    result_id = compute_result_id(config, files, coverage, position)
+    explain, buckets = config.output.explain, count_parts(config, rows, sizes, position)
     rank = RankBucket(
-        read=merge_scores(checked.all_scores, merged, _look_up_sizes(checked, used), buckets, explain, cluster, sizes),
+        read=merge_scores(checked.all_scores, merged, stored, buckets, explain, cluster, sizes),
         fusion=config.fusion,
         top_k=config.output.top_k,
         duplicates=config.input.duplicates,
         lower_is_better=config.input.lower_is_better,
     )
-    carried = None
-    if columns:
-        schema = select_carried_schema(columns, first)
-        carried = gather_carried(rank, schema, files, rows, merged, buckets, result_id, cluster, sizes)
-    return WritePart(
-        rank=carried.rank if carried else rank,
-        output=checked.output,
-        files=files,
-        columns=columns,
-        read_carried=carried.read_carried if carried else None,
-        explain=explain,
-        result_id=result_id,
-    )
 
+    def prepare(rank: RankBucket, columns: dict[str, str]) -> WritePart:
+        carried = None
+        if columns:
+            schema, name = select_carried_schema(columns, first), result_id + (" rest" if rank.rest else "")
+            by_bucket = position is not None and position.number > 0
+            carried = gather_carried(rank, schema, files, rows, merged, buckets, name, cluster, sizes, by_bucket)
+        return WritePart(
+            rank=carried.rank if carried else rank,
+            output=checked.output,
+            files=files,
+            columns=columns,
+            read_carried=carried.read_carried if carried else None,
+            explain=explain,
+            result_id=result_id,
+            finish=make_finish(position, rank.rest) if position else None,
+        )
 
-def _look_up_sizes(checked: Checked, used: list[tuple[int, ScoreFile]]) -> list[StoredScores]:
-    """The score files, each with the number of its input file, as they are to be read."""
-    try:
-        sizes = checked.all_scores.sizes([found.name for _, found in used], checked.all_scores.files())
-    except FileNotFoundError as error:
-        raise make_gone_error(error) from None
-    return [StoredScores(found, number, sizes[found.name]) for number, found in used]
+    columns = select_carried(config)
+    write = prepare(rank, columns)
+    if position is None or position.is_last:
+        return write
+    shown = {name: columns[name] for name in position.carried}
+    return replace(write, rest=prepare(replace(rank, rest=True), shown))

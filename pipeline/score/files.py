@@ -5,7 +5,7 @@ A file holds the unit's rows in the unit's order. It holds no texts of the input
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from actors.rerankers.contract import Unscored
 from pipeline.errors import RunError, one_line
 from pipeline.plan.units import ScoreFile, parse_score_file
-from pipeline.rows import OK, PERMANENT, REJECT, TRANSIENT
-from pipeline.score.prompt import TRAVELS, PromptedUnit
+from pipeline.rows import KNOWN, OK, PERMANENT, REJECT, TRANSIENT
+from pipeline.score.prompt import KNOWN_COLUMNS, TRAVELS, PromptedUnit
 from pipeline.storage.folder import Folder
 
 DICTIONARY_COLUMNS = ["query_text", "query_id", "kind", "reason"]  # those that a dictionary makes smaller
@@ -43,14 +43,14 @@ def make_score_table(
 ) -> pa.Table:
     """The rows of a unit's score file.
 
-    scores: of the rows of kind `ok`, in their order. texts: what the model wrote for each of them; None if it is not
-    kept.
+    scores: of the rows of kind `ok`, in their order; those of kind `known` have theirs. texts: what the model wrote for
+    each of them; None if it is not kept.
     """
     rows = unit.rows
     assert rows is not None
     kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
-    column: list[float | None] = [None] * len(rows)
-    written: list[str | None] = [None] * len(rows)
+    none: list[Any] = [None] * len(rows)
+    column, written = (rows[name].to_pylist() if name in rows.column_names else [*none] for name in KNOWN_COLUMNS)
     ready = [i for i, kind in enumerate(kinds) if kind == OK]
     if texts is not None:
         for i, text in zip(ready, texts, strict=True):
@@ -60,6 +60,7 @@ def make_score_table(
             kinds[i], reasons[i] = TRANSIENT if score.transient else PERMANENT, score.reason
         else:
             column[i] = score
+    kinds = [OK if kind == KNOWN else kind for kind in kinds]
     return pa.table(
         {
             **{name: rows[name] for name in TRAVELS[:6]},
@@ -93,6 +94,16 @@ class StoredScores(NamedTuple):
     file: ScoreFile
     number: int
     size: int
+
+
+def look_up_sizes(folder: Folder, used: list[tuple[int, ScoreFile]]) -> list[StoredScores]:
+    """The score files, each with the number of its input file, as they are to be read. Raises RunError where one has
+    gone. folder: of all scores."""
+    try:
+        sizes = folder.sizes([found.name for _, found in used], folder.files())
+    except FileNotFoundError as error:
+        raise make_gone_error(error) from None
+    return [StoredScores(found, number, sizes[found.name]) for number, found in used]
 
 
 def get_schema(explain: bool) -> pa.Schema:

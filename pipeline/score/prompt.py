@@ -25,14 +25,15 @@ from pipeline.plan.units import parse_unit
 from pipeline.rows import OK, PERMANENT
 
 TRAVELS = ("row", "texts", "query_text", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
+KNOWN_COLUMNS = ("rerank_score", "explanation")  # further ones, of rows that an earlier run scored
 
 
 class PromptedUnit(NamedTuple):
     """A unit without its texts.
 
     name: of the unit (pipeline/plan/units.py). file: of the input, as it was listed; None with its rows.
-    rows: the columns of TRAVELS (truncated: the prompt lost a part of its text); None for a unit whose scores were put
-    before.
+    rows: the columns of TRAVELS (truncated: the prompt lost a part of its text), and of KNOWN_COLUMNS where some rows
+    may have the kind `known`; None for a unit whose scores were put before.
     prompts: one for each passage of each row whose kind is `ok`, in the order of the rows, with their sequences as
     arrays. passages: how many each of these rows has.
     """
@@ -61,7 +62,8 @@ def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa
     prompts = make_prompts(RERANKERS[settings.type], tokenizer, settings, make_pairs(texts, settings))
     sequences: list[list[list[int]] | None] = [None] * len(unit)
     boundaries: list[list[int | None] | None] = [None] * len(unit)
-    kinds, reasons, truncated = unit["kind"].to_pylist(), unit["reason"].to_pylist(), [False] * len(unit)
+    kinds, reasons = unit["kind"].to_pylist(), unit["reason"].to_pylist()
+    truncated = unit["truncated"].to_pylist() if "truncated" in unit.column_names else [False] * len(unit)
     for i, prompt in zip(np.flatnonzero(ready).tolist(), prompts, strict=True):
         if isinstance(prompt, Unscored):
             kinds[i], reasons[i] = PERMANENT, prompt.reason
@@ -69,16 +71,22 @@ def _prompt_rows(unit: pa.Table, tokenizer: Tokenizer, settings: Settings) -> pa
             sequences[i] = [tokens for passage in prompt for tokens in passage.sequences]
             truncated[i] = any(passage.truncated for passage in prompt)
             boundaries[i] = [passage.boundary for passage in prompt]
-    rows = (
-        unit.append_column("texts", hash_texts(unit))
-        .append_column("query_text", hash_queries(unit))
-        .select(TRAVELS[:6])
-        .append_column("kind", pa.array(kinds, pa.string()))
-    )
+    hashed = add_hashes(unit)
+    rows = hashed.select(TRAVELS[:6]).append_column("kind", pa.array(kinds, pa.string()))
     rows = rows.append_column("reason", pa.array(reasons, pa.string()))
     rows = rows.append_column("truncated", pa.array(truncated, pa.bool_()))
+    for name in KNOWN_COLUMNS:
+        rows = rows.append_column(name, hashed[name]) if name in hashed.column_names else rows
     rows = rows.append_column("prompts", pa.array(sequences, pa.list_(pa.list_(pa.int32()))))
     return rows.append_column("boundaries", pa.array(boundaries, pa.list_(pa.int32())))
+
+
+def add_hashes(unit: pa.Table) -> pa.Table:
+    """The rows with the hashes of their texts, and of their queries' texts, if they do not have them yet."""
+    if "texts" in unit.column_names:
+        return unit
+    unit = unit.append_column("texts", hash_texts(unit))
+    return unit.append_column("query_text", hash_queries(unit))
 
 
 @contextmanager
@@ -128,5 +136,6 @@ def unpack_unit(row: pa.Table) -> PromptedUnit:
             start = outer[i] + at * each
             made.append(Prompt(sequences[start : start + each], truncated[i], boundary))
     file = InputFile(*json.loads(rows.schema.metadata[b"file"]))
-    travelled = rows.select(TRAVELS).replace_schema_metadata(None)
+    travels = [*TRAVELS, *(name for name in KNOWN_COLUMNS if name in rows.column_names)]
+    travelled = rows.select(travels).replace_schema_metadata(None)
     return PromptedUnit(name, file, travelled, made, list(map(len, boundaries)))

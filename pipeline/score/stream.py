@@ -4,7 +4,7 @@ Units travel (pipeline/score/prompt.py), one a row; the driver gets a row of fig
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -31,16 +31,17 @@ from pipeline.score.write import UnitStats, UnitWriter
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
+AddKnown = Callable[[pa.Table], pa.Table]  # pipeline/rank/known.py
 UNITS_QUEUED = 2  # behind those in flight, so that the engine never waits for Ray
 
 
 def score_units(
-    checked: Checked, work: Work, scorer: type, cluster: Cluster, sizes: Sizes
+    checked: Checked, work: Work, scorer: type, cluster: Cluster, sizes: Sizes, known: AddKnown | None = None
 ) -> Generator[UnitStats, None, None]:
     """Scores the units of the work. Yields the figures of each.
 
-    scorer: the class of the actors. Raises the RunError of a split that cannot be read, or of a unit that cannot be
-    put.
+    scorer: the class of the actors. known: adds to the pairs of a unit the scores that earlier runs gave them. Raises
+    the RunError of a split that cannot be read, or of a unit that cannot be put.
     """
     config = checked.config
     smallest, largest = config.workers.count
@@ -64,7 +65,7 @@ def score_units(
         gpus=count_actor_gpus(config),
         cpus=count_actor_cpus(config),
     )
-    prompt = partial(prompt_task, scores=checked.scores, all_scores=checked.all_scores, sizes=sizes)
+    prompt = partial(prompt_task, scores=checked.scores, all_scores=checked.all_scores, sizes=sizes, known=known)
     with cluster.track_failures(largest) as tracker:
         stream = cluster.stream(prompt, work, work.tasks, scorer, arguments | {"tracker": tracker}, pool)
         with closing(stream):
@@ -72,20 +73,24 @@ def score_units(
                 yield UnitStats(**row)
 
 
-def prompt_task(task: int, work: Work, scores: Folder, all_scores: Folder, sizes: Sizes) -> Iterator[pa.Table]:
+def prompt_task(
+    task: int, work: Work, scores: Folder, all_scores: Folder, sizes: Sizes, known: AddKnown | None = None
+) -> Iterator[pa.Table]:
     """The units of a task's parts of files, ready for an actor, each as one row.
 
-    scores: the folder of those that the run puts. all_scores: that of these and others.
+    scores: the folder of those that the run puts. all_scores: that of these and others. known: see score_units.
     A unit whose scores were put meanwhile comes without its rows: so a task that Ray runs again yields as many units in
     the same order, which Ray relies on when it repeats a lost block.
     """
     for part in work.read_parts(task):
         failed = find_transient_rows(all_scores, part.failed) if part.failed else set()
         for split in cut_splits(part, work.config, work.first, failed, sizes):
-            yield from _prompt_split(split, part.file, failed, work, scores)
+            yield from _prompt_split(split, part.file, failed, work, scores, known)
 
 
-def _prompt_split(split: Split, file: InputFile, failed: set[int], work: Work, scores: Folder) -> Iterator[pa.Table]:
+def _prompt_split(
+    split: Split, file: InputFile, failed: set[int], work: Work, scores: Folder, known: AddKnown | None
+) -> Iterator[pa.Table]:
     settings = work.config.reranker
     present = find_present(scores, [unit.name for unit in split.units])
     if all(unit.name in present for unit in split.units):
@@ -102,6 +107,8 @@ def _prompt_split(split: Split, file: InputFile, failed: set[int], work: Work, s
             continue
         if unit.retry:
             pairs = pairs.filter(pc.is_in(pairs["row"], pa.array(failed, pa.int64())))
+        elif known:
+            pairs = known(pairs)
         yield prompt_unit(unit.name, file, group_by_prefix(pairs, side), tokenizer, settings)
 
 

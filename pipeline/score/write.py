@@ -17,7 +17,7 @@ from actors.rerankers.passages import join_passages
 from actors.rerankers.settings import Passages
 from pipeline.input.versions import check_unchanged
 from pipeline.plan.units import name_score_file
-from pipeline.rows import PERMANENT, REJECT, TRANSIENT, count_kinds
+from pipeline.rows import KNOWN, PERMANENT, REJECT, TRANSIENT, count_kinds
 from pipeline.score.files import SCHEMA, encode_scores, make_score_table
 from pipeline.score.metrics import count_unit
 from pipeline.score.prompt import PromptedUnit
@@ -34,7 +34,7 @@ class UnitStats:
     failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
     until it was scored. label_replies, label_share: see actors/worker/pending.py. passages: how many were scored, where
-    documents are cut into some.
+    documents are cut into some. known: rows that have the score of an earlier run.
     """
 
     unit: str
@@ -50,6 +50,7 @@ class UnitStats:
     label_replies: float = 0
     label_share: float = 0
     passages: int = 0
+    known: int = 0
 
     def sums(self) -> dict[str, float]:
         """The figures that are summed over units."""
@@ -92,6 +93,7 @@ class UnitWriter:
             rejected=kinds.count(REJECT),
             reasons=json.dumps(dict(reasons.most_common(REPORTED_REASONS))),
             passages=len(unit.prompts) if self._passages else 0,
+            known=kinds.count(KNOWN),
             **figures,
         )
         if unit.rows is not None:  # else its scores were put before

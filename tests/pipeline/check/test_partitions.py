@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.check.preflight import check, survey
+from pipeline.check.preflight import check
+from pipeline.check.survey import survey
 from pipeline.config import Config
 from pipeline.errors import UsageError
 

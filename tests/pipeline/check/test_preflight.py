@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
-from pipeline.check.preflight import check, remove_new_folders, survey
+from pipeline.check.preflight import check, remove_new_folders
+from pipeline.check.survey import survey
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
 from pipeline.storage.folder import Folder, check_writable

@@ -12,8 +12,8 @@ from tokenizers import processors
 
 from actors.rerankers.contract import Pair
 from pipeline.check.model import check_tokenizer
-from pipeline.check.preflight import survey
 from pipeline.check.prompt import compare_with_auto, describe_prompt
+from pipeline.check.survey import survey
 from pipeline.config import Config, parse
 from pipeline.errors import UsageError
 from tests import tiny

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.check.preflight import check, survey
+from pipeline.check.preflight import check
+from pipeline.check.survey import survey
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.input.footers import count_rows, read_first_file

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pipeline.check.preflight
+import pipeline.plan.changes
 import pipeline.run
 from pipeline.cluster.in_process import InProcess
 from pipeline.errors import RunError
@@ -146,7 +147,7 @@ def test_a_run_with_the_older_listing_leaves_the_scores_of_a_newer_one(
         return older if paths == [place.input.url] else list_inputs(paths)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.run, "list_inputs", list_older)
+        patch.setattr(pipeline.plan.changes, "list_inputs", list_older)
         patch.setattr(pipeline.check.preflight, "read_listing", lambda paths: Listing(list_older(paths), Counter()))
         place.run(**TWO, fusion={"alpha": 0.3})
     assert len(place.ranked()) == len(before)

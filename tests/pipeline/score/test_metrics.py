@@ -16,6 +16,7 @@ FIGURES = {
     "rows": 10,
     "failed": 3,
     "rejected": 1,
+    "known": 2,
     "prompt_tokens": 500,
     "cached_tokens": 0,
     "new_tokens": 6,
@@ -64,7 +65,7 @@ def test_the_figures_of_units_are_summed(sums: dict) -> None:
     for _ in range(2):
         count_unit("r", FIGURES, {"document is empty": 3, "query_id is null": 1}, truncated=2)
     assert sums == {
-        ("rayrank_pairs", "r"): 12,
+        ("rayrank_pairs", "r"): 8,
         ("rayrank_truncated", "r"): 4,
         ("rayrank_prompt_tokens", "r"): 1000,
         ("rayrank_new_tokens", "r"): 12,
