@@ -24,7 +24,7 @@ THREADS = 32
 def read_status(output: Folder) -> dict[str, Any]:
     """The state of an output, ready for JSON: as _read_state gives it, and the same of each stage but the last, as
     `stages`, by name. Raises UsageError where there is nothing of all this."""
-    progress, found = read_progress(output), output.files("stages/")
+    progress, found = read_progress(output), output.names("stages/")
     names = sorted({name.split("/")[1] for name in found})
     state = _read_state(output, progress)
     if state["result"]:  # they are in order there
@@ -32,7 +32,7 @@ def read_status(output: Folder) -> dict[str, Any]:
         names.sort(key=lambda name: ordered.index(name) if name in ordered else len(ordered))
     stages = {name: _read_state(output.below(f"stages/{name}"), progress) for name in names}
     if not (state["result"] or state["scores"] or state["held_by"] or stages):
-        old = sorted(name.split("/")[1] for name in output.files("scores/") if OLD.fullmatch(name))
+        old = sorted(name.split("/")[1] for name in output.names("scores/") if OLD.fullmatch(name))
         also = f"; scores/{old[0]} is of rayrank 0.1, which this one cannot read" if old else ""
         raise UsageError(f"{output.url}: there is no run{also}")
     return state | ({"stages": stages} if stages else {})
