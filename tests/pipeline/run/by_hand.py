@@ -112,7 +112,8 @@ class Stages(NamedTuple):
 
     def _describe_model(self, number: int) -> dict[str, Any]:
         reranker = {"type": "bi_encoder", "model": self.model, "max_doc_tokens": 100 + number}
-        return {"reranker": reranker, "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256}}
+        engine = {"dtype": "float32", "enforce_eager": True, "max_model_len": 256, "load_format": "dummy"}
+        return {"reranker": reranker, "engine": engine}
 
 
 def run(config: Config, sizes: Sizes = MANY_PARTS, scorer: type = Rough) -> dict[str, Any]:

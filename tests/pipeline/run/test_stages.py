@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import pipeline.run
 from actors.rerankers.contract import Prompt
 from actors.worker.failures import Result
 from pipeline.errors import UsageError
@@ -22,9 +21,7 @@ from tests.pipeline.run.by_hand import MANY_PARTS, NAMES, Rough, Stages, assert_
 
 
 @pytest.fixture
-def stages(tmp_path: Path, minilm: str, monkeypatch: pytest.MonkeyPatch) -> Stages:
-    """Its model is a real one, whose weights are not looked at each time."""
-    monkeypatch.setattr(pipeline.run, "check_weights", lambda *unused: "")
+def stages(tmp_path: Path, minilm: str) -> Stages:
     return Stages(tmp_path, minilm)
 
 
