@@ -8,13 +8,13 @@ from typing import Any
 
 from pipeline.check.preflight import Checked, check, check_ahead
 from pipeline.config import Config
+from pipeline.config.stages import Before, list_positions, make_stage_config
 from pipeline.errors import say
 from pipeline.input.result import read_result
 from pipeline.output.lease import Lease
 from pipeline.output.manifest import describe_stage
 from pipeline.output.restart import is_restarting
 from pipeline.plan.stored import list_stored
-from pipeline.stages import Before, list_positions, make_stage_config
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import make_absolute
 

@@ -21,6 +21,7 @@ from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import check_model_files
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
+from pipeline.config.stages import GIVEN, STAGE, Position
 from pipeline.errors import UsageError, say
 from pipeline.input.columns import (
     IDS,
@@ -35,7 +36,6 @@ from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
 from pipeline.input.versions import add_footer_hashes
 from pipeline.input.web import check_web_servers
-from pipeline.stages import GIVEN, STAGE, Position
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local, make_absolute
 

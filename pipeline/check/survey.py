@@ -16,13 +16,13 @@ from pipeline.check.prompt import compare_with_auto, describe_prompt
 from pipeline.check.weights import check_weights
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
+from pipeline.config.stages import list_positions, make_stage_config
 from pipeline.errors import NotHere, RunError, StoreError, UsageError
 from pipeline.input.columns import describe_columns
 from pipeline.input.first_pair import read_first_pairs
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
 from pipeline.input.names import describe_passed_over
-from pipeline.stages import list_positions, make_stage_config
 from pipeline.storage.folder import check_writable
 from pipeline.storage.urls import is_local
 

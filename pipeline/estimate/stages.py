@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.check.preflight import Checked, check, check_ahead, remove_new_folders
 from pipeline.config import Config
+from pipeline.config.stages import Position, list_positions, make_stage_config
 from pipeline.estimate.draw import draw_units
 from pipeline.estimate.dry_run import check_price, estimate_run
 from pipeline.estimate.rate import Rate, read_rate
@@ -20,7 +21,6 @@ from pipeline.estimate.sizes import Sizes
 from pipeline.estimate.text import describe_estimate
 from pipeline.estimate.unscored import UnscoredUnits, find_unscored_units
 from pipeline.input.result import read_result
-from pipeline.stages import Position, list_positions, make_stage_config
 
 ADDED = ("worker_hours", "gpu_hours", "cost")
 

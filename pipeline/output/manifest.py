@@ -9,11 +9,11 @@ from typing import Any
 
 from actors.engines import get_engine
 from pipeline.check.preflight import Checked
+from pipeline.config.stages import Position
 from pipeline.input.columns import IDS
 from pipeline.input.listing import InputFile
 from pipeline.plan.changes import Changes
 from pipeline.rows import Part
-from pipeline.stages import Position
 
 BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pipeline.check.preflight import Checked
 from pipeline.cluster.contract import Cluster
 from pipeline.config import Config
+from pipeline.config.stages import Position
 from pipeline.input.columns import select_carried
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
@@ -18,7 +19,6 @@ from pipeline.rank.part import RankBucket, WritePart
 from pipeline.rank.staged import make_finish
 from pipeline.score.files import look_up_sizes
 from pipeline.sizes import Sizes
-from pipeline.stages import Position
 
 RESULT_VERSION = 2  # raised when the same scores make another result, so that no older one stands for it
 

@@ -1,4 +1,4 @@
-"""What a chain of stages (pipeline/stages.py) makes of the ranked rows of one stage before they are written."""
+"""What a chain of stages (pipeline/config/stages.py) makes of the ranked rows of one stage before they are written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config.stages import FIRST_STAGE, GIVEN, STAGE, Position
 from pipeline.rank.buckets import make_gone_error
-from pipeline.stages import FIRST_STAGE, GIVEN, STAGE, Position
 from pipeline.storage.folder import Folder
 
 Finish = Callable[[int, pa.Table], pa.Table]

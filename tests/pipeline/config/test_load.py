@@ -1,4 +1,4 @@
-"""pipeline/config.py: defaults, overrides, and the one line that a wrong config gets."""
+"""pipeline/config: defaults, overrides, and the one line that a wrong config gets."""
 
 from pathlib import Path
 
@@ -6,21 +6,12 @@ import pytest
 
 from pipeline.config import Config, load
 from pipeline.errors import UsageError
-from pipeline.stages import list_positions, make_stage_config
+from tests.pipeline.config.conftest import split_overrides
 
 SMALLEST = """
 input: {path: pairs.parquet}
 reranker: {type: bi_encoder, model: some/model}
 output: {path: out}
-"""
-
-
-STAGES = """
-input: {path: pairs.parquet}
-output: {path: out}
-stages:
-- {name: fast, reranker: {type: bi_encoder, model: small/model}, top_k: 100}
-- {name: best, reranker: {type: lb, model: large/model}, engine: {dtype: float32}, fusion: {alpha: 0.1}}
 """
 
 
@@ -244,75 +235,12 @@ def test_a_wrong_config_is_one_line_that_names_the_key_and_the_value(
     config_file: str, overrides: str, line: str
 ) -> None:
     with pytest.raises(UsageError) as error:
-        load(config_file, _split(overrides))
+        load(config_file, split_overrides(overrides))
     assert line in str(error.value)
     assert "\n" not in str(error.value)
 
 
 # Overrides of a config with stages, and what the line must contain.
-WRONG_STAGES = [
-    ("fusion.alpha=0.3", "fusion = {'alpha': 0.3}: stands beside `stages`, each of which has its own"),
-    ("engine.dtype=float32", "engine = {'dtype': 'float32'}: stands beside `stages`"),
-    ("stages.fast.top_k=", "stages.fast.top_k: missing; how many candidates go on"),
-    ("stages.fast.top_k=0", "stages.fast.top_k = 0: Input should be greater than or equal to 1"),
-    ("stages.best.top_k=10", "stages.best.top_k = 10: no stage follows; use output.top_k"),
-    ("stages.best.name=fast", "stages: 'fast' is the name of two"),
-    ("stages.best.name=a/b", "stages.a/b.name = 'a/b': String should match pattern"),
-    ("stages.best.name=", "stages.1.name = None: Input should be a valid string"),
-    ("stages.best.topk=3", "stages.best.topk = 3: unknown key; is stages.best.top_k meant?"),
-    ("stages.best.fusion.alpa=3", "stages.best.fusion.alpa = 3: unknown key; is stages.best.fusion.alpha meant?"),
-    ("stages.fast.fusion.alpha=3", "stages.fast.fusion.alpha = 3: Input should be less than or equal to 1"),
-    ("stages.best.reranker.type=bm25", "stages.best.reranker.type = 'bm25': unknown; known rerankers are"),
-    ("stages.best.engine.model=x", "stages.best.engine.model = 'x': is set by the reranker section"),
-    (
-        "stages.best.workers.num_gpus=0.5 stages.best.engine.tensor_parallel_size=2",
-        "stages.best.workers.num_gpus = 0",
-    ),
-    ("stages.first.top_k=3", "stages.first: there is no such stage; stages are fast, best"),
-    ("stages=3", "stages = 3: Input should be a valid list"),
-    ("stages=[fast]", "stages.0 = 'fast': Input should be a valid dictionary"),
-    ("stages=[]", "reranker: missing"),
-    ("input.columns.instruction=i", "reranker.type = 'bi_encoder' of stage 'fast' takes no instruction"),
-    ("output.columns=[stage]", "output.columns: 'stage' is a column that a result with stages has already"),
-    ("stages.best.fusion.alpha=2 stages.fast.fusion.k=0", "(and 1 more)"),
-]
-
-
-@pytest.mark.parametrize("overrides, line", WRONG_STAGES, ids=[overrides for overrides, _ in WRONG_STAGES])
-def test_a_wrong_stage_is_one_line_that_names_it(tmp_path: Path, overrides: str, line: str) -> None:
-    path = tmp_path / "stages.yaml"
-    path.write_text(STAGES)
-    with pytest.raises(UsageError) as error:
-        load(str(path), _split(overrides))
-    assert line in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_each_stage_is_a_run_of_its_own(tmp_path: Path) -> None:
-    path = tmp_path / "stages.yaml"
-    path.write_text(STAGES)
-    config = load(str(path), ["stages.fast.fusion.alpha=0.7", "output.columns=[lang]", "input.columns.doc=text"])
-    first, last = map(make_stage_config, list_positions(config))
-    assert (first.reranker.model, first.fusion.alpha, first.engine) == ("small/model", 0.7, {})
-    assert (last.reranker.model, last.fusion.alpha, last.engine) == ("large/model", 0.1, {"dtype": "float32"})
-    assert (first.input, first.output.path, first.output.top_k) == (config.input, "out/stages/fast", 100)
-    assert first.output.columns == ["lang", "query", "doc"]
-    assert (last.input.path, last.output.path, last.output.top_k) == (["out/stages/fast/ranked"], "out", None)
-    assert last.input.columns == {"query": "query", "doc": "doc", "score": "given_score"}
-    assert last.output.columns == ["lang", "first_stage_score"]
-
-
-def _split(overrides: str) -> list[str]:
-    """Overrides apart from each other: at a space before the next key."""
-    parts: list[str] = []
-    for word in overrides.split(" "):
-        if not parts or ("=" in word and "." in word.partition("=")[0]) or word == "rows=3":
-            parts.append(word)
-        else:
-            parts[-1] += f" {word}"
-    return parts
-
-
 WRONG_FILES = [
     ("input: [unclosed", "not valid YAML"),
     ("input: {path: 2026-02-30}", "not valid YAML: day is out of range"),
@@ -346,7 +274,7 @@ def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_every_config_of_the_repository_is_valid() -> None:
-    configs = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+    configs = sorted((Path(__file__).resolve().parents[3] / "configs").glob("*.yaml"))
     assert configs
     for path in configs:
         assert isinstance(load(str(path)), Config), path
