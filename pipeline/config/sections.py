@@ -1,6 +1,6 @@
 """The sections of a config, and what holds between them."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -136,6 +136,12 @@ class Run(Section):
 class Scoring(Section):
     """What a run of one stage and a stage have in common: the checks of reranker, engine, workers and fusion."""
 
+    if TYPE_CHECKING:  # each of the two has these fields, in its own order
+        reranker: SerializeAsAny[Settings]
+        engine: dict[str, Any]
+        workers: Workers
+        fusion: Fusion
+
     @field_validator("reranker", mode="before", check_fields=False)
     @classmethod
     def _typed(cls, section: Any) -> Any:
@@ -156,13 +162,13 @@ class Scoring(Section):
 
     @model_validator(mode="after")
     def _arguments(self) -> Any:
-        task = RERANKERS[self.reranker.type].request(self.reranker).task  # type: ignore[attr-defined]
-        get_engine(self.engine).check_arguments(self.engine, task, self.reranker.type)  # type: ignore[attr-defined]
+        task = RERANKERS[self.reranker.type].request(self.reranker).task
+        get_engine(self.engine).check_arguments(self.engine, task, self.reranker.type)
         return self
 
     @model_validator(mode="after")
     def _fraction(self) -> Any:
-        gpus = self.workers.num_gpus  # type: ignore[attr-defined]
+        gpus = self.workers.num_gpus
         if gpus and gpus % 1 and self.ranks != 1:
             raise ValueError(f"workers.num_gpus = {gpus}: a fraction of a GPU goes only with a model on one GPU")
         return self
@@ -170,7 +176,7 @@ class Scoring(Section):
     @property
     def ranks(self) -> int:
         """Processes of one engine, each with a GPU."""
-        return get_engine(self.engine).count_ranks(self.engine)  # type: ignore[attr-defined]
+        return get_engine(self.engine).count_ranks(self.engine)
 
 
 class Stage(Scoring):

@@ -37,7 +37,7 @@ def dry_run_stages(
     with remove_new_folders(make_stage_config(positions[0])):
         checked = check(make_stage_config(positions[0]), positions[0])
     ahead = [checked, *(check_ahead(make_stage_config(position), position) for position in positions[1:])]
-    todo, drawn = find_unscored_units(checked, sizes), _find_all(checked, sizes)
+    todo, drawn = find_unscored_units(checked, sizes), find_unscored_units(checked, sizes, everything=True)
     stages, settled = {}, True  # settled: whether the stage's input is what it will be
     for position, stage in zip(positions, ahead, strict=True):
         if position.number:
@@ -65,12 +65,6 @@ def describe_stage(name: str, about: dict[str, Any]) -> list[str]:
     """The lines about a stage, for a person."""
     ahead = ["          at most: its input is not made yet, and scores of the same texts are not looked up"]
     return [f"stage     {name}", *(ahead if about["ahead"] else []), *describe_estimate(about)]
-
-
-def _find_all(checked: Checked, sizes: Sizes) -> UnscoredUnits:
-    """All units of the run's input, whatever is scored."""
-    run = checked.config.run.model_copy(update={"on_existing": "restart"})
-    return find_unscored_units(replace(checked, config=checked.config.model_copy(update={"run": run})), sizes)
 
 
 def _find_ahead(

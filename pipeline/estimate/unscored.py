@@ -58,9 +58,14 @@ class UnscoredUnits:
         return np.array([unit.size for _, unit in self.units], dtype=np.int64)
 
 
-def find_unscored_units(checked: Checked, sizes: Sizes = Sizes(), seed: int = 0) -> UnscoredUnits:
-    """The units that a run of this config would score now. Raises UsageError as the run would."""
-    config, restart = checked.config, checked.config.run.on_existing == "restart"
+def find_unscored_units(
+    checked: Checked, sizes: Sizes = Sizes(), seed: int = 0, everything: bool = False
+) -> UnscoredUnits:
+    """The units that a run of this config would score now. Raises UsageError as the run would.
+
+    everything: those that have scores, too, as if the run threw them away.
+    """
+    config, restart = checked.config, everything or checked.config.run.on_existing == "restart"
     files, _ = find_changes(config, checked.files, None if restart else read_last_manifest(checked.output))
     stored = [] if restart else list_stored(checked)
     coverage, seen = Coverage(stored), files

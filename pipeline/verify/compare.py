@@ -30,7 +30,7 @@ class Comparison:
 
     @property
     def largest(self) -> float:
-        """Of all differences; 0 without any."""
+        """The largest difference; 0 without any."""
         return float(np.nanmax(self.differences)) if self.pairs else 0.0
 
     @property
@@ -44,7 +44,7 @@ class Comparison:
         return int((~np.isnan(self.differences)).sum())
 
     def quantile(self, share: float) -> float:
-        """Of the differences; 0 without any."""
+        """A quantile of the differences; 0 without any."""
         return float(np.nanquantile(self.differences, share, method="higher")) if self.pairs else 0.0
 
 

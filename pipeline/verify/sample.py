@@ -1,7 +1,6 @@
 """Pairs of a config's own input, drawn by a seed: half of them whole queries, half over all lengths."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -29,8 +28,7 @@ def draw_pairs(checked: Checked, wanted: int, seed: int, keep: Keep | None = Non
     counts, as input.duplicates says. Raises UsageError where there are fewer than two rows.
     """
     rng = np.random.default_rng(seed)
-    run = checked.config.run.model_copy(update={"on_existing": "restart"})  # else only rows without a score are found
-    found = find_unscored_units(replace(checked, config=checked.config.model_copy(update={"run": run})))
+    found = find_unscored_units(checked, everything=True)
     units = found.units
     pool, rows = dict[int, pa.Table](), 0
     for number, at in enumerate(rng.permutation(len(units))[:MOST_UNITS].tolist(), 1):
@@ -54,7 +52,7 @@ def choose(pairs: pa.Table, wanted: int, rng: np.random.Generator) -> np.ndarray
     are half of them; and for the rest rows at even steps from the shortest to the longest."""
     if len(pairs) <= wanted:
         return np.arange(len(pairs))
-    queries, half = _number(pairs["query_id"]), wanted // 2
+    queries, half = number_values(pairs["query_id"]), wanted // 2
     chosen: list[int] = []
     for query in rng.permutation(np.flatnonzero(np.bincount(queries) > 1)):
         mine = rng.permutation(np.flatnonzero(queries == query))[: min(PER_QUERY, half - len(chosen))]
@@ -76,10 +74,10 @@ def _count_bytes(pairs: pa.Table) -> np.ndarray:
 def _drop_repeated(pairs: pa.Table, last: bool) -> pa.Table:
     """Without the rows whose ids another one has: the first of them stays, or the last."""
     rows = np.arange(len(pairs))[:: -1 if last else 1]
-    ids = np.column_stack([_number(pairs[name]) for name in IDS])[rows]
+    ids = np.column_stack([number_values(pairs[name]) for name in IDS])[rows]
     return pairs.take(pa.array(np.sort(rows[np.unique(ids, axis=0, return_index=True)[1]])))
 
 
-def _number(column: pa.ChunkedArray) -> np.ndarray:
+def number_values(column: pa.ChunkedArray) -> np.ndarray:
     """A number for each row, equal where the values are."""
     return column.combine_chunks().dictionary_encode().indices.to_numpy()

@@ -31,7 +31,7 @@ def compare_tokens(tokenizer: Tokenizer, settings: Settings, sequences: list[lis
     """Compares the ids of whole prompts. It imports torch.
 
     A sequence is decoded and encoded again. That gives other ids for a text that spells a special token, or has
-    characters that the tokenizer does not keep, so a difference from tokenizer.json is told of and is no fault.
+    characters that the tokenizer does not keep, so a difference from tokenizer.json is reported and is no fault.
     """
     path = find_optional_file(settings, "tokenizer.json")
     if path is None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from actors.rerankers import RERANKERS
 from actors.rerankers.contract import Unscored
@@ -22,7 +21,7 @@ from pipeline.input.pairs import make_pairs
 from pipeline.score.order import group_by_prefix
 from pipeline.verify.compare import compare
 from pipeline.verify.given import find_known, look_up, open_scores
-from pipeline.verify.sample import draw_pairs
+from pipeline.verify.sample import draw_pairs, number_values
 from pipeline.verify.score import Prompts, score_apart
 from pipeline.verify.tokens import compare_tokens
 from pipeline.verify.verdict import Verdict, choose_tolerance
@@ -71,7 +70,7 @@ def verify(
         exact = ways.score_exactly(reference, precision)
         scores[f"{TRANSFORMERS} in {exact.precision}"] = exact.scores
     (_, own), *others = scores.items()
-    queries = _number(rows["query_id"])
+    queries = number_values(rows["query_id"])
     rounding = None
     if exact and exact.rounded is not None:
         rounding = compare(f"({TRANSFORMERS} in {precision})", exact.rounded, exact.scores, queries)
@@ -106,7 +105,3 @@ def _prompt(tokenizer: Tokenizer, config: Config, drawn: pa.Table) -> tuple[pa.T
 
 def _as_arrays(prompt: Any) -> Any:
     return prompt._replace(sequences=[np.asarray(ids, np.int32) for ids in prompt.sequences])
-
-
-def _number(column: pa.ChunkedArray) -> np.ndarray:
-    return pc.dictionary_encode(column.combine_chunks()).indices.to_numpy()
