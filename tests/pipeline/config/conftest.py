@@ -1,5 +1,18 @@
 """What tests of configs share."""
 
+import pytest
+
+from pipeline.config import load
+from pipeline.errors import UsageError
+
+
+def assert_refused(path: str, overrides: str, line: str) -> None:
+    """Loading the config with these overrides ends with one line, which has `line` in it."""
+    with pytest.raises(UsageError) as error:
+        load(path, split_overrides(overrides))
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
 
 def split_overrides(overrides: str) -> list[str]:
     """Overrides apart from each other: at a space before the next key."""

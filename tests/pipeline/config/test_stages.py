@@ -6,8 +6,7 @@ import pytest
 
 from pipeline.config import load
 from pipeline.config.stages import list_positions, make_stage_config
-from pipeline.errors import UsageError
-from tests.pipeline.config.conftest import split_overrides
+from tests.pipeline.config.conftest import assert_refused
 
 STAGES = """
 input: {path: pairs.parquet}
@@ -17,6 +16,7 @@ stages:
 - {name: best, reranker: {type: lb, model: large/model}, engine: {dtype: float32}, fusion: {alpha: 0.1}}
 """
 
+# Overrides of that config, and what the line must contain.
 WRONG_STAGES = [
     ("fusion.alpha=0.3", "fusion = {'alpha': 0.3}: stands beside `stages`, each of which has its own"),
     ("engine.dtype=float32", "engine = {'dtype': 'float32'}: stands beside `stages`"),
@@ -49,10 +49,7 @@ WRONG_STAGES = [
 def test_a_wrong_stage_is_one_line_that_names_it(tmp_path: Path, overrides: str, line: str) -> None:
     path = tmp_path / "stages.yaml"
     path.write_text(STAGES)
-    with pytest.raises(UsageError) as error:
-        load(str(path), split_overrides(overrides))
-    assert line in str(error.value)
-    assert "\n" not in str(error.value)
+    assert_refused(str(path), overrides, line)
 
 
 def test_each_stage_is_a_run_of_its_own(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_it_is_judged_by_its_order(config: Config, found: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("method", ["rrf", "minmax"])
 def test_it_is_mixed_by_its_order(method: str, config: Config, found: pd.DataFrame, tmp_path: Path) -> None:
-    """Of one ranking and its reverse, of which the first weighs more, the order is that of the first."""
+    """A ranking is mixed with its reverse, and weighs more: the order is its own."""
     lines = found.assign(score=found["rank"])[["query_id", "doc_id", "score"]].to_numpy().tolist()
     (tmp_path / "reverse.trec").write_text("".join(f"{q} Q0 {d} 1 {score} r\n" for q, d, score in lines))
     runs = [str(tmp_path / "reverse.trec")]
