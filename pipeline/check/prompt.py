@@ -1,5 +1,7 @@
 """What the model will see: the tokens around the texts, which texts get no token, and one prompt as it is."""
 
+from typing import Any
+
 from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt, Unscored
 from actors.rerankers.passages import cut_pair
@@ -88,18 +90,35 @@ def compare_with_auto(tokenizer: Tokenizer, settings: Settings) -> str | None:
     """A line where AutoTokenizer makes other ids of a sample of texts than tokenizer.json. It imports torch."""
     if settings.trust_remote_code:
         return None  # it is AutoTokenizer's
-    import transformers
-
-    found = f"AutoTokenizer of transformers {transformers.__version__}"
     try:
-        auto = transformers.AutoTokenizer.from_pretrained(settings.model, revision=settings.revision)
-        ids = [(tokenizer.pretrained.encode(text), auto.encode(text), text) for text in SAMPLE]
+        return compare_sample(tokenizer, load_auto(settings))
     except Exception as error:  # of any kind, where its class and the files do not go together
-        return f"{found} cannot use this tokenizer ({type(error).__name__}); rayrank goes by tokenizer.json"
-    for own, other, text in ids:
+        return f"{name_auto()} cannot use this tokenizer ({type(error).__name__}); rayrank goes by tokenizer.json"
+
+
+def load_auto(settings: Settings) -> Any:
+    """The tokenizer by AutoTokenizer, which takes seconds. Raises errors of any kind."""
+    from transformers import AutoTokenizer
+
+    source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+    return AutoTokenizer.from_pretrained(settings.model, **source)
+
+
+def compare_sample(tokenizer: Tokenizer, auto: Any) -> str | None:
+    """A line about the first text of the sample of which the two make other ids."""
+    for text in SAMPLE:
+        own, other = tokenizer.pretrained.encode(text), auto.encode(text)
         if own != other:
             return (
-                f"{found} ({type(auto).__name__}) makes other ids of {text!r} than tokenizer.json, by which rayrank "
-                f"goes: {other[:12]} in place of {own[:12]}"
+                f"{name_auto(auto)} makes other ids of {text!r} than tokenizer.json, by which rayrank goes: "
+                f"{other[:12]} in place of {own[:12]}"
             )
     return None
+
+
+def name_auto(auto: Any = None) -> str:
+    """AutoTokenizer, and the class that it chose, if it could."""
+    import transformers  # imported here: it takes a second
+
+    chosen = "" if auto is None else f" ({type(auto).__name__})"
+    return f"AutoTokenizer of transformers {transformers.__version__}{chosen}"

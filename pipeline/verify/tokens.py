@@ -1,14 +1,13 @@
 """Whether prompts are what tokenizer.json makes of their own text, and whether AutoTokenizer makes the same of it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import tokenizers
 
 from actors.rerankers import Settings
 from actors.rerankers.files import find_optional_file
 from actors.rerankers.tokenizer import Tokenizer
-from pipeline.check.prompt import compare_with_auto
+from pipeline.check.prompt import compare_sample, load_auto, name_auto
 from pipeline.errors import one_line
 
 SHOWN = 6  # tokens of a difference
@@ -46,23 +45,16 @@ def compare_tokens(tokenizer: Tokenizer, settings: Settings, sequences: list[lis
     if unlike := next(((ids, own) for ids, own in pairs if ids != own), None):
         lines.append(f"the first prompt that is not what tokenizer.json makes of its own text: {_show(file, *unlike)}")
     try:
-        auto, name = _load_auto(settings)
+        auto = load_auto(settings)
+        sample = compare_sample(tokenizer, auto)
         theirs = [auto.encode(text, add_special_tokens=False) for text in texts]
     except Exception as error:  # of any kind, where its class and the files do not go together
         return TokenIds(len(texts), _count(sequences, again), None, [*lines, f"AutoTokenizer: {one_line(error)[:200]}"])
-    if other := next(((own, auto) for own, auto in zip(again, theirs, strict=True) if own != auto), None):
-        lines.append(f"{name} makes other ids of a prompt's text than tokenizer.json: {_show(file, *other)}")
-    elif line := compare_with_auto(tokenizer, settings):
-        lines.append(line)
+    if other := next((both for both in zip(again, theirs, strict=True) if both[0] != both[1]), None):
+        lines.append(f"{name_auto(auto)} makes other ids of a prompt's text than tokenizer.json: {_show(file, *other)}")
+    elif sample:
+        lines.append(sample)
     return TokenIds(len(texts), _count(sequences, again), _count(again, theirs), lines)
-
-
-def _load_auto(settings: Settings) -> tuple[Any, str]:
-    import transformers  # imported here: with AutoTokenizer it takes seconds
-
-    source = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
-    auto = transformers.AutoTokenizer.from_pretrained(settings.model, **source)
-    return auto, f"AutoTokenizer of transformers {transformers.__version__} ({type(auto).__name__})"
 
 
 def _count(one: list[list[int]], other: list[list[int]]) -> int:
