@@ -47,8 +47,8 @@ METHODS: dict[str, Fuse] = {"none": none, "zscore": zscore, "minmax": minmax, "r
 
 
 def _starts(query: np.ndarray) -> np.ndarray:
-    """The first pair of each query."""
-    return np.flatnonzero(np.diff(query, prepend=-1))
+    """The first pair of each query. query: of one pair at least."""
+    return np.append(0, np.flatnonzero(query[1:] != query[:-1]) + 1)
 
 
 def _z(x: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -56,9 +56,9 @@ def _z(x: np.ndarray, query: np.ndarray) -> np.ndarray:
     # std is exactly 0 instead of a rounding error above it.
     x = _m(x, query)
     size = np.bincount(query)
-    deviation = x - (np.bincount(query, x) / size)[query]
-    std = np.sqrt(np.bincount(query, deviation**2) / size)[query]
-    return np.divide(deviation, std, out=np.zeros_like(x), where=std > 0)
+    deviation = x - np.repeat(np.bincount(query, x) / size, size)
+    std = np.sqrt(np.bincount(query, deviation**2) / size)
+    return deviation / np.repeat(np.where(std > 0, std, 1), size)
 
 
 def _m(x: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -66,9 +66,11 @@ def _m(x: np.ndarray, query: np.ndarray) -> np.ndarray:
         return x
     if np.abs(x).max() > HUGE:
         x = x / 2  # which leaves m as it is
-    low = np.minimum.reduceat(x, _starts(query))[query]
-    spread = np.maximum.reduceat(x, _starts(query))[query] - low
-    return np.divide(x - low, spread, out=np.zeros_like(x), where=spread > 0)
+    starts = _starts(query)
+    size = np.diff(starts, append=len(x))
+    low = np.minimum.reduceat(x, starts)
+    spread = np.maximum.reduceat(x, starts) - low
+    return (x - np.repeat(low, size)) / np.repeat(np.where(spread > 0, spread, 1), size)
 
 
 def _ranks(x: np.ndarray, query: np.ndarray, tie: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Functions that run on the cluster as tasks of one CPU each, each under a watchdog of its process."""
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from pipeline.errors import RunError
 
 RETRIES = 10  # of a task whose worker died: nodes may be taken away, but what kills every worker ends the run
 STUCK_SECONDS = 3 * 3600.0  # far above what any step takes: a read of a disk or mount that never answers
+KEPT_BYTES = 512 << 20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 Step = TypeVar("Step")
 
@@ -43,11 +46,20 @@ def raise_own_errors() -> Iterator[None]:
 
 
 def _run(task: Callable[[Item], Result], item: Item) -> Result:
-    # Arrow's own allocators give memory back at once, and asking for it again is a quarter of the time on virtual
-    # machines.
-    pa.set_memory_pool(pa.system_memory_pool())
+    _keep_freed_memory()
     with watch_step():
         return task(item)
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Lets this process keep the memory of one task for the next. To give it back and ask for it again is a quarter of
+    a task's time on virtual machines, and Arrow's own allocators do so at once; glibc's, beyond a limit."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    with suppress(AttributeError):  # another libc
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(M_MMAP_THRESHOLD, 32 << 20)  # the most that every glibc takes
+        set_option(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 @contextmanager

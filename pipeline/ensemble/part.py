@@ -71,7 +71,7 @@ class MixBucket:
         name = f"ranked/part-{bucket:05d}-{self.result_id}.parquet"
         sink = pa.BufferOutputStream()
         pq.write_table(mixed, sink, compression="zstd")
-        self.output.put(name, sink.getvalue().to_pybytes())
+        self.output.put(name, sink.getvalue())
         queries = len(pc.unique(mixed["query_id"]))
         counts = Counter(rows=scored.shape[1], ranked=len(mixed), queries=queries, unscored=unscored)
         return Mixed(name, counts, inputs, count_directions(rows))

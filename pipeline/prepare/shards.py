@@ -69,7 +69,7 @@ class WriteShard:
         table = pa.table(columns | {"score": rows["score"]})
         pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=DICTIONARY_COLUMNS)
         name = f"part-{shard:05d}.parquet"
-        self.output.put(name, sink.getvalue().to_pybytes())
+        self.output.put(name, sink.getvalue())
         return Written(name, len(table), pc.count_distinct(table["query_id"]).as_py())
 
     def _candidates(self, low: int, high: int) -> Iterator[pa.Table]:

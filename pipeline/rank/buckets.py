@@ -1,7 +1,7 @@
 """Files whose rows lie by bucket: reading a bucket takes one range of bytes of each file, and nothing else.
 
-A file is an Arrow IPC stream with one record batch for each bucket that has rows. Its index, which is kept apart or
-behind it, says at which byte each bucket begins and where the last one ends.
+A file is an Arrow IPC stream with one record batch for each bucket that has rows. Behind it stands its index, which
+says at which byte each bucket begins and where the last one ends.
 """
 
 import zlib
@@ -30,7 +30,7 @@ def find_buckets(ids: pa.Array | pa.ChunkedArray, buckets: int) -> np.ndarray:
     return hash_crc32(ids).astype(np.int64) % buckets
 
 
-def encode_by_bucket(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[bytes, np.ndarray]:
+def encode_by_bucket(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[pa.Buffer, np.ndarray]:
     """A file of these rows, and its index (int64, one more than `buckets`). Inside a bucket they keep their order."""
     small = bucket.astype(np.min_scalar_type(buckets))  # numpy sorts 16 bits by radix
     rows = rows.combine_chunks().take(np.argsort(small, kind="stable"))
@@ -44,15 +44,17 @@ def encode_by_bucket(rows: pa.Table, bucket: np.ndarray, buckets: int) -> tuple[
                 writer.write_batch(batch.slice(start, count))
             index.append(sink.tell() if start + count else index[0])
             start += count
-    return sink.getvalue().to_pybytes(), np.array(index, dtype=np.int64)
+    sink.write(np.array(index, INDEX))
+    return sink.getvalue(), np.array(index, dtype=np.int64)
 
 
-def put_bucketed(folder: Folder, name: str, buckets: int, make: Callable[[], tuple[bytes, np.ndarray]]) -> np.ndarray:
-    """The index of the file of that name, which stands behind it; the file is made and put unless it is there."""
+def put_bucketed(
+    folder: Folder, name: str, buckets: int, make: Callable[[], tuple[pa.Buffer, np.ndarray]]
+) -> np.ndarray:
+    """The index of the file of that name; the file is made and put unless it is there."""
     size = folder.size(name)
     if size is None:
-        data, index = make()
-        data += index.astype(INDEX).tobytes()
+        data, _ = make()
         size = len(data) if folder.put_new(name, data) else None
     return read_index(folder, name, buckets, size)
 

@@ -121,7 +121,7 @@ class StoredRanking:
             self.merged.put_new(self._ranked_name(bucket), encode_ranked(self.rank(bucket)))
         return index
 
-    def _keep(self, bucket: int) -> tuple[bytes, np.ndarray]:
+    def _keep(self, bucket: int) -> tuple[pa.Buffer, np.ndarray]:
         found = self.rank(bucket)
         self.merged.put_new(self._ranked_name(bucket), encode_ranked(found))  # before the file that says it is there
         position = number_rows(found.ranked["file"].to_numpy(), found.ranked["row"].to_numpy())
@@ -138,14 +138,14 @@ class StoredRanking:
             raise make_gone_error(error) from None
 
 
-def encode_ranked(found: RankedBucket) -> bytes:
+def encode_ranked(found: RankedBucket) -> pa.Buffer:
     """Two Arrow streams, of the ranked rows and of the rejects; the counts stand in the first one's metadata."""
     sink = pa.BufferOutputStream()
     counts = {"counts": json.dumps(found.counts._asdict())}
     for table in (found.ranked.replace_schema_metadata(counts), found.rejects):
         with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue()
 
 
 def decode_ranked(data: bytes) -> RankedBucket:

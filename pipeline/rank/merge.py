@@ -80,7 +80,7 @@ class MergeGroup:
         """The merged file's index."""
         return put_bucketed(self.merged, group.name, self.buckets, lambda: self._merge(group))
 
-    def _merge(self, group: Group) -> tuple[bytes, np.ndarray]:
+    def _merge(self, group: Group) -> tuple[pa.Buffer, np.ndarray]:
         rows = read_scores(self.scores, group.stored, self.explain)
         return encode_by_bucket(rows, find_buckets(rows["query_id"], self.buckets), self.buckets)
 

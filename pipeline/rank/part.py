@@ -128,7 +128,7 @@ class WritePart:
         repeated = [name for name in table.column_names if name not in UNREPEATED]
         pq.write_table(table, sink, compression="zstd", use_dictionary=repeated)
         # One that is there may be of other scores: those of a folder that was deleted, say, and filled again.
-        self.output.put(name, sink.getvalue().to_pybytes())
+        self.output.put(name, sink.getvalue())
         return name
 
 

@@ -74,7 +74,7 @@ def make_score_table(
     )
 
 
-def encode_scores(table: pa.Table) -> bytes:
+def encode_scores(table: pa.Table) -> pa.Buffer:
     """A score file of these rows, as bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -85,7 +85,7 @@ def encode_scores(table: pa.Table) -> bytes:
         use_dictionary=DICTIONARY_COLUMNS,
         write_statistics=False,
     )
-    return sink.getvalue().to_pybytes()
+    return sink.getvalue()
 
 
 class StoredScores(NamedTuple):

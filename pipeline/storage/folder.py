@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+import pyarrow as pa
 from botocore.exceptions import ParamValidationError
 from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
@@ -116,7 +117,7 @@ class Folder:
         """The URL of a file in it."""
         return f"{self.url.rstrip('/')}/{name}"
 
-    def put_new(self, name: str, data: bytes) -> bool:
+    def put_new(self, name: str, data: bytes | pa.Buffer) -> bool:
         """Puts a file unless one of that name is there. Returns whether it did.
 
         Local disk: a temporary file in the same folder, fsync, hard link. S3: `If-None-Match: *`. Another store is
@@ -133,7 +134,7 @@ class Folder:
             return False
         return True
 
-    def _put_new(self, name: str, data: bytes) -> None:
+    def _put_new(self, name: str, data: bytes | pa.Buffer) -> None:
         fs, root = open_url(self.url)
         path = f"{root}/{name}"
         if isinstance(fs, LocalFileSystem):
@@ -141,24 +142,24 @@ class Folder:
                 file.write(data)
             return
         try:
-            fs.pipe_file(path, data, mode="create")
+            fs.pipe_file(path, _as_bytes(data), mode="create")
         except OSError as error:
             if get_error_code(error) in ("PreconditionFailed", "412"):  # s3fs looks for an element only AWS sends
                 raise FileExistsError(path) from None
             raise
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes | pa.Buffer) -> None:
         """Puts a file, in place of one that may be there."""
         self._try(name, "written", lambda: self._put(name, data))
 
-    def _put(self, name: str, data: bytes) -> None:
+    def _put(self, name: str, data: bytes | pa.Buffer) -> None:
         fs, root = open_url(self.url)
         path = f"{root}/{name}"
         if isinstance(fs, LocalFileSystem):
             with open_whole(path, os.replace) as file:
                 file.write(data)
         else:
-            fs.pipe_file(path, data)
+            fs.pipe_file(path, _as_bytes(data))
 
     def delete(self, names: list[str]) -> None:
         """Deletes files, some of which may be gone already."""
@@ -192,6 +193,11 @@ class Folder:
 
     def _try(self, name: str, participle: str, call: Callable[[], Result]) -> Result:
         return call_with_retries(f"{self.path(name)}: cannot be {participle}", call, self.retries)
+
+
+def _as_bytes(data: bytes | pa.Buffer) -> bytes:
+    """For file systems that take nothing else. A local file is written without this copy."""
+    return data if isinstance(data, bytes) else data.to_pybytes()
 
 
 def check_writable(key: str, url: str) -> None:

@@ -44,7 +44,8 @@ def by_bucket(*rows: int) -> dict[int, list[dict[str, Any]]]:
 
 def merged(rows: pa.Table, buckets: int) -> bytes:
     data, index = encode_by_bucket(rows, find_buckets(rows["query_id"], buckets), buckets)
-    return data + index.astype(INDEX).tobytes()
+    assert data[-index.nbytes :].to_pybytes() == index.astype(INDEX).tobytes()
+    return data.to_pybytes()
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -130,7 +131,7 @@ def test_of_two_that_merge_the_same_the_first_stays(tmp_path: Path) -> None:
     scores = Folder(str(tmp_path))
 
     class Overtaken(Folder):
-        def put_new(self, name: str, data: bytes) -> bool:
+        def put_new(self, name: str, data: bytes | pa.Buffer) -> bool:
             rows = pa.Table.from_pylist(rows_of_file(0, 20), get_schema(explain=False))
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(buckets, "COMPRESSION", None)
