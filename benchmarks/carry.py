@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from benchmarks.dataflow import start_without_tokenizer
 from benchmarks.job import run_job
 from benchmarks.rounds import Figures, Kinds, benchmark
-from benchmarks.sizes import RERANKER, save_tokenizer
+from benchmarks.sizes import NO_ENGINE, RERANKER, save_tokenizer
 from pipeline.sizes import Sizes
 from tests.fakes import FreeScorer
 
@@ -51,7 +51,7 @@ def job(options: argparse.Namespace, sizes: Sizes) -> Figures:
     config = {
         "input": {"path": str(options.folder / "pairs")},
         "reranker": RERANKER | {"model": str(options.folder / "model"), "prompt": "{query} {doc}"},
-        "engine": {"max_model_len": 256},
+        "engine": NO_ENGINE,
         "run": {"unit_rows": 25_000},
     }
     output = {"columns": ["doc"]} | ({"top_k": options.top_k} if options.top_k else {})

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.job import own_memory, run_job, steady
 from benchmarks.rounds import Figures, Kinds, benchmark
-from benchmarks.sizes import RERANKER, save_tokenizer
+from benchmarks.sizes import NO_ENGINE, RERANKER, save_tokenizer
 from pipeline.input.listing import InputFile
 from tests.fakes import FreeScorer
 
@@ -43,7 +43,7 @@ def job(options: argparse.Namespace) -> Figures:
     config = {
         "input": {"path": str(options.folder / "pairs")},
         "reranker": RERANKER | {"model": str(options.folder / "model"), "prompt": "{query} {doc}"},
-        "engine": {"max_model_len": 256},
+        "engine": NO_ENGINE,
         "workers": {"count": options.actors},
         "run": {"unit_rows": options.unit_rows},
     }
@@ -93,18 +93,18 @@ def load_nothing(settings: Any, limit: Any) -> None:
 
 def make_constant(name: str, file: InputFile, unit: pa.Table, tokenizer: Any, settings: Any) -> pa.Table:
     """In the place of pipeline.score.prompt.prompt_unit."""
-    from pipeline.input.pairs import hash_texts
-    from pipeline.score.prompt import TRAVELS, pack_unit
+    from pipeline.score.prompt import TRAVELS, add_hashes, pack_unit
 
     rows = len(unit)
     tokens = pa.ListArray.from_arrays(
         np.arange(rows + 1, dtype=np.int32) * TOKENS, pa.array(np.zeros(rows * TOKENS, dtype=np.int32))
     )
     sequences = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), tokens)
-    made = unit.append_column("texts", hash_texts(unit)).select(TRAVELS[:-1])
+    made = add_hashes(unit).select(TRAVELS[:-1])
     made = made.append_column("truncated", pa.array(np.zeros(rows, dtype=bool)))
     made = made.append_column("prompts", sequences)
-    return pack_unit(name, made.append_column("boundary", pa.nulls(rows, pa.int32())), file)
+    one_passage = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32), pa.nulls(rows, pa.int32()))
+    return pack_unit(name, made.append_column("boundaries", one_passage), file)
 
 
 KINDS: Kinds = {"free": free, "job": job}

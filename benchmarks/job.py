@@ -1,5 +1,6 @@
 """The job itself, as benchmarks run it, and the times of its units."""
 
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -74,4 +75,6 @@ def paced(ends: list[tuple[float, int]]) -> float:
     """Seconds for all rows at the pace of those after the first to end. ends: of each unit or batch, and its rows."""
     (first, at_first), *_ = ends
     rows = sum(count for _, count in ends)
+    if rows == at_first:
+        sys.exit("all rows are in one unit or batch: give more --rows, or fewer --unit-rows")
     return (ends[-1][0] - first) * rows / (rows - at_first)

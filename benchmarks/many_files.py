@@ -27,7 +27,7 @@ import ray
 from aiohttp import web
 
 from benchmarks.rounds import Figures, Kinds, benchmark
-from benchmarks.sizes import RERANKER, save_tokenizer
+from benchmarks.sizes import NO_ENGINE, RERANKER, save_tokenizer
 from tests.fakes import FreeScorer
 
 ROWS = 10
@@ -125,7 +125,7 @@ def run_job(path: str, folder: str) -> None:
         "input": {"path": path},
         "output": {"path": str(run / "out")},
         "reranker": RERANKER | {"model": f"{folder}/model", "prompt": "{query} {doc}"},
-        "engine": {"max_model_len": 256},
+        "engine": NO_ENGINE,
     }
     pipeline.run.rerank(parse(config), telling(run / "came"))
 
