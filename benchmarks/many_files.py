@@ -108,8 +108,8 @@ def run_job(path: str, folder: str) -> None:
     class Counting(Total):
         """A total that is looked at all the time, and not only when a unit is done."""
 
-        def __init__(self, *given: Any):
-            super().__init__(*given)
+        def begin(self, *given: Any) -> None:
+            super().begin(*given)
             threading.Thread(target=self._look, daemon=True).start()
 
         def _look(self) -> None:

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 SMALLEST = {
     "carry": ["--rows", "2000"],
-    "cross_encoder": ["--rows", "100", "--unit-rows", "20", "--kinds", "job", "llm"],
+    "cross_encoder": ["--rows", "100", "--unit-rows", "20", "--kinds", "job", "raw"],
     "dataflow": ["--rows", "40000"],
     "estimate": ["--rows", "300"],
     "likelihood": ["--rows", "20"],
