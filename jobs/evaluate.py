@@ -25,6 +25,7 @@ from pipeline.evaluate.paired import PAIRED
 from pipeline.evaluate.qrels import NAMES, describe_columns, read_qrels
 from pipeline.evaluate.report.page import render_page
 from pipeline.evaluate.result import leave_out, read_judged_pairs, shorten_names
+from pipeline.evaluate.stages import read_stages
 from pipeline.evaluate.summary import collect_figures, collect_main_figures
 from pipeline.evaluate.table import format_tables
 from pipeline.input.excluded import LeftOut, read_excluded
@@ -77,9 +78,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     names = shorten_names(options.results)
     if len(set(names)) < len(names):
         raise UsageError(f"{options.results}: the same result is named twice")
+    results = {name: read_judged_pairs(url, qrels) for name, url in zip(names, options.results, strict=True)}
+    if len(results) == 1:  # several are compared as they are
+        stages = read_stages(options.results[0], qrels)
+        results = {f"{names[0]}: {stage}": result for stage, result in stages.items()} or results
     evaluations = [
-        evaluate(name, leave_out(read_judged_pairs(url, qrels), rule), qrels, measures, options.paired)
-        for name, url in zip(names, options.results, strict=True)
+        evaluate(name, leave_out(result, rule), qrels, measures, options.paired) for name, result in results.items()
     ]
     print("\n".join(format_tables(evaluations)))
     write_text(options.report, render_page(evaluations, qrels, options.qrels))

@@ -12,6 +12,12 @@ MIN_FOUND_SHARE = 0.05  # of the judged documents; of fewer it is asked whether 
 def write_notes(evaluation: Evaluation) -> list[str]:
     """The sentences that apply to this result; often none."""
     result, found = evaluation.result, [*map(describe_paired, evaluation.paired)]
+    if result.given:
+        found.append(
+            f"The first stage here is the ranking that the stage {result.given.stage} made. "
+            f"{int(result.given.unseen.sum()):,} of {len(result.scored):,} pairs did not go on from there; they rank "
+            "behind the others."
+        )
     if result.top_k:
         found.append(
             f"The result keeps {result.top_k:,} documents of each query (output.top_k), those that its fusion put "
@@ -36,7 +42,7 @@ def write_notes(evaluation: Evaluation) -> list[str]:
             f"In {identical:,} pairs the document has the id of its query. If it is the query itself, as in ArguAna "
             "and Quora, --drop-identical-ids leaves it out, as BEIR does."
         )
-    if unscored := int((~result.scored).sum()):
+    if unscored := int((~result.scored & ~result.given.unseen if result.given else ~result.scored).sum()):
         found.append(
             f"{unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their query."
         )

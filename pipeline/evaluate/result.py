@@ -5,7 +5,7 @@ Only the judged queries of a result are read, whatever its size, and texts only 
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,15 @@ from pipeline.storage.urls import make_absolute, open_url
 COLUMNS = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score"]
 
 
+class Given(NamedTuple):
+    """The ranking that a stage was given. stage: the one that made it. rank: of each pair, in it. unseen: whether the
+    pair did not go on from there."""
+
+    stage: str
+    rank: np.ndarray
+    unseen: np.ndarray
+
+
 @dataclass(frozen=True)
 class Result:
     """The judged queries of a result.
@@ -32,7 +41,7 @@ class Result:
     pairs without a first-stage score, as those that a run beside an ensemble brought; they have their query's lowest.
     left_out: pairs that were left out of these, so that ranks have gaps. Scores of a result with stages compare within
     a stage alone: in their place `rerank` and `score` are n - rank, n the candidates of the query, and all pairs are
-    `scored`.
+    `scored`. given: of a later stage (pipeline.evaluate.stages), whose `first` are the scores that it was given.
     """
 
     url: str
@@ -47,6 +56,7 @@ class Result:
     scored: np.ndarray
     unmet: int = 0
     left_out: int = 0
+    given: Given | None = None
 
     @property
     def queries(self) -> np.ndarray:
@@ -73,9 +83,13 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
             f"{url}: has none of the {len(judged):,} judged queries ({min(judged)!r}, ...); are the ids written alike? "
             f"The result has {_show_an_id(folder, manifest)}"
         )
+    return make_result(url, manifest, rows)
+
+
+def make_result(url: str, manifest: dict[str, Any], rows: pa.Table, given: Given | None = None) -> Result:
+    """A result of these rows, in any order. given: in the order of query_id and doc_id."""
     rows = rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
-    coded = rows["query_id"].combine_chunks().dictionary_encode()  # in the order of first sight, which is ascending
-    query, numbers = coded.indices.to_numpy().astype(np.int64), {name: rows[name].to_numpy() for name in COLUMNS[2:]}
+    query, numbers = number_queries(rows), {name: rows[name].to_numpy() for name in COLUMNS[2:]}
     scored = rows["rerank_score"].is_valid().to_numpy()
     if has_stages(manifest):
         numbers["score"] = numbers["rerank_score"] = np.bincount(query)[query] - numbers["rank"].astype(float)
@@ -83,7 +97,7 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
     return Result(
         url=url,
         manifest=manifest,
-        query_ids=coded.dictionary.to_pylist(),
+        query_ids=pc.unique(rows["query_id"]).to_pylist(),
         query=query,
         docs=np.array(rows["doc_id"].to_pylist(), dtype=object),
         rank=numbers["rank"],
@@ -92,7 +106,13 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
         rerank=numbers["rerank_score"],
         scored=scored,
         unmet=rows["first_stage_score"].null_count,
+        given=given,
     )
+
+
+def number_queries(rows: pa.Table) -> np.ndarray:
+    """The number of each row's query, from 0, in the order of first sight. rows: sorted by query_id."""
+    return rows["query_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _fill_lowest(query: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -109,8 +129,10 @@ def leave_out(result: Result, rule: LeftOut) -> Result:
         raise UsageError(f"{result.url}: --drop-identical-ids and --excluded leave out all of its judged pairs")
     numbers, query = np.unique(result.query[kept], return_inverse=True)
     columns = {name: getattr(result, name)[kept] for name in ("docs", "rank", "score", "first", "rerank", "scored")}
+    given = result.given and Given(result.given.stage, result.given.rank[kept], result.given.unseen[kept])
     query_ids = [result.query_ids[number] for number in numbers]
-    return replace(result, query_ids=query_ids, query=query, **columns, left_out=len(result.docs) - len(kept))
+    left_out = len(result.docs) - len(kept)
+    return replace(result, query_ids=query_ids, query=query, **columns, given=given, left_out=left_out)
 
 
 def read_texts(result: Result, queries: Collection[str]) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
@@ -188,6 +210,15 @@ def _read_rows(folder: Folder, manifest: dict[str, Any], columns: list[str], wan
     fs, root = open_url(folder.url)
     paths = [f"{root}/{part}" for part in manifest["parts"]]
     return ds.dataset(paths, filesystem=fs, format="parquet").to_table(columns=columns, filter=wanted)
+
+
+def read_rest(folder: Folder, manifest: dict[str, Any], columns: list[str], queries: Collection[str]) -> pa.Table:
+    """The rows of some queries that did not go on from a stage. Raises UsageError where they are gone."""
+    wanted = pc.field("query_id").isin(sorted(queries))
+    try:
+        return _read_rows(folder, manifest | {"parts": manifest["rest"]}, columns, wanted)
+    except FileNotFoundError as error:
+        raise UsageError(f"{folder.url}: a file that the manifest names is gone: {one_line(error)}") from None
 
 
 def _show_an_id(folder: Folder, manifest: dict[str, Any]) -> str:

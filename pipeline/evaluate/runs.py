@@ -17,10 +17,10 @@ FIRST_STAGE, RERANKER, FUSION = "first stage", "reranker", "fusion"
 
 
 def make_rankings(result: Result) -> dict[str, np.ndarray]:
-    """The three rankings of a result, by their names."""
-    pairs = np.arange(len(result.query))
+    """The three rankings of a result, by their names. The first stage of a later stage is the ranking it was given."""
+    first = result.given.rank if result.given else -result.first
     return {
-        FIRST_STAGE: np.lexsort((pairs, -result.first, result.query)),
+        FIRST_STAGE: np.lexsort((np.arange(len(first)), first, result.query)),
         RERANKER: fuse_again(result, Fusion(method="none")),
         FUSION: np.lexsort((result.rank, result.query)),
     }

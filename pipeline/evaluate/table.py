@@ -60,7 +60,8 @@ def _format_leaderboard(evaluations: Sequence[Evaluation]) -> list[str]:
     unlike = find_warnings(evaluations)
     if not unlike:
         rows.append([FIRST_STAGE, *(f"{mean:.3f}" for mean in first.mean(FIRST_STAGE)), "", ""])
-    lines = ["", f"The fusion of each result; then {columns[0]} of its reranker and of its tuned fusion", ""]
+    what = "stage" if any(one.result.given for one in evaluations) else "result"
+    lines = ["", f"The fusion of each {what}; then {columns[0]} of its reranker and of its tuned fusion", ""]
     lines += align([["", *columns, RERANKER, TUNED], *rows])
     lines += [
         "",

@@ -1,5 +1,6 @@
 """A result of three stages, as status, evaluate, fuse, to_trec and other runs see it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from pipeline.ensemble.part import Arguments
 from pipeline.ensemble.run import fuse
 from pipeline.errors import UsageError
 from pipeline.estimate.stages import dry_run_stages
-from pipeline.evaluate.result import read_judged_pairs
-from pipeline.evaluate.runs import FIRST_STAGE, FUSION, list_docs, make_rankings
+from pipeline.evaluate.result import leave_out, read_judged_pairs
+from pipeline.evaluate.runs import FIRST_STAGE, FUSION, fuse_again, list_docs, make_rankings
+from pipeline.evaluate.stages import read_stages
+from pipeline.input.excluded import LeftOut
 from pipeline.input.result import read_result
 from pipeline.output.status import read_status
 from pipeline.output.trec import write_trec
@@ -64,6 +67,52 @@ def test_it_is_judged_by_its_order(config: Config, found: pd.DataFrame) -> None:
     assert list_docs(result, rankings[FUSION])["q2"] == judged[judged["query_id"] == "q2"]["doc_id"].tolist()
     by_first = judged[judged["query_id"] == "q2"].sort_values(["first_stage_score", "doc_id"], ascending=[False, True])
     assert list_docs(result, rankings[FIRST_STAGE])["q2"] == by_first["doc_id"].tolist()
+
+
+def test_each_stage_is_judged_by_what_it_was_given_and_made(tmp_path: Path) -> None:
+    """Against the three runs by hand, of which each has the ranking of its candidates."""
+    table, stages = draw_pairs(5), Stages(tmp_path, minilm_folder())
+    config = stages.make_config(write(table, tmp_path / "in", 1))
+    run(config)
+    whole, _ = stages.rank_by_hand(table)
+    queries = sorted({*whole["query_id"]})
+    found = read_stages(config.output.path, queries)
+    assert [*found] == NAMES
+    given: dict[str, list[str]] = {}
+    for number, result in enumerate(found.values()):
+        rankings = {ranking: list_docs(result, order) for ranking, order in make_rankings(result).items()}
+        hand = ranked(str(tmp_path / f"hand-{number}" / "out")).to_pandas()
+        by_hand = hand.sort_values(["query_id", "rank"]).groupby("query_id")["doc_id"].apply(list).to_dict()
+        if number:
+            assert rankings[FIRST_STAGE] == given
+            by_hand = {
+                query: docs + [doc for doc in given[query] if doc not in docs] for query, docs in by_hand.items()
+            }
+        assert rankings[FUSION] == by_hand
+        assert list_docs(result, fuse_again(result, result.fusion)) == rankings[FUSION]
+        scores = hand.sort_values(["query_id", "doc_id"])["rerank_score"].dropna().tolist()
+        assert result.rerank[result.scored].tolist() == scores
+        assert result.top_k is None and result.manifest["config"]["reranker"]["max_doc_tokens"] == 100 + number
+        query, left = next(iter(rankings[FUSION])), rankings[FUSION][next(iter(rankings[FUSION]))][0]
+        kept = leave_out(result, LeftOut(False, {query: frozenset({left})}))
+        order = list_docs(kept, make_rankings(kept)[FIRST_STAGE])
+        assert order.get(query, []) == [doc for doc in rankings[FIRST_STAGE][query] if doc != left]
+        given = rankings[FUSION]
+    assert given == whole.groupby("query_id")["doc_id"].apply(list).to_dict()
+
+
+def test_a_stage_that_was_made_again_since_is_not_judged(tmp_path: Path) -> None:
+    """As after a run with another alpha that was killed in its second stage."""
+    stages = Stages(tmp_path, minilm_folder())
+    path = write(draw_pairs(6), tmp_path / "in", 1)
+    run(stages.make_config(path))
+    run(stages.make_config(path, name="later", fusion={"alpha": 0.9}))
+    shutil.rmtree(tmp_path / "out" / "stages" / "fast")
+    with pytest.raises(UsageError, match="stages/fast: no committed result"):
+        read_stages(str(tmp_path / "out"), ["q1"])
+    shutil.copytree(tmp_path / "later" / "stages" / "fast", tmp_path / "out" / "stages" / "fast")
+    with pytest.raises(UsageError, match="stages/fast: was made again since"):
+        read_stages(str(tmp_path / "out"), ["q1"])
 
 
 @pytest.mark.parametrize("method", ["rrf", "minmax"])

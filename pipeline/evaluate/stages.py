@@ -1,0 +1,70 @@
+"""A result with stages as one result for each stage: the ranking that it was given, its scores, and what it made."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.config.stages import FIRST_STAGE, GIVEN, STAGE
+from pipeline.errors import UsageError
+from pipeline.evaluate.result import COLUMNS, Given, Result, make_result, number_queries, read_queries, read_rest
+from pipeline.input.result import has_stages
+
+KEYS = ["query_id", "doc_id"]
+
+
+def read_stages(url: str, judged: Collection[str]) -> dict[str, Result]:
+    """Stage -> its result of the judged queries. It has all candidates: those that the stage did not see stand behind
+    the others, in the order that they had. Empty where the result has no stages.
+
+    Raises UsageError where a stage is gone, or was made again since the result was.
+    """
+    _, manifest, rows = read_queries(url, COLUMNS, judged)
+    if not has_stages(manifest):
+        return {}
+    _, _, rows = read_queries(url, [*COLUMNS, STAGE], judged)
+    *before, last = manifest["stages"]
+    results, given, behind = dict[str, Result](), None, rows.select(COLUMNS).slice(0, 0)
+    for about in before:
+        place = f"{url.rstrip('/')}/stages/{about['name']}"
+        folder, own, goes_on = read_queries(place, [*COLUMNS, GIVEN], judged)
+        if own["tag"] != about["tag"]:
+            raise UsageError(f"{place}: was made again since {url} was; run the same command to its end first")
+        rest = read_rest(folder, own, COLUMNS, judged)
+        ranked = pa.concat_tables([goes_on.select(COLUMNS), rest])
+        results[about["name"]] = _make_stage(place, _show_whole(own, manifest), ranked, behind, given)
+        given, behind = (about["name"], goes_on), pa.concat_tables([behind, rest])
+    at = np.array(rows[STAGE].to_pylist(), dtype=object) == last["name"]
+    of_last, others = rows.filter(pa.array(at, pa.bool_())), rows.filter(pa.array(~at, pa.bool_()))
+    results[last["name"]] = _make_stage(url, _show_whole(manifest, manifest), of_last.select(COLUMNS), others, given)
+    return results
+
+
+def _show_whole(own: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a stage as that of a result without stages, which keeps as many documents as the whole one."""
+    output = own["config"]["output"] | {"top_k": manifest["config"]["output"]["top_k"]}
+    shown = own | {"config": own["config"] | {"output": output}}
+    return {name: value for name, value in shown.items() if name != "stages"}
+
+
+def _make_stage(
+    url: str, manifest: dict[str, Any], ranked: pa.Table, behind: pa.Table, given: tuple[str, pa.Table] | None
+) -> Result:
+    """ranked: the rows that the stage ranked. behind: those that it did not see. given: the name of the stage before,
+    and its rows that went on."""
+    if not given:
+        return make_result(url, manifest, ranked)
+    none = pa.nulls(len(behind), pa.float64())
+    for name in ("score", "rerank_score"):  # they are those of an earlier stage
+        behind = behind.set_column(behind.column_names.index(name), name, none)
+    rows = pa.concat_tables([ranked, behind.select(COLUMNS)])
+    before = given[1].select([*KEYS, "rank", GIVEN]).rename_columns([*KEYS, "rank_before", GIVEN])
+    rows = rows.join(before, KEYS, join_type="left outer").sort_by([(key, "ascending") for key in KEYS])
+    query, scores, rank = number_queries(rows), rows[GIVEN].to_numpy(), rows["rank"].to_numpy()
+    lowest = np.full(query.max() + 1, np.inf)
+    np.fmin.at(lowest, query, scores)
+    first = np.where(np.isnan(scores), lowest[query] - rank, scores)  # those behind, in the order that they had
+    seen, rank_before = rows[GIVEN].is_valid().to_numpy(), rows["rank_before"].fill_null(0).to_numpy()
+    shown = rows.select(COLUMNS).set_column(COLUMNS.index(FIRST_STAGE), FIRST_STAGE, pa.array(first))
+    return make_result(url, manifest, shown, Given(given[0], np.where(seen, rank_before, rank), ~seen))
