@@ -89,6 +89,8 @@ class Run:
         stored = [] if restart else list_stored(self._checked)
         standing, last = (None, None) if restart else (read_result(output), read_last_manifest(output))
         files, changes = find_changes(config, self._checked.files, last)
+        if any(changes) and not self._checked.is_later_stage:  # whose input is made again with every result before it
+            say(f"of the input's files, since the result that stands was made: {changes}")
         coverage = Coverage(stored)
         same = standing and standing.get("tag") == compute_result_id(config, files, coverage, self._checked.position)
         settled = standing and same and not standing["figures"]["transient"]
@@ -194,8 +196,7 @@ class Run:
     ) -> KnownScores | None:
         """Has the coverage get the score files of units whose rows all have scores by their texts. Returns the scores
         for the others; None where there are none, as in a run of one stage, or the first."""
-        position = self._checked.position
-        old = list_old(stored, files) if position and position.number and work.tasks else []
+        old = list_old(stored, files) if self._checked.is_later_stage and work.tasks else []
         if not old:
             return None
         parts = self._count_parts([])

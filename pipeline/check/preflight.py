@@ -58,6 +58,11 @@ class Checked:
         return Folder(self.config.output.path)
 
     @property
+    def is_later_stage(self) -> bool:
+        """Whether its input is the result of a stage before it."""
+        return self.position is not None and self.position.number > 0
+
+    @property
     def run_id(self) -> str:
         """Stands for the run, and for those that go on from its scores, in metrics, logs and the manifest."""
         return hashlib.sha256(f"{self.config.output.path} {self.fingerprint}".encode()).hexdigest()[:16]

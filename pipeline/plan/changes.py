@@ -59,8 +59,6 @@ def find_changes(
             f"({len(changes.gone)} such files); run.on_gone=drop makes a result without them, or choose another "
             "output.path"
         )
-    if any(changes):
-        say(f"of the input's files, since the result that stands was made: {changes}")
     return files, changes
 
 

@@ -73,7 +73,7 @@ def prepare_parts(
         carried = None
         if columns:
             schema, name = select_carried_schema(columns, first), result_id + (" rest" if rank.rest else "")
-            by_bucket = position is not None and position.number > 0
+            by_bucket = checked.is_later_stage
             carried = gather_carried(rank, schema, files, rows, merged, buckets, name, cluster, sizes, by_bucket)
         return WritePart(
             rank=carried.rank if carried else rank,

@@ -102,7 +102,7 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize("change, grows", [change[1:] for change in CHANGES], ids=[change[0] for change in CHANGES])
 def test_after_a_change_only_pairs_that_a_stage_has_not_seen_are_scored(
-    change: dict[str, Any], grows: bool, stages: Stages
+    change: dict[str, Any], grows: bool, stages: Stages, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = draw_pairs(5)
     path = write(table, stages.folder / "in", 3)
@@ -117,6 +117,7 @@ def test_after_a_change_only_pairs_that_a_stage_has_not_seen_are_scored(
     assert all(count <= Rough.asked[name] for name, count in zip(NAMES, scored, strict=True))
     assert +Rough.asked == {name: new for name in NAMES if (new := len(after[name] - before[name]))}
     assert Rough.built == [*+Rough.asked], "no engine starts for nothing"
+    assert capsys.readouterr().err.count(" came, ") == grows, "parts of a stage are no files that the user brought"
     for name in NAMES[:2]:
         output = Folder(f"{config.output.path}/stages/{name}")
         assert output.files("rest/").keys() == {*read_result(output)["rest"]}  # type: ignore[index]
