@@ -5,16 +5,13 @@ with a small vocabulary. The labels that rerankers read are ordinary tokens of i
 """
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from pydoc_data.topics import topics  # English text with code in it, part of every Python
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from tokenizers.trainers import BpeTrainer
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,7 +21,26 @@ from transformers import (
 )
 from transformers import AutoModelForSequenceClassification as AutoClassifier
 
-CONTEXT = 4096
+from tests.tiny_tokenizers import (
+    BLOOM_SPLIT,
+    CONTEXT,
+    GPT2_SPLIT,
+    LLAMA3_SPLIT,
+    MISTRAL_SPLIT,
+    QWEN2_SPLIT,
+    SENTENCEPIECE_NAMES,
+    SPELT,
+    WORDS,
+    make_byte_level,
+    make_fast,
+    make_sentencepiece,
+    make_unigram,
+    number_pieces,
+    put_behind,
+    split_bytes,
+    train_pieces,
+)
+
 # Qwen2.5's own template; it adds this system message where there is none.
 CHATML = """\
 {%- if messages[0].role != 'system' -%}
@@ -40,26 +56,7 @@ CHATML = """\
 QWEN3_CHATML = CHATML.partition("{%- endif -%}\n")[2].replace(
     "assistant\\n' -}}", "assistant\\n' + ('<think>\\n\\n</think>\\n\\n' if enable_thinking is false else '') -}}"
 )
-LABELS = ["yes", "no", "Yes", "No", "true", "false"]
-TEXT = sorted(topics.values())[:100] + [f"{label}\n {label}\n" for label in LABELS] * 500
 THINK = ("<think>", "</think>")
-# How models split a text before they merge. Llama 3's takes up to three digits together, Mistral's parts camelCase.
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-LLAMA3_SPLIT = QWEN2_SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
-MISTRAL_SPLIT = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-BLOOM_SPLIT = r" ?[^(\s|[.,!?…。，、।۔،])]+"  # noqa: RUF001
-GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-SENTENCEPIECE_NAMES = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
-BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
-SPELT = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-LINES = pre_tokenizers.Split("\n", "removed")
-WORDS = pre_tokenizers.Sequence([LINES, pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Digits(True)])
 BERT_NAMES = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 
 
@@ -73,11 +70,11 @@ def qwen2_tokenizer(vocab_size: int = 600, texts: Iterable[str] = (), **names: A
 
     texts: training texts of the vocabulary, in addition to TEXT.
     """
-    pieces, merges = _trained(_bytes(QWEN2_SPLIT), vocab_size, texts)
+    pieces, merges = train_pieces(split_bytes(QWEN2_SPLIT), vocab_size, texts)
     specials = ["<|im_start|>", "<|im_end|>"]
     chat = {"eos_token": "<|im_end|>", "additional_special_tokens": specials, "chat_template": CHATML}
     names = {"pad_token": "<|endoftext|>", "model_max_length": CONTEXT} | chat | names
-    return Qwen2Tokenizer(vocab=_numbered(pieces), merges=merges, **names)  # type: ignore[arg-type]
+    return Qwen2Tokenizer(vocab=number_pieces(pieces), merges=merges, **names)  # type: ignore[arg-type]
 
 
 def qwen3(folder: Path) -> str:
@@ -104,21 +101,23 @@ def rank1_qwen2_tokenizer(**arguments: Any) -> PreTrainedTokenizerFast:
 def llama3(folder: Path) -> str:
     """A LlamaForCausalLM with grouped queries. Its tokenizer puts `<|begin_of_text|>` before a text."""
     names = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
-    tokenizer = _byte_level(LLAMA3_SPLIT, last=[*names.values(), *THINK], around=_behind("<|begin_of_text|>"), **names)
+    tokenizer = make_byte_level(
+        LLAMA3_SPLIT, last=[*names.values(), *THINK], around=put_behind("<|begin_of_text|>"), **names
+    )
     return save(folder, tokenizer, "llama", num_key_value_heads=1, rope_parameters={"rope_theta": 5e5})
 
 
 def mistral(folder: Path) -> str:
     """A MistralForCausalLM whose head_dim is not hidden_size / heads. Its tokenizer puts `<s>` before a text."""
     first = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]"]
-    tokenizer = _byte_level(MISTRAL_SPLIT, first=first, last=THINK, around=_behind("<s>"), **SENTENCEPIECE_NAMES)
+    tokenizer = make_byte_level(MISTRAL_SPLIT, first=first, last=THINK, around=put_behind("<s>"), **SENTENCEPIECE_NAMES)
     return save(folder, tokenizer, "mistral", num_key_value_heads=1, head_dim=64, sliding_window=None)
 
 
 def bloom(folder: Path) -> str:
     """A BloomForCausalLM: ALiBi, a declared length of 2048, nothing put before a text."""
     names = SENTENCEPIECE_NAMES | {"pad_token": "<pad>", "padding_side": "left"}
-    tokenizer = _byte_level(BLOOM_SPLIT, first=["<unk>", "<s>", "</s>", "<pad>"], **names)
+    tokenizer = make_byte_level(BLOOM_SPLIT, first=["<unk>", "<s>", "</s>", "<pad>"], **names)
     return save(folder, tokenizer, "bloom", seq_length=2048, tie_word_embeddings=True)
 
 
@@ -135,11 +134,11 @@ def llama_classifier(folder: Path) -> str:
 
 def llama2_tokenizer(**names: Any) -> PreTrainedTokenizerFast:
     """Llama 2's. A pair is `<s> A <s> B`; characters without a piece are spelt in bytes, even newlines."""
-    return _sentencepiece(
+    return make_sentencepiece(
         ["<unk>", "<s>", "</s>"],
         normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
         decoder=decoders.Sequence([*SPELT, decoders.Strip(" ", 1, 0)]),
-        around=_behind("<s>"),
+        around=put_behind("<s>"),
         **SENTENCEPIECE_NAMES | names,
     )
 
@@ -147,13 +146,13 @@ def llama2_tokenizer(**names: Any) -> PreTrainedTokenizerFast:
 def gemma(folder: Path) -> str:
     """A GemmaForCausalLM. No space is put before a text; runs of whitespace are added tokens, though not special."""
     specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
-    tokenizer = _sentencepiece(
+    tokenizer = make_sentencepiece(
         specials,
         runs=[char * length for char in "\n▁" for length in range(2, 6)],
         normalizer=normalizers.Replace(" ", "▁"),
         split=pre_tokenizers.Split(" ", "merged_with_previous"),
         decoder=decoders.Sequence(SPELT),
-        around=_behind("<bos>"),
+        around=put_behind("<bos>"),
         padding_side="left",
         **{f"{name[1:-1]}_token": name for name in specials},
     )
@@ -162,7 +161,7 @@ def gemma(folder: Path) -> str:
 
 def xlm_roberta(folder: Path) -> str:
     """An XLMRobertaForSequenceClassification with one label: Unigram, 512 tokens, pairs as `<s> A </s></s> B </s>`."""
-    tokenizer = _unigram(
+    tokenizer = make_unigram(
         ["<s>", "<pad>", "</s>", "<unk>"],
         [AddedToken("<mask>", lstrip=True)],
         normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]),
@@ -190,7 +189,7 @@ def _save_t5(folder: Path, **config: Any) -> str:
     """Its tokenizer is a Unigram that puts `</s>` behind a text, and has the sentinels of the pre-training."""
     specials = ["<pad>", "</s>", "<unk>"]
     sentinels = [f"<extra_id_{i}>" for i in range(12)]
-    tokenizer = _unigram(
+    tokenizer = make_unigram(
         [*specials, *sentinels],
         split=pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
         normalizer=normalizers.NFKC(),
@@ -205,7 +204,7 @@ def _save_t5(folder: Path, **config: Any) -> str:
 
 def deberta_v3(folder: Path) -> str:
     """A DebertaV2ForSequenceClassification with one label, as DeBERTa-v3: positions relative alone, no types."""
-    tokenizer = _unigram(
+    tokenizer = make_unigram(
         ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"],
         split=pre_tokenizers.Metaspace(),
         normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]),
@@ -228,7 +227,7 @@ def monobert(folder: Path) -> str:
 
 def modernbert(folder: Path) -> str:
     """A ModernBertForSequenceClassification with one label: a layer that sees all, and one that sees 16 tokens away."""
-    tokenizer = _byte_level(
+    tokenizer = make_byte_level(
         GPT2_SPLIT,
         runs=[" " * length for length in (4, 3, 2)],
         last=BERT_NAMES.values(),
@@ -244,9 +243,9 @@ def modernbert(folder: Path) -> str:
 
 def bert(folder: Path, num_labels: int = 1) -> str:
     """A BertForSequenceClassification with one label: WordPiece, lower case, 512 tokens, a type for each text."""
-    words = [piece.strip("▁").lower() for piece in _trained(WORDS, 500)[0] if piece != "▁"]
-    vocabulary = _numbered([*BERT_NAMES.values(), *words, *(f"##{word}" for word in words)])
-    tokenizer = _fast(
+    words = [piece.strip("▁").lower() for piece in train_pieces(WORDS, 500)[0] if piece != "▁"]
+    vocabulary = number_pieces([*BERT_NAMES.values(), *words, *(f"##{word}" for word in words)])
+    tokenizer = make_fast(
         models.WordPiece(vocabulary, unk_token="[UNK]"),
         BERT_NAMES.values(),
         normalizer=normalizers.BertNormalizer(),
@@ -258,83 +257,6 @@ def bert(folder: Path, num_labels: int = 1) -> str:
         **BERT_NAMES,
     )
     return save(folder, tokenizer, "bert", AutoClassifier, num_labels=num_labels, max_position_embeddings=512)
-
-
-def _trained(
-    split: pre_tokenizers.PreTokenizer, size: int, texts: Iterable[str] = ()
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """The pieces and merges of a BPE that merges within the parts that `split` makes."""
-    trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = split
-    alphabet = [] if split is WORDS else pre_tokenizers.ByteLevel.alphabet()
-    trainer = BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    trained.train_from_iterator([*TEXT, *texts], trainer)
-    model = json.loads(trained.to_str())["model"]
-    return sorted(model["vocab"], key=model["vocab"].get), [tuple(merge) for merge in model["merges"]]
-
-
-def _behind(token: str) -> tuple[str, str]:
-    return f"{token} $A", f"{token} $A {token}:1 $B:1"
-
-
-def _numbered(pieces: list[str]) -> dict[str, int]:
-    return {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
-
-
-def _bytes(split: str) -> pre_tokenizers.PreTokenizer:
-    parts = pre_tokenizers.Split(Regex(split), "isolated")
-    return pre_tokenizers.Sequence([parts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-
-
-def _byte_level(
-    split: str, first: Iterable[str] = (), last: Iterable[str] = (), **parts: Any
-) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; the special tokens stand before or behind the pieces."""
-    parts["split"] = _bytes(split)
-    pieces, merges = _trained(parts["split"], 600)
-    model = models.BPE(_numbered([*first, *pieces]), merges)
-    return _fast(model, [*first, *last], decoder=decoders.ByteLevel(), **parts)
-
-
-def _sentencepiece(specials: list[str], runs: Iterable[str] = (), **parts: Any) -> PreTrainedTokenizerFast:
-    """BPE on characters that spells unknown ones in bytes; `runs` are runs of one character."""
-    pieces, merges = _trained(WORDS, 500)
-    vocabulary = _numbered([*specials, *runs, *BYTES, *(run[0] for run in runs), *pieces])
-    merges = [(run[:-1], run[0]) for run in runs] + merges
-    model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-    return _fast(model, specials, runs=runs, **parts)
-
-
-def _unigram(specials: list[str], more: Iterable[str | AddedToken] = (), **parts: Any) -> PreTrainedTokenizerFast:
-    """SentencePiece's Unigram; the special tokens stand before the pieces. more: added tokens behind them."""
-    # Scores that fall with the rank, as frequencies do.
-    pieces = [(piece, -math.log(rank)) for rank, piece in enumerate(_trained(WORDS, 600)[0], start=2)]
-    unknown = specials.index(parts["unk_token"])
-    model = models.Unigram([(token, 0.0) for token in specials] + pieces, unk_id=unknown, byte_fallback=False)
-    return _fast(model, [*specials, *more], decoder=decoders.Metaspace(), **parts)
-
-
-def _fast(
-    model: models.Model,
-    specials: Iterable[str | AddedToken],
-    *,
-    decoder: decoders.Decoder,
-    normalizer: normalizers.Normalizer | None = None,
-    split: pre_tokenizers.PreTokenizer | None = None,
-    around: tuple[str, str] | None = None,
-    runs: Iterable[str] = (),
-    **names: Any,
-) -> PreTrainedTokenizerFast:
-    """The parts as a tokenizer. around: the templates for a text and for a pair."""
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, split, decoder
-    tokenizer.add_tokens([AddedToken(run, normalized=False) for run in runs])
-    tokenizer.add_special_tokens([*specials])
-    if around:
-        used = {part.partition(":")[0] for part in " ".join(around).split()} - {"$A", "$B"}
-        ids = [(token, tokenizer.token_to_id(token)) for token in sorted(used)]
-        tokenizer.post_processor = processors.TemplateProcessing(*around, ids)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{"model_max_length": CONTEXT} | names)
 
 
 def lora(folder: Path, model: str, *targets: str, labels: int = 1, **config: Any) -> str:

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from tests import tiny
+from tests.tiny_tokenizers import TEXT
 
 ERANK_PROMPT = """\
 <|im_start|>user
@@ -85,7 +86,7 @@ OTHERS = 0.3
 # Rounds of training: steps, words of the longest query, learning rate. The first is cheap, with prompts of little more
 # than the key word; the others are run until the model is right.
 ROUNDS = [(100, 10, 5e-3), (60, 30, 3e-3), (100, 40, 1e-3), (100, 40, 1e-3)]
-FILLER = " ".join(tiny.TEXT[:20]).split()
+FILLER = " ".join(TEXT[:20]).split()
 
 
 class Case(NamedTuple):
