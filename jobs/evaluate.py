@@ -18,14 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 from jobs.ending import Ending
 from jobs.files import write_text
 from pipeline.credentials import refuse_credentials
-from pipeline.errors import UsageError, say
+from pipeline.errors import say
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.measures import DEFAULT_MEASURES, parse_measures
 from pipeline.evaluate.paired import PAIRED
 from pipeline.evaluate.qrels import NAMES, describe_columns, read_qrels
 from pipeline.evaluate.report.page import render_page
-from pipeline.evaluate.result import leave_out, read_judged_pairs, shorten_names
-from pipeline.evaluate.stages import read_stages
+from pipeline.evaluate.result import leave_out
+from pipeline.evaluate.stages import read_results
 from pipeline.evaluate.summary import collect_figures, collect_main_figures
 from pipeline.evaluate.table import format_tables
 from pipeline.input.excluded import LeftOut, read_excluded
@@ -75,15 +75,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if told := describe_columns(taken, given):
         say(told)
     rule = LeftOut(options.drop_identical_ids, read_excluded(options.excluded) if options.excluded else {})
-    names = shorten_names(options.results)
-    if len(set(names)) < len(names):
-        raise UsageError(f"{options.results}: the same result is named twice")
-    results = {name: read_judged_pairs(url, qrels) for name, url in zip(names, options.results, strict=True)}
-    if len(results) == 1:  # several are compared as they are
-        stages = read_stages(options.results[0], qrels)
-        results = {f"{names[0]}: {stage}": result for stage, result in stages.items()} or results
     evaluations = [
-        evaluate(name, leave_out(result, rule), qrels, measures, options.paired) for name, result in results.items()
+        evaluate(name, leave_out(result, rule), qrels, measures, options.paired)
+        for name, result in read_results(options.results, qrels).items()
     ]
     print("\n".join(format_tables(evaluations)))
     write_text(options.report, render_page(evaluations, qrels, options.qrels))

@@ -190,6 +190,14 @@ def read_queries(url: str, columns: list[str], queries: Collection[str]) -> tupl
         raise UsageError(f"{url}: cannot be read: {one_line(error)}") from None
 
 
+def read_manifest(url: str) -> dict[str, Any]:
+    """The manifest of a result. Raises UsageError where no committed result stands."""
+    try:
+        return _read_manifest(url, Folder(make_absolute(url)))
+    except (OSError, ValueError, ImportError) as error:
+        raise UsageError(f"{url}: cannot be read: {one_line(error)}") from None
+
+
 def _read_manifest(url: str, folder: Folder) -> dict[str, Any]:
     if manifest := read_result(folder):
         return manifest

@@ -1,4 +1,4 @@
-"""A result with stages as one result for each stage: the ranking that it was given, its scores, and what it made."""
+"""The results to judge. One with stages is a result for each: what it was given, its scores, and what it made."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,10 +8,31 @@ import pyarrow as pa
 
 from pipeline.config.stages import FIRST_STAGE, GIVEN, STAGE
 from pipeline.errors import UsageError
-from pipeline.evaluate.result import COLUMNS, Given, Result, make_result, number_queries, read_queries, read_rest
+from pipeline.evaluate.result import (
+    COLUMNS,
+    Given,
+    Result,
+    make_result,
+    number_queries,
+    read_judged_pairs,
+    read_manifest,
+    read_queries,
+    read_rest,
+    shorten_names,
+)
 from pipeline.input.result import has_stages
 
 KEYS = ["query_id", "doc_id"]
+
+
+def read_results(urls: list[str], judged: Collection[str]) -> dict[str, Result]:
+    """Each result by its name; of one alone that has stages, each stage. Raises UsageError where one cannot be used."""
+    names = shorten_names(urls)
+    if len(set(names)) < len(names):
+        raise UsageError(f"{urls}: the same result is named twice")
+    if len(urls) == 1 and (stages := read_stages(urls[0], judged)):
+        return {f"{names[0]}: {stage}": result for stage, result in stages.items()}
+    return {name: read_judged_pairs(url, judged) for name, url in zip(names, urls, strict=True)}
 
 
 def read_stages(url: str, judged: Collection[str]) -> dict[str, Result]:
@@ -20,10 +41,9 @@ def read_stages(url: str, judged: Collection[str]) -> dict[str, Result]:
 
     Raises UsageError where a stage is gone, or was made again since the result was.
     """
-    _, manifest, rows = read_queries(url, COLUMNS, judged)
-    if not has_stages(manifest):
+    if not has_stages(read_manifest(url)):
         return {}
-    _, _, rows = read_queries(url, [*COLUMNS, STAGE], judged)
+    _, manifest, rows = read_queries(url, [*COLUMNS, STAGE], judged)
     *before, last = manifest["stages"]
     results, given, behind = dict[str, Result](), None, rows.select(COLUMNS).slice(0, 0)
     for about in before:

@@ -1,5 +1,6 @@
 """A result of three stages, as status, evaluate, fuse, to_trec and other runs see it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import jobs.evaluate
 from jobs.status import describe_status
 from pipeline.check.preflight import check
 from pipeline.check.survey import survey
@@ -99,6 +101,23 @@ def test_each_stage_is_judged_by_what_it_was_given_and_made(tmp_path: Path) -> N
         assert order.get(query, []) == [doc for doc in rankings[FIRST_STAGE][query] if doc != left]
         given = rankings[FUSION]
     assert given == whole.groupby("query_id")["doc_id"].apply(list).to_dict()
+
+
+def test_alone_it_is_judged_by_stages_and_beside_others_as_a_whole(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, qrels = config.output.path, tmp_path / "qrels"
+    qrels.write_text("q1 0 d0 1\nq2 0 d1 1\nq3 0 d0 1\n")
+    report = ["--qrels", str(qrels), "--report", str(tmp_path / "report.html")]
+    assert jobs.evaluate.main([output, *report]) == 0
+    said = capsys.readouterr().out
+    assert [found["name"] for found in json.loads(said.splitlines()[-1])["results"]] == [
+        f"{Path(output).parent.name}/out: {name}" for name in NAMES
+    ]
+    assert "The fusion of each stage" in said and "Warning" not in said
+    assert "The first stage here is the ranking that the stage better made." in (tmp_path / "report.html").read_text()
+    assert jobs.evaluate.main([output, f"{output}/stages/fast", *report]) == 0
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["results"]) == 2
 
 
 def test_a_stage_that_was_made_again_since_is_not_judged(tmp_path: Path) -> None:
