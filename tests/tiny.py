@@ -23,11 +23,13 @@ from transformers import AutoModelForSequenceClassification as AutoClassifier
 
 from tests.tiny_tokenizers import (
     BLOOM_SPLIT,
+    CHATML,
     CONTEXT,
     GPT2_SPLIT,
     LLAMA3_SPLIT,
     MISTRAL_SPLIT,
     QWEN2_SPLIT,
+    QWEN3_CHATML,
     SENTENCEPIECE_NAMES,
     SPELT,
     WORDS,
@@ -41,21 +43,6 @@ from tests.tiny_tokenizers import (
     train_pieces,
 )
 
-# Qwen2.5's own template; it adds this system message where there is none.
-CHATML = """\
-{%- if messages[0].role != 'system' -%}
-    {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' -}}
-{%- endif -%}
-{%- for message in messages -%}
-    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-    {{- '<|im_start|>assistant\\n' -}}
-{%- endif -%}"""
-# Qwen3's adds no system message, and an empty thought only if thinking is switched off.
-QWEN3_CHATML = CHATML.partition("{%- endif -%}\n")[2].replace(
-    "assistant\\n' -}}", "assistant\\n' + ('<think>\\n\\n</think>\\n\\n' if enable_thinking is false else '') -}}"
-)
 THINK = ("<think>", "</think>")
 BERT_NAMES = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 

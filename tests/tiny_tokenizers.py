@@ -12,6 +12,21 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 CONTEXT = 4096
+# Qwen2.5's own template; it adds this system message where there is none.
+CHATML = """\
+{%- if messages[0].role != 'system' -%}
+    {{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for message in messages -%}
+    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{- '<|im_start|>assistant\\n' -}}
+{%- endif -%}"""
+# Qwen3's adds no system message, and an empty thought only if thinking is switched off.
+QWEN3_CHATML = CHATML.partition("{%- endif -%}\n")[2].replace(
+    "assistant\\n' -}}", "assistant\\n' + ('<think>\\n\\n</think>\\n\\n' if enable_thinking is false else '') -}}"
+)
 LABELS = ["yes", "no", "Yes", "No", "true", "false"]
 TEXT = sorted(topics.values())[:100] + [f"{label}\n {label}\n" for label in LABELS] * 500
 # How models split a text before they merge. Llama 3's takes up to three digits together, Mistral's parts camelCase.

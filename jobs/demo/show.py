@@ -39,8 +39,7 @@ def show(folder: Path, output: Path) -> None:
 def write_report(evaluation: Evaluation, queries: dict[str, str], qrels: Qrels, width: int) -> str:
     """Table of measures and three examples. queries: query_id -> text."""
     result = evaluation.result
-    unscored = int((~result.scored).sum())
-    failed = f", {unscored} of them without a reranker score" if unscored else ""
+    failed = f", {result.unscored} of them without a reranker score" if result.unscored else ""
     lines = ["", f"{len(qrels)} queries, {len(result.query)} pairs{failed}", ""]
     lines.append(" " * 22 + "".join(f"{measure!s:>10}" for measure in MEASURES))
     for name, shown_as in SHOWN_AS.items():

@@ -86,7 +86,7 @@ class Evaluation:
             "top_k": self.result.top_k,
             "queries_found": len(self.result.query_ids),
             "pairs": len(self.result.query),
-            "unscored": int((~self.result.scored).sum()),
+            "unscored": self.result.unscored,
             "means": means,
             "judged_at_10": self.judged_at_10,
             "relevant_found": self.found,

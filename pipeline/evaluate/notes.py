@@ -42,9 +42,10 @@ def write_notes(evaluation: Evaluation) -> list[str]:
             f"In {identical:,} pairs the document has the id of its query. If it is the query itself, as in ArguAna "
             "and Quora, --drop-identical-ids leaves it out, as BEIR does."
         )
-    if unscored := int((~result.scored & ~result.given.unseen if result.given else ~result.scored).sum()):
+    if result.unscored:
         found.append(
-            f"{unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their query."
+            f"{result.unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their "
+            "query."
         )
     if result.unmet:
         found.append(

@@ -64,6 +64,12 @@ class Result:
         return np.array(self.query_ids, dtype=object)[self.query]
 
     @property
+    def unscored(self) -> int:
+        """Pairs that the reranker was asked about, and that have no score."""
+        unseen = self.given.unseen if self.given else False
+        return int((~self.scored & ~np.asarray(unseen)).sum())
+
+    @property
     def fusion(self) -> Fusion:
         if has_stages(self.manifest):
             return Fusion(method="none")
@@ -83,13 +89,13 @@ def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
             f"{url}: has none of the {len(judged):,} judged queries ({min(judged)!r}, ...); are the ids written alike? "
             f"The result has {_show_an_id(folder, manifest)}"
         )
-    return make_result(url, manifest, rows)
+    return make_result(url, manifest, sort_by_ids(rows))
 
 
 def make_result(url: str, manifest: dict[str, Any], rows: pa.Table, given: Given | None = None) -> Result:
-    """A result of these rows, in any order. given: in the order of query_id and doc_id."""
-    rows = rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
-    query, numbers = number_queries(rows), {name: rows[name].to_numpy() for name in COLUMNS[2:]}
+    """A result of these rows, which are sorted by their ids."""
+    query_ids, query = number_queries(rows)
+    numbers = {name: rows[name].to_numpy() for name in COLUMNS[2:]}
     scored = rows["rerank_score"].is_valid().to_numpy()
     if has_stages(manifest):
         numbers["score"] = numbers["rerank_score"] = np.bincount(query)[query] - numbers["rank"].astype(float)
@@ -97,12 +103,12 @@ def make_result(url: str, manifest: dict[str, Any], rows: pa.Table, given: Given
     return Result(
         url=url,
         manifest=manifest,
-        query_ids=pc.unique(rows["query_id"]).to_pylist(),
+        query_ids=query_ids,
         query=query,
         docs=np.array(rows["doc_id"].to_pylist(), dtype=object),
         rank=numbers["rank"],
         score=numbers["score"],
-        first=_fill_lowest(query, numbers["first_stage_score"]),
+        first=fill_lowest(query, numbers["first_stage_score"]),
         rerank=numbers["rerank_score"],
         scored=scored,
         unmet=rows["first_stage_score"].null_count,
@@ -110,12 +116,18 @@ def make_result(url: str, manifest: dict[str, Any], rows: pa.Table, given: Given
     )
 
 
-def number_queries(rows: pa.Table) -> np.ndarray:
-    """The number of each row's query, from 0, in the order of first sight. rows: sorted by query_id."""
-    return rows["query_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+def sort_by_ids(rows: pa.Table) -> pa.Table:
+    """The rows by query_id, then doc_id, by bytes."""
+    return rows.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).combine_chunks()
 
 
-def _fill_lowest(query: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def number_queries(rows: pa.Table) -> tuple[list[str], np.ndarray]:
+    """The queries in the order of first sight, and the index of each row's query among them."""
+    coded = rows["query_id"].combine_chunks().dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def fill_lowest(query: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """The scores, with the lowest of its query, or 0 where that has none, in place of each nan."""
     lowest = np.full(query.max() + 1, np.inf)
     np.fmin.at(lowest, query, scores)
@@ -172,22 +184,17 @@ def shorten_names(urls: list[str]) -> list[str]:
 
 def read_queries(url: str, columns: list[str], queries: Collection[str]) -> tuple[Folder, dict[str, Any], pa.Table]:
     """The rows of some queries. A reader that finds a part gone starts again from `_SUCCESS`."""
-    try:
-        folder = Folder(make_absolute(url))
-        manifest = _read_manifest(url, folder)
-        while True:
-            try:
-                return (
-                    folder,
-                    manifest,
-                    _read_rows(folder, manifest, columns, pc.field("query_id").isin(sorted(queries))),
-                )
-            except FileNotFoundError as error:
-                before, manifest = manifest, _read_manifest(url, folder)
-                if manifest == before:
-                    raise UsageError(f"{url}: a part that the manifest names is gone: {one_line(error)}") from None
-    except (OSError, ValueError, ImportError) as error:
-        raise UsageError(f"{url}: cannot be read: {one_line(error)}") from None
+    manifest = read_manifest(url)
+    folder = Folder(make_absolute(url))
+    while True:
+        try:
+            return folder, manifest, _read_rows(folder, manifest, columns, pc.field("query_id").isin(sorted(queries)))
+        except FileNotFoundError as error:
+            before, manifest = manifest, read_manifest(url)
+            if manifest == before:
+                raise UsageError(f"{url}: a part that the manifest names is gone: {one_line(error)}") from None
+        except (OSError, ValueError, ImportError) as error:
+            raise UsageError(f"{url}: cannot be read: {one_line(error)}") from None
 
 
 def read_manifest(url: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipeline.evaluate.result import (
     COLUMNS,
     Given,
     Result,
+    fill_lowest,
     make_result,
     number_queries,
     read_judged_pairs,
@@ -19,6 +20,7 @@ from pipeline.evaluate.result import (
     read_queries,
     read_rest,
     shorten_names,
+    sort_by_ids,
 )
 from pipeline.input.result import has_stages
 
@@ -74,17 +76,15 @@ def _make_stage(
     """ranked: the rows that the stage ranked. behind: those that it did not see. given: the name of the stage before,
     and its rows that went on."""
     if not given:
-        return make_result(url, manifest, ranked)
+        return make_result(url, manifest, sort_by_ids(ranked))
     none = pa.nulls(len(behind), pa.float64())
     for name in ("score", "rerank_score"):  # they are those of an earlier stage
         behind = behind.set_column(behind.column_names.index(name), name, none)
     rows = pa.concat_tables([ranked, behind.select(COLUMNS)])
     before = given[1].select([*KEYS, "rank", GIVEN]).rename_columns([*KEYS, "rank_before", GIVEN])
-    rows = rows.join(before, KEYS, join_type="left outer").sort_by([(key, "ascending") for key in KEYS])
-    query, scores, rank = number_queries(rows), rows[GIVEN].to_numpy(), rows["rank"].to_numpy()
-    lowest = np.full(query.max() + 1, np.inf)
-    np.fmin.at(lowest, query, scores)
-    first = np.where(np.isnan(scores), lowest[query] - rank, scores)  # those behind, in the order that they had
+    rows = sort_by_ids(rows.join(before, KEYS, join_type="left outer"))
+    (_, query), scores, rank = number_queries(rows), rows[GIVEN].to_numpy(), rows["rank"].to_numpy()
+    first = np.where(np.isnan(scores), fill_lowest(query, scores) - rank, scores)  # those behind, in their order
     seen, rank_before = rows[GIVEN].is_valid().to_numpy(), rows["rank_before"].fill_null(0).to_numpy()
     shown = rows.select(COLUMNS).set_column(COLUMNS.index(FIRST_STAGE), FIRST_STAGE, pa.array(first))
     return make_result(url, manifest, shown, Given(given[0], np.where(seen, rank_before, rank), ~seen))

@@ -54,8 +54,9 @@ def put_bucketed(
     """The index of the file of that name; the file is made and put unless it is there."""
     size = folder.size(name)
     if size is None:
-        data, _ = make()
-        size = len(data) if folder.put_new(name, data) else None
+        data, index = make()
+        if folder.put_new(name, data):
+            return index
     return read_index(folder, name, buckets, size)
 
 

@@ -95,7 +95,7 @@ def test_each_stage_is_judged_by_what_it_was_given_and_made(tmp_path: Path) -> N
         scores = hand.sort_values(["query_id", "doc_id"])["rerank_score"].dropna().tolist()
         assert result.rerank[result.scored].tolist() == scores
         assert result.top_k is None and result.manifest["config"]["reranker"]["max_doc_tokens"] == 100 + number
-        query, left = next(iter(rankings[FUSION])), rankings[FUSION][next(iter(rankings[FUSION]))][0]
+        query, (left, *_) = next(iter(rankings[FUSION].items()))
         kept = leave_out(result, LeftOut(False, {query: frozenset({left})}))
         order = list_docs(kept, make_rankings(kept)[FIRST_STAGE])
         assert order.get(query, []) == [doc for doc in rankings[FIRST_STAGE][query] if doc != left]
