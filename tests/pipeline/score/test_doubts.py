@@ -1,4 +1,4 @@
-"""A line where the labels hold little of the probability, once in a run."""
+"""Lines about what looks wrong in a run's figures: labels of little probability, windows that were not read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from actors.rerankers.contract import Prompt
 from actors.worker.failures import Result
-from pipeline.score.labels import describe_label_share
+from pipeline.score.doubts import Doubts, describe_label_share, describe_windows
 from tests.fakes import KnownScorer
 from tests.pipeline.conftest import Run, pairs, write
 
@@ -27,6 +27,37 @@ from tests.pipeline.conftest import Run, pairs, write
 def test_the_line(replies: float, share: float, least: float, enough: int, says: str) -> None:
     line = describe_label_share({"label_replies": replies, "label_share": share}, least, enough)
     assert says in line and bool(says) == bool(line)
+
+
+def sum_windows(windows: int, partial: int = 0, unread: int = 0, shortened: int = 0) -> dict[str, float]:
+    counts = {"partial": partial, "unread": unread, "shortened": shortened}
+    labels = {"label_replies": 0, "label_share": 0.0}
+    return {"windows": windows, **{f"windows_{name}": count for name, count in counts.items()}, **labels}
+
+
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ((1800,), ""),
+        ((0,), ""),
+        ((99, 12), "of 99 windows: 12 answers name some of their passages alone, and the others follow in their order"),
+        ((9, 0, 2), "of 9 windows: 2 answers could not be read, and their windows keep the order they came in"),
+        ((9, 0, 0, 1), "of 9 windows: the passages of 1 were shortened, to fit engine.max_model_len"),
+    ],
+)  # fmt: skip
+def test_the_line_about_windows(counts: tuple[int, ...], line: str) -> None:
+    assert describe_windows(sum_windows(*counts)) == line
+
+
+def test_many_windows_without_an_answer_are_said_at_once_and_all_of_them_at_the_end(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    doubts = Doubts(0.05)
+    for windows, unread, over in [(255, 200, False), (300, 29, False), (300, 31, False), (600, 70, False)]:
+        doubts.look(sum_windows(windows, unread=unread), over)
+    doubts.look(sum_windows(700, 1, 71), over=True)
+    said = [line.split(" answers")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["rayrank: of 300 windows: 31", "rayrank: of 700 windows: 1"]
 
 
 class OfFewWords(KnownScorer):
