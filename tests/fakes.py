@@ -27,6 +27,23 @@ def known_score(sequences: list[list[int]]) -> float:
     return zlib.crc32(repr(sequences).encode()) / 2**32
 
 
+class KnownQueries(KnownScorer):
+    """Scores a candidate of a query by a hash of its texts and its place, and writes the place and the document of it.
+    Pairs that are scored each by itself it scores as KnownScorer does."""
+
+    async def score_prompts(self, prompts: Sequence[Any]) -> Result:
+        if not isinstance(prompts[0], list):
+            return await super().score_prompts(prompts)
+        scores = [[score_at(pair.query, pair.doc, i) for i, pair in enumerate(query)] for query in prompts]
+        texts = [[f"{i} {pair.doc}" for i, pair in enumerate(query)] for query in prompts]
+        return Result(scores, texts, FIGURES)
+
+
+def score_at(query: str, doc: str, place: int) -> float:
+    """A number in [0, 1) that depends on texts and the place, from 0, alone."""
+    return zlib.crc32(repr((query, doc, place)).encode()) / 2**32
+
+
 class FreeScorer(KnownScorer):
     """Gives every pair the same score at no cost, for measures of everything around the engine."""
 

@@ -19,9 +19,20 @@ from transformers import AutoModelForCausalLM
 from actors.engines import get_engine
 from actors.engines.contract import Engine, EngineDied
 from actors.rerankers import RERANKERS, Settings
-from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Unscored
+from actors.rerankers.contract import (
+    WINDOW_FIGURES,
+    Conversation,
+    FollowUp,
+    Pair,
+    Prompt,
+    Ranking,
+    Reply,
+    Request,
+    Unscored,
+)
 from actors.rerankers.tokenizer import load_tokenizer
 from actors.worker.pending import Pending
+from actors.worker.queries import PendingQueries
 from actors.worker.watchdog import Watchdog
 from tests.file_tokenizer import FileTokenizer
 
@@ -138,7 +149,49 @@ def score_pairs(
     return results
 
 
-def run_pending(pending: Pending, engine: Engine) -> None:
+class Ranked(NamedTuple):
+    """What came of one query. scores, texts: of its candidates. replies: the engine's, in the order of the windows."""
+
+    scores: list[float | Unscored]
+    texts: list[str | None]
+    replies: list[Reply]
+
+
+def rank_queries(
+    reranker: dict[str, Any], engine: dict[str, Any], queries: Sequence[Sequence[Pair]]
+) -> tuple[list[Ranked], dict[str, float]]:
+    """What comes of the candidates of each query, and the figures of all.
+
+    reranker, engine: the sections of a config, of a family that sees a query's candidates together.
+    """
+    family = RERANKERS[reranker["type"]]
+    settings = family.settings(**reranker)
+    tokenizer, request = load_tokenizer(settings, engine.get("max_model_len")), family.request(settings)
+    seen = family.whole_query
+    assert seen
+    replies: dict[int, list[Reply]] = {}
+
+    def rank(candidates: list[Pair]) -> Conversation:
+        own = replies.setdefault(len(replies), [])
+        conversation = seen.rank(tokenizer, settings, candidates)
+        asked = next(conversation, None)
+        while asked is not None:
+            got = yield asked
+            own += [reply for reply in got if isinstance(reply, Reply)]
+            try:
+                asked = conversation.send(got)
+            except StopIteration as end:
+                return end.value
+        return Ranking([0.0], [None], dict.fromkeys(WINDOW_FIGURES, 0))  # of one candidate
+
+    short = [seen.shorten(tokenizer, settings, [*candidates]) for candidates in queries]
+    pending = PendingQueries(short, rank, request.max_tokens > 1)
+    run_pending(pending, shared_engine(settings, engine, request, tokenizer.label_ids(request.labels)))
+    rows = zip(pending.scores(), pending.texts(), replies.values(), strict=True)
+    return [Ranked(*row) for row in rows], pending.figures
+
+
+def run_pending(pending: Pending | PendingQueries, engine: Engine) -> None:
     """Asks the engine until every pair is scored, in this thread."""
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     engine.ask(pending.first, inbox.put)

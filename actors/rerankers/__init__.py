@@ -1,6 +1,22 @@
 """The table of rerankers: `reranker.type` of a config -> how that family is prompted and how its replies are read."""
 
-from actors.rerankers import bge_gemma, bi_encoder, cross_encoder, erank, label, lb, mxbai, qwen3, rank1, rankinggpt, t5
+from actors.rerankers import (
+    bge_gemma,
+    bi_encoder,
+    cross_encoder,
+    erank,
+    first,
+    label,
+    lb,
+    listwise,
+    mxbai,
+    pairwise,
+    qwen3,
+    rank1,
+    rankinggpt,
+    setwise,
+    t5,
+)
 from actors.rerankers.contract import Reranker
 from actors.rerankers.settings import Settings
 
@@ -16,6 +32,10 @@ RERANKERS: dict[str, Reranker] = {
     "bi_encoder": bi_encoder.RERANKER,
     "t5": t5.RERANKER,
     "label": label.RERANKER,
+    "listwise": listwise.RERANKER,
+    "first": first.RERANKER,
+    "setwise": setwise.RERANKER,
+    "pairwise": pairwise.RERANKER,
 }
 
 __all__ = ["RERANKERS", "Reranker", "Settings"]

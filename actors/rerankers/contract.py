@@ -1,6 +1,6 @@
 """The contract of a reranker: all that the engine and the pipeline know of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -53,15 +53,24 @@ class Unscored(NamedTuple):
     transient: bool = False
 
 
+class Behind(NamedTuple):
+    """A label that is read behind a text with which the prompt ends: its token there, where it may be another one than
+    at the start of a text."""
+
+    text: str
+    label: str
+
+
 class Request(NamedTuple):
     """The kind of request that a reranker makes for each sequence of a prompt.
 
     task: `generate` writes new tokens; `likelihood` gives the log-probabilities of the tokens from the prompt's
     boundary on; `embed` gives a vector; `classify` gives the logits of a classification head.
     max_tokens: the most new tokens of a generation.
-    labels: texts of one token each, or ids of tokens. If max_tokens is 1, the reply holds their exact log-probabilities
-    at the new token (or their logits); longer generations carry no probabilities, which would cost time at every token.
-    With `classify` and labels, only the labels' logits are computed, from their rows of the model's head.
+    labels: texts of one token each, ids of tokens, or texts behind another. If max_tokens is 1, the reply holds their
+    exact log-probabilities at the new token (or their logits); longer generations carry no probabilities, which would
+    cost time at every token. With `classify` and labels, only the labels' logits are computed, from their rows of the
+    model's head.
     logits: replies hold logits instead of log-probabilities.
     stop: a generation ends with the first of these texts, which stays in its text.
     spare: tokens of the context that a generation leaves free for follow-ups.
@@ -70,7 +79,7 @@ class Request(NamedTuple):
 
     task: Task
     max_tokens: int = 1
-    labels: tuple[str | int, ...] = ()
+    labels: tuple[str | int | Behind, ...] = ()
     logits: bool = False
     stop: tuple[str, ...] = ()
     spare: int = 0
@@ -101,7 +110,7 @@ class Reply:
 
 
 class FollowUp(NamedTuple):
-    """More sequences that a pair's score needs; the engine computes them before any new pair.
+    """More sequences that a pair's score needs, or a query's ranking; the engine computes them before any new pair.
 
     max_tokens: 1 reads the labels' log-probabilities; more generates.
     To continue a generation, append to its ids ([*reply.prompt, *reply.tokens, ...]), which reuses what the model has
@@ -111,6 +120,38 @@ class FollowUp(NamedTuple):
 
     sequences: list[list[int]]
     max_tokens: int = 1
+
+
+class Ranking(NamedTuple):
+    """The result for the candidates of one query, in the order in which they were given.
+
+    scores: of each, the higher the better. texts: what the model wrote about each, a line for each answer; None without
+    any. figures: counts to sum over queries, by the names of WINDOW_FIGURES.
+    """
+
+    scores: list[float | Unscored]
+    texts: list[str | None]
+    figures: dict[str, int]
+
+
+# windows: what the engine was asked. partial: answers that name some of their candidates alone; the others keep their
+# order behind these. unread: windows that kept the order they came in, for no answer to them could be read. shortened:
+# windows whose passages were cut once more, to fit the context.
+WINDOW_FIGURES = ("windows", "windows_partial", "windows_unread", "windows_shortened")
+Conversation = Generator[FollowUp, list[Reply | Unscored], Ranking]
+
+
+class WholeQuery(NamedTuple):
+    """How a reranker sees all candidates of a query together.
+
+    shorten: pairs with their documents as they stand in prompts, so that long texts do not travel; `truncated` is set
+    where one was cut.
+    rank: the candidates of one query, best first by the ranking that it was given -> a conversation, which yields what
+    the engine is to compute next, gets the replies to that, in the same order, and returns the ranking.
+    """
+
+    shorten: Callable[[Tokenizer, Any, list[Pair]], list[Pair]]
+    rank: Callable[[Tokenizer, Any, list[Pair]], Conversation]
 
 
 @dataclass(frozen=True)
@@ -124,6 +165,8 @@ class Reranker:
     prompt: pairs -> a prompt each, or the reason why there is none.
     score: the replies to a pair's sequences -> its score, the reason why it has none, or follow-up sequences; it is
     called again with the replies to those appended.
+    whole_query: for a reranker that sees a query's candidates together; its `prompt` is that of a pair alone, which
+    shows what a window looks like, and its `score` is never called. None for one that scores each pair by itself.
     version: of its prompts and its formula. Raised when the same settings and texts make other numbers, so that no
     earlier scores are taken for today's.
     """
@@ -135,3 +178,4 @@ class Reranker:
     prompt: Callable[[Tokenizer, Any, list[Pair]], list[Prompt | Unscored]]
     score: Callable[[Tokenizer, Any, list[Reply]], float | Unscored | FollowUp]
     version: int = 1
+    whole_query: WholeQuery | None = None

@@ -52,22 +52,23 @@ def _split(tokenizer: Tokenizer, template: str) -> Template:
     return pieces
 
 
-def render_chat(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any] = {}) -> Template:
+def render_chat(tokenizer: Tokenizer, messages: Messages, kwargs: Mapping[str, Any] = {}, answer: str = "") -> Template:
     """Messages in the model's chat template, with the assistant's turn begun, split by `split_template`.
 
-    kwargs: what the template is given besides. Raises ValueError where there is no chat template, it fails or refuses
-    the messages, does not use one of kwargs, or changes the messages' texts in any way but to trim them.
+    kwargs: what the template is given besides. answer: how the model's answer begins. Raises ValueError where there is
+    no chat template, it fails or refuses the messages, does not use one of kwargs, or changes the messages' texts in
+    any way but to trim them.
     """
-    key = json.dumps([messages, kwargs], default=str)
+    key = json.dumps([messages, kwargs, answer], default=str)
     if key not in tokenizer.chats:
         _check_used(_find_chat_template(tokenizer), kwargs)
-        tokenizer.chats[key] = split_template(tokenizer, _render_trimmed(tokenizer, messages, kwargs))
+        tokenizer.chats[key] = split_template(tokenizer, _render_trimmed(tokenizer, messages, kwargs) + answer)
     return [*tokenizer.chats[key]]
 
 
 def check_texts(tokenizer: Tokenizer, pairs: list[Pair]) -> None:
     """Raises ValueError where the chat template makes other texts of pairs than the pieces that were made of it."""
-    for messages, kwargs in map(json.loads, tokenizer.chats):
+    for messages, kwargs, _ in map(json.loads, tokenizer.chats):
         _render_trimmed(tokenizer, messages, kwargs, pairs)
 
 
@@ -76,7 +77,7 @@ def find_unwritten_turn(tokenizer: Tokenizer) -> str | None:
 
     What such a start is shows where the template writes an answer.
     """
-    for messages, kwargs in map(json.loads, tokenizer.chats):
+    for messages, kwargs, _ in map(json.loads, tokenizer.chats):
         answered = [*messages, {"role": "assistant", "content": STAND_INS.doc * 3}]
         with suppress(ValueError):  # of a template that takes no such messages
             asked = _render(tokenizer, messages, kwargs).rstrip()
@@ -91,7 +92,7 @@ def find_idle_kwargs(tokenizer: Tokenizer) -> list[str]:
     """Which of chat_template_kwargs change nothing of the prompt."""
     return [
         name
-        for messages, kwargs in map(json.loads, tokenizer.chats)
+        for messages, kwargs, _ in map(json.loads, tokenizer.chats)
         for name in kwargs
         if _render(tokenizer, messages, kwargs)
         == _render(tokenizer, messages, {other: kwargs[other] for other in kwargs if other != name})
@@ -131,7 +132,10 @@ def _render_trimmed(
     tried = [*AWKWARD, THOUGHT, LONG, *more]
     filled = [_change(messages, [fill_text(message["content"], pair) for message in messages]) for pair in tried]
     real = [_render(tokenizer, each, kwargs) for each in filled]
-    for sides in product(*(_possible_trims(message["content"]) for message in messages)):
+    alike = [(message["role"], *_find_open_sides(message["content"])) for message in messages]  # and so trimmed alike
+    kinds = list(dict.fromkeys(alike))
+    for chosen in product(*(_possible_trims(starts, ends) for _, starts, ends in kinds)):
+        sides = [chosen[kinds.index(kind)] for kind in alike]
         marked = [f"{start}{message['content']}{end}" for message, (start, end) in zip(messages, sides, strict=True)]
         rendered = _render(tokenizer, _change(messages, marked), kwargs)
         if [fill_text(rendered, pair) for pair in tried] == real:
@@ -145,10 +149,14 @@ def _render_trimmed(
     )
 
 
-def _possible_trims(content: str) -> Iterable[tuple[str, str]]:
-    """The marks that may stand around a message: trimming only matters where a text is at one of its ends."""
+def _find_open_sides(content: str) -> tuple[bool, bool]:
+    """Whether a text is at the start of a message, and at its end: trimming only matters there."""
     bare = content.strip()
-    starts, ends = bool(PLACEHOLDER.match(bare)), bool(bare and PLACEHOLDER.match(bare[-1]))
+    return bool(PLACEHOLDER.match(bare)), bool(bare and PLACEHOLDER.match(bare[-1]))
+
+
+def _possible_trims(starts: bool, ends: bool) -> Iterable[tuple[str, str]]:
+    """The marks that may stand around a message with texts at these ends."""
     return product(("", TRIM_START)[: 1 + starts], ("", TRIM_END)[: 1 + ends])
 
 

@@ -7,6 +7,7 @@ prompt that is one text.
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from actors.rerankers.contract import Pair, Prompt, Unscored
@@ -90,27 +91,46 @@ def encode_piece(tokenizer: Tokenizer, piece: int | str | Capped, pairs: list[Pa
         return [([piece], False)] * len(pairs)
     text, most = piece if isinstance(piece, Capped) else (piece, None)
     parts = _STAND_IN.split(text)
-    encoded = tokenizer.encode([_fill_parts(parts, pair) for pair in pairs], isinstance(piece, Inside))
+    encoded = tokenizer.encode([_fill_parts(parts, _texts_of(pair)) for pair in pairs], isinstance(piece, Inside))
     return [(ids[:most], most is not None and len(ids) > most) for ids in encoded]
 
 
 def fill_text(text: str, pair: Pair) -> str:
     """A text with the pair's texts for placeholders; a placeholder inside a query is left alone."""
-    return _fill_parts(_STAND_IN.split(text), pair)
+    return _fill_parts(_STAND_IN.split(text), _texts_of(pair))
 
 
-def _fill_parts(parts: list[str], pair: Pair) -> str:
-    """Joins the parts of a text, as `fill_text`."""
+def fill_window(tokenizer: Tokenizer, template: Template, query: str, docs: list[str]) -> list[int]:
+    """The ids of a template with several places for a document, which are filled in turn."""
+    left = iter(docs)
+    ids: list[int] = []
+    for piece in template:
+        if isinstance(piece, int):
+            ids.append(piece)
+            continue
+        parts = _STAND_IN.split(_text_of(piece))
+        filled = _fill_parts(parts, lambda part: query if part == QUERY else next(left) if part == DOC else part)
+        ids += tokenizer.encode([filled], isinstance(piece, Inside))[0]
+    return ids
+
+
+def _texts_of(pair: Pair) -> Callable[[str], str]:
+    """What stands for each part of a template: the pair's text for a placeholder."""
     texts = {QUERY: pair.query, DOC: pair.doc, INSTRUCTION: pair.instruction or ""}
+    return lambda part: texts.get(part, part)
+
+
+def _fill_parts(parts: list[str], get: Callable[[str], str]) -> str:
+    """Joins the parts of a text, as `fill_text`. get: what stands for each."""
     if TRIM_START not in parts and TRIM_END not in parts:
-        return "".join(texts.get(part, part) for part in parts)
+        return "".join(map(get, parts))
     pieces, marks = [""], []
     for part in parts:
         if part in (TRIM_START, TRIM_END):
             marks.append(part)
             pieces.append("")
         else:
-            pieces[-1] += texts.get(part, part)
+            pieces[-1] += get(part)
     for i, mark in enumerate(marks):
         if mark == TRIM_END:
             pieces[i] = pieces[i].rstrip()

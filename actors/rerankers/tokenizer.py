@@ -194,9 +194,10 @@ class Tokenizer:
         last = self.decode(prompt[-1:])
         return prompt[:-1] + self.pretrained.encode(last + text, add_special_tokens=False)
 
-    def label_ids(self, labels: Sequence[str | int]) -> list[int]:
-        """The token id of each label: of a text, or of a special token by its name, or the id itself. Raises ValueError
-        if a text is not exactly one token, no token has the id, or two labels are the same token."""
+    def label_ids(self, labels: Sequence[Any]) -> list[int]:
+        """The token id of each label (contract.Request.labels): of a text, or of a special token by its name, or the id
+        itself. Raises ValueError if a text is not exactly one token, no token has the id, or two labels are the same
+        token."""
         ids: list[int] = []
         for label in labels:
             found = self._find_label(label)
@@ -205,7 +206,12 @@ class Tokenizer:
             ids.append(found)
         return ids
 
-    def _find_label(self, label: str | int) -> int:
+    def _find_label(self, label: Any) -> int:
+        if isinstance(label, tuple):
+            before, whole = self.encode([label[0], "".join(label)], inside=True)
+            if len(whole) == len(before) + 1 and whole[:-1] == before:
+                return whole[-1]
+            label = label[1]  # the two merge in a text, and the model writes the label alone behind the other
         if isinstance(label, int):
             if self.pretrained.backend_tokenizer.id_to_token(label) is None:
                 raise ValueError(f"label {label}: no token of this model's vocabulary has that id")

@@ -29,15 +29,12 @@ class Message(BaseModel):
     content: str
 
 
-class WrittenSettings(Settings):
+class PromptSettings(Settings):
+    """One of `prompt` and `messages`, with the keys of a chat template."""
+
     prompt: str | None = None
     messages: tuple[Message, ...] | None = Field(default=None, strict=False)
     chat_template_kwargs: dict[str, Any] = Field(default={})
-    instruction: str | None = None
-
-    @property
-    def takes_instruction(self) -> bool:
-        return "{instruction}" in self.text
 
     @property
     def has_text(self) -> bool:
@@ -54,29 +51,52 @@ class WrittenSettings(Settings):
         return self.text
 
     @property
+    def is_chat(self) -> bool:
+        """Whether the prompt goes through the model's chat template."""
+        return self.messages is not None
+
+    @property
+    def given(self) -> str:
+        """The key that says what the model is asked, for messages."""
+        return f"reranker.{'prompt' if self.messages is None else 'messages'}"
+
+    @model_validator(mode="after")
+    def _check_one(self) -> "PromptSettings":
+        if self.prompt is not None and self.messages is not None:
+            raise ValueError("reranker.prompt or reranker.messages, one of the two, says what the model is asked")
+        for name, value in self.chat_template_kwargs.items():
+            given = f"reranker.chat_template_kwargs.{name} = {value!r}"
+            if not self.is_chat:
+                raise ValueError(f"{given}: is for a chat template, which only reranker.messages go through")
+            if name in SET_HERE:
+                raise ValueError(f"{given}: is set by rayrank, not here")
+            if isinstance(value, str) and value.lower() in ("true", "false"):
+                raise ValueError(f"{given}: is a text, and true to every template; leave the quotation marks out")
+        return self
+
+
+class WrittenSettings(PromptSettings):
+    """A prompt for one pair."""
+
+    instruction: str | None = None
+
+    @property
+    def takes_instruction(self) -> bool:
+        return "{instruction}" in self.text
+
+    @property
     def first_side(self) -> Side:
         """The side whose text comes first."""
         return "doc" if -1 < self.text.find("{doc}") < self.text.find("{query}") else "query"
 
     @model_validator(mode="after")
     def _check_prompt(self) -> "WrittenSettings":
-        if self.prompt is not None and self.messages is not None:
-            raise ValueError("reranker.prompt or reranker.messages, one of the two, says what the model is asked")
-        key = "prompt" if self.messages is None else "messages"
         for placeholder in ("{query}", "{doc}"):
             if self.has_text and (times := self.text.count(placeholder)) != 1:
-                raise ValueError(f"reranker.{key}: must contain {placeholder} once, not {times} times")
-        for name, value in self.chat_template_kwargs.items():
-            given = f"reranker.chat_template_kwargs.{name} = {value!r}"
-            if self.messages is None:
-                raise ValueError(f"{given}: is for a chat template, which only reranker.messages go through")
-            if name in SET_HERE:
-                raise ValueError(f"{given}: is set by rayrank, not here")
-            if isinstance(value, str) and value.lower() in ("true", "false"):
-                raise ValueError(f"{given}: is a text, and true to every template; leave the quotation marks out")
+                raise ValueError(f"{self.given}: must contain {placeholder} once, not {times} times")
         if self.instruction is not None and not self.takes_instruction:
             raise ValueError(
-                f"reranker.instruction = {self.instruction!r}: reranker.{key} has no place for it, {{instruction}}"
+                f"reranker.instruction = {self.instruction!r}: {self.given} has no place for it, {{instruction}}"
             )
         return self
 

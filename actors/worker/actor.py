@@ -18,13 +18,14 @@ from actors.engines import get_engine
 from actors.engines.contract import Engine, EngineDied
 from actors.engines.load import Load
 from actors.rerankers import RERANKERS
-from actors.rerankers.contract import Prompt, Unscored
+from actors.rerankers.contract import Reranker, Unscored
 from actors.rerankers.settings import Settings
-from actors.rerankers.tokenizer import load_tokenizer
+from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from actors.worker.failures import FailureTracker, Part, Result, Worker
 from actors.worker.gate import Gate
 from actors.worker.inbox import Inbox
 from actors.worker.pending import FIGURES, Pending
+from actors.worker.queries import PendingQueries, join_rankings
 from actors.worker.watchdog import Watchdog, leave
 
 BUILD_SECONDS = 3600  # to build an engine, at least: weights may have to be fetched
@@ -42,7 +43,8 @@ class Scorer:
     """Holds one engine and scores the units that Ray Data brings, several at once.
 
     threads: the number that a CPU engine computes with; None leaves it to the environment.
-    unpack: turns a batch into a unit with `name`, `prompts` and `again`. write: writes a unit's scores, the model's
+    unpack: turns a batch into a unit with `name`, `again` and `prompts`: prompts, or the candidates of each query in a
+    list. write: writes a unit's scores, the model's
     texts and the figures, and returns the row that travels on. tracker: the run's FailureTracker, or a remote one.
     identify: returns this worker. watch: called once, with the function that reads how busy the engine is.
     write_seconds: the most that `write` may take. end_process: ends the process, for a reason. A worker calls it when
@@ -101,10 +103,7 @@ class Scorer:
         reranker, facts = RERANKERS[settings.type], get_engine(engine)
         tokenizer = load_tokenizer(settings, facts.max_length(engine))
         request = reranker.request(settings)
-        self._max_tokens = request.max_tokens
-        # One label alone may well be unlikely.
-        self._probabilities = len(request.labels) > 1 and not request.logits
-        self._score = partial(reranker.score, tokenizer, settings)
+        self._make_pending = choose_pending(reranker, tokenizer, settings)
         label_ids = tokenizer.label_ids(request.labels)
         self._engine: Engine = facts.build_engine(
             settings, engine, request, label_ids, stall_seconds, self._watchdog, deterministic
@@ -130,11 +129,13 @@ class Scorer:
         figures = {name: sum(part.figures.get(name, 0) for part in parts) for name in FIGURES}
         figures["seconds"] = time.perf_counter() - started
         scores, texts = [s for part in parts for s in part.scores], [t for part in parts for t in part.texts]
+        if isinstance(unit.prompts[0], list):
+            scores, texts = join_rankings(unit.prompts, scores, texts)
         row = await self._write_in_time(unit, scores, texts, figures)
         await self._report(self._tracker.end, unit.name, row)
         return row
 
-    async def _score_part(self, prompts: Sequence[Prompt]) -> Result:
+    async def _score_part(self, prompts: Sequence[Any]) -> Result:
         """The scores of prompts. Ends the process where the engine died over them."""
         try:
             return await self.score_prompts(prompts)
@@ -143,9 +144,9 @@ class Scorer:
             self._end(self._tracker.broke, message, f"the engine broke: {message}")
             raise
 
-    async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
-        """Asks the engine for the scores of prompts. Raises EngineDied."""
-        pending = Pending(prompts, self._max_tokens, self._score, self._probabilities)
+    async def score_prompts(self, prompts: Sequence[Any]) -> Result:
+        """Asks the engine for the scores of prompts, or of the candidates of queries. Raises EngineDied."""
+        pending = self._make_pending(prompts)
         inbox = Inbox()
         self._engine.ask(pending.first, inbox.put)
         while pending.left:
@@ -179,6 +180,20 @@ class Scorer:
         """Ends the threads other than the engine's. In a Ray actor they end with its process."""
         self._reporters.shutdown()
         self._watchdog.close()
+
+
+def choose_pending(
+    reranker: Reranker, tokenizer: Tokenizer, settings: Settings
+) -> Callable[[Sequence[Any]], Pending | PendingQueries]:
+    """What makes a Pending of prompts; or of the queries of a reranker that sees their candidates together."""
+    request = reranker.request(settings)
+    if reranker.whole_query:
+        rank = partial(reranker.whole_query.rank, tokenizer, settings)
+        return partial(PendingQueries, rank=rank, writes=request.max_tokens > 1)
+    # One label alone may well be unlikely.
+    probabilities = len(request.labels) > 1 and not request.logits
+    score = partial(reranker.score, tokenizer, settings)
+    return partial(Pending, max_tokens=request.max_tokens, score=score, probabilities=probabilities)
 
 
 def _is_hopeless(error: Exception) -> bool:

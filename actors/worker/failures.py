@@ -22,7 +22,7 @@ ROWS_DEATHS = 64  # further deaths in a row that are allowed where rows may be t
 PUTS = 3  # workers whose put was never answered that end the run
 KILLED = "its process was killed (out of memory? the node's and Ray's logs say more)"
 
-Part = tuple[int, int]  # the first of a unit's prompts, and the one after the last
+Part = tuple[int, int]  # the first of a unit's prompts (or queries), and the one after the last
 
 
 class EngineError(Exception):
@@ -37,10 +37,13 @@ class Worker(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The result of a part: the score of each prompt, the text that the model wrote for it, and figures to sum."""
+    """The result of a part: the score of each prompt, the text that the model wrote for it, and figures to sum.
 
-    scores: list[float | Unscored]
-    texts: list[str | None]
+    For queries both are lists of their candidates'; or one reason, and None, for all candidates of a query.
+    """
+
+    scores: list[Any]
+    texts: list[Any]
     figures: dict[str, float]
 
 

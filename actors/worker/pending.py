@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from actors.engines.contract import EngineRequest
-from actors.rerankers.contract import FollowUp, Prompt, Reply, Unscored
+from actors.rerankers.contract import WINDOW_FIGURES, FollowUp, Prompt, Reply, Unscored
 
 # label_replies: replies with the labels' probabilities. label_share: the sum, over these, of what the labels hold.
 FIGURES: dict[str, float] = dict.fromkeys(
-    ("prompt_tokens", "cached_tokens", "new_tokens", "label_replies", "label_share"), 0
+    ("prompt_tokens", "cached_tokens", "new_tokens", "label_replies", "label_share", *WINDOW_FIGURES), 0
 )
 
 
@@ -59,9 +59,7 @@ class Pending:
     def take(self, number: int, reply: Reply | Unscored) -> list[EngineRequest]:
         """Takes a reply. Returns the requests that follow from it."""
         if isinstance(reply, Reply):
-            self.figures["prompt_tokens"] += len(reply.prompt)
-            self.figures["cached_tokens"] += reply.cached_tokens
-            self.figures["new_tokens"] += len(reply.tokens)
+            count_reply(self.figures, reply)
             if self._probabilities and reply.label_logprobs is not None:
                 self.figures["label_replies"] += 1
                 self.figures["label_share"] += float(np.exp(reply.label_logprobs).sum())
@@ -107,6 +105,13 @@ class Pending:
         job.known, job.replies = [], {}
         self.left -= 1
         return []
+
+
+def count_reply(figures: dict[str, float], reply: Reply) -> None:
+    """Adds the tokens of a reply to figures."""
+    figures["prompt_tokens"] += len(reply.prompt)
+    figures["cached_tokens"] += reply.cached_tokens
+    figures["new_tokens"] += len(reply.tokens)
 
 
 class _Job:

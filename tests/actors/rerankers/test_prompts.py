@@ -17,10 +17,13 @@ from tests.actors.rerankers import (
     test_erank,
     test_lb,
     test_mxbai,
+    test_pairwise,
     test_qwen3,
     test_rank1,
     test_rankinggpt,
+    test_setwise,
     test_t5,
+    test_windows,
 )
 from tests.awkward import SPELT, TEXTS, pair_up
 from tests.file_tokenizer import FileTokenizer
@@ -69,10 +72,19 @@ def rank1(ask: str = "{query}") -> Callable[[FileTokenizer, str, str, str], Ids]
     return prompt
 
 
+def window(name: str, max_new_tokens: int | None = None) -> Case:
+    """A window of one passage."""
+    case = test_windows.CASES[name]
+    more = {"max_new_tokens": max_new_tokens} if max_new_tokens else {}
+    expected = lambda tokenizer, query, doc, _: test_windows.expect(case, tokenizer, query, [doc])  # noqa: E731
+    return Case(case.model, case.settings | more, expected, max_new_tokens or 1)
+
+
 CHATML = (
     "<|im_start|>system\n{query}<|im_end|>\n<|im_start|>user\n{instruction}{doc}<|im_end|>\n<|im_start|>assistant\n"
 )
 MESSAGES = [{"role": "system", "content": "{query}"}, {"role": "user", "content": "{instruction}{doc}"}]
+UNCUT = {"max_query_tokens": None, "max_passage_tokens": None}
 QWEN = {
     "query_template": "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n<Query>: {query}\n",
     "doc_template": "<Document>: {doc}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
@@ -164,6 +176,23 @@ CASES = {
         {"query_template": "<|im_start|>{query}", "doc_template": "<|im_start|>{doc}<|im_end|>"},
         both("<|im_start|>{query}", "<|im_start|>{doc}<|im_end|>"),
         0,
+    ),
+    **{name: window(name, 8) for name in ("listwise", "listwise turns", "listwise no thinking", "listwise raw")},
+    **{name: window(name) for name in ("first", "first raw")},
+    "setwise": Case("qwen3", UNCUT, lambda t, q, d, i: test_setwise.prompt(t, q, [d])),
+    "setwise raw": Case(
+        "llama3",
+        UNCUT | {"prompt": "{query}: {passages}", "passage": "<{i}>{passage}"},
+        fill("<|begin_of_text|>{query}: <A>{doc} Passage:"),
+    ),
+    "setwise of Rank-R1": Case(
+        "qwen2", UNCUT | test_setwise.RANK_R1, lambda t, q, d, i: test_setwise.rank_r1_prompt(t, q, [d]), 8
+    ),
+    "pairwise": Case("qwen3", UNCUT, lambda t, q, d, i: test_pairwise.prompt(t, q, [d])),
+    "pairwise raw": Case(
+        "mistral",
+        UNCUT | {"prompt": "[INST]{query}: {passages}[/INST]"},
+        fill('<s>[INST]{query}: Passage A: "{doc}"[/INST] Passage:'),
     ),
 }
 # Those whose limit is the engine's, for all of their tokens

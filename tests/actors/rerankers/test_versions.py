@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
-from actors.rerankers import RERANKERS, Settings, bi_encoder, formulas, lb, qwen3, templates
+from actors.rerankers import RERANKERS, Settings, bi_encoder, formulas, lb, listwise, qwen3, sliding, templates
 from actors.rerankers.contract import FollowUp, Reply, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from tests.actors.rerankers import versions
@@ -72,6 +72,16 @@ def change_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RERANKERS, "bi_encoder", replace(bi_encoder.RERANKER, score=score))
 
 
+def change_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Any = listwise.read_numbers
+    monkeypatch.setattr(listwise, "read_numbers", lambda text, *given: real(text.replace("2", "1"), *given))
+
+
+def change_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Any = sliding.slide
+    monkeypatch.setattr(sliding, "slide", lambda count, window, stride: real(count, window, stride + 1))
+
+
 @pytest.mark.parametrize(
     ("family", "variant", "change", "wrong"),
     [
@@ -79,6 +89,8 @@ def change_type(monkeypatch: pytest.MonkeyPatch) -> None:
         ("lb", "card", change_cut, "prompts"),
         ("lb", "card", change_formula, "scores"),
         ("bi_encoder", "plain", change_type, "scores"),
+        ("listwise", "default", change_reading, "scores"),
+        ("first", "raw", change_windows, "prompts and scores"),
     ],
 )
 def test_a_change_that_moves_a_number_is_seen_and_the_line_says_what_to_do(
