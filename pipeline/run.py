@@ -29,6 +29,7 @@ from pipeline.output.manifest import build_manifest, summarize_scoring
 from pipeline.output.restart import is_restarting, throw_away
 from pipeline.output.tidy import list_merged, tidy
 from pipeline.plan.changes import check_same_files, find_changes
+from pipeline.plan.queries import check_queries_stand_together, sees_queries
 from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
 from pipeline.plan.units import (
@@ -44,6 +45,7 @@ from pipeline.rank.known import KnownScores, TakeOver, list_old, prepare_known
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part, check_share
+from pipeline.score.doubts import Doubts
 from pipeline.score.progress import Progress
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -115,6 +117,8 @@ class Run:
             self._time("start")
             if restart:
                 throw_away(self._checked, self._later)
+            if work.tasks and sees_queries(config) and not self._checked.is_later_stage:  # whose input is a ranking
+                check_queries_stand_together(config, files, work.first, cluster)
             before = cluster.read_spilled_bytes()
             scoring = self._score(total, work, coverage, cluster, known)
             after = cluster.read_spilled_bytes()
@@ -229,7 +233,8 @@ class Run:
         """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
         if transient := result["figures"]["transient"]:
             say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
-        for line in describe_oddities(result["figures"], self._config.input.lower_is_better):
+        lower, whole = self._config.input.lower_is_better, sees_queries(self._config)
+        for line in describe_oddities(result["figures"], lower, whole):
             say(line)
         tidy(self._checked, self._lease, result, stored)
         return result["figures"]
@@ -253,12 +258,10 @@ class Run:
             return sums
         reasons: Counter[str] = Counter()
         put_before: set[str] = set()  # units
-        said, least = False, self._config.run.min_label_share
         from pipeline.score.failed import FailedRows  # imported here: they bring Ray, for the metrics
-        from pipeline.score.labels import ENOUGH, describe_label_share
         from pipeline.score.stream import score_units
 
-        failed = FailedRows(self._checked.scores)
+        failed, doubts = FailedRows(self._checked.scores), Doubts(self._config.run.min_label_share)
         total.begin(cluster)
         units = score_units(self._checked, work, self._scorer, cluster, self._sizes, known)
         with Progress(total.rows, total.scored, about=not total.exact) as progress, closing(units):
@@ -279,12 +282,9 @@ class Run:
                     self._lease.note_progress(self._checked.fingerprint, progress.done, total.rows)
                     if failed.exceed(self._config.run.max_failed * total.rows):
                         check_share(total.rows, failed.rows, reasons, self._config.run.max_failed)
-                if not said and (line := describe_label_share(sums, least, ENOUGH)):
-                    say(line)
-                    said = True
+                doubts.look(sums)
                 self._lease.check()
-            if not said and (line := describe_label_share(sums, least, 1)):
-                say(line)
+            doubts.look(sums, over=True)
             sums["engines"] = progress.waited  # type: ignore[assignment]
         total.wait()
         listed = self._checked.scores.names()  # other runs may have put some of them

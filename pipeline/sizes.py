@@ -20,6 +20,7 @@ class Sizes:
     # In one actor: the next units wait in the engine before the tail of the last one is done. A tail of reasoning is
     # long.
     rows_in_flight: int = 8192
+    candidates_in_flight: int = 32_768  # of a reranker that sees whole queries: one query has one window at a time
     least_units_in_flight: int = 4
     most_units_in_flight: int = 32
 

@@ -26,10 +26,11 @@ def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[
     The digits stand for the model and its revision (of a local folder: the contents of its files), the adapter in the
     same way, the version of the reranker's code, its settings, `output.explain`, the columns read, the engine arguments
     that change numbers (all of them where the last digit counts: `run.deterministic`), and the minor version of
-    tokenizers. They stand for the form of ids, too (name_id_forms), which changes no score: a query must not have its
-    id in two forms.
+    tokenizers; for a reranker of whole queries, for whether the lowest first-stage score comes first. They stand for
+    the form of ids, too (name_id_forms), which changes no score: a query must not have its id in two forms.
     """
     settings, engine = config.reranker, get_engine(config.engine)
+    whole = RERANKERS[settings.type].whole_query  # which is given the candidates in their order
     parts = describe_engine(config) | {
         "versions": [RERANKERS[settings.type].version, engine.numbers_version],
         "reranker": settings.model_dump(exclude={"model", "adapter", "adapter_revision"}),
@@ -39,6 +40,7 @@ def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[
         "columns": columns,
         "limit": engine.max_length(config.engine),
         **({"ids": id_forms} if id_forms else {}),
+        **({"order": "lower is better"} if whole and config.input.lower_is_better else {}),
         "tokenizers": read_minor_version(importlib.metadata.version("tokenizers")),
     }
     digits = _digest(json.dumps(parts, sort_keys=True, default=str).encode())

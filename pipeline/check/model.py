@@ -129,7 +129,10 @@ def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
         words.append(describe_adapter(config.reranker))
     if request.labels:
         ids = tokenizer.label_ids(request.labels)
-        texts = [tokenizer.decode([i]) if label == i else label for label, i in zip(request.labels, ids, strict=True)]
+        texts = [
+            label if isinstance(label, str) else tokenizer.decode([i])
+            for label, i in zip(request.labels, ids, strict=True)
+        ]
         words.append("labels " + " ".join(f"{text!r}={i}" for text, i in zip(texts, ids, strict=True)))
     if request.max_tokens > 1:
         words.append("end token " + " ".join(map(repr, tokenizer.end_tokens())))

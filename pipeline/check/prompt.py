@@ -58,6 +58,8 @@ def describe_prompt(tokenizer: Tokenizer, settings: Settings, pair: Pair | None)
     first = cut_pair(tokenizer, pair or MADE_UP, settings.passages)[0]
     if settings.passages:
         whose += " of its first passage"
+    if RERANKERS[settings.type].whole_query:
+        whose += " in a window of its own"
     (made,) = RERANKERS[settings.type].prompt(tokenizer, settings, [first])
     if isinstance(made, Unscored):
         return [*lines, f"{whose}: none, {made.reason}"]

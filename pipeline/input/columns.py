@@ -239,6 +239,14 @@ def as_scores(column: pa.Array) -> pa.Array:
     return _flatten(column).cast(pa.float64(), safe=False)
 
 
+def read_query_ids(batch: pa.RecordBatch, columns: dict[str, str]) -> pa.Array:
+    """The id of each row's query, as strings; null where it has none. columns: as select_columns gives them."""
+    if "query_id" in columns:
+        return as_ids(batch[columns["query_id"]])
+    texts = {name: as_text(batch[columns[name]])[0] for name in ("query", "instruction") if name in columns}
+    return hash_ids(texts["query"], texts.get("instruction"))
+
+
 def hash_ids(texts: pa.Array, instructions: pa.Array | None = None) -> pa.Array:
     """The 128-bit BLAKE2b hash of each text, in hex; null stays null. With an instruction that is not null, the hash of
     that hash and the instruction."""

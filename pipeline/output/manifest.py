@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.engines import get_engine
+from actors.rerankers.contract import WINDOW_FIGURES
 from pipeline.check.preflight import Checked
 from pipeline.config.stages import Position
 from pipeline.input.columns import IDS
@@ -33,6 +34,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
         **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
         "passages": sums["passages"] or None,
+        "windows": {name: sums[name] for name in WINDOW_FIGURES} if sums["windows"] else None,
         "label_share": round(sums["label_share"] / sums["label_replies"], 6) if sums["label_replies"] else None,
         "spilled_bytes": spilled,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},

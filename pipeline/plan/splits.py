@@ -1,10 +1,10 @@
 """Parts of files -> splits: the whole row groups that one read brings, and the units to score in them."""
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -13,9 +13,12 @@ from actors.rerankers import RERANKERS
 from pipeline.config import Config
 from pipeline.input.footers import FirstFile, check_file, read_file_footer
 from pipeline.input.parquet import Range, count_decoded_bytes, list_chunk_ranges, plan_ranges
+from pipeline.plan.queries import QueryBorders, sees_queries
 from pipeline.plan.units import Unit, hash_version, parse_score_file
 from pipeline.plan.work import FilePart
 from pipeline.sizes import Sizes
+
+Align = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ def cut_splits(
     """The splits of a part of a file that have units to score. Reads the file's footer.
 
     failed: rows of the file that have no score for a reason that may pass, and are scored once more. A file without
-    rows has a unit without rows, so that its score file says so. Raises UsageError where the file cannot be used.
+    rows has a unit without rows, so that its score file says so. For a reranker that sees whole queries, a split has
+    those that begin in its row groups, and their rows in the row groups behind. Raises UsageError where the file cannot
+    be used.
     """
     file, version = part.file, hash_version(part.file)
     footer, footer_start = read_file_footer(file)
@@ -64,51 +69,77 @@ def cut_splits(
     if not footer.num_rows and not part.begin:
         yield Split(file.path, file.size, file.version, 0, range(0), [], [Unit(version, 0, 0, 0)])
     missing, again = part.missing if part.missing is not None else [range(footer.num_rows)], sorted(failed)
+    align = QueryBorders(file, first.columns).find_next if sees_queries(config) else _keep_row
+    inside = select_row_groups(footer, part.begin / file.size, part.end / file.size, {*columns})
+    own = (group._replace(first=align(group.first), stop=align(group.stop)) for group in inside)
     groups = [
         group
-        for group in select_row_groups(footer, part.begin / file.size, part.end / file.size, {*columns})
-        if any(rows.start < group.stop and group.first < rows.stop for rows in missing)
+        for group in own
+        if any(max(rows.start, group.first) < min(group.stop, rows.stop) for rows in missing)
         or bisect_left(again, group.first) < bisect_left(again, group.stop)
     ]
+    ends = list_ends(footer)
     new = partial(Unit, version, footer.num_rows)
     retry = 1 + max((found.unit.retry for name in part.failed if (found := parse_score_file(name))), default=0)
     for together in join_groups(groups, sizes.split_bytes):
         start, stop = together[0].first, together[-1].stop
         here = again[bisect_left(again, start) : bisect_left(again, stop)]
-        numbers = range(together[0].number, together[-1].number + 1)
+        numbers, first_row = find_row_groups(ends, start, stop)
         chunks = list_chunk_ranges(footer, numbers, columns)
         decoded = sum(group.decoded for group in together)
         yield Split(
             path=file.path,
             size=file.size,
             version=file.version,
-            first_row=start,
+            first_row=first_row,
             row_groups=numbers,
             ranges=plan_ranges(chunks, (footer_start, file.size), decoded, sizes.split_bytes),
             units=sorted(
                 [
-                    *(new(*bounds) for bounds in cut_missing(missing, start, stop, get_unit_rows(config))),
-                    *(new(*bounds, retry) for bounds in cut_failed(here, start, stop, get_unit_rows(config))),
+                    *(new(*bounds) for bounds in cut_missing(missing, start, stop, get_unit_rows(config), align)),
+                    *(new(*bounds, retry) for bounds in cut_failed(here, start, stop, get_unit_rows(config), align)),
                 ],
                 key=lambda unit: unit.first,
             ),
         )
 
 
-def cut_missing(missing: list[range], start: int, stop: int, unit_rows: int) -> Iterator[tuple[int, int]]:
-    """The first row, and the one after the last, of units of the missing rows between two rows."""
+def _keep_row(row: int) -> int:
+    return row
+
+
+def cut_missing(
+    missing: list[range], start: int, stop: int, unit_rows: int, align: Align = _keep_row
+) -> Iterator[tuple[int, int]]:
+    """The first row, and the one after the last, of units of the missing rows between two rows. align: the first row
+    from a row on at which a unit may begin."""
     for rows in missing:
-        end = min(rows.stop, stop)
-        for row in range(max(rows.start, start), end, unit_rows):
-            yield row, min(row + unit_rows, end)
+        row, end = max(rows.start, start), min(rows.stop, stop)
+        while row < end:
+            after = min(align(row + unit_rows), end)
+            yield row, after
+            row = after
 
 
-def cut_failed(failed: Collection[int], start: int, stop: int, unit_rows: int) -> Iterator[tuple[int, int]]:
+def cut_failed(
+    failed: Collection[int], start: int, stop: int, unit_rows: int, align: Align = _keep_row
+) -> Iterator[tuple[int, int]]:
     """The same of the rows that are scored once more: they may have others between them."""
     rows = sorted(row for row in failed if start <= row < stop)
-    for _, near in groupby(rows, lambda row: row // unit_rows):
+    for _, near in groupby(rows, lambda row: (align(row + 1) - 1) // unit_rows):
         together = [*near]
         yield together[0], together[-1] + 1
+
+
+def list_ends(footer: pq.FileMetaData) -> list[int]:
+    """The row after the last of each row group of a file."""
+    return [*accumulate(footer.row_group(number).num_rows for number in range(footer.num_row_groups))]
+
+
+def find_row_groups(ends: list[int], start: int, stop: int) -> tuple[range, int]:
+    """The row groups that have the rows from `start` to before `stop`, and the first row of these groups."""
+    first, last = bisect_right(ends, start), bisect_left(ends, stop)
+    return range(first, last + 1), ends[first - 1] if first else 0
 
 
 def select_row_groups(footer: pq.FileMetaData, begin: float, end: float, columns: set[str]) -> Iterator[RowGroup]:

@@ -61,9 +61,8 @@ def prepare_known(checked: Checked, old: list[ScoreFile], buckets: int, cluster:
     numbers = {version: number for number, version in enumerate(dict.fromkeys(file.unit.of for file in old))}
     stored = look_up_sizes(checked.all_scores, [(numbers[file.unit.of], file) for file in old])
     explain = checked.config.output.explain
-    return KnownScores(
-        merge_scores(checked.all_scores, checked.merged, stored, buckets, explain, cluster, sizes), buckets
-    )
+    read = merge_scores(checked.all_scores, checked.merged, stored, buckets, explain, cluster, sizes)
+    return KnownScores(read, buckets)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class TakeOver:
         for part in work.read_parts(task):
             for split in cut_splits(part, work.config, work.first, sizes=self.sizes):
                 for unit, pairs in read_units(split, work.first.columns):
-                    rows = self.known(pairs)
+                    rows = self.known(add_hashes(pairs, work.config))
                     if OK in rows["kind"].to_pylist():
                         continue
                     texts: list[str | None] | None = [] if work.config.output.explain else None

@@ -52,16 +52,18 @@ def _count_steps(rows: pa.Table, query: np.ndarray, queries: int) -> tuple[np.nd
     return np.bincount(up, minlength=queries), np.bincount(down, minlength=queries)
 
 
-def describe_oddities(figures: dict[str, Any], lower_is_better: bool) -> Iterator[str]:
-    """Lines about what looks odd in a whole input. figures: of its result, which may be one of an earlier version."""
+def describe_oddities(figures: dict[str, Any], lower_is_better: bool, whole: bool = False) -> Iterator[str]:
+    """Lines about what looks odd in a whole input. figures: of its result, which may be one of an earlier version.
+    whole: its reranker saw whole queries, in the order of their first-stage scores."""
     if several := figures.get("several_texts"):
         yield f"{several:,} of {figures['queries']:,} queries have rows with different texts under one query_id"
     in_order, contrary = figures.get("in_order", 0), figures.get("contrary", 0)
     if 2 * contrary > in_order:
         better, mend = ("higher", "false") if lower_is_better else ("lower", "true")
+        how = "scores in the other order, under another output.path" if whole else "ranks again, and scores nothing"
         yield (
             f"in {contrary:,} of {in_order:,} queries whose rows stand in the order of their first-stage scores, the "
-            f"worst comes first; is {better} better? input.lower_is_better={mend} ranks again, and scores nothing"
+            f"worst comes first; is {better} better? input.lower_is_better={mend} {how}"
         )
     if equal := figures["equal"]:
         yield f"{equal:,} of {figures['rows']:,} rows ({equal / figures['rows']:.1%}) are equal to another one"

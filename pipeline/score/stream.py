@@ -19,13 +19,15 @@ from pipeline.cluster.contract import Cluster, Pool
 from pipeline.cluster.demand import count_actor_cpus, count_actor_gpus
 from pipeline.config import Config
 from pipeline.input.listing import InputFile
+from pipeline.plan.queries import sees_queries
 from pipeline.plan.splits import Split, cut_splits, get_unit_rows
 from pipeline.plan.units import find_present
 from pipeline.plan.work import Work
+from pipeline.score.candidates import is_lower_better, order_candidates
 from pipeline.score.files import find_transient_rows
 from pipeline.score.metrics import watch
 from pipeline.score.order import group_by_prefix
-from pipeline.score.prompt import pack_unit, prompt_unit, unpack_unit
+from pipeline.score.prompt import add_hashes, pack_unit, prompt_unit, unpack_unit
 from pipeline.score.read import read_units
 from pipeline.score.write import UnitStats, UnitWriter
 from pipeline.sizes import Sizes
@@ -45,7 +47,8 @@ def score_units(
     """
     config = checked.config
     smallest, largest = config.workers.count
-    at_once = max(sizes.rows_in_flight // get_unit_rows(config), sizes.least_units_in_flight)
+    rows = sizes.candidates_in_flight if sees_queries(config) else sizes.rows_in_flight
+    at_once = max(rows // get_unit_rows(config), sizes.least_units_in_flight)
     arguments = {
         "settings": config.reranker,
         "engine": config.engine,
@@ -100,16 +103,17 @@ def _prompt_split(
     # As many tasks run at once as there are cores, beside the engine: so each has one thread, not one for every core.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     tokenizer = load_tokenizer_patiently(settings, get_engine(work.config.engine).max_length(work.config.engine))
-    side = RERANKERS[settings.type].prefix_side(settings)
+    side, whole = RERANKERS[settings.type].prefix_side(settings), RERANKERS[settings.type].whole_query
     for unit, pairs in read_units(split, work.first.columns):
         if unit.name in present:
             yield pack_unit(unit.name)
             continue
         if unit.retry:
             pairs = pairs.filter(pc.is_in(pairs["row"], pa.array(failed, pa.int64())))
-        elif known:
-            pairs = known(pairs)
-        yield prompt_unit(unit.name, file, group_by_prefix(pairs, side), tokenizer, settings)
+        pairs = add_hashes(pairs, work.config) if whole else pairs
+        pairs = known(pairs) if known and not unit.retry else pairs
+        pairs = order_candidates(pairs, is_lower_better(work.config)) if whole else group_by_prefix(pairs, side)
+        yield prompt_unit(unit.name, file, pairs, tokenizer, settings)
 
 
 def _count_threads(config: Config, cluster: Cluster) -> int | None:

@@ -33,8 +33,9 @@ class UnitStats:
     file: its score file; empty, as all its figures, where its scores were put before. rows: how many were read now.
     failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
-    until it was scored. label_replies, label_share: see actors/worker/pending.py. passages: how many were scored, where
-    documents are cut into some. known: rows that have the score of an earlier run.
+    until it was scored. label_replies, label_share: see actors/worker/pending.py. windows, and what follows: see
+    WINDOW_FIGURES of the contract of rerankers. passages: how many were scored, where documents are cut into some.
+    known: rows that have the score of an earlier run.
     """
 
     unit: str
@@ -49,6 +50,10 @@ class UnitStats:
     seconds: float
     label_replies: float = 0
     label_share: float = 0
+    windows: float = 0
+    windows_partial: float = 0
+    windows_unread: float = 0
+    windows_shortened: float = 0
     passages: int = 0
     known: int = 0
 

@@ -25,6 +25,10 @@ Make = Callable[..., PromptedUnit]
 FIGURES = {"prompt_tokens": 40.0, "cached_tokens": 0.0, "new_tokens": 1.0, "seconds": 0.12345} | {
     "label_replies": 3.0,
     "label_share": 2.5,
+    "windows": 4.0,
+    "windows_partial": 3.0,
+    "windows_unread": 2.0,
+    "windows_shortened": 1.0,
 }
 ONE, NAME = (Unit(OF, 100, 10, stop).name for stop in (11, 14))  # of units of one row, and of four
 
