@@ -18,7 +18,7 @@ from pipeline.estimate.sizes import Sizes
 from pipeline.estimate.unscored import UnscoredUnits
 from pipeline.input.columns import TEXTS
 from pipeline.input.parquet import count_decoded_bytes, list_chunk_ranges, plan_ranges, read_footer
-from pipeline.plan.splits import Split
+from pipeline.plan.splits import Split, find_row_groups, list_ends
 from pipeline.plan.units import Unit
 from pipeline.rows import OK, REJECT
 from pipeline.score.read import read_units
@@ -48,8 +48,10 @@ class DrawnUnit:
     repeated: int
 
 
-def draw_units(unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0) -> Iterator[DrawnUnit]:
-    """The units that were drawn, one after the other.
+def draw_units(
+    unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0, queries: bool = False
+) -> Iterator[DrawnUnit]:
+    """The units that were drawn, one after the other. queries: their rows are those of queries that are drawn.
 
     All of them where they are at most `sizes.units`; else that many, each with a chance in proportion to its rows, with
     replacement, so that the mean of their means is that of the rows (Cochran, Sampling Techniques, 9A.1).
@@ -67,7 +69,7 @@ def draw_units(unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0) -
     units = [units[i] for i in picked]
     seeds = rng.integers(2**32, size=len(units)).tolist()
     with ThreadPoolExecutor(sizes.readers) as pool:
-        yield from pool.map(partial(_draw_rows, unscored.columns), units, wanted.tolist(), seeds)
+        yield from pool.map(partial(_draw_rows, unscored.columns, queries), units, wanted.tolist(), seeds)
 
 
 def read_unit(columns: dict[str, str], split: Split, unit: Unit) -> pa.Table:
@@ -76,11 +78,12 @@ def read_unit(columns: dict[str, str], split: Split, unit: Unit) -> pa.Table:
     return pairs
 
 
-def _draw_rows(columns: dict[str, str], unit: tuple[Split, Unit], wanted: int, seed: int) -> DrawnUnit:
+def _draw_rows(columns: dict[str, str], whole: bool, unit: tuple[Split, Unit], wanted: int, seed: int) -> DrawnUnit:
     pairs = read_unit(columns, *unit)
     ok = pairs.filter(pc.equal(pairs["kind"], OK))
     rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(len(ok), min(wanted, len(ok)), replace=False))
+    drawn = _draw_queries(ok, wanted, rng) if whole else rng.choice(len(ok), min(wanted, len(ok)), replace=False)
+    drawn = np.sort(drawn)
     groups: dict[tuple[str, ...], np.ndarray] = {(side,): _number_rows(ok, names) for side, names in SIDES.items()}
     groups["query", "doc"] = _number_rows(ok, [name for names in SIDES.values() for name in names])
     queries = _number_rows(pairs, ["query_id"])
@@ -97,6 +100,16 @@ def _draw_rows(columns: dict[str, str], unit: tuple[Split, Unit], wanted: int, s
     )
 
 
+def _draw_queries(ok: pa.Table, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """The rows of as many queries, one at least, as have `wanted` rows together."""
+    numbers = _number_rows(ok, ["query_id"])
+    if not len(numbers):
+        return numbers
+    order = rng.permutation(np.unique(numbers))
+    sizes = np.cumsum(np.bincount(numbers)[order])
+    return np.flatnonzero(np.isin(numbers, order[: 1 + int(np.searchsorted(sizes, wanted))]))
+
+
 def _count_repeated(pairs: pa.Table) -> int:
     """How many `ok` rows have the ids of a row before them, and are not equal to the first such row. Rejects are not
     there when the result looks for them."""
@@ -109,12 +122,11 @@ def _count_repeated(pairs: pa.Table) -> int:
 def _make_split(split: Split, unit: Unit, columns: dict[str, str]) -> Split:
     """A split of the row groups that the unit lies in, and no others."""
     footer, begin = read_footer(split.path, split.size, split.version)
-    ends = np.cumsum([footer.row_group(group).num_rows for group in range(footer.num_row_groups)])
-    first, last = (int(np.searchsorted(ends, row, side="right")) for row in (unit.first, unit.stop - 1))
-    groups, used = range(first, last + 1), {*columns.values()}
+    groups, first_row = find_row_groups(list_ends(footer), unit.first, unit.stop)
+    used = {*columns.values()}
     return replace(
         split,
-        first_row=int(ends[first - 1]) if first else 0,
+        first_row=first_row,
         row_groups=groups,
         ranges=plan_ranges(
             list_chunk_ranges(footer, groups, [*used]),

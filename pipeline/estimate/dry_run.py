@@ -18,6 +18,8 @@ from pipeline.estimate.sizes import Sizes
 from pipeline.estimate.tokens import Sample, sample_tokens
 from pipeline.estimate.unscored import UnscoredUnits, find_unscored_units
 from pipeline.estimate.warn import NO_GPUS, Facts, find_warnings
+from pipeline.plan.queries import sees_queries
+from pipeline.score.candidates import is_lower_better
 
 
 def dry_run(
@@ -44,13 +46,18 @@ def estimate_run(
     if not todo.units:
         return about
     tokenizer = check_tokenizer(config)
-    seen = sample_tokens(draw_units(todo, sizes), tokenizer, config.reranker, whole=len(todo.units) <= sizes.units)
+    drawn = draw_units(todo, sizes, queries=sees_queries(config))
+    every = len(todo.units) <= sizes.units
+    seen = sample_tokens(drawn, tokenizer, config.reranker, every, is_lower_better(config))
     request = RERANKERS[config.reranker.type].request(config.reranker)
     pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
     about |= _describe_tokens(seen, todo)
+    if seen.windows:
+        about["windows"] = round(pairs * seen.windows)
     if request.max_tokens > 1:
         known, most = rate.new_tokens if rate else None, request.max_tokens * request.rounds
-        about["new_tokens"] = [round(pairs * (known or 1)), round(pairs * (known or most))]
+        answers = about.get("windows", pairs)
+        about["new_tokens"] = [round(pairs * known)] * 2 if known else [answers, answers * most]
         about["most_new_tokens"] = most
     if rate:
         about |= _describe_hours(

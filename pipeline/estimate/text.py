@@ -35,7 +35,12 @@ def _describe_tokens(about: dict[str, Any]) -> list[str]:
             f"          a prompt: mean {each['mean']:,.1f}, p95 {each['p95']:,}, longest seen {each['max']:,}; "
             f"{about['truncated']:.1%} of them truncated",
         ]
-    if "new_tokens" in about:
+    if "windows" in about:
+        lines.append(
+            f"          {about['windows']:,} windows; where candidates are sorted by comparisons, about as many "
+            "as random answers lead to"
+        )
+    elif "new_tokens" in about:
         lines.append("          first prompts alone: what is asked again, with what the model wrote, is not estimated")
     if (new := about.get("new_tokens")) and new[0] == new[1]:
         lines.append(f"          {new[0]:,} new ones, as many a pair as in the earlier run")

@@ -3,15 +3,18 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
 from actors.rerankers import RERANKERS, Settings
-from actors.rerankers.contract import Pair, Prompt, Unscored
+from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.passages import make_prompts
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.estimate.draw import DrawnUnit
 from pipeline.input.pairs import make_pairs
+from pipeline.score.candidates import order_candidates
 
 Z_95 = 1.96  # of a confidence of 95%
 BOTH_SIDES = ("query", "doc")
@@ -21,7 +24,8 @@ BOTH_SIDES = ("query", "doc")
 class Sample:
     """The prompts of the drawn rows, in figures.
 
-    units: number of units read. prompts: number of prompts of their drawn rows.
+    units: number of units read. prompts: number of prompts of their drawn rows; those of windows where a reranker sees
+    whole queries, and then `windows` is how many there are for a row.
     per_row: tokens that the engine is asked to take for a row of the input, on average; prompts that are equal inside
     a unit count once, rows without a prompt 0. error: half of its confidence interval.
     lengths: tokens of each pair, all sequences of all its passages together. longest: tokens of the longest single
@@ -43,43 +47,61 @@ class Sample:
     single: float
     tied: float
     repeated: float
+    windows: float = 0
 
 
-def sample_tokens(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Settings, whole: bool) -> Sample:
+class _Asked(NamedTuple):
+    """What the engine is asked for the drawn rows of a unit. tokens: of each row. lengths: of each prompt. longest: of
+    a single sequence. truncated: rows whose text was cut. reasons: of the rows that have no prompt."""
+
+    tokens: np.ndarray
+    lengths: list[int]
+    longest: int
+    truncated: int
+    reasons: list[str]
+
+
+def sample_tokens(
+    units: Iterable[DrawnUnit],
+    tokenizer: Tokenizer,
+    settings: Settings,
+    whole: bool,
+    lower_is_better: bool | None = False,
+) -> Sample:
     """Makes the prompts of drawn rows. whole: the units are all that there are, and not drawn from more.
+    lower_is_better: the order in which a reranker of whole queries sees candidates (pipeline/score/candidates.py).
 
     The mean of a stratified sample where they are all, of a cluster sample else (Cochran, Sampling Techniques, 5.3
     and 9A.1): then the units' own means, of which each holds many rows, give the interval.
     """
-    seen = _find_sides(tokenizer, settings)
+    windows = RERANKERS[settings.type].whole_query is not None
+    seen = [] if windows else _find_sides(tokenizer, settings)
     means, errors, totals = [], [], []
     lengths: list[int] = []
     reasons: dict[str, float] = defaultdict(float)
-    longest = queries = single = tied = 0
+    longest = queries = single = tied = drawn_rows = 0
     rows = made = truncated = repeated = 0.0
     for unit in units:
-        prompts = make_prompts(RERANKERS[settings.type], tokenizer, settings, make_pairs(unit.rows, settings))
-        asked = np.zeros(len(prompts))
+        if windows:
+            asked = _ask_windows(unit, tokenizer, settings, lower_is_better)
+        else:
+            asked = _ask_pairs(unit, tokenizer, settings, seen)
+        size = len(asked.tokens)
         row = 1.0 if whole else 1 / unit.total  # the weight of one; the draw has weighed the unit by its rows already
-        drawn = row * unit.ok / max(1, len(prompts))
+        drawn = row * unit.ok / max(1, size)
         for reason, count in unit.unusable.items():
             reasons[reason] += row * count
-        for i, prompt in enumerate(prompts):
-            if isinstance(prompt, Unscored):
-                reasons[prompt.reason] += drawn
-                continue
-            same = {side: counts[i] for side, counts in unit.same.items()}
-            asked[i] = sum(_count_asked(passage, seen, same) for passage in prompt)
-            sizes = [len(tokens) for passage in prompt for tokens in passage.sequences]
-            lengths.append(sum(sizes))
-            longest = max(longest, *sizes)
-            made += drawn
-            truncated += drawn * any(passage.truncated for passage in prompt)
+        for reason in asked.reasons:
+            reasons[reason] += drawn
+        lengths += asked.lengths
+        longest, drawn_rows = max(longest, asked.longest), drawn_rows + size
+        made += drawn * (size - len(asked.reasons))
+        truncated += drawn * asked.truncated
         share = unit.ok / unit.total
         totals.append(unit.total)
-        means.append(share * asked.mean() if len(asked) else 0.0)
-        rest = 1 - len(asked) / unit.ok if unit.ok else 0.0
-        errors.append(share**2 * asked.var(ddof=1) / len(asked) * rest if len(asked) > 1 else 0.0)
+        means.append(share * asked.tokens.mean() if size else 0.0)
+        rest = 1 - size / unit.ok if unit.ok else 0.0
+        errors.append(share**2 * asked.tokens.var(ddof=1) / size * rest if size > 1 else 0.0)
         queries, single = queries + len(unit.per_query), single + int((unit.per_query == 1).sum())
         tied += unit.tied
         rows, repeated = rows + row * unit.total, repeated + row * unit.repeated
@@ -100,7 +122,54 @@ def sample_tokens(units: Iterable[DrawnUnit], tokenizer: Tokenizer, settings: Se
         single=single / max(1, queries),
         tied=tied / max(1, len(totals)),
         repeated=repeated / rows,
+        windows=len(lengths) / max(1, drawn_rows) if windows else 0,
     )
+
+
+def _ask_pairs(unit: DrawnUnit, tokenizer: Tokenizer, settings: Settings, seen: list[tuple[str, ...]]) -> _Asked:
+    prompts = make_prompts(RERANKERS[settings.type], tokenizer, settings, make_pairs(unit.rows, settings))
+    asked, lengths, reasons = np.zeros(len(prompts)), list[int](), list[str]()
+    longest = truncated = 0
+    for i, prompt in enumerate(prompts):
+        if isinstance(prompt, Unscored):
+            reasons.append(prompt.reason)
+            continue
+        same = {side: counts[i] for side, counts in unit.same.items()}
+        asked[i] = sum(_count_asked(passage, seen, same) for passage in prompt)
+        sizes = [len(tokens) for passage in prompt for tokens in passage.sequences]
+        lengths.append(sum(sizes))
+        longest = max(longest, *sizes)
+        truncated += any(passage.truncated for passage in prompt)
+    return _Asked(asked, lengths, longest, truncated, reasons)
+
+
+def _ask_windows(unit: DrawnUnit, tokenizer: Tokenizer, settings: Settings, lower_is_better: bool | None) -> _Asked:
+    """The windows of the drawn queries, whose tokens are shared out among their rows. Answers are made up: how many
+    windows there are depends on them where candidates are sorted by comparisons."""
+    whole = RERANKERS[settings.type].whole_query
+    assert whole
+    rows = order_candidates(unit.rows, lower_is_better)
+    labels = len(RERANKERS[settings.type].request(settings).labels)
+    rng = np.random.default_rng(0)
+    short = whole.shorten(tokenizer, settings, make_pairs(rows, settings))
+    asked, lengths = np.zeros(len(rows)), list[int]()
+    ids = rows["query_id"].to_pylist()
+    for _, together in groupby(range(len(rows)), lambda i: ids[i]):
+        members = [*together]
+        conversation = whole.rank(tokenizer, settings, [short[i] for i in members])
+        replies: list[Reply | Unscored] | None = None
+        while True:
+            try:
+                follow_up = next(conversation) if replies is None else conversation.send(replies)
+            except StopIteration:
+                break
+            lengths += map(len, follow_up.sequences)
+            asked[members] += sum(map(len, follow_up.sequences)) / len(members)
+            replies = [
+                Reply(tokens, text=f"<answer>[{rng.integers(1, 3)}]</answer>", label_logprobs=rng.random(labels))
+                for tokens in follow_up.sequences
+            ]
+    return _Asked(asked, lengths, max(lengths, default=0), sum(pair.truncated for pair in short), [])
 
 
 def _count_asked(prompt: Prompt, seen: list[tuple[str, ...]], same: dict[tuple[str, ...], int]) -> float:

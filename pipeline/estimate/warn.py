@@ -62,7 +62,12 @@ def _warn_of_gpus(facts: Facts) -> Iterator[str]:
 
 def _warn_of_context(facts: Facts) -> Iterator[str]:
     sample, limit = facts.sample, facts.limit
-    if sample.truncated > MAX_TRUNCATED_SHARE:
+    if sample.truncated > MAX_TRUNCATED_SHARE and sample.windows:
+        yield (
+            f"{sample.truncated:.0%} of the candidates lose a part of their text to reranker.max_passage_words, or "
+            "whichever limit is set for a passage"
+        )
+    elif sample.truncated > MAX_TRUNCATED_SHARE:
         yield (
             f"{sample.truncated:.0%} of the prompts lose a part of their text: engine.max_model_len = {limit}, and "
             "reranker.max_query_tokens and max_doc_tokens where they are set, are too small for them"

@@ -28,6 +28,12 @@ def draw_pairs(checked: Checked, wanted: int, seed: int, keep: Keep | None = Non
     counts, as input.duplicates says. Raises UsageError where there are fewer than two rows.
     """
     rng = np.random.default_rng(seed)
+    pairs = read_pool(checked, wanted, rng, keep)
+    return pairs.take(pa.array(choose(pairs, wanted, rng)))
+
+
+def read_pool(checked: Checked, wanted: int, rng: np.random.Generator, keep: Keep | None = None) -> pa.Table:
+    """The rows among which `wanted` are drawn, or more: see draw_pairs."""
     found = find_unscored_units(checked, everything=True)
     units = found.units
     pool, rows = dict[int, pa.Table](), 0
@@ -43,8 +49,7 @@ def draw_pairs(checked: Checked, wanted: int, seed: int, keep: Keep | None = Non
         where = f" that {'are' if rows == 0 else 'is'} in --against" if keep else " with both texts"
         raise UsageError(f"input.path: {read} hold {rows or 'no'} pair(s){where}; two at least are needed")
     whole = pa.concat_tables(pool[at] for at in sorted(pool)).combine_chunks()
-    pairs = _drop_repeated(whole, checked.config.input.duplicates == "last")
-    return pairs.take(pa.array(choose(pairs, wanted, rng)))
+    return _drop_repeated(whole, checked.config.input.duplicates == "last")
 
 
 def choose(pairs: pa.Table, wanted: int, rng: np.random.Generator) -> np.ndarray:

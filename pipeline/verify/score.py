@@ -42,7 +42,8 @@ class DoesNotFit(RunError):
 class Scored(NamedTuple):
     """The scores of all pairs by one engine, in one order.
 
-    scores: nan where there is none; then `reasons` says why. cached_tokens: how many of the prompts' tokens the prefix
+    scores: nan where there is none; then `reasons` says why. Of windows (windows.py), those of all labels of each, one
+    after the other. cached_tokens: how many of the prompts' tokens the prefix
     cache had. written: what the model wrote for this order, and before.
     """
 
@@ -100,7 +101,9 @@ def score_here(
     else:
         engine = facts.build_engine(*asked, config.run.stall_seconds, Watchdog(), config.run.deterministic)
     remembering = Remembering(engine, written)
-    score = partial(reranker.score, tokenizer, settings)
+    score: Any = partial(reranker.score, tokenizer, settings)
+    if reranker.whole_query:  # whose windows have a score for each label
+        score = _read_labels
     scored = []
     for order in orders:
         results: list[Any] = [None] * len(prompts)
@@ -114,10 +117,15 @@ def score_here(
             for pair, result in zip(batch, found, strict=True):
                 results[pair] = result
             cached += int(pending.figures["cached_tokens"])
-        scores = np.array([np.nan if isinstance(result, Unscored) else result for result in results], np.float64)
+        none: Any = np.full(len(request.labels), np.nan) if reranker.whole_query else np.nan
+        scores = np.array([none if isinstance(result, Unscored) else result for result in results], np.float64).ravel()
         reasons = [result.reason if isinstance(result, Unscored) else None for result in results]
         scored.append(Scored(scores, reasons, cached, remembering.written))
     return scored
+
+
+def _read_labels(replies: list[Reply]) -> Any:
+    return replies[0].label_logprobs
 
 
 class Remembering:

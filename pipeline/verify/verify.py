@@ -22,10 +22,11 @@ from pipeline.score.order import group_by_prefix
 from pipeline.verify.compare import compare
 from pipeline.verify.given import find_known, look_up, open_scores
 from pipeline.verify.sample import draw_pairs, number_values
-from pipeline.verify.score import Prompts, score_apart
+from pipeline.verify.score import score_apart
 from pipeline.verify.tokens import compare_tokens
 from pipeline.verify.verdict import Verdict, choose_tolerance
 from pipeline.verify.ways import Score, Ways, make_reference
+from pipeline.verify.windows import Drawn, check_letters, draw_windows
 
 TRANSFORMERS = "transformers"
 WRITES = (
@@ -49,6 +50,7 @@ def verify(
     tolerance: see Comparison.differences; by default that of the precision. score: see score.py. Raises UsageError as a
     run does, and where there is no such reference; RunError where an engine fails.
     """
+    check_letters(config.reranker)
     with remove_new_folders(config):
         checked = check(config)
     config = checked.config
@@ -57,17 +59,23 @@ def verify(
     tokenizer = check_tokenizer(config)
     if left := check_weights(config, tokenizer):
         say(f"not checked: {left}")
-    keep = partial(find_known, given) if given else None
-    rows, prompts, lines = _prompt(tokenizer, config, draw_pairs(checked, wanted, seed, keep))
+    if not RERANKERS[config.reranker.type].whole_query:
+        keep = partial(find_known, given) if given else None
+        drawn = _prompt(tokenizer, config, draw_pairs(checked, wanted, seed, keep))
+    elif given:
+        raise UsageError(f"--against {against}: has scores of pairs, and what is compared here are letters of windows")
+    else:
+        drawn = draw_windows(checked, tokenizer, wanted, seed)
+    rows, prompts, lines = drawn.rows, drawn.prompts, [*drawn.lines]
     sequences = [[ids.tolist() for prompt in passages for ids in prompt.sequences] for passages in prompts]
     ids = compare_tokens(tokenizer, config.reranker, [ids for pair in sequences for ids in pair])
     ways, precision, exact = Ways(config, prompts, seed, score), estimate_memory(config).dtype, None
-    scores = ways.score_engine()
+    scores = {name: found[drawn.places] for name, found in ways.score_engine().items()}
     if given:
         scores[against] = look_up(given, rows)
     if reference:
         lines += [SAME] if config.engine.get("type") == TRANSFORMERS else []
-        exact = ways.score_exactly(reference, precision)
+        exact = ways.score_exactly(reference, precision).take(drawn.places)
         scores[f"{TRANSFORMERS} in {exact.precision}"] = exact.scores
     (_, own), *others = scores.items()
     queries = number_values(rows["query_id"])
@@ -77,7 +85,7 @@ def verify(
     return Verdict(
         config=config,
         rows=rows,
-        tokens=np.array([sum(map(len, pair)) for pair in sequences]),
+        tokens=np.array([sum(map(len, pair)) for pair in sequences])[drawn.owners],
         ids=ids,
         scores=scores,
         comparisons=[compare(name, own, other, queries) for name, other in others],
@@ -88,8 +96,8 @@ def verify(
     )
 
 
-def _prompt(tokenizer: Tokenizer, config: Config, drawn: pa.Table) -> tuple[pa.Table, Prompts, list[str]]:
-    """The rows that have prompts, in the order in which a run scores them; their prompts; and what to say."""
+def _prompt(tokenizer: Tokenizer, config: Config, drawn: pa.Table) -> Drawn:
+    """The rows that have prompts, in the order in which a run scores them."""
     settings, reranker = config.reranker, RERANKERS[config.reranker.type]
     rows = group_by_prefix(drawn, reranker.prefix_side(settings))
     made = make_prompts(reranker, tokenizer, settings, make_pairs(rows, settings))
@@ -100,7 +108,8 @@ def _prompt(tokenizer: Tokenizer, config: Config, drawn: pa.Table) -> tuple[pa.T
     lines = [f"{count} of the pairs that were drawn have no prompt: {reason}" for reason, count in reasons.items()]
     if reranker.request(settings).max_tokens > 1:
         lines.append(WRITES)
-    return rows.filter(pa.array([not isinstance(prompt, Unscored) for prompt in made])), prompts, lines
+    rows = rows.filter(pa.array([not isinstance(prompt, Unscored) for prompt in made]))
+    return Drawn(rows, prompts, lines, np.arange(len(rows)), np.arange(len(rows)))
 
 
 def _as_arrays(prompt: Any) -> Any:

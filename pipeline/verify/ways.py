@@ -32,6 +32,10 @@ class Exact(NamedTuple):
     scores: np.ndarray
     rounded: np.ndarray | None
 
+    def take(self, places: np.ndarray) -> "Exact":
+        """The scores at these places."""
+        return self._replace(scores=self.scores[places], rounded=None if self.rounded is None else self.rounded[places])
+
 
 class Ways:
     """Scores of the same prompts, in float64, nan without one. score: see pipeline/verify/score.py."""
