@@ -24,6 +24,7 @@ SMALLEST = {
     "startup": ["--rows", "50"],
     "throughput": ["--rows", "50", "--size", "overhead"],
     "transformers_engine": ["--rows", "50", "--task", "small"],
+    "windows": ["--rows", "1000", "--unit-rows", "500", "--type", "first"],
 }
 OWN_WAY = {"fusion"}  # it needs DuckDB
 
