@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.engines import get_engine
+from actors.rerankers import RERANKERS
 from pipeline.check.fingerprint import describe_engine, read_minor_version
 from pipeline.config import load
 from pipeline.errors import UsageError
@@ -29,6 +30,11 @@ class Reranker:
         self._config = load(config, [*overrides, "input.path=unused", "output.path=unused"])
         if self._config.stages:
             raise UsageError(f"stages = {[stage.name for stage in self._config.stages]}: MTEB measures one reranker")
+        if RERANKERS[self._config.reranker.type].whole_query:
+            raise UsageError(
+                f"reranker.type = {self._config.reranker.type!r}: starts from a ranking of each query's candidates, "
+                "and MTEB hands over pairs without one"
+            )
 
     @property
     def mteb_model_meta(self) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from typing import Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from actors.rerankers.comparisons import ANSWER, LABELS, ComparisonSettings, Steps, label_letters, sort_best
 from actors.rerankers.contract import Conversation, FollowUp, Pair, Prompt, Reply, Request, Unscored
@@ -31,6 +32,11 @@ Wins = Generator[FollowUp, list[Reply | Unscored], list[float]]
 
 class Pairwise(ComparisonSettings):
     method: Literal["allpair", "heapsort"] = "allpair"
+
+    @model_validator(mode="after")
+    def _check_used(self) -> "Pairwise":
+        self.refuse_unused(self.method == "allpair", "method allpair puts all of them in order", "k")
+        return self
 
     @property
     def asked(self) -> tuple[Message, ...]:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Generator, Sequence
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from actors.rerankers.comparisons import ANSWER, LABELS, ComparisonSettings, Steps, label_letters, sort_best
 from actors.rerankers.contract import Conversation, FollowUp, Pair, Reply, Request, Unscored
@@ -52,6 +52,11 @@ class Setwise(ComparisonSettings):
         if groups != 1:
             raise ValueError(f"should have one group, which is the number of the passage, and not {groups}")
         return pattern
+
+    @model_validator(mode="after")
+    def _check_used(self) -> "Setwise":
+        self.refuse_unused(not self.writes, "with max_new_tokens = 1 the model writes no answer", "answer_pattern")
+        return self
 
     @property
     def asked(self) -> tuple[Message, ...]:

@@ -92,6 +92,13 @@ class WindowSettings(PromptSettings):
     def _check_places(self) -> "WindowSettings":
         if "{passage}" not in self.passage:
             raise ValueError(f"reranker.passage = {self.passage!r}: must contain {{passage}}")
+        if self.title and "{title}" not in self.title:
+            raise ValueError(
+                f"reranker.title = {self.title!r}: must contain {{title}}, or be empty to leave titles out"
+            )
+        for place in ("{doc}", "{title}", "{instruction}"):
+            if place in self.text + self.passage:
+                raise ValueError(f"{self.given}: has no place for {place}, and the model would read these letters")
         if not self.has_text:
             return self
         if "{query}" not in self.text:
@@ -102,7 +109,14 @@ class WindowSettings(PromptSettings):
             raise ValueError(f"{self.given}: must contain {{passages}} once, or {{passage}}, and not {times} times")
         if not self.in_turns and "{i}" in self.text:
             raise ValueError(f"{self.given}: {{i}} goes with {{passage}}; reranker.passage has that of {{passages}}")
+        self.refuse_unused(self.in_turns, "messages with {passage} say how each is written", "passage", "separator")
         return self
+
+    def refuse_unused(self, unused: bool, why: str, *names: str) -> None:
+        """Raises ValueError where a key has another value than its default, and nothing reads it."""
+        for name in names:
+            if unused and (value := getattr(self, name)) != type(self).model_fields[name].default:
+                raise ValueError(f"reranker.{name} = {value!r}: is not read: {why}")
 
     @property
     def asked(self) -> tuple[Message, ...]:
@@ -216,6 +230,7 @@ def make_query_reranker(
         if tokenizer.has_encoder:
             raise ValueError("it has an encoder and a decoder, whose answers begin in a way that this family lacks")
         room, how = tokenizer.limit - request(settings).max_tokens, (identifiers(settings), answer(settings))
+        _make_template(tokenizer, settings, 2, *how)  # chat templates may take one turn, and not several
         made = [
             (pair, make_window(tokenizer, settings, [pair], room, *how)) for pair in short(tokenizer, settings, pairs)
         ]

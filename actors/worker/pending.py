@@ -59,10 +59,7 @@ class Pending:
     def take(self, number: int, reply: Reply | Unscored) -> list[EngineRequest]:
         """Takes a reply. Returns the requests that follow from it."""
         if isinstance(reply, Reply):
-            count_reply(self.figures, reply)
-            if self._probabilities and reply.label_logprobs is not None:
-                self.figures["label_replies"] += 1
-                self.figures["label_share"] += float(np.exp(reply.label_logprobs).sum())
+            count_reply(self.figures, reply, self._probabilities)
         asks = []
         for job in self._waiting.pop(number):
             job.replies[number] = reply
@@ -107,11 +104,14 @@ class Pending:
         return []
 
 
-def count_reply(figures: dict[str, float], reply: Reply) -> None:
-    """Adds the tokens of a reply to figures."""
+def count_reply(figures: dict[str, float], reply: Reply, probabilities: bool) -> None:
+    """Adds the tokens of a reply to figures, and what its labels hold. probabilities: whether they have some."""
     figures["prompt_tokens"] += len(reply.prompt)
     figures["cached_tokens"] += reply.cached_tokens
     figures["new_tokens"] += len(reply.tokens)
+    if probabilities and reply.label_logprobs is not None:
+        figures["label_replies"] += 1
+        figures["label_share"] += float(np.exp(reply.label_logprobs).sum())
 
 
 class _Job:

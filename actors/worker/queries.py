@@ -7,6 +7,8 @@ query, which wait for each other, leave no place in the engine's batch empty.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from actors.engines.contract import EngineRequest
 from actors.rerankers.contract import Conversation, Pair, Ranking, Reply, Unscored
 from actors.worker.pending import FIGURES, count_reply
@@ -31,7 +33,9 @@ class PendingQueries:
     def take(self, number: int, reply: Reply | Unscored) -> list[EngineRequest]:
         """Takes a reply. Returns the requests that follow from it."""
         if isinstance(reply, Reply):
-            count_reply(self.figures, reply)
+            broken = reply.label_logprobs is not None and bool(np.isnan(reply.label_logprobs).any())
+            count_reply(self.figures, reply, probabilities=not broken)
+            reply = Unscored("the model's log-probabilities are nan") if broken else reply
         query = self._waiting.pop(number)
         query.replies[number] = reply
         if any(found is None for found in query.replies.values()):

@@ -26,7 +26,8 @@ def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[
     The digits stand for the model and its revision (of a local folder: the contents of its files), the adapter in the
     same way, the version of the reranker's code, its settings, `output.explain`, the columns read, the engine arguments
     that change numbers (all of them where the last digit counts: `run.deterministic`), and the minor version of
-    tokenizers; for a reranker of whole queries, for whether the lowest first-stage score comes first. They stand for
+    tokenizers; for a reranker of whole queries, for whether the lowest first-stage score comes first, and for the minor
+    version of ftfy. They stand for
     the form of ids, too (name_id_forms), which changes no score: a query must not have its id in two forms.
     """
     settings, engine = config.reranker, get_engine(config.engine)
@@ -41,6 +42,7 @@ def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[
         "limit": engine.max_length(config.engine),
         **({"ids": id_forms} if id_forms else {}),
         **({"order": "lower is better"} if whole and config.input.lower_is_better else {}),
+        **({"ftfy": read_minor_version(importlib.metadata.version("ftfy"))} if whole else {}),
         "tokenizers": read_minor_version(importlib.metadata.version("tokenizers")),
     }
     digits = _digest(json.dumps(parts, sort_keys=True, default=str).encode())

@@ -19,7 +19,7 @@ from pipeline.estimate.tokens import Sample, sample_tokens
 from pipeline.estimate.unscored import UnscoredUnits, find_unscored_units
 from pipeline.estimate.warn import NO_GPUS, Facts, find_warnings
 from pipeline.plan.queries import sees_queries
-from pipeline.score.candidates import is_lower_better
+from pipeline.score.candidates import find_given
 
 
 def dry_run(
@@ -48,7 +48,7 @@ def estimate_run(
     tokenizer = check_tokenizer(config)
     drawn = draw_units(todo, sizes, queries=sees_queries(config))
     every = len(todo.units) <= sizes.units
-    seen = sample_tokens(drawn, tokenizer, config.reranker, every, is_lower_better(config))
+    seen = sample_tokens(drawn, tokenizer, config.reranker, every, find_given(config))
     request = RERANKERS[config.reranker.type].request(config.reranker)
     pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
     about |= _describe_tokens(seen, todo)

@@ -14,7 +14,7 @@ from actors.rerankers.passages import make_prompts
 from actors.rerankers.tokenizer import Tokenizer
 from pipeline.estimate.draw import DrawnUnit
 from pipeline.input.pairs import make_pairs
-from pipeline.score.candidates import order_candidates
+from pipeline.score.candidates import Given, order_candidates
 
 Z_95 = 1.96  # of a confidence of 95%
 BOTH_SIDES = ("query", "doc")
@@ -66,10 +66,10 @@ def sample_tokens(
     tokenizer: Tokenizer,
     settings: Settings,
     whole: bool,
-    lower_is_better: bool | None = False,
+    given: Given = Given(),
 ) -> Sample:
     """Makes the prompts of drawn rows. whole: the units are all that there are, and not drawn from more.
-    lower_is_better: the order in which a reranker of whole queries sees candidates (pipeline/score/candidates.py).
+    given: the ranking in whose order a reranker of whole queries sees candidates.
 
     The mean of a stratified sample where they are all, of a cluster sample else (Cochran, Sampling Techniques, 5.3
     and 9A.1): then the units' own means, of which each holds many rows, give the interval.
@@ -83,7 +83,7 @@ def sample_tokens(
     rows = made = truncated = repeated = 0.0
     for unit in units:
         if windows:
-            asked = _ask_windows(unit, tokenizer, settings, lower_is_better)
+            asked = _ask_windows(unit, tokenizer, settings, given)
         else:
             asked = _ask_pairs(unit, tokenizer, settings, seen)
         size = len(asked.tokens)
@@ -143,12 +143,12 @@ def _ask_pairs(unit: DrawnUnit, tokenizer: Tokenizer, settings: Settings, seen: 
     return _Asked(asked, lengths, longest, truncated, reasons)
 
 
-def _ask_windows(unit: DrawnUnit, tokenizer: Tokenizer, settings: Settings, lower_is_better: bool | None) -> _Asked:
+def _ask_windows(unit: DrawnUnit, tokenizer: Tokenizer, settings: Settings, given: Given) -> _Asked:
     """The windows of the drawn queries, whose tokens are shared out among their rows. Answers are made up: how many
     windows there are depends on them where candidates are sorted by comparisons."""
     whole = RERANKERS[settings.type].whole_query
     assert whole
-    rows = order_candidates(unit.rows, lower_is_better)
+    rows = order_candidates(unit.rows, given)
     labels = len(RERANKERS[settings.type].request(settings).labels)
     rng = np.random.default_rng(0)
     short = whole.shorten(tokenizer, settings, make_pairs(rows, settings))

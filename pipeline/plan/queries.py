@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from actors.rerankers import RERANKERS
 from pipeline.cluster.contract import Cluster
@@ -21,7 +20,6 @@ from pipeline.input.listing import InputFile
 from pipeline.input.parquet import list_chunk_ranges, read_batches
 
 BATCH_ROWS = 65536
-NULL = "\0"  # stands for an id that is missing, whose rows are rejects
 
 
 def sees_queries(config: Config) -> bool:
@@ -34,7 +32,7 @@ class _Group(NamedTuple):
     first row and of those rows."""
 
     borders: list[int]
-    ids: list[str]
+    ids: list[str | None]
 
 
 class QueryBorders:
@@ -65,9 +63,9 @@ class QueryBorders:
                 return group.borders[found]
         return self._ends[-1] if self._ends else 0
 
-    def list_all(self) -> Iterator[tuple[int, str]]:
-        """The first row and the id of each query of the file."""
-        before = None
+    def list_all(self) -> Iterator[tuple[int, str | None]]:
+        """The first row and the id of each query of the file; rows without an id, which are rejects, have None."""
+        before: object = self  # no id
         for at in range(len(self._ends)):
             group = self._read(at)
             rows = [self._ends[at - 1] if at else 0, *group.borders]
@@ -80,10 +78,10 @@ class QueryBorders:
             file, groups = self._file, range(self._numbers[at], self._numbers[at] + 1)
             names = select_id_columns(self._columns)
             ranges = [*list_chunk_ranges(self._footer, groups, names), (self._footer_start, file.size)]
-            borders, ids = list[int](), list[str]()
+            borders, ids = list[int](), list[str | None]()
             for batch in read_batches(file.path, file.size, ranges, groups, names, BATCH_ROWS, file.version):
-                found = pc.fill_null(read_query_ids(batch, self._columns), NULL)
-                coded = found.dictionary_encode()
+                found = read_query_ids(batch, self._columns)
+                coded = found.dictionary_encode(null_encoding="encode")
                 starts = np.flatnonzero(np.diff(coded.indices.to_numpy(), prepend=-1))
                 for start, id in zip(starts.tolist(), found.take(pa.array(starts)).to_pylist(), strict=True):
                     if not ids or id != ids[-1]:
@@ -119,7 +117,7 @@ class ListQueries:
             file = self.files[number]
             check_file(self.config, file, read_file_footer(file)[0], self.first)
             for _, id in QueryBorders(file, self.first.columns).list_all():
-                if id != NULL:
+                if id is not None:
                     hashes.append(_hash(id))
                     numbers.append(number)
         return np.array(hashes, np.uint64), np.array(numbers, np.int64)
@@ -153,7 +151,7 @@ def _find_places(files: list[InputFile], columns: dict[str, str], wanted: int, n
         (id, f"{files[number].path}, row {row}")
         for number in numbers
         for row, id in QueryBorders(files[number], columns).list_all()
-        if _hash(id) == wanted
+        if id is not None and _hash(id) == wanted
     ]
     return [found[0][0], *(place for _, place in found)]
 

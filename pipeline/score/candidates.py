@@ -6,6 +6,7 @@ them, and the actor makes the prompts.
 
 import hashlib
 from itertools import groupby
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,32 +23,35 @@ from pipeline.rows import OK
 TEXTS = ["query", "doc", "instruction"]  # that travel with a candidate
 
 
-def is_lower_better(config: Config) -> bool | None:
-    """Which way the first-stage scores of a config's input go; None if its rows stand in the order of their ranks, as
-    those of a stage's result do."""
-    return None if config.input.columns.get("score") == GIVEN else config.input.lower_is_better
+class Given(NamedTuple):
+    """The ranking that candidates were given: by their first-stage scores, and where these are equal by doc_id, or by
+    rows, for the rows of a stage's result are in the order of their ranks."""
+
+    lower_is_better: bool = False
+    ties: Literal["doc_id", "row"] = "doc_id"
 
 
-def order_candidates(unit: pa.Table, lower_is_better: bool | None = False) -> pa.Table:
-    """The rows with the candidates of each query together, best first by their first-stage score, then by doc_id.
+def find_given(config: Config) -> Given:
+    """That of the candidates of a run, or of a stage of one."""
+    return Given(config.input.lower_is_better, "row" if config.input.columns.get("score") == GIVEN else "doc_id")
 
-    Queries are in the order of their first rows. lower_is_better: see is_lower_better.
-    """
+
+def order_candidates(unit: pa.Table, given: Given = Given()) -> pa.Table:
+    """The rows with the candidates of each query together, best first. Queries are in the order of their first rows."""
     queries = unit["query_id"].combine_chunks().dictionary_encode(null_encoding="encode").indices
-    keys = pa.table({"query": queries, "row": unit["row"], "score": unit["first_stage_score"], "doc": unit["doc_id"]})
-    down = "ascending" if lower_is_better else "descending"
-    ranked = [("row", "ascending")] if lower_is_better is None else [("score", down), ("doc", "ascending")]
-    return unit.take(pc.sort_indices(keys, [("query", "ascending"), *ranked]))
+    keys = pa.table({"query": queries, "score": unit["first_stage_score"], "ties": unit[given.ties]})
+    down = "ascending" if given.lower_is_better else "descending"
+    return unit.take(pc.sort_indices(keys, [("query", "ascending"), ("score", down), ("ties", "ascending")]))
 
 
-def hash_candidates(unit: pa.Table, lower_is_better: bool | None = False) -> pa.Array:
+def hash_candidates(unit: pa.Table, given: Given = Given()) -> pa.Array:
     """A 128-bit hash of each row's texts among its query's: another candidate, or another order, makes others of all.
 
     It is one of the row's place in its query, for the scores of two documents with the same text may differ; but rows
     that are equal have equal hashes. Rows that are no candidates, for they have no text or no score, have the hash of
     their own texts.
     """
-    rows = order_candidates(unit.append_column("at", pa.array(np.arange(len(unit)))), lower_is_better)
+    rows = order_candidates(unit.append_column("at", pa.array(np.arange(len(unit)))), given)
     own, kinds = hash_texts(rows).to_pylist(), rows["kind"].to_pylist()
     at, queries, docs = rows["at"].to_pylist(), rows["query_id"].to_pylist(), rows["doc_id"].to_pylist()
     hashes: list[bytes] = [b""] * len(rows)

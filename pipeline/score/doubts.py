@@ -52,7 +52,7 @@ def describe_windows(sums: Mapping[str, float]) -> str:
     if partial:
         said.append(f"{partial:,.0f} answers name some of their passages alone, and the others follow in their order")
     if unread:
-        said.append(f"{unread:,.0f} answers could not be read, and their windows keep the order they came in")
+        said.append(f"{unread:,.0f} could not be read and stay as they were; candidates of no other have no score")
     if shortened:
         said.append(f"the passages of {shortened:,.0f} were shortened, to fit engine.max_model_len")
     return f"of {sums['windows']:,.0f} windows: {'; '.join(said)}" if said else ""

@@ -28,7 +28,7 @@ from pipeline.input.listing import InputFile
 from pipeline.input.pairs import hash_queries, hash_texts, make_pairs
 from pipeline.plan.units import parse_unit
 from pipeline.rows import OK, PERMANENT
-from pipeline.score.candidates import hash_candidates, is_lower_better, read_candidates, shorten_texts
+from pipeline.score.candidates import find_given, hash_candidates, read_candidates, shorten_texts
 
 TRAVELS = ("row", "texts", "query_text", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 KNOWN_COLUMNS = ("rerank_score", "explanation")  # further ones, of rows that an earlier run scored
@@ -119,7 +119,7 @@ def add_hashes(unit: pa.Table, config: Config | None = None) -> pa.Table:
     if "texts" in unit.column_names:
         return unit
     whole = config and RERANKERS[config.reranker.type].whole_query
-    texts = hash_candidates(unit, is_lower_better(config)) if config and whole else hash_texts(unit)
+    texts = hash_candidates(unit, find_given(config)) if config and whole else hash_texts(unit)
     return unit.append_column("texts", texts).append_column("query_text", hash_queries(unit))
 
 

@@ -23,7 +23,7 @@ from pipeline.plan.queries import sees_queries
 from pipeline.plan.splits import Split, cut_splits, get_unit_rows
 from pipeline.plan.units import find_present
 from pipeline.plan.work import Work
-from pipeline.score.candidates import is_lower_better, order_candidates
+from pipeline.score.candidates import find_given, order_candidates
 from pipeline.score.files import find_transient_rows
 from pipeline.score.metrics import watch
 from pipeline.score.order import group_by_prefix
@@ -112,7 +112,7 @@ def _prompt_split(
             pairs = pairs.filter(pc.is_in(pairs["row"], pa.array(failed, pa.int64())))
         pairs = add_hashes(pairs, work.config) if whole else pairs
         pairs = known(pairs) if known and not unit.retry else pairs
-        pairs = order_candidates(pairs, is_lower_better(work.config)) if whole else group_by_prefix(pairs, side)
+        pairs = order_candidates(pairs, find_given(work.config)) if whole else group_by_prefix(pairs, side)
         yield prompt_unit(unit.name, file, pairs, tokenizer, settings)
 
 

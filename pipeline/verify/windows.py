@@ -16,7 +16,7 @@ from actors.rerankers.tokenizer import Tokenizer
 from pipeline.check.preflight import Checked
 from pipeline.errors import UsageError
 from pipeline.input.pairs import make_pairs
-from pipeline.score.candidates import is_lower_better, order_candidates
+from pipeline.score.candidates import find_given, order_candidates
 from pipeline.verify.sample import read_pool
 from pipeline.verify.score import Prompts
 
@@ -54,7 +54,7 @@ def draw_windows(checked: Checked, tokenizer: Tokenizer, wanted: int, seed: int)
     reranker, rng = RERANKERS[settings.type], np.random.default_rng(seed)
     assert reranker.whole_query
     labels = len(reranker.request(settings).labels)
-    pool = order_candidates(read_pool(checked, wanted, rng), is_lower_better(config))
+    pool = order_candidates(read_pool(checked, wanted, rng), find_given(config))
     ids = pool["query_id"].to_pylist()
     queries = [[*members][:labels] for _, members in groupby(range(len(ids)), lambda i: ids[i])]
     queries = [members for members in queries if len(members) > 1]

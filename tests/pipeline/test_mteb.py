@@ -115,6 +115,8 @@ def test_mteb_s_cache_knows_what_changes_a_score_from_what_does_not(monkeypatch:
 def test_a_wrong_config_is_said_at_once() -> None:
     with pytest.raises(UsageError, match=r"reranker\.max_doc_tokens = 0"):
         Reranker(DEMO, "reranker.max_doc_tokens=0")
+    with pytest.raises(UsageError, match=r"reranker\.type = 'first': starts from a ranking"):
+        Reranker(str(ROOT / "configs" / "first-mistral.yaml"))
 
 
 @pytest.fixture(scope="module")

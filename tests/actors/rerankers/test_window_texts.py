@@ -76,6 +76,7 @@ def test_shortening_a_passage_again_changes_nothing(shorten: Callable) -> None:
         assert shorten(NUMBERED, short) == short
 
 
+TURNS: dict[str, Any] = {"messages": [{"role": "user", "content": "{query}: [{i}] {passage}"}]}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("listwise", {"prompt": "{passages}"}, "must contain {query}"),
     ("listwise", {"prompt": "{query}"}, "must contain {passages} once"),
@@ -90,6 +91,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("listwise", {"ties": ">"}, "sign other than"),
     ("listwise", {"ties": "1"}, "sign other than"),
     ("first", {"ties": "="}, "Extra inputs"),
+    ("listwise", {"title": "Title: "}, "must contain {title}, or be empty"),
+    ("listwise", {"prompt": "{query} {passages} {doc}"}, "has no place for {doc}"),
+    ("setwise", {"passage": "{i} {passage} {instruction}"}, "has no place for {instruction}"),
+    ("first", TURNS | {"separator": " "}, "reranker.separator = ' ': is not read"),
+    ("first", TURNS | {"passage": "({i}) {passage}"}, "reranker.passage = '({i}) {passage}': is not read"),
+    ("setwise", {"answer_pattern": "([0-9])"}, "reranker.answer_pattern = '([0-9])': is not read"),
+    ("pairwise", {"k": 3}, "reranker.k = 3: is not read"),
 ]
 
 
@@ -111,3 +119,18 @@ def test_a_model_with_an_encoder_is_refused(family: str) -> None:
     settings = RERANKERS[family].settings(type=family, model="m")
     with pytest.raises(ValueError, match="it has an encoder and a decoder"):
         RERANKERS[family].prompt(make_tokenizer("t5"), settings, [Pair("a", "b")])
+
+
+def test_a_chat_template_that_takes_one_turn_alone_is_refused(tiny_model: Callable) -> None:
+    """A window of one passage has two turns, which alternate; that of two has two of the user's side by side."""
+    turns = [("user", "{query}"), ("assistant", "ok"), ("user", "[{i}] {passage}")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    given: dict[str, Any] = {"type": "first", "model": tiny_model("mistral"), "messages": messages}
+    settings = RERANKERS["first"].settings(**given)
+    tokenizer = Tokenizer(settings)
+    tokenizer.pretrained.chat_template = (
+        "{% for message in messages %}{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}{{ message.content }}{% endfor %}"
+    )
+    with pytest.raises(ValueError, match="roles must alternate"):
+        RERANKERS["first"].prompt(tokenizer, settings, [Pair("a", "b")])

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from actors.engines.contract import EngineRequest
@@ -107,6 +108,22 @@ def test_a_request_follows_only_where_answers_are_written(writes: bool) -> None:
     pending = PendingQueries([pairs("1", 2), pairs("2", 1)], ask_each, writes)
     assert [request.follows for request in pending.first] == [False, False]
     assert [request.follows for request in pending.take(0, answer(pending.first[0]))] == [writes]
+
+
+def test_what_the_labels_hold_is_summed_up_and_nan_is_no_answer() -> None:
+    """As Pending does with a score that is not a number."""
+    found: list[Reply | Unscored] = []
+
+    def ask(candidates: list[Pair]) -> Conversation:
+        for tokens in ([1], [2]):
+            found.extend((yield FollowUp([tokens])))
+        return Ranking([0.0], [None], NONE)
+
+    pending = PendingQueries([pairs("0", 1)], ask, False)
+    (more,) = pending.take(0, Reply([1], label_logprobs=np.log([0.5, 0.25])))
+    pending.take(more.number, Reply([2], label_logprobs=np.array([-1.0, np.nan])))
+    assert isinstance(found[0], Reply) and found[1] == Unscored("the model's log-probabilities are nan")
+    assert (pending.figures["label_replies"], pending.figures["label_share"]) == (1, pytest.approx(0.75))
 
 
 def test_a_reply_is_taken_once() -> None:

@@ -14,7 +14,7 @@ from actors.rerankers.tokenizer import Tokenizer
 from pipeline.config import Config, parse
 from pipeline.input.listing import InputFile
 from pipeline.input.pairs import hash_texts
-from pipeline.score.candidates import hash_candidates, order_candidates
+from pipeline.score.candidates import Given, hash_candidates, order_candidates
 from pipeline.score.prompt import TRAVELS, PromptedUnit, add_hashes, prompt_unit, unpack_unit
 
 FILE = InputFile("s3://bucket/a.parquet", 2**40, "etag-1")
@@ -68,7 +68,15 @@ ORDERS: list[tuple[list[tuple[str | None, float | None, str | None]], bool, list
 def test_candidates_are_in_the_order_of_the_first_stage(rows: list[Any], lower: bool, expected: list[int]) -> None:
     names = ("query_id", "first_stage_score", "doc_id")
     unit = make_unit(*(dict(zip(names, row, strict=True)) for row in rows))
-    assert [row - 40 for row in order_candidates(unit, lower)["row"].to_pylist()] == expected
+    assert [row - 40 for row in order_candidates(unit, Given(lower))["row"].to_pylist()] == expected
+
+
+@pytest.mark.parametrize("lower, expected", [(False, [1, 2, 0, 3]), (True, [0, 3, 1, 2])])
+def test_a_stage_before_has_broken_the_ties_of_its_scores(lower: bool, expected: list[int]) -> None:
+    names = ("query_id", "first_stage_score", "doc_id")
+    rows = [("a", 1.0, "z"), ("a", 2.0, "y"), ("a", 2.0, "x"), ("a", 1.0, "a")]
+    unit = make_unit(*(dict(zip(names, row, strict=True)) for row in rows))
+    assert [row - 40 for row in order_candidates(unit, Given(lower, "row"))["row"].to_pylist()] == expected
 
 
 @pytest.mark.parametrize("lower", [False, True])
@@ -77,7 +85,7 @@ def test_rejects_are_never_between_candidates_as_they_travel(odd: float | None, 
     """A score that is not finite makes a row a reject, wherever it would stand."""
     reject = {"first_stage_score": odd, "kind": "reject"}
     unit = make_unit({"first_stage_score": 1.0}, reject, {"first_stage_score": 2.0}, reject, {"query_id": "p"})
-    made = travel(order_candidates(unit, lower), tokens, Listwise(type="listwise", model="none"))
+    made = travel(order_candidates(unit, Given(lower)), tokens, Listwise(type="listwise", model="none"))
     docs = [[pair.doc for pair in candidates] for candidates in made.prompts]
     assert docs == [["text 0", "text 2"] if lower else ["text 2", "text 0"], ["text 4"]]
 
@@ -99,7 +107,7 @@ IN_A, IN_B, NOT_OK = {0, 1, 2}, {3, 5}, {4, 6}
 
 
 def hash_rows(rows: list[Row], lower: bool = False) -> list[bytes]:
-    return hash_candidates(make_unit(*rows), lower).to_pylist()
+    return hash_candidates(make_unit(*rows), Given(lower)).to_pylist()
 
 
 def change(row: int, **values: Any) -> list[Row]:

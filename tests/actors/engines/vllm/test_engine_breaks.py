@@ -117,6 +117,9 @@ def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one
         labels = {lb_tokenizer.label_ids(("1", "2"))}
         engine = Engine(settings, FLOAT32, request, labels, stall_seconds=5, watchdog=Watchdog())
 
+        engine._stall_seconds = 60  # the first step may take long
+        run(engine, [[1, 2, 3]]).result(120)
+        engine._stall_seconds = 5
         time.sleep(6)  # no work for longer than stall_seconds, then work that takes as long to be submitted
         add = engine._engine.add_request
         engine._engine.add_request = lambda *request, **more: (time.sleep(2), add(*request, **more))
