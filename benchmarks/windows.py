@@ -11,22 +11,22 @@ time in which the engine had less than half a batch of the job, the end of the r
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from actors.rerankers import RERANKERS
-from actors.rerankers.contract import Conversation, FollowUp, Pair, Reply
+from actors.rerankers.contract import Pair, Reply
 from actors.rerankers.tokenizer import Tokenizer
+from actors.worker.queries import PendingQueries
 from benchmarks.job import run_job
 from benchmarks.reasoning import watched
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import ON_CPU, SIZES, pairs, save_model, save_pairs
 
 CANDIDATES = 100
-Waiting = tuple[Conversation, FollowUp]
 
 
 def build(options: argparse.Namespace, folder: Path) -> None:
@@ -85,30 +85,20 @@ def generate(options: argparse.Namespace) -> Figures:
     assert reranker.whole_query
     short = reranker.whole_query.shorten(tokenizer, settings, [Pair(row["query"], row["doc"]) for row in rows])
     queries = [short[at : at + CANDIDATES] for at in range(0, len(short), CANDIDATES)]
-    talks: list[Conversation] = [reranker.whole_query.rank(tokenizer, settings, query) for query in queries]
-    waiting = [(talk, next(talk)) for talk in talks]
-    windows = 0
-    while waiting:
-        prompts: list[Any] = [{"prompt_token_ids": follow_up.sequences[0]} for _, follow_up in waiting]
-        windows += len(prompts)
+    pending = PendingQueries(queries, partial(reranker.whole_query.rank, tokenizer, settings), writes=False)
+    asked, windows = pending.first, 0
+    while asked:
+        windows += len(asked)
+        prompts: list[Any] = [{"prompt_token_ids": ask.tokens} for ask in asked]
         outputs = llm.generate(prompts, params, use_tqdm=False)
-        replies = []
-        for (_, follow_up), output in zip(waiting, outputs, strict=True):
+        then = []
+        for ask, output in zip(asked, outputs, strict=True):
             answer = output.outputs[0]
             last = answer.logprobs[-1] if ids and answer.logprobs else {}
             labels = np.array([last[i].logprob for i in ids]) if ids else None
-            replies.append(Reply(follow_up.sequences[0], text=answer.text, label_logprobs=labels))
-        waiting = [*_send(waiting, replies)]
+            then += pending.take(ask.number, Reply(ask.tokens, text=answer.text, label_logprobs=labels))
+        asked = then
     return {"seconds": time.time() - began, "below half": 0.0, "windows": windows}
-
-
-def _send(waiting: list[Waiting], replies: list[Reply]) -> Iterator[Waiting]:
-    """The conversations that go on."""
-    for (talk, _), reply in zip(waiting, replies, strict=True):
-        try:
-            yield talk, talk.send([reply])
-        except StopIteration:
-            continue
 
 
 KINDS: Kinds = {"job": job, "batches": generate}

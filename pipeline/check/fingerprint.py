@@ -27,8 +27,8 @@ def compute_fingerprint(config: Config, columns: dict[str, str], id_forms: dict[
     same way, the version of the reranker's code, its settings, `output.explain`, the columns read, the engine arguments
     that change numbers (all of them where the last digit counts: `run.deterministic`), and the minor version of
     tokenizers; for a reranker of whole queries, for whether the lowest first-stage score comes first, and for the minor
-    version of ftfy. They stand for
-    the form of ids, too (name_id_forms), which changes no score: a query must not have its id in two forms.
+    version of ftfy. They stand for the form of ids, too (name_id_forms), which changes no score: a query must not have
+    its id in two forms.
     """
     settings, engine = config.reranker, get_engine(config.engine)
     whole = RERANKERS[settings.type].whole_query  # which is given the candidates in their order

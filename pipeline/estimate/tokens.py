@@ -1,9 +1,9 @@
 """Tokens of a run's prompts, from those of drawn rows: made by the same code, with the same tokenizer, as the run's."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +12,10 @@ from actors.rerankers import RERANKERS, Settings
 from actors.rerankers.contract import Pair, Prompt, Reply, Unscored
 from actors.rerankers.passages import make_prompts
 from actors.rerankers.tokenizer import Tokenizer
+from actors.worker.queries import PendingQueries
 from pipeline.estimate.draw import DrawnUnit
 from pipeline.input.pairs import make_pairs
-from pipeline.score.candidates import Given, order_candidates
+from pipeline.score.candidates import Given, order_candidates, split_queries
 
 Z_95 = 1.96  # of a confidence of 95%
 BOTH_SIDES = ("query", "doc")
@@ -153,22 +154,16 @@ def _ask_windows(unit: DrawnUnit, tokenizer: Tokenizer, settings: Settings, give
     rng = np.random.default_rng(0)
     short = whole.shorten(tokenizer, settings, make_pairs(rows, settings))
     asked, lengths = np.zeros(len(rows)), list[int]()
-    ids = rows["query_id"].to_pylist()
-    for _, together in groupby(range(len(rows)), lambda i: ids[i]):
-        members = [*together]
-        conversation = whole.rank(tokenizer, settings, [short[i] for i in members])
-        replies: list[Reply | Unscored] | None = None
-        while True:
-            try:
-                follow_up = next(conversation) if replies is None else conversation.send(replies)
-            except StopIteration:
-                break
-            lengths += map(len, follow_up.sequences)
-            asked[members] += sum(map(len, follow_up.sequences)) / len(members)
-            replies = [
-                Reply(tokens, text=f"<answer>[{rng.integers(1, 3)}]</answer>", label_logprobs=rng.random(labels))
-                for tokens in follow_up.sequences
-            ]
+    rank = partial(whole.rank, tokenizer, settings)
+    for members in split_queries(rows):
+        pending = PendingQueries([[short[i] for i in members]], rank, writes=False)
+        waiting = deque(pending.first)
+        while waiting:
+            request = waiting.popleft()
+            lengths.append(len(request.tokens))
+            asked[members] += len(request.tokens) / len(members)
+            text = f"<answer>[{rng.integers(1, 3)}]</answer>"
+            waiting += pending.take(request.number, Reply(request.tokens, text=text, label_logprobs=rng.random(labels)))
     return _Asked(asked, lengths, max(lengths, default=0), sum(pair.truncated for pair in short), [])
 
 

@@ -44,6 +44,12 @@ def order_candidates(unit: pa.Table, given: Given = Given()) -> pa.Table:
     return unit.take(pc.sort_indices(keys, [("query", "ascending"), ("score", down), ("ties", "ascending")]))
 
 
+def split_queries(rows: pa.Table) -> list[list[int]]:
+    """The numbers of the rows of each query, whose rows stand together."""
+    ids = rows["query_id"].to_pylist()
+    return [[*members] for _, members in groupby(range(len(ids)), lambda i: ids[i])]
+
+
 def hash_candidates(unit: pa.Table, given: Given = Given()) -> pa.Array:
     """A 128-bit hash of each row's texts among its query's: another candidate, or another order, makes others of all.
 
@@ -53,10 +59,9 @@ def hash_candidates(unit: pa.Table, given: Given = Given()) -> pa.Array:
     """
     rows = order_candidates(unit.append_column("at", pa.array(np.arange(len(unit)))), given)
     own, kinds = hash_texts(rows).to_pylist(), rows["kind"].to_pylist()
-    at, queries, docs = rows["at"].to_pylist(), rows["query_id"].to_pylist(), rows["doc_id"].to_pylist()
+    at, docs = rows["at"].to_pylist(), rows["doc_id"].to_pylist()
     hashes: list[bytes] = [b""] * len(rows)
-    for _, together in groupby(range(len(rows)), lambda i: queries[i]):
-        members = [*together]
+    for members in split_queries(rows):
         for i in members:
             hashes[at[i]] = own[i]
         ready = [i for i in members if kinds[i] == OK]
@@ -80,8 +85,6 @@ def shorten_texts(texts: pa.Table, tokenizer: Tokenizer, settings: Settings) -> 
 
 def read_candidates(rows: pa.Table) -> list[list[Pair]]:
     """The candidates of each query, in the order of the rows of a unit that has travelled."""
-    ready = rows.filter(pc.equal(rows["kind"], OK)).select(["query_id", *TEXTS]).to_pylist()
-    return [
-        [Pair(*(row[name] for name in TEXTS)) for row in together]
-        for _, together in groupby(ready, lambda row: row["query_id"])
-    ]
+    ready = rows.filter(pc.equal(rows["kind"], OK))
+    pairs = [Pair(*texts) for texts in zip(*(ready[name].to_pylist() for name in TEXTS), strict=True)]
+    return [[pairs[i] for i in members] for members in split_queries(ready)]

@@ -26,6 +26,7 @@ from actors.rerankers.tokenizer import Tokenizer
 from pipeline.config import Config
 from pipeline.input.listing import InputFile
 from pipeline.input.pairs import hash_queries, hash_texts, make_pairs
+from pipeline.plan.queries import sees_queries
 from pipeline.plan.units import parse_unit
 from pipeline.rows import OK, PERMANENT
 from pipeline.score.candidates import find_given, hash_candidates, read_candidates, shorten_texts
@@ -118,8 +119,8 @@ def add_hashes(unit: pa.Table, config: Config | None = None) -> pa.Table:
     the run; its reranker may see whole queries, and then the first are those of candidates."""
     if "texts" in unit.column_names:
         return unit
-    whole = config and RERANKERS[config.reranker.type].whole_query
-    texts = hash_candidates(unit, find_given(config)) if config and whole else hash_texts(unit)
+    whole = config if config and sees_queries(config) else None
+    texts = hash_candidates(unit, find_given(whole)) if whole else hash_texts(unit)
     return unit.append_column("texts", texts).append_column("query_text", hash_queries(unit))
 
 

@@ -103,7 +103,7 @@ def _prompt_split(
     # As many tasks run at once as there are cores, beside the engine: so each has one thread, not one for every core.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     tokenizer = load_tokenizer_patiently(settings, get_engine(work.config.engine).max_length(work.config.engine))
-    side, whole = RERANKERS[settings.type].prefix_side(settings), RERANKERS[settings.type].whole_query
+    side, whole = RERANKERS[settings.type].prefix_side(settings), sees_queries(work.config)
     for unit, pairs in read_units(split, work.first.columns):
         if unit.name in present:
             yield pack_unit(unit.name)

@@ -42,9 +42,9 @@ class DoesNotFit(RunError):
 class Scored(NamedTuple):
     """The scores of all pairs by one engine, in one order.
 
-    scores: nan where there is none; then `reasons` says why. Of windows (windows.py), those of all labels of each, one
-    after the other. cached_tokens: how many of the prompts' tokens the prefix
-    cache had. written: what the model wrote for this order, and before.
+    scores: nan where there is none; then `reasons` says why. Those of windows (windows.py) are of all labels of each,
+    one window after the other. cached_tokens: how many of the prompts' tokens the prefix cache had. written: what the
+    model wrote for this order, and before.
     """
 
     scores: np.ndarray

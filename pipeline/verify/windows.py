@@ -4,7 +4,6 @@ What is compared is the log-probability of each candidate's letter, from which t
 that writes its order has no scores to compare.
 """
 
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from actors.rerankers.tokenizer import Tokenizer
 from pipeline.check.preflight import Checked
 from pipeline.errors import UsageError
 from pipeline.input.pairs import make_pairs
-from pipeline.score.candidates import find_given, order_candidates
+from pipeline.score.candidates import find_given, order_candidates, split_queries
 from pipeline.verify.sample import read_pool
 from pipeline.verify.score import Prompts
 
@@ -55,9 +54,7 @@ def draw_windows(checked: Checked, tokenizer: Tokenizer, wanted: int, seed: int)
     assert reranker.whole_query
     labels = len(reranker.request(settings).labels)
     pool = order_candidates(read_pool(checked, wanted, rng), find_given(config))
-    ids = pool["query_id"].to_pylist()
-    queries = [[*members][:labels] for _, members in groupby(range(len(ids)), lambda i: ids[i])]
-    queries = [members for members in queries if len(members) > 1]
+    queries = [members[:labels] for members in split_queries(pool) if len(members) > 1]
     prompts: Prompts = []
     chosen, places, owners = list[int](), list[int](), list[int]()
     for at in rng.permutation(len(queries)).tolist():

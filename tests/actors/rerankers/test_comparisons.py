@@ -219,7 +219,7 @@ def test_all_pairs_score_the_wins_of_a_double_loop(count: int, oracle: str) -> N
 
 # Whether [first, second] is answered A, B, or refused (x); the scores of 0, 1 and 2
 DRAWS: list[tuple[dict[tuple[int, int], str], list[float | None], int]] = [
-    ({}, [1.0, 1.0, 1.0], 0),  # A whoever is first: every pair is a draw
+    ({}, [1.0, 1.0, 1.0], 0),  # A, whatever it stands for: every pair is a draw
     ({(1, 0): "B", (2, 0): "B", (2, 1): "B"}, [2.0, 1.0, 0.0], 0),
     ({(0, 1): "B", (0, 2): "B", (1, 2): "B"}, [0.0, 1.0, 2.0], 0),
     ({(1, 0): "B", (0, 1): "x"}, [1.0, 1.0, 1.0], 1),  # one order alone decides nothing

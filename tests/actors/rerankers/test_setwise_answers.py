@@ -67,7 +67,7 @@ def test_the_number_that_is_read_of_an_answer(pattern: str | None, text: str, nu
 
 @pytest.mark.parametrize("refused", [False, True])
 def test_an_answer_that_cannot_be_read_leaves_the_node_where_it_is(refused: bool) -> None:
-    """Of eight, with three children, the last is the best. The second comparison has 4 in it, and no answer."""
+    """The last of eight is the best, with three children a node. The second comparison has 4 in it, and no answer."""
 
     def answer(request: Any, members: list[int]) -> Reply | Unscored:
         if 4 not in members:

@@ -193,7 +193,7 @@ def test_units_have_whole_queries_and_each_missing_row_once(seed: int, tmp_path:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_retry_never_splits_a_query(seed: int, tmp_path: Path, make_config: Make) -> None:
-    """Of queries that failed some rows may not be scored again, for they have no text."""
+    """Some rows of queries that failed may not be scored again, for they have no text."""
     rng = random.Random(seed)
     path, ids = draw_file(rng, tmp_path)
     unit_rows, rows, starts = rng.choice([1, 3, 10, 1000]), len(ids), list_starts(ids)
