@@ -1,12 +1,14 @@
-"""A whole run: list -> read -> order -> prompt -> score -> put -> merge -> rank -> write -> commit."""
+"""A whole run: list -> plan -> read -> order -> prompt -> score -> write -> merge -> fuse -> rank -> commit."""
 
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 from typing import Any
+
+import pyarrow.compute as pc
 
 from actors.worker.actor import Scorer
 from pipeline.chain import run_stages
@@ -30,6 +32,7 @@ from pipeline.output.restart import is_restarting, throw_away
 from pipeline.output.tidy import list_merged, tidy
 from pipeline.plan.changes import check_same_files, find_changes
 from pipeline.plan.queries import check_queries_stand_together, sees_queries
+from pipeline.plan.reuse import find_earlier
 from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
 from pipeline.plan.units import (
@@ -41,7 +44,7 @@ from pipeline.plan.units import (
     parse_unit,
 )
 from pipeline.plan.work import Work, select_work
-from pipeline.rank.known import KnownScores, TakeOver, list_old, prepare_known
+from pipeline.rank.known import KnownScores, TakeOver, prepare_known
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part, check_share
@@ -83,9 +86,14 @@ class Run:
         self._checked, self._config, self._scorer, self._later = checked, checked.config, scorer, later
         self._cluster, self._sizes, self._lease = cluster, sizes, lease
         self._began, self._seconds = began, dict[str, float]()
+        self._taken = 0  # scores of units whose pairs were all known
 
     def make_result(self) -> dict[str, Any]:
         """Scores, ranks and commits what is not there yet. Returns the run's figures."""
+        with ExitStack() as self._connection:
+            return self._make_result()
+
+    def _make_result(self) -> dict[str, Any]:
         output, config = self._checked.output, self._config
         restart = is_restarting(self._checked)
         stored = [] if restart else list_stored(self._checked)
@@ -105,7 +113,7 @@ class Run:
             say("parts of the result that stands are gone; it is made again from its scores")
         if work.tasks:  # what is left of a run that had every unit: one that is scored again may have its name and size
             self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
-        known = self._take_over(files, stored, work, coverage)
+        known = None if restart else self._take_over(files, stored, work, coverage)
         work = select_work(config, work.first, files, coverage, self._sizes, retry) if known else work
         if work.tasks:
             self._check_model(files, work.first)
@@ -113,8 +121,9 @@ class Run:
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
         say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
         small = not work.tasks and self._count_parts(count_rows_of_all(coverage, files)) == 1
-        with self._connect(small) as cluster, self._explain_changes(files):
-            self._time("start")
+        cluster = self._connect(small)
+        self._time("start")
+        with self._explain_changes(files):
             if restart:
                 throw_away(self._checked, self._later)
             if work.tasks and sees_queries(config) and not self._checked.is_later_stage:  # whose input is a ranking
@@ -199,26 +208,28 @@ class Run:
         self, files: list[InputFile], stored: list[str], work: Work, coverage: Coverage
     ) -> KnownScores | None:
         """Has the coverage get the score files of units whose rows all have scores by their texts. Returns the scores
-        for the others; None where there are none, as in a run of one stage, or the first."""
-        old = list_old(stored, files) if self._checked.is_later_stage and work.tasks else []
-        if not old:
+        for the others; None where none are known."""
+        earlier = find_earlier(self._checked, files, stored) if work.tasks else []
+        if not earlier:
             return None
-        parts = self._count_parts([])
-        with self._connect(parts == 1) as cluster:
-            known = prepare_known(self._checked, old, parts, cluster, self._sizes)
-            for names in cluster.run(TakeOver(known, work, self._checked.scores, self._sizes), range(work.tasks)):
-                coverage.add(self._name_below_all(names))
+        rows, size = sum(one.rows for one in earlier), pc.sum(pc.subtract(work.parts["end"], work.parts["begin"]))
+        cluster = self._connect(rows <= self._sizes.bucket_rows and size.as_py() <= self._sizes.part_bytes)
+        known = prepare_known(self._checked, earlier, cluster, self._sizes)
+        found = [*cluster.run(TakeOver(known, work, self._checked.scores, self._sizes), range(work.tasks))]
+        for taken in found:
+            coverage.add(self._name_below_all(taken.names))
+        self._taken = sum(taken.scores for taken in found)
+        counts = sum(taken.rows for taken in found), sum(taken.known for taken in found)
+        say("of {:,} rows to score {:,} are known by their texts".format(*counts))
         return known
 
-    def _connect(self, small: bool) -> AbstractContextManager[Cluster]:
-        """Where the run goes on: on Ray, unless there is nothing to score and the result is small."""
-        if self._cluster:
-            return nullcontext(self._cluster)
-        if small:
-            return nullcontext(InProcess())
-        from pipeline.cluster.connect import connect_for_run  # imported here: Ray takes a second
+    def _connect(self, small: bool) -> Cluster:
+        """Where the run goes on: on Ray, unless what is to be done is small and no engine is needed for it."""
+        if not self._cluster and not small:
+            from pipeline.cluster.connect import connect_for_run  # imported here: Ray takes a second
 
-        return connect_for_run(self._config)
+            self._cluster = self._connection.enter_context(connect_for_run(self._config))
+        return self._cluster or InProcess()
 
     def _keep(
         self, result: dict[str, Any], scoring: Counter[str], spilled: int | None, stored: list[str]
@@ -253,7 +264,7 @@ class Run:
     ) -> Counter[str]:
         """Scores what is missing, and shows how far it is. Returns the sums of its figures. The coverage gets the score
         files that come."""
-        sums: Counter[str] = Counter()
+        sums = Counter(taken=self._taken)
         if not work.tasks:
             return sums
         reasons: Counter[str] = Counter()

@@ -24,6 +24,8 @@ class Sizes:
     least_units_in_flight: int = 4
     most_units_in_flight: int = 32
 
+    known_rows: int = 4_000_000  # of a piece of the scores that are known by hashes of texts: 25 bytes each in memory
+
     bucket_rows: int = 500_000
     explained_bucket_rows: int = 50_000  # with texts of some kB each
     carried_bucket_rows: int = 100_000  # with texts of the input; more of those above some hundred million rows,

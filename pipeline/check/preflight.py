@@ -150,11 +150,15 @@ def make_paths_absolute(config: Config) -> Config:
         output = config.output.model_copy(update={"path": make_absolute(config.output.path)})
     except (ValueError, ImportError) as error:
         raise UsageError(f"output.path = {config.output.path!r}: {error}") from None
+    try:
+        run = config.run.model_copy(update={"reuse": [make_absolute(path) for path in config.run.reuse]})
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"run.reuse = {config.run.reuse!r}: {error}") from None
     reranker = config.reranker
     for key in ("model", "adapter"):
         if os.path.isdir(folder := os.path.expanduser(getattr(reranker, key) or "")):
             reranker = reranker.model_copy(update={key: os.path.abspath(folder)})
-    return config.model_copy(update={"output": output, "reranker": reranker})
+    return config.model_copy(update={"output": output, "reranker": reranker, "run": run})
 
 
 def check_output_place(config: Config) -> None:

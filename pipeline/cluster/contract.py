@@ -1,6 +1,6 @@
 """What runs functions for a run: a Ray cluster (ray_cluster.py), or this process alone (in_process.py)."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -29,7 +29,7 @@ class Pool(NamedTuple):
 
 
 class Started(Protocol[Value]):
-    """A function that was started."""
+    """A function that was started. It may be sent to other processes of the cluster, which get the value, too."""
 
     def is_ready(self) -> bool:
         """Whether it has returned, or raised."""
@@ -43,6 +43,10 @@ class Cluster(Protocol):
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Runs a task on each item, as many at once as there are CPUs, and yields the results in the items' order."""
+
+    def keep(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Sequence[Started[Result]]:
+        """Runs a task on each item in the same way. The results stay where they were made until they are asked for, and
+        each node holds one once, for all of its processes."""
 
     def start(self, function: Callable[..., Result], *arguments: Any) -> Started[Result]:
         """Calls a function beside all else."""

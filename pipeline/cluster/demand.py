@@ -44,4 +44,5 @@ def check_absolute(paths: Paths) -> None:
 
 def list_paths(config: Config) -> Paths:
     """The paths of a config that nodes read and write."""
-    return [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
+    paths = [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
+    return [*paths, *(("run.reuse", path) for path in config.run.reuse)]

@@ -17,6 +17,9 @@ class InProcess:
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         return map(task, items)
 
+    def keep(self, task: Callable[[Item], Result], items: Iterable[Item]) -> "list[Returned[Result]]":
+        return [Returned(task(item)) for item in items]
+
     def start(self, function: Callable[..., Result], *arguments: Any) -> "Returned[Result]":
         return Returned(function(*arguments))
 

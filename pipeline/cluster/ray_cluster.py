@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from actors.worker.failures import Worker
 from pipeline.cluster.contract import Item, Pool, Result
-from pipeline.cluster.tasks import RETRIES, raise_own_errors, run_tasks, watch_steps
+from pipeline.cluster.tasks import RETRIES, raise_own_errors, run_tasks, start_tasks, watch_steps
 from pipeline.cluster.tracker import RemoteTracker, identify_worker
 from pipeline.errors import read_worker_error
 
@@ -27,6 +27,9 @@ class RayCluster:
 
     def run(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         return run_tasks(task, items)
+
+    def keep(self, task: Callable[[Item], Result], items: Iterable[Item]) -> "list[Started[Result]]":
+        return [Started(reference) for reference in start_tasks(task, items)]
 
     def start(self, function: Callable[..., Result], *arguments: Any) -> "Started[Result]":
         # It takes none of the CPUs that are Ray's to give.

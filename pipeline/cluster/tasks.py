@@ -28,12 +28,17 @@ def run_tasks(task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator
     A RunError of a task is raised as itself. The tasks beside it are not stopped: they end with the driver, for
     `ray.cancel` of a task that ends just then brings the driver down (Ray 2.60).
     """
-    shared = ray.put(task)
-    remote: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
-    results = [remote.remote(shared, item) for item in items]
+    results = start_tasks(task, items)
     with raise_own_errors():
         for result in results:
             yield ray.get(result)
+
+
+def start_tasks(task: Callable[[Item], Result], items: Iterable[Item]) -> list[Any]:
+    """Starts `task` on each item. Returns references to the results."""
+    shared = ray.put(task)
+    remote: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_run)
+    return [remote.remote(shared, item) for item in items]
 
 
 @contextmanager

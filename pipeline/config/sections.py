@@ -128,6 +128,7 @@ class Run(Section):
     on_gone: Literal["refuse", "drop"] = "refuse"
     retry_failed: bool = False
     accept: list[Literal["engine"]] = []
+    reuse: Annotated[list[Url], BeforeValidator(_listed)] = []
     deterministic: bool = False
     stall_seconds: Annotated[float, Field(gt=0)] = 1800
     shared_filesystem: bool = False

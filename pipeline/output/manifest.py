@@ -22,7 +22,8 @@ BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "
 def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
     """The figures of this run's scoring: pairs, pairs per second (including the engine's start), and times.
 
-    sums: figures of the units scored in this run, added up, and their number as `units_now`. seconds: wall time of each
+    sums: figures of the units scored in this run, added up, their number as `units_now`, and as `taken` the scores
+    of units whose pairs were all known by their texts. seconds: wall time of each
     step; `engines`, until the first pair was in an engine, is a part of `score`. spilled: bytes that Ray wrote to disk.
     """
     pairs = sums["rows"] - sums["failed"] - sums["rejected"] - sums["known"]
@@ -30,6 +31,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
         seconds = seconds | {"engines": sums["engines"]}
     return {
         "scored_now": pairs,
+        "reused": sums["known"] + sums["taken"],
         "units_now": sums["units_now"],
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
         **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},

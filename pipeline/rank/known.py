@@ -1,68 +1,80 @@
-"""Scores that a stage has of candidates it scored before, found again by the hash of their texts.
+"""Scores that pairs have already, found by the hash of their texts: `run.reuse`, and candidates of a later stage.
 
-A stage's input is the result of the stage before. Whenever that is made again its files are others, and most of the
-candidates the same. So the scores of files that are gone are merged by bucket, as those of a result are, and looked up:
-a unit whose rows all have one needs no engine, and in other units only rows without one are scored.
+Score files of other inputs are read once, and what they know is sorted by hash, in pieces by the first bits of it. A
+piece stays in the memory of the cluster's nodes, each of which holds it once, whatever number of its processes look
+there. A unit whose pairs are all known needs no engine; in other units only the pairs without a score are scored.
 """
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.check.preflight import Checked
-from pipeline.cluster.contract import Cluster
-from pipeline.input.listing import InputFile
+from pipeline.cluster.contract import Cluster, Started
+from pipeline.errors import RunError, say
+from pipeline.plan.reuse import Earlier
 from pipeline.plan.splits import cut_splits
-from pipeline.plan.units import ScoreFile, hash_version, name_score_file, parse_score_file
+from pipeline.plan.units import name_score_file
 from pipeline.plan.work import Work
-from pipeline.rank.buckets import find_buckets
-from pipeline.rank.merge import merge_scores
+from pipeline.rank.buckets import BucketReader, encode_by_bucket, put_bucketed
+from pipeline.rank.merge import Group, cut_groups
 from pipeline.rows import KNOWN, OK, PERMANENT
-from pipeline.score.files import encode_scores, look_up_sizes, make_score_table
+from pipeline.score.files import EXPLANATION, encode_scores, look_up_sizes, make_score_table, read_each
 from pipeline.score.prompt import PromptedUnit, add_hashes
 from pipeline.score.read import read_units
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-
-def list_old(stored: list[str], files: list[InputFile]) -> list[ScoreFile]:
-    """The score files of files, or versions of them, that are not in the input any more, each file's together."""
-    here = {hash_version(file) for file in files}
-    found = [file for name in stored if (file := parse_score_file(name)) and file.unit.of not in here]
-    return sorted(found, key=lambda file: (file.unit.of, file.unit.first, file.name))
+PIECES_VERSION = 1  # raised when the same score files make another file of pieces
+TAKEN = ["texts", "rerank_score", "kind", "reason", "truncated"]  # columns of a score file
+SCHEMA = pa.schema(
+    [
+        ("high", pa.uint64()),  # the two halves of the hash of a pair's texts
+        ("low", pa.uint64()),
+        ("rerank_score", pa.float64()),
+        ("truncated", pa.bool_()),
+        ("reason", pa.string()),  # why it has no score
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
 class KnownScores:
-    """Adds to pairs what is known of them. read: gives the score rows of a bucket."""
+    """Adds to pairs what is known of them. pieces: what is known, by the first bits of the hash; each sorted by it."""
 
-    read: Callable[[int], pa.Table]
-    buckets: int
+    pieces: Sequence[Started[pa.Table]]
 
     def __call__(self, pairs: pa.Table) -> pa.Table:
         """The pairs of a unit, with their hashes. One that has a score has it as `rerank_score`, and the kind KNOWN;
         one that has none for a reason that stays has that reason. Further columns: truncated; explanation, where it is
         known."""
         pairs = add_hashes(pairs)
-        parts = [
-            _add_known(pairs.filter(pa.array(bucket == number)), _load_bucket(self, number))
-            for bucket in [find_buckets(pairs["query_id"], self.buckets)]
-            for number in np.unique(bucket).tolist() or [0]
-        ]
-        return pa.concat_tables(parts).sort_by("row").combine_chunks()
+        high, low = split_hashes(pairs["texts"])
+        piece = find_pieces(high, len(self.pieces))
+        order, parts = np.argsort(piece, kind="stable"), list[pa.Table]()
+        for number in np.unique(piece).tolist() or [0]:
+            table = self.pieces[number].wait()
+            inside = piece == number
+            found = find_hashes(table, high[inside], low[inside])
+            parts.append(table.select(SCHEMA.names[2:] + table.column_names[5:]).take(pa.array(found, mask=found < 0)))
+        known = pa.concat_tables(parts).take(pa.array(np.argsort(order, kind="stable")))
+        return _add(pairs, known.combine_chunks())
 
 
-def prepare_known(checked: Checked, old: list[ScoreFile], buckets: int, cluster: Cluster, sizes: Sizes) -> KnownScores:
-    """Merges old score files by bucket. buckets: how many there are."""
-    numbers = {version: number for number, version in enumerate(dict.fromkeys(file.unit.of for file in old))}
-    stored = look_up_sizes(checked.all_scores, [(numbers[file.unit.of], file) for file in old])
-    explain = checked.config.output.explain
-    read = merge_scores(checked.all_scores, checked.merged, stored, buckets, explain, cluster, sizes)
-    return KnownScores(read, buckets)
+class Taken(NamedTuple):
+    """What a task took over. names: of the score files that it put. scores: how many those have. known: how many of all
+    the rows it looked at have a score."""
+
+    names: list[str]
+    scores: int
+    known: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -75,47 +87,150 @@ class TakeOver:
     scores: Folder
     sizes: Sizes
 
-    def __call__(self, task: int) -> list[str]:
-        """Their names."""
-        names, work = list[str](), self.work
+    def __call__(self, task: int) -> Taken:
+        names, scores, known, rows, work = list[str](), 0, 0, 0, self.work
         for part in work.read_parts(task):
             for split in cut_splits(part, work.config, work.first, sizes=self.sizes):
-                for unit, pairs in read_units(split, work.first.columns):
-                    rows = self.known(add_hashes(pairs, work.config))
-                    if OK in rows["kind"].to_pylist():
+                for unit, read in read_units(split, work.first.columns):
+                    pairs = self.known(add_hashes(read, work.config))
+                    here = pairs["kind"].to_pylist().count(KNOWN)
+                    known, rows = known + here, rows + len(pairs)
+                    if unit.retry or pc.any(pc.equal(pairs["kind"], OK)).as_py():
                         continue
                     texts: list[str | None] | None = [] if work.config.output.explain else None
-                    table = make_score_table(PromptedUnit(unit.name, part.file, rows, [], []), [], texts)
+                    table = make_score_table(PromptedUnit(unit.name, part.file, pairs, [], []), [], texts)
                     names.append(name_score_file(unit.name, transient=False))
                     self.scores.put_new(names[-1], encode_scores(table))
-        return names
+                    scores += here
+        return Taken(names, scores, known, rows)
 
 
-@lru_cache(maxsize=1)  # neighbouring units have rows of one bucket
-def _load_bucket(known: KnownScores, bucket: int) -> pa.Table:
-    """What is known of a bucket's pairs, each once."""
-    rows = known.read(bucket)
-    rows = rows.filter(pc.is_in(rows["kind"], pa.array([OK, PERMANENT])))
-    order = np.argsort(pc.not_equal(rows["kind"], OK).to_numpy(), kind="stable")  # a score before a reason
-    rows = rows.take(order).combine_chunks()
-    _, once = np.unique(rows["texts"].combine_chunks().dictionary_encode().indices.to_numpy(), return_index=True)
-    return rows.take(np.sort(once)).combine_chunks()
+def prepare_known(checked: Checked, earlier: list[Earlier], cluster: Cluster, sizes: Sizes) -> KnownScores:
+    """Reads what there is. Of equal texts the score counts that comes first in `earlier`.
+
+    An output one of whose score files cannot be read is named, and not used.
+    """
+    pieces = 1
+    while pieces * sizes.known_rows < sum(one.rows for one in earlier):
+        pieces *= 2
+    readers = []
+    for one in earlier:
+        spread = SpreadGroup(one.scores, checked.merged, pieces, checked.config.output.explain, one.reasons)
+        try:
+            groups = [spread.name(group) for group in _cut_groups(one, pieces, sizes)]
+            index = dict(zip((group.name for group in groups), cluster.run(spread, groups), strict=True))
+        except RunError as error:
+            say(f"{one.output}: none of its scores are taken over: {error}")
+            continue
+        readers.append(BucketReader(checked.merged, index, _get_schema(spread.explain)).read)
+    return KnownScores(cluster.keep(SortPiece(readers, _get_schema(checked.config.output.explain)), range(pieces)))
 
 
-def _add_known(pairs: pa.Table, known: pa.Table) -> pa.Table:
-    found = pc.index_in(pairs["texts"], known["texts"].combine_chunks())
-    kind = pc.take(known["kind"], found)
+def _cut_groups(earlier: Earlier, pieces: int, sizes: Sizes) -> list[Group]:
+    numbers = {version: number for number, version in enumerate(dict.fromkeys(file.unit.of for file in earlier.files))}
+    stored = look_up_sizes(earlier.scores, [(numbers[file.unit.of], file) for file in earlier.files])
+    return cut_groups(stored, pieces, sizes)
+
+
+@dataclass(frozen=True)
+class SpreadGroup:
+    """The task of putting what the score files of a group know as one file, by piece, unless it is there already.
+
+    scores, merged: the folders of score files and of these. explain, reasons: whether it is known what the model wrote,
+    and why pairs have no score."""
+
+    scores: Folder
+    merged: Folder
+    pieces: int
+    explain: bool
+    reasons: bool
+
+    def name(self, group: Group) -> Group:
+        """The group under the name of its file."""
+        names = [found.file.name for found in group.stored]
+        made_from = json.dumps([PIECES_VERSION, self.pieces, self.explain, self.reasons, self.scores.url, names])
+        return Group(f"known-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.arrow", group.stored)
+
+    def __call__(self, group: Group) -> np.ndarray:
+        """The file's index."""
+        return put_bucketed(self.merged, group.name, self.pieces, lambda: self._spread(group))
+
+    def _spread(self, group: Group) -> tuple[pa.Buffer, np.ndarray]:
+        columns = [*TAKEN, *([EXPLANATION.name] if self.explain else [])]
+        kinds = pa.array([OK, PERMANENT] if self.reasons else [OK])
+        parts = [_get_schema(self.explain).empty_table()]
+        for _, rows in read_each(self.scores, group.stored, columns):
+            rows = rows.filter(pc.is_in(rows["kind"], kinds))
+            halves = dict(zip(("high", "low"), split_hashes(rows["texts"]), strict=True))
+            others = {name: rows[name] for name in parts[0].column_names[2:]}
+            parts.append(pa.table(halves | others, parts[0].schema))
+        known = pa.concat_tables(parts)
+        return encode_by_bucket(known, find_pieces(known["high"].to_numpy(), self.pieces), self.pieces)
+
+
+@dataclass(frozen=True)
+class SortPiece:
+    """The task of reading one piece, from all outputs: each hash once, in the order of hashes."""
+
+    readers: Sequence[Callable[[int], pa.Table]]
+    schema: pa.Schema
+
+    def __call__(self, piece: int) -> pa.Table:
+        rows = pa.concat_tables([self.schema.empty_table(), *(read(piece) for read in self.readers)])
+        high, low = rows["high"].to_numpy(), rows["low"].to_numpy()
+        order = np.lexsort((rows["rerank_score"].is_null().to_numpy(), low, high))  # a score before a reason
+        again = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
+        return rows.take(order[np.concatenate([[True], ~again])] if len(rows) else order).combine_chunks()
+
+
+def split_hashes(texts: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """The halves of 128-bit hashes, as numbers (uint64) that sort as the hashes do."""
+    whole = texts.combine_chunks()
+    if not len(whole):
+        return np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+    start = 2 * whole.offset
+    halves = np.frombuffer(whole.buffers()[1], ">u8")[start : start + 2 * len(whole)].astype(np.uint64)
+    return halves[0::2], halves[1::2]
+
+
+def find_pieces(high: np.ndarray, pieces: int) -> np.ndarray:
+    """The number of the piece that each hash belongs to: its first bits. pieces: a power of two."""
+    bits = pieces.bit_length() - 1
+    return (high >> np.uint64(64 - bits) if bits else np.zeros_like(high)).astype(np.int64)
+
+
+def find_hashes(table: pa.Table, high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """The rows of a piece that have these hashes; -1 where none has. All 128 bits count."""
+    known_high, known_low = table["high"].to_numpy(), table["low"].to_numpy()
+    at, found = np.searchsorted(known_high, high), np.full(len(high), -1)
+    left = np.arange(len(high))
+    while len(left):  # a second time only where the first halves of two hashes are equal
+        left = left[at[left] < len(known_high)]
+        left = left[known_high[at[left]] == high[left]]
+        same = known_low[at[left]] == low[left]
+        found[left[same]] = at[left[same]]
+        left = left[~same]
+        at[left] += 1
+    return found
+
+
+def _get_schema(explain: bool) -> pa.Schema:
+    return SCHEMA.append(EXPLANATION) if explain else SCHEMA
+
+
+def _add(pairs: pa.Table, known: pa.Table) -> pa.Table:
+    """The pairs with what is known of each (a row for each, of nulls where nothing is)."""
     own = pc.not_equal(pairs["kind"], OK)  # what is wrong with its texts is seen without a score
-    new = pc.or_(own, pc.is_null(kind))
-    kinds = pc.if_else(pc.equal(kind, OK), KNOWN, kind)
-    pairs = _set(pairs, "kind", pc.if_else(new, pairs["kind"], kinds))
-    pairs = _set(pairs, "reason", pc.if_else(new, pairs["reason"], pc.take(known["reason"], found)))
+    scored, failed = pc.is_valid(known["rerank_score"]), pc.is_valid(known["reason"])
+    kinds = pc.if_else(scored, KNOWN, pc.if_else(failed, PERMANENT, OK))
+    pairs = _set(pairs, "kind", pc.if_else(own, pairs["kind"], kinds))
+    pairs = _set(pairs, "reason", pc.if_else(own, pairs["reason"], known["reason"]))
     none = pa.scalar(None, pa.float64())
-    pairs = pairs.append_column("rerank_score", pc.if_else(own, none, pc.take(known["rerank_score"], found)))
-    truncated = pc.fill_null(pc.if_else(new, False, pc.take(known["truncated"], found)), False)
+    pairs = pairs.append_column("rerank_score", pc.if_else(own, none, known["rerank_score"]))
+    truncated = pc.fill_null(pc.if_else(own, False, known["truncated"]), False)
     pairs = pairs.append_column("truncated", truncated)
-    if "explanation" in known.column_names:
-        pairs = pairs.append_column("explanation", pc.take(known["explanation"], found))
+    if EXPLANATION.name in known.column_names:
+        pairs = pairs.append_column(EXPLANATION.name, known[EXPLANATION.name])
     return pairs
 
 

@@ -119,22 +119,29 @@ def read_scores(folder: Folder, stored: list[StoredScores], explain: bool) -> pa
     """
     schema = get_schema(explain)
     parts = [schema.empty_table()]
+    for found, rows in read_each(folder, stored, schema.names[1:]):
+        number = pa.repeat(pa.scalar(found.number, pa.int32()), len(rows))
+        parts.append(rows.add_column(0, schema.field("file"), number))
+    rows = pa.concat_tables(parts)
+    return rows if len(join_overlapping(stored)) == len(stored) else keep_best(rows)
+
+
+def read_each(
+    folder: Folder, stored: list[StoredScores], columns: list[str]
+) -> Iterator[tuple[StoredScores, pa.Table]]:
+    """These columns of each score file. Raises RunError where one is gone or cannot be decoded."""
     try:
         data = folder.read_ranges([(found.file.name, 0, found.size) for found in stored])
     except FileNotFoundError as error:
         raise make_gone_error(error) from None
     for found, read in zip(stored, data, strict=True):
         try:
-            rows = pq.ParquetFile(pa.BufferReader(read), pre_buffer=False).read(schema.names[1:], use_threads=False)
+            yield found, pq.ParquetFile(pa.BufferReader(read), pre_buffer=False).read(columns, use_threads=False)
         except pa.ArrowException as error:
             raise RunError(
                 f"{folder.path(found.file.name)}: is cut short, or no score file ({one_line(error)[:200]}); without it "
                 "the same command scores its rows again"
             ) from None
-        number = pa.repeat(pa.scalar(found.number, pa.int32()), len(rows))
-        parts.append(rows.add_column(0, schema.field("file"), number))
-    rows = pa.concat_tables(parts)
-    return rows if len(join_overlapping(stored)) == len(stored) else keep_best(rows)
 
 
 def join_overlapping(stored: list[StoredScores]) -> list[list[StoredScores]]:
