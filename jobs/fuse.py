@@ -1,9 +1,9 @@
 """Mixes results of the same queries into one: python jobs/fuse.py RESULT RESULT [...] --output FOLDER
 
 RESULT is the output.path of a finished run of jobs/rerank.py, or of this job; --run adds a TREC run (or a table). Each
-candidate gets the weighted sum of its values by --method: reciprocal ranks (rrf), or scores as zscore or minmax scale
-them per query. A candidate that an input does not have, or has no score for, counts there like the last one of its
-query. The columns beside the scores are those of the first result.
+candidate gets the weighted sum of its values by --method: reciprocal ranks (rrf), or scores that are scaled per query
+(zscore, ...: docs/fuse.md). A candidate that an input does not have, or has no score for, counts there like the last
+one of its query. The columns beside the scores are those of the first result.
 Exit codes: 0 done; 2 an argument or an input is wrong; 4 another run writes to this output; 1 anything else. The last
 line on stdout is one JSON object with the figures.
 """
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # it runs from 
 from jobs.ending import Ending
 from jobs.prepare import parse_positive
 from pipeline.ensemble.part import Arguments
-from pipeline.ensemble.run import fuse
+from pipeline.ensemble.run import MIXING, fuse
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     add("results", nargs="+", metavar="RESULT", help="output.path of a run, or the --output of this job")
     add("--run", action="append", default=[], dest="runs", metavar="PATH", help="once for each run")
     add("--output", required=True, metavar="FOLDER")
-    add("--method", default="rrf", help="rrf (the default), zscore or minmax")
+    add("--method", default="rrf", help=f"{', '.join(MIXING)} (default rrf)")
     add("--k", type=parse_positive, default=60, help="the constant of rrf (default 60)")
     add(
         "--weights",

@@ -21,7 +21,7 @@ from actors.rerankers import RERANKERS
 from actors.rerankers.contract import Reranker, Unscored
 from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
-from actors.worker.failures import FailureTracker, Part, Result, Worker
+from actors.worker.failures import FailureTracker, Result, Span, Worker
 from actors.worker.gate import Gate
 from actors.worker.inbox import Inbox
 from actors.worker.pending import FIGURES, Pending
@@ -120,22 +120,22 @@ class Scorer:
         if turn.row is not None:
             return turn.row
         async with self._gate.enter(turn.alone):
-            results: dict[Part, Result] = turn.known
-            for part in turn.left:
-                await self._report(self._tracker.begin, unit.name, part)
-                results[part] = await self._score_part(unit.prompts[slice(*part)])
-                await self._report(self._tracker.scored, unit.name, part, results[part])
-        parts = [result for _, result in sorted(results.items())]
-        figures = {name: sum(part.figures.get(name, 0) for part in parts) for name in FIGURES}
+            results: dict[Span, Result] = turn.known
+            for span in turn.left:
+                await self._report(self._tracker.begin, unit.name, span)
+                results[span] = await self._score_span(unit.prompts[slice(*span)])
+                await self._report(self._tracker.scored, unit.name, span, results[span])
+        done = [result for _, result in sorted(results.items())]
+        figures = {name: sum(result.figures.get(name, 0) for result in done) for name in FIGURES}
         figures["seconds"] = time.perf_counter() - started
-        scores, texts = [s for part in parts for s in part.scores], [t for part in parts for t in part.texts]
+        scores, texts = [s for result in done for s in result.scores], [t for result in done for t in result.texts]
         if isinstance(unit.prompts[0], list):
             scores, texts = join_rankings(unit.prompts, scores, texts)
         row = await self._write_in_time(unit, scores, texts, figures)
         await self._report(self._tracker.end, unit.name, row)
         return row
 
-    async def _score_part(self, prompts: Sequence[Any]) -> Result:
+    async def _score_span(self, prompts: Sequence[Any]) -> Result:
         """The scores of prompts. Ends the process where the engine died over them."""
         try:
             return await self.score_prompts(prompts)

@@ -1,7 +1,7 @@
 """The record of failures of a run. It is kept outside the workers, which lose all they know when they die.
 
 A unit whose worker died is scored alone from then on, so that its rows are the likely cause if its worker dies again.
-At the third death the unit is cut into parts. A part whose worker dies is cut again, down to a single row. When two
+At the third death the unit is cut into spans. A span whose worker dies is cut again, down to a single row. When two
 workers have died over a single row, the row ends without a score; all other rows get theirs.
 
 Failed starts in a row, and deaths in a row with nothing scored between them, are bounded: an engine that cannot run
@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 from actors.rerankers.contract import Unscored
 
 WHOLE = 3  # deaths after which a unit is cut
-CUT = 16  # parts: each level of parts costs a death, and each death the start of an engine
+CUT = 16  # spans: each level of spans costs a death, and each death the start of an engine
 STARTS = 5  # failed starts in a row that end the run; one more for each ten actors
 DEATHS = 8  # deaths in a row that are allowed; two more for each actor
-ROWS_DEATHS = 64  # further deaths in a row that are allowed where rows may be the cause: over units with scored parts
+ROWS_DEATHS = 64  # further deaths in a row that are allowed where rows may be the cause: over units with scored spans
 PUTS = 3  # workers whose put was never answered that end the run
 KILLED = "its process was killed (out of memory? the node's and Ray's logs say more)"
 
-Part = tuple[int, int]  # the first of a unit's prompts (or queries), and the one after the last
+Span = tuple[int, int]  # the first of a unit's prompts (or queries), and the one after the last
 
 
 class EngineError(Exception):
@@ -37,7 +37,7 @@ class Worker(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The result of a part: the score of each prompt, the text that the model wrote for it, and figures to sum.
+    """The result of a span: the score of each prompt, the text that the model wrote for it, and figures to sum.
 
     For queries both are lists of their candidates'; or one reason, and None, for all candidates of a query.
     """
@@ -50,13 +50,13 @@ class Result(NamedTuple):
 class Turn(NamedTuple):
     """How a worker is to score a unit now.
 
-    alone: whether no other unit may be scored beside it. left: the parts to score, in their order. known: the results
-    of the other parts. row: of a unit that was written before, what its worker returned; it is not to be scored again.
+    alone: whether no other unit may be scored beside it. left: the spans to score, in their order. known: the results
+    of the other spans. row: of a unit that was written before, what its worker returned; it is not to be scored again.
     """
 
     alone: bool
-    left: list[Part]
-    known: dict[Part, Result]
+    left: list[Span]
+    known: dict[Span, Result]
     row: Any = None
 
 
@@ -74,7 +74,7 @@ class FailureTracker:
         self._units: dict[str, _Unit] = {}
         self._errors: dict[Worker, str] = {}  # dead worker -> why, where it could report that
         self._hung: set[Worker] = set()
-        self._dead: dict[Worker, bool] = {}  # since the last scored part -> whether rows may be the cause
+        self._dead: dict[Worker, bool] = {}  # since the last scored span -> whether rows may be the cause
 
     def starting(self, worker: Worker) -> None:
         """The worker begins to build its engine. Raises EngineError after too many failed starts, or deaths."""
@@ -129,15 +129,15 @@ class FailureTracker:
                 self._count_death(dead, rows_suspected=unit.proven or again)
         return Turn(unit.deaths > 0, list(unit.left), dict(unit.known))
 
-    def begin(self, worker: Worker, name: str, part: Part) -> None:
-        """The worker passes a part of a unit to its engine. Raises EngineError as `enter` does."""
+    def begin(self, worker: Worker, name: str, span: Span) -> None:
+        """The worker passes a span of a unit to its engine. Raises EngineError as `enter` does."""
         self._check_deaths()
         self._fresh.pop(worker.actor, None)
-        self._units[name].running = part, worker
+        self._units[name].running = span, worker
 
-    def scored(self, worker: Worker, name: str, part: Part, result: Result) -> None:
-        """The worker's engine has scored a part of a unit."""
-        self._units[name].settle(part, result)
+    def scored(self, worker: Worker, name: str, span: Span, result: Result) -> None:
+        """The worker's engine has scored a span of a unit."""
+        self._units[name].settle(span, result)
         self._units[name].proven = True
         self._dead.clear()
         self._starts_left = self._most_starts
@@ -168,39 +168,39 @@ class FailureTracker:
 
 
 class _Unit:
-    """A unit that was begun. left: parts to score. row: what the worker returned, compressed, once it is written."""
+    """A unit that was begun. left: spans to score. row: what the worker returned, compressed, once it is written."""
 
-    def __init__(self, left: list[Part], row: bytes | None = None):
+    def __init__(self, left: list[Span], row: bytes | None = None):
         self.left, self.row = left, row
-        self.known: dict[Part, Result] = {}
-        self.running: tuple[Part, Worker] | None = None
+        self.known: dict[Span, Result] = {}
+        self.running: tuple[Span, Worker] | None = None
         self.deaths = 0
-        self.suspects: set[Part] = set()  # single rows that one worker died over
-        self.proven = False  # a part of it was scored
+        self.suspects: set[Span] = set()  # single rows that one worker died over
+        self.proven = False  # a span of it was scored
 
-    def settle(self, part: Part, result: Result) -> None:
-        """Takes the result of a part."""
-        if part in self.left:  # else another worker was given it, too, and was faster
-            self.left.remove(part)
-            self.known[part] = result
+    def settle(self, span: Span, result: Result) -> None:
+        """Takes the result of a span."""
+        if span in self.left:  # else another worker was given it, too, and was faster
+            self.left.remove(span)
+            self.known[span] = result
             self.running = None
 
     def count_death(self, error: str) -> bool:
-        """Counts the death of the worker of the running part. Returns whether a row was found to be the cause."""
+        """Counts the death of the worker of the running span. Returns whether a row was found to be the cause."""
         assert self.running
-        part, _ = self.running
+        span, _ = self.running
         self.running = None
         self.deaths += 1
-        if self.deaths < WHOLE or part not in self.left:
+        if self.deaths < WHOLE or span not in self.left:
             return False
-        start, stop = part
-        if part in self.suspects:
+        start, stop = span
+        if span in self.suspects:
             reason = f"the worker that scored it alone died: {error}"
-            self.settle(part, Result([Unscored(reason, transient=True)], [None], {}))
+            self.settle(span, Result([Unscored(reason, transient=True)], [None], {}))
             return True
         if stop - start == 1:
-            self.suspects.add(part)
+            self.suspects.add(span)
         size = -(-(stop - start) // CUT)
-        self.left.remove(part)
+        self.left.remove(span)
         self.left += [(first, min(first + size, stop)) for first in range(start, stop, size)]  # the others come first
         return False

@@ -7,7 +7,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.worker.failures import FailureTracker, Part, Result, Turn, Worker
+from actors.worker.failures import FailureTracker, Result, Span, Turn, Worker
 from pipeline.errors import RunError
 
 GONE = (
@@ -53,11 +53,11 @@ class RemoteTracker:
     def enter(self, worker: Worker, name: str, prompts: int, again: bool = False) -> Turn:
         return _get(self.actor.enter.remote(worker, name, prompts, again))
 
-    def begin(self, worker: Worker, name: str, part: Part) -> None:
-        _get(self.actor.begin.remote(worker, name, part))
+    def begin(self, worker: Worker, name: str, span: Span) -> None:
+        _get(self.actor.begin.remote(worker, name, span))
 
-    def scored(self, worker: Worker, name: str, part: Part, result: Result) -> None:
-        _get(self.actor.scored.remote(worker, name, part, result))
+    def scored(self, worker: Worker, name: str, span: Span, result: Result) -> None:
+        _get(self.actor.scored.remote(worker, name, span, result))
 
     def end(self, worker: Worker, name: str, row: Any) -> None:
         _get(self.actor.end.remote(worker, name, row))

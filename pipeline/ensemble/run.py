@@ -35,6 +35,7 @@ from pipeline.rank.buckets import BucketReader
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import make_absolute
 
+MIXING = [name for name in METHODS if name != "none"]
 VERSION = 1  # raised when the same inputs make another result, so that no older one stands for it
 BUCKET_ROWS = 4_000_000  # of all inputs together, about, in one bucket
 ROWS_HERE = 8_000_000  # up to these, all is done in this process: Ray would take longer to start
@@ -102,9 +103,8 @@ def fuse(arguments: Arguments, cluster: Cluster | None = None, bucket_rows: int 
 
 
 def _check_arguments(arguments: Arguments, names: list[str]) -> None:
-    if arguments.method not in METHODS or arguments.method == "none":
-        known = ", ".join(name for name in METHODS if name != "none")
-        raise UsageError(f"--method = {arguments.method!r}: known methods are {known}")
+    if arguments.method not in MIXING:
+        raise UsageError(f"--method = {arguments.method!r}: known methods are {', '.join(MIXING)}")
     if len(set(names)) < len(names):
         raise UsageError(f"{names}: the same input is named twice")
     if other := [path for path in arguments.lower_is_better if path not in arguments.runs]:

@@ -41,7 +41,7 @@ def random_queries(seed: int) -> list[Query]:
 
 
 def test_every_method_has_a_formula() -> None:
-    assert METHODS.keys() == FORMULAS.keys()
+    assert METHODS.keys() == FORMULAS.keys(), "write its formula, for one query in plain Python, in tests/formulas.py"
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -182,3 +182,6 @@ def test_the_docs_list_the_methods_of_the_table() -> None:
     assert re.findall(r"`(\w+)`", values) == [*METHODS]
     _, _, formulas = config.partition("| method | f |")
     assert re.findall(r"^\| `(\w+)` \|", formulas.partition("\n\n")[0], re.MULTILINE) == [*METHODS]
+    _, _, mixing = (ROOT / "docs" / "fuse.md").read_text().partition("| `--method` |")
+    found = re.findall(r"^\| `(\w+)`", mixing.partition("\n\n")[0], re.MULTILINE)
+    assert {*found} == {*METHODS} - {"none"}, "docs/fuse.md has a row for each"

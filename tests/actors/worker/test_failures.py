@@ -12,8 +12,8 @@ from actors.worker.failures import (
     STARTS,
     EngineError,
     FailureTracker,
-    Part,
     Result,
+    Span,
     Turn,
     Worker,
 )
@@ -21,7 +21,7 @@ from actors.worker.failures import (
 A1, A2, B1 = Worker("a", "1"), Worker("a", "2"), Worker("b", "1")
 
 
-def make_result(part: Part) -> Result:
+def make_result(part: Span) -> Result:
     return Result([float(i) for i in range(*part)], [None] * (part[1] - part[0]), {"new_tokens": 1})
 
 

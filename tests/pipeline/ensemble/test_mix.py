@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from tests.formulas import FORMULAS
 
 Scores = dict[str, dict[str, float | None]]  # query_id -> doc_id -> score
-METHODS = ["zscore", "minmax", "rrf"]
+METHODS = [name for name in FORMULAS if name != "none"]
 
 
 def table(scores: Scores, first: float | None = None) -> pa.Table:
