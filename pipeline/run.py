@@ -214,7 +214,7 @@ class Run:
             return None
         rows, size = sum(one.rows for one in earlier), pc.sum(pc.subtract(work.parts["end"], work.parts["begin"]))
         cluster = self._connect(rows <= self._sizes.bucket_rows and size.as_py() <= self._sizes.part_bytes)
-        known = prepare_known(self._checked, earlier, cluster, self._sizes)
+        known = prepare_known(earlier, self._checked.merged, self._config.output.explain, cluster, self._sizes)
         found = [*cluster.run(TakeOver(known, work, self._checked.scores, self._sizes), range(work.tasks))]
         for taken in found:
             coverage.add(self._name_below_all(taken.names))

@@ -37,6 +37,7 @@ ABOVE: dict[str, set[str]] = {
     "evaluate": set(),
     "ensemble": {"prepare"},
     "verify": {"estimate", "evaluate"},
+    "training": {"evaluate"},
 }
 ACTORS: dict[str, set[str]] = {
     "rerankers": set(),

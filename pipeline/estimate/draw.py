@@ -5,7 +5,7 @@ group, and a fixed number of their rows is kept.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,10 +20,12 @@ from pipeline.input.columns import TEXTS
 from pipeline.input.parquet import count_decoded_bytes, list_chunk_ranges, plan_ranges, read_footer
 from pipeline.plan.splits import Split, find_row_groups, list_ends
 from pipeline.plan.units import Unit
-from pipeline.rows import OK, REJECT
+from pipeline.rows import KNOWN, OK, REJECT
 from pipeline.score.read import read_units
 
+AddKnown = Callable[[pa.Table], pa.Table]
 IDS = ("query_id", "doc_id")
+READY = pa.array([OK, KNOWN])
 SIDES = {"query": ("query", "instruction"), "doc": ("doc", "title")}  # the columns that make each side of a prompt
 
 
@@ -31,7 +33,8 @@ SIDES = {"query": ("query", "instruction"), "doc": ("doc", "title")}  # the colu
 class DrawnUnit:
     """The drawn rows of a unit, and counts of all its rows.
 
-    total, ok: its rows, and those that get as far as a prompt. unusable: the reasons of the others, with their numbers.
+    total, ok: its rows, and those that get as far as a prompt. known: those that have a score by their texts. unusable:
+    the reasons of the others, with their numbers.
     rows: the drawn ones among the `ok` ones, with texts. same: sides of the pair -> for each drawn row, how many `ok`
     rows of the unit have the same texts there (the engine is asked for equal prompts of a unit once).
     per_query: rows of each query in it. tied: whether the first stage gave all rows of each of its queries one score.
@@ -40,6 +43,7 @@ class DrawnUnit:
 
     total: int
     ok: int
+    known: int
     unusable: dict[str, int]
     rows: pa.Table
     same: dict[tuple[str, ...], np.ndarray]
@@ -49,9 +53,14 @@ class DrawnUnit:
 
 
 def draw_units(
-    unscored: UnscoredUnits, sizes: Sizes = Sizes(), seed: int = 0, queries: bool = False
+    unscored: UnscoredUnits,
+    sizes: Sizes = Sizes(),
+    seed: int = 0,
+    queries: bool = False,
+    known: AddKnown | None = None,
 ) -> Iterator[DrawnUnit]:
-    """The units that were drawn, one after the other. queries: their rows are those of queries that are drawn.
+    """The units that were drawn, one after the other. queries: their rows are those of queries that are drawn. known:
+    see score_units of pipeline/score/stream.py.
 
     All of them where they are at most `sizes.units`; else that many, each with a chance in proportion to its rows, with
     replacement, so that the mean of their means is that of the rows (Cochran, Sampling Techniques, 9A.1).
@@ -69,7 +78,7 @@ def draw_units(
     units = [units[i] for i in picked]
     seeds = rng.integers(2**32, size=len(units)).tolist()
     with ThreadPoolExecutor(sizes.readers) as pool:
-        yield from pool.map(partial(_draw_rows, unscored.columns, queries), units, wanted.tolist(), seeds)
+        yield from pool.map(partial(_draw_rows, unscored.columns, queries, known), units, wanted.tolist(), seeds)
 
 
 def read_unit(columns: dict[str, str], split: Split, unit: Unit) -> pa.Table:
@@ -78,8 +87,11 @@ def read_unit(columns: dict[str, str], split: Split, unit: Unit) -> pa.Table:
     return pairs
 
 
-def _draw_rows(columns: dict[str, str], whole: bool, unit: tuple[Split, Unit], wanted: int, seed: int) -> DrawnUnit:
+def _draw_rows(
+    columns: dict[str, str], whole: bool, known: AddKnown | None, unit: tuple[Split, Unit], wanted: int, seed: int
+) -> DrawnUnit:
     pairs = read_unit(columns, *unit)
+    pairs = known(pairs) if known else pairs
     ok = pairs.filter(pc.equal(pairs["kind"], OK))
     rng = np.random.default_rng(seed)
     drawn = _draw_queries(ok, wanted, rng) if whole else rng.choice(len(ok), min(wanted, len(ok)), replace=False)
@@ -91,7 +103,8 @@ def _draw_rows(columns: dict[str, str], whole: bool, unit: tuple[Split, Unit], w
     return DrawnUnit(
         total=len(pairs),
         ok=len(ok),
-        unusable=dict(Counter(pairs.filter(pc.not_equal(pairs["kind"], OK))["reason"].to_pylist())),
+        known=pairs["kind"].to_pylist().count(KNOWN),
+        unusable=dict(Counter(pairs.filter(pc.invert(pc.is_in(pairs["kind"], READY)))["reason"].to_pylist())),
         rows=ok.take(pa.array(drawn)),
         same={side: np.bincount(numbers)[numbers][drawn] for side, numbers in groups.items()},
         per_query=per_query,

@@ -1,6 +1,7 @@
 """A dry run on one page: unscored units -> drawn rows -> tokens -> hours and cost, memory, warnings -> text."""
 
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -8,9 +9,10 @@ from actors.rerankers import RERANKERS
 from pipeline.check.model import check_tokenizer
 from pipeline.check.preflight import check, remove_new_folders
 from pipeline.cluster.demand import count_actor_gpus
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
-from pipeline.errors import UsageError
-from pipeline.estimate.draw import draw_units
+from pipeline.errors import UsageError, say
+from pipeline.estimate.draw import AddKnown, draw_units
 from pipeline.estimate.hours import estimate_hours
 from pipeline.estimate.memory import estimate_memory
 from pipeline.estimate.rate import Rate
@@ -19,7 +21,12 @@ from pipeline.estimate.tokens import Sample, sample_tokens
 from pipeline.estimate.unscored import UnscoredUnits, find_unscored_units
 from pipeline.estimate.warn import NO_GPUS, Facts, find_warnings
 from pipeline.plan.queries import sees_queries
+from pipeline.plan.reuse import Earlier
+from pipeline.rank.known import prepare_known
 from pipeline.score.candidates import find_given
+from pipeline.score.prompt import add_hashes
+from pipeline.sizes import Sizes as RunSizes
+from pipeline.storage.folder import Folder
 
 
 def dry_run(
@@ -46,11 +53,11 @@ def estimate_run(
     if not todo.units:
         return about
     tokenizer = check_tokenizer(config)
-    drawn = draw_units(todo, sizes, queries=sees_queries(config))
+    drawn = draw_units(todo, sizes, queries=sees_queries(config), known=load_known(config, todo.earlier, sizes))
     every = len(todo.units) <= sizes.units
     seen = sample_tokens(drawn, tokenizer, config.reranker, every, find_given(config))
     request = RERANKERS[config.reranker.type].request(config.reranker)
-    pairs = round(todo.rows * (1 - sum(seen.unusable.values())))
+    pairs = round(todo.rows * (1 - seen.known - sum(seen.unusable.values())))
     about |= _describe_tokens(seen, todo)
     if seen.windows:
         about["windows"] = round(pairs * seen.windows)
@@ -73,6 +80,20 @@ def estimate_run(
     }  # fmt: skip
 
 
+def load_known(config: Config, earlier: list[Earlier], sizes: Sizes) -> AddKnown | None:
+    """What adds to the pairs of a unit the scores that they have by their texts. None where no pair can have one, or
+    there are so many that they are not looked up, which a line says."""
+    rows = sum(one.rows for one in earlier)
+    if rows > sizes.known_rows:
+        say(f"{rows:,} rows have scores that could be taken (run.reuse): too many to look up, so nothing is known here")
+    if not 0 < rows <= sizes.known_rows:
+        return None
+    place = Folder(f"memory://rayrank-{uuid4()}")
+    known = prepare_known(earlier, place, config.output.explain, InProcess(), RunSizes())
+    place.delete(place.names())
+    return lambda pairs: known(add_hashes(pairs, config))
+
+
 def check_price(price: float | None, rate: Rate | None) -> None:
     if price is not None and not price >= 0:
         raise UsageError(f"--gpu-hour-price = {price}: should be a number from 0 on")
@@ -93,6 +114,7 @@ def _describe_rows(todo: UnscoredUnits) -> dict[str, Any]:
 
 def _describe_tokens(seen: Sample, todo: UnscoredUnits) -> dict[str, Any]:
     return {
+        "known": seen.known if todo.earlier else None,
         "unusable": seen.unusable,
         "sampled": {"units": seen.units, "rows": seen.prompts},
         "prompt_tokens": round(seen.per_row * todo.rows),
@@ -110,7 +132,7 @@ def _describe_hours(
     pairs: int, seen: Sample, writes: bool, rate: Rate, workers: int, gpus: float, price: float | None
 ) -> dict[str, Any]:
     """Hours of workers and GPUs at this rate, and what they cost. The GPUs are held while the engines start, too."""
-    usable = max(1e-9, 1 - sum(seen.unusable.values()))
+    usable = max(1e-9, 1 - seen.known - sum(seen.unusable.values()))
     took = estimate_hours(pairs, seen.per_row / usable, seen.error / usable, writes, rate)
     start = rate.start or 0.0
     worker_hours = {"expected": took.expected, "least": took.least, "most": took.most}

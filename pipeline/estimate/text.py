@@ -17,6 +17,11 @@ def describe_estimate(about: dict[str, Any]) -> list[str]:
     if about["units_failed"]:
         failed = f"{about['units_failed']:,}"
         lines.append(f"          rows of {failed} units, or fewer, are scored once more, which is not estimated")
+    if about.get("known") is not None:
+        new = round(about["pairs"] * (1 - about["known"]))
+        lines.append(
+            f"          {about['known']:.1%} of them, about, are known by their texts: {new:,} are left to score"
+        )
     if "prompt_tokens" not in about:
         left = "nothing else" if about["units_failed"] else "nothing"
         return [*lines, f"          {left} is left to score: the run would fuse and rank"]

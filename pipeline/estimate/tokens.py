@@ -31,7 +31,8 @@ class Sample:
     a unit count once, rows without a prompt 0. error: half of its confidence interval.
     lengths: tokens of each pair, all sequences of all its passages together. longest: tokens of the longest single
     sequence.
-    truncated: share of the prompts that lost a part of their text. unusable: reason -> share of all rows.
+    truncated: share of the prompts that lost a part of their text. known, unusable: share of all rows that
+    have a score by their texts, and for each reason of those that can have none.
     single: share of queries with one row in their unit. tied: share of units in each query of which all first-stage
     scores are equal. repeated: share of rows that get as far as a prompt, and whose ids were there before in their
     unit, in a row that is not equal. Shares of rows and of prompts are means over the units, as `per_row` is.
@@ -44,6 +45,7 @@ class Sample:
     lengths: np.ndarray
     longest: int
     truncated: float
+    known: float
     unusable: dict[str, float]
     single: float
     tied: float
@@ -81,7 +83,7 @@ def sample_tokens(
     lengths: list[int] = []
     reasons: dict[str, float] = defaultdict(float)
     longest = queries = single = tied = drawn_rows = 0
-    rows = made = truncated = repeated = 0.0
+    rows = made = truncated = repeated = known = 0.0
     for unit in units:
         if windows:
             asked = _ask_windows(unit, tokenizer, settings, given)
@@ -105,7 +107,7 @@ def sample_tokens(
         errors.append(share**2 * asked.tokens.var(ddof=1) / size * rest if size > 1 else 0.0)
         queries, single = queries + len(unit.per_query), single + int((unit.per_query == 1).sum())
         tied += unit.tied
-        rows, repeated = rows + row * unit.total, repeated + row * unit.repeated
+        rows, repeated, known = rows + row * unit.total, repeated + row * unit.repeated, known + row * unit.known
     if whole:
         weights = np.array(totals) / sum(totals)
         per_row, variance = float(weights @ means), float(weights**2 @ errors)
@@ -119,6 +121,7 @@ def sample_tokens(
         lengths=np.array(lengths, dtype=np.int64),
         longest=longest,
         truncated=truncated / made if made else 0.0,
+        known=known / rows,
         unusable={reason: reasons[reason] / rows for reason in sorted(reasons, key=reasons.__getitem__, reverse=True)},
         single=single / max(1, queries),
         tied=tied / max(1, len(totals)),

@@ -2,7 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from pipeline.estimate.sizes import Sizes
 from pipeline.input.footers import FOOTER_THREADS, read_first_file
 from pipeline.output.commit import read_last_manifest
 from pipeline.plan.changes import find_changes
+from pipeline.plan.reuse import Earlier, find_earlier
 from pipeline.plan.splits import Split, cut_splits
 from pipeline.plan.stored import list_stored
 from pipeline.plan.units import Coverage, Unit, hash_version
@@ -24,6 +25,7 @@ class UnscoredUnits:
     splits, tasks: of all files, or of those whose footers were read; a task reads some splits. columns: logical name
     -> column in the files. scored: rows that have scores, and stay. failed: score files, at most, with rows that are
     scored once more; they are not estimated.
+    earlier: where their texts may have scores.
     scale: bytes of all files / bytes of those whose footers were read; above 1, the numbers of rows and units are
     estimates.
     """
@@ -35,6 +37,7 @@ class UnscoredUnits:
     failed: int
     files: int
     scale: float
+    earlier: list[Earlier] = field(default_factory=list)
 
     @property
     def exact(self) -> bool:
@@ -93,4 +96,5 @@ def find_unscored_units(
         else 0,
         files=len(files),
         scale=sum(file.size for file in files) / sum(file.size for file in seen),
+        earlier=[] if restart or not work.tasks else find_earlier(checked, files, stored),
     )

@@ -3,13 +3,19 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
 from pipeline.storage.folder import Folder
 from pipeline.storage.urls import open_url
 
+BATCH_ROWS = 65_536
 SUCCESS, MANIFEST = "_SUCCESS", "manifest.json"
 RANKED_PART = re.compile(r"(.*)/(ranked/part-\d+-[0-9a-f]{12}\.parquet)", re.DOTALL)
 
@@ -26,6 +32,23 @@ def read_result(output: Folder) -> dict[str, Any] | None:
 def has_stages(manifest: dict[str, Any]) -> bool:
     """Whether a result is of a run with stages: its scores compare within a stage alone, and its ranks everywhere."""
     return "stages" in manifest
+
+
+def read_queries(part: str, columns: list[str], batch_rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
+    """These columns of the rows of each query of a part, in the order of their ranks. columns: `rank` is one of them.
+    part: its URL."""
+    fs, path = open_url(part)
+    rest = None
+    with fs.open(path, "rb") as file:
+        for batch in pq.ParquetFile(file).iter_batches(batch_rows, columns=columns):
+            table = pa.Table.from_batches([batch])
+            rest = table if rest is None else pa.concat_tables([rest, table])
+            starts = np.flatnonzero(rest["rank"].to_numpy() == 1)
+            for start, stop in pairwise(starts.tolist()):
+                yield rest.slice(start, stop - start)
+            rest = rest.slice(int(starts[-1]))
+    if rest is not None and len(rest):
+        yield rest
 
 
 def hash_manifest(manifest: bytes) -> bytes:

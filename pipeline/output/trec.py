@@ -4,21 +4,15 @@ trec_eval orders by score alone, as a 32-bit float, and breaks ties by doc_id: e
 one float, would lose the order of the result.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError
-from pipeline.input.result import has_stages, read_result
+from pipeline.input.result import BATCH_ROWS, has_stages, read_queries, read_result
 from pipeline.storage.folder import Folder
-from pipeline.storage.urls import open_url
 from pipeline.storage.writer import open_writer
 
 LOWEST, HIGHEST = -np.finfo(np.float32).max, np.finfo(np.float32).max
-BATCH_ROWS = 65_536
 COLUMNS = ["query_id", "doc_id", "rank", "score"]
 
 
@@ -63,28 +57,12 @@ def write_trec(result: str, run_file: str, run_tag: str, batch_rows: int = BATCH
     counts = {"queries": 0, "rows": 0, "unscored": 0}
     with open_writer(run_file) as file:
         for part in manifest["parts"]:
-            for query in _read_queries(output.path(part), batch_rows):
+            for query in read_queries(output.path(part), COLUMNS, batch_rows):
                 file.write(_format_lines(query, run_tag, has_stages(manifest)))
                 counts["queries"] += 1
                 counts["rows"] += len(query)
                 counts["unscored"] += query["score"].null_count
     return counts
-
-
-def _read_queries(part: str, batch_rows: int) -> Iterator[pa.Table]:
-    """The rows of each query of a part, where they are adjacent and in the order of their ranks."""
-    fs, path = open_url(part)
-    rest = None
-    with fs.open(path, "rb") as file:
-        for batch in pq.ParquetFile(file).iter_batches(batch_rows, columns=COLUMNS):
-            table = pa.Table.from_batches([batch])
-            rest = table if rest is None else pa.concat_tables([rest, table])
-            starts = np.flatnonzero(rest["rank"].to_numpy() == 1)
-            for start, stop in pairwise(starts.tolist()):
-                yield rest.slice(start, stop - start)
-            rest = rest.slice(int(starts[-1]))
-    if rest is not None and len(rest):
-        yield rest
 
 
 def _format_lines(query: pa.Table, run_tag: str, by_rank: bool) -> bytes:

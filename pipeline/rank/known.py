@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.check.preflight import Checked
 from pipeline.cluster.contract import Cluster, Started
 from pipeline.errors import RunError, say
 from pipeline.plan.reuse import Earlier
@@ -105,25 +104,26 @@ class TakeOver:
         return Taken(names, scores, known, rows)
 
 
-def prepare_known(checked: Checked, earlier: list[Earlier], cluster: Cluster, sizes: Sizes) -> KnownScores:
+def prepare_known(earlier: list[Earlier], merged: Folder, explain: bool, cluster: Cluster, sizes: Sizes) -> KnownScores:
     """Reads what there is. Of equal texts the score counts that comes first in `earlier`.
 
-    An output one of whose score files cannot be read is named, and not used.
+    merged: the folder of what is made of scores on the way. explain: whether it is known what the model wrote. An
+    output one of whose score files cannot be read is named, and not used.
     """
     pieces = 1
     while pieces * sizes.known_rows < sum(one.rows for one in earlier):
         pieces *= 2
     readers = []
     for one in earlier:
-        spread = SpreadGroup(one.scores, checked.merged, pieces, checked.config.output.explain, one.reasons)
+        spread = SpreadGroup(one.scores, merged, pieces, explain, one.reasons)
         try:
             groups = [spread.name(group) for group in _cut_groups(one, pieces, sizes)]
             index = dict(zip((group.name for group in groups), cluster.run(spread, groups), strict=True))
         except RunError as error:
             say(f"{one.output}: none of its scores are taken over: {error}")
             continue
-        readers.append(BucketReader(checked.merged, index, _get_schema(spread.explain)).read)
-    return KnownScores(cluster.keep(SortPiece(readers, _get_schema(checked.config.output.explain)), range(pieces)))
+        readers.append(BucketReader(merged, index, _get_schema(explain)).read)
+    return KnownScores(cluster.keep(SortPiece(readers, _get_schema(explain)), range(pieces)))
 
 
 def _cut_groups(earlier: Earlier, pieces: int, sizes: Sizes) -> list[Group]:

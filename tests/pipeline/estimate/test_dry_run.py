@@ -9,6 +9,7 @@ import pytest
 
 from actors.worker.pending import Pending
 from pipeline.check.preflight import check
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
@@ -22,6 +23,7 @@ from pipeline.run import rerank
 from pipeline.score.prompt import unpack_unit
 from pipeline.score.stream import prompt_task
 from pipeline.sizes import Sizes as RunSizes
+from tests.fakes import KnownScorer
 
 
 def pairs(rows: int, seed: int = 0) -> dict[str, Any]:
@@ -174,6 +176,29 @@ def test_hours_without_those_of_gpus_say_so(lb_config: Callable, write_pairs: Ca
 
     assert len(said(make_rate(1))) == 1 and "give workers.num_gpus" in said(make_rate(1))[0]
     assert said(None) == said(make_rate(1), num_gpus=0) == said(make_rate(1), num_gpus=1) == []
+
+
+def test_pairs_that_are_known_by_their_texts_take_no_tokens(
+    lb_config: Callable, write_pairs: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = {"max_model_len": 240, "load_format": "dummy"}
+    yesterday = {"output": {"path": str(tmp_path / "yesterday")}, "run": {"unit_rows": 50, "max_failed": 0.1}}
+    columns = pairs(1500)
+    rerank(lb_config(write_pairs("yesterday.parquet", **columns), engine=engine, **yesterday), KnownScorer, InProcess())
+    more = {name: [*values, *pairs(500, 1)[name]] for name, values in columns.items()}
+    run = yesterday["run"] | {"reuse": [str(tmp_path / "yesterday")]}
+    config = lb_config(write_pairs("today.parquet", **more), run=run, engine=engine)
+    about = dry_run(config)
+    alone = dry_run(lb_config(write_pairs("new.parquet", **pairs(500, 1)), run={"unit_rows": 50}, engine=engine))
+    assert about["pairs"] == 2000 and about["known"] == pytest.approx(1470 / 2000)
+    assert about["prompt_tokens"] == pytest.approx(alone["prompt_tokens"], rel=0.01)
+    assert "          73.5% of them, about, are known by their texts: 530 are left to score" in describe_estimate(about)
+    assert not (tmp_path / "out").exists()
+
+    capsys.readouterr()
+    blind = dry_run(config, sizes=Sizes(known_rows=1000))
+    assert blind["known"] == 0 and blind["prompt_tokens"] > 3 * about["prompt_tokens"]
+    assert "1,500 rows have scores that could be taken (run.reuse): too many to look up" in capsys.readouterr().err
 
 
 @pytest.mark.slow

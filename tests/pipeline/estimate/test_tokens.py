@@ -18,6 +18,7 @@ def unit(total: int, empty: int = 0, long: int = 0, repeated: int = 0) -> DrawnU
     return DrawnUnit(
         total=total,
         ok=ok,
+        known=0,
         unusable={"document is empty": empty},
         rows=pa.table({"query": ["q"] * ok, "doc": docs}),
         same={side: np.ones(ok, dtype=int) for side in (("query",), ("doc",), ("query", "doc"))},

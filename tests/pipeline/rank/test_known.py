@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,10 +51,8 @@ def put(folder: Folder, rows: Sequence[Row], number: int, reasons: bool = True) 
 
 
 def know(folder: Path, earlier: list[Earlier], known_rows: int = 100, explain: bool = False) -> KnownScores:
-    config = SimpleNamespace(output=SimpleNamespace(explain=explain))
-    checked: Any = SimpleNamespace(merged=Folder(str(folder / "merged")), config=config)
     sizes = replace(Sizes(), known_rows=known_rows, merged_rows=2)
-    return prepare_known(checked, earlier, InProcess(), sizes)
+    return prepare_known(earlier, Folder(str(folder / "merged")), explain, InProcess(), sizes)
 
 
 def make_pairs(*pairs: tuple[str, str, str]) -> pa.Table:
@@ -155,8 +152,7 @@ def test_pieces_are_ranges_of_hashes(pieces: int) -> None:
 
 def test_a_store_that_fails_later_ends_the_run(tmp_path: Path) -> None:
     """Pieces are read from files of the run itself."""
-    known_rows, folder = 3, Folder(str(tmp_path / "scores"))
-    earlier = [put(folder, STORED, 0)]
+    earlier = [put(Folder(str(tmp_path / "scores")), STORED, 0)]
 
     class Losing(InProcess):
         def keep(self, task: Any, items: Any) -> Any:
@@ -164,7 +160,5 @@ def test_a_store_that_fails_later_ends_the_run(tmp_path: Path) -> None:
                 file.unlink()
             return super().keep(task, items)
 
-    config = SimpleNamespace(output=SimpleNamespace(explain=False))
-    checked: Any = SimpleNamespace(merged=Folder(str(tmp_path / "merged")), config=config)
     with pytest.raises(RunError, match="has gone"):
-        prepare_known(checked, earlier, Losing(), replace(Sizes(), known_rows=known_rows))
+        prepare_known(earlier, Folder(str(tmp_path / "merged")), False, Losing(), Sizes())

@@ -91,7 +91,7 @@ def test_on_a_cluster(run_on_ray: Run, tmp_path: Path) -> None:
     run_on_ray(write(pairs(), tmp_path / "in", 3), "yesterday", **SETTINGS)
     table, new = make_next_day(pairs())
     path = write(table, tmp_path / "new", 5)
-    sizes = {"more": {"sizes": replace(SMALL, known_rows=150, part_bytes=1)}}  # so it is no small matter
+    sizes = {"more": {"sizes": replace(SMALL, known_rows=150, part_bytes=10_000)}}  # so it is no small matter
     figures = run_on_ray(path, "today", **reuse(tmp_path / "yesterday") | sizes)
     assert (figures["scored_now"], figures["reused"]) == (new, len(table) - EMPTY - new)
     run_on_ray(path, "fresh", **SETTINGS)

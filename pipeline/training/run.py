@@ -1,0 +1,144 @@
+"""A result and judgements -> training data: one file for each part of the result, which has whole queries."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config.stages import STAGE
+from pipeline.errors import UsageError
+from pipeline.evaluate.qrels import read_qrels
+from pipeline.input.result import has_stages, read_queries, read_result
+from pipeline.storage.folder import Folder, check_writable
+from pipeline.storage.urls import open_url
+from pipeline.training.choose import SAMPLES, Candidate, Choice, choose
+from pipeline.training.shapes import ENCODERS, SHAPES
+
+FIGURES = "figures.json"
+TEXTS = ("query", "doc")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """result: the output.path of a run. positives: a file of judgements. least_grade: of a positive. shape, file: keys
+    of SHAPES and ENCODERS. score: the column of the result that is the teacher's. query, doc, title: the columns of its
+    texts; a title stands before its document, where the result has one."""
+
+    result: str
+    positives: str
+    output: str
+    shape: str = "triplet"
+    file: str = "parquet"
+    score: str = "rerank_score"
+    least_grade: int = 1
+    query: str = "query"
+    doc: str = "doc"
+    title: str = "title"
+
+
+def write_training_data(arguments: Arguments, choice: Choice = Choice()) -> dict[str, Any]:
+    """Writes a result's groups. Returns figures, which are the last file that is written: how many queries, groups and
+    rows there are, and how many of what was dropped, by reason.
+
+    It holds the candidates of one part of the result in memory. Raises UsageError where an argument, the result or the
+    judgements are wrong, or the output holds something.
+    """
+    _check(arguments, choice)
+    output, manifest = Folder(arguments.output), read_result(Folder(arguments.result))
+    if manifest is None:
+        raise UsageError(f"{arguments.result}: holds no finished result (no _SUCCESS that goes with its manifest.json)")
+    check_writable("--output", arguments.output)
+    if there := output.names():
+        raise UsageError(f"--output = {arguments.output!r}: holds something else ({there[0]})")
+    qrels = read_qrels(arguments.positives)
+    positives = {
+        query: {doc for doc, grade in docs.items() if grade >= arguments.least_grade} for query, docs in qrels.items()
+    }
+    sums, dropped = Counter(queries=0, groups=0, rows=0), Counter[str]()
+    stage = manifest["stages"][-1]["name"] if has_stages(manifest) else None
+    seen = set[str]()
+    for number, part in enumerate(manifest["parts"]):
+        rows = list[dict[str, Any]]()
+        for query_id, text, candidates in _read_candidates(arguments, part, stage, dropped):
+            sums["queries"] += 1
+            seen.add(query_id)
+            try:
+                group = choose(query_id, text, candidates, positives.get(query_id, set()), choice, dropped)
+            except ValueError as error:
+                raise UsageError(
+                    f"--relative-margin: {error} (query {query_id!r}); --margin takes any scores"
+                ) from None
+            if group:
+                sums["groups"] += 1
+                rows += SHAPES[arguments.shape](group)
+        sums["rows"] += len(rows)
+        if rows:
+            output.put_new(f"part-{number:05d}.{arguments.file}", ENCODERS[arguments.file](rows))
+    if not seen & positives.keys():
+        ids = f"there {min(positives)!r}, here {min(seen, default=None)!r}"
+        raise UsageError(f"{arguments.positives}: none of its queries are in the result; {ids}")
+    dropped["queries that are judged and not in the result"] += len(positives.keys() - seen)
+    figures = {"output": arguments.output, **sums, "dropped": dict((+dropped).most_common())}
+    about = figures | {"from": asdict(arguments), "choice": asdict(choice), "tag": manifest["tag"]}
+    output.put_new(FIGURES, json.dumps(about, indent=1).encode())
+    return figures
+
+
+def _check(arguments: Arguments, choice: Choice) -> None:
+    for name, value, known in (
+        ("--format", arguments.shape, SHAPES),
+        ("--file", arguments.file, ENCODERS),
+        ("--sample", choice.sample, SAMPLES),
+    ):
+        if value not in known:
+            raise UsageError(f"{name} = {value!r}: known are {', '.join(known)}")
+    if choice.negatives < 1:
+        raise UsageError(f"--negatives = {choice.negatives}: should be 1 or more")
+    if not 1 <= choice.ranks[0] <= choice.ranks[1]:
+        raise UsageError(f"--ranks = {choice.ranks[0]} {choice.ranks[1]}: should be two ranks, the smaller one first")
+    if choice.relative_margin is not None and not 0 <= choice.relative_margin <= 1:
+        raise UsageError(f"--relative-margin = {choice.relative_margin}: should be a share, from 0 to 1")
+
+
+def _read_candidates(
+    arguments: Arguments, part: str, stage: str | None, dropped: Counter[str]
+) -> Iterator[tuple[str, str, list[Candidate]]]:
+    """query_id, query and candidates of each query of a part. stage: the one whose scores count."""
+    url = Folder(arguments.result).path(part)
+    fs, path = open_url(url)
+    with fs.open(path, "rb") as file:
+        there = pq.ParquetFile(file).schema_arrow
+    wanted = {"query": arguments.query, "doc": arguments.doc, "score": arguments.score}
+    for name, column in wanted.items():
+        if column not in there.names and name in TEXTS:
+            raise UsageError(
+                f"{url}: has no column {column!r} for the {name}; output.columns=[query,doc] in the run's config "
+                f"carries both, and scores nothing again (--{name}-column names another)"
+            )
+        if column not in there.names or (name == "score" and not pa.types.is_floating(there.field(column).type)):
+            raise UsageError(f"--score = {column!r}: {url} has no such column of numbers")
+    titled = arguments.title in there.names
+    columns = ["query_id", "doc_id", "rank", *wanted.values(), *([arguments.title] if titled else [])]
+    for query in read_queries(url, [*dict.fromkeys([*columns, *([STAGE] if stage else [])])]):
+        rows = query.to_pylist()
+        candidates = [
+            Candidate(row["doc_id"], _read_text(row, arguments, titled), row["rank"], row[arguments.score])
+            for row in rows
+            if stage is None or row[STAGE] == stage
+        ]
+        dropped["candidates that the last stage did not see"] += len(rows) - len(candidates)
+        text = next((row[arguments.query] for row in rows if row[arguments.query] is not None), None)
+        if text is None:
+            dropped["queries without a text"] += 1
+            continue
+        yield rows[0]["query_id"], text, candidates
+
+
+def _read_text(row: dict[str, Any], arguments: Arguments, titled: bool) -> str | None:
+    """A document as the reranker read it: its title first, unless that is blank."""
+    doc, title = row[arguments.doc], row[arguments.title] if titled else None
+    return f"{title} {doc}" if doc is not None and title and not title.isspace() else doc
