@@ -195,6 +195,19 @@ def test_an_input_that_grows(rank: Run, tmp_path: Path, capsys: pytest.CaptureFi
     assert take_asked() == []
 
 
+def test_a_query_with_the_same_candidates_takes_its_scores_from_another_output(rank: Run, tmp_path: Path) -> None:
+    rows = draw_rows(7)
+    write(tmp_path, **cut_files(rows))
+    rank("yesterday")
+    take_asked()
+    changed = next(row for row in rows if row["query_id"] == "q3" and row["doc"] and row["score"] is not None)
+    changed["doc"] = "another document"
+    write(tmp_path, **dict(zip(["f2", "f1", "f0"], cut_files(rows).values(), strict=True)))
+    rank("today", run={"reuse": [str(tmp_path / "yesterday")], "unit_rows": 5})
+    assert take_asked() == [changed["query"]]
+    assert_result(tmp_path / "today", rank_by_hand(rows))
+
+
 @pytest.mark.parametrize("kept", ["first", "last"])
 def test_rows_that_are_there_twice(kept: str, rank: Run, tmp_path: Path) -> None:
     """All are candidates, for each query is ranked later than it is scored; one of them stands in the result."""
