@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from pipeline.errors import RunError, UsageError
+from pipeline.errors import RunError, UsageError, say
 from pipeline.input.result import MANIFEST, SUCCESS, hash_manifest
 from pipeline.storage.folder import Folder
 
@@ -20,13 +20,17 @@ PART_NAME = re.compile(r"(ranked|rejects|rest)/part-\d+-[0-9a-f]{12}\.parquet") 
 def read_last_manifest(output: Folder) -> dict[str, Any] | None:
     """The manifest of the last result, which may have been withdrawn by a run that did not end; None without one.
 
-    Raises UsageError where the file is not a run's: the next result would take its place.
+    Raises UsageError where the file is not a run's: the next result would take its place. One that is cut short, in a
+    folder with scores, is a run's: not every store puts files whole.
     """
     try:
         manifest = json.loads(output.read(MANIFEST))
     except FileNotFoundError:
         return None
     except ValueError:
+        if output.names("scores/"):
+            say(f"{output.path(MANIFEST)}: is cut short; the result is made again from its scores")
+            return None
         manifest = None
     if not isinstance(manifest, dict) or not {"fingerprint", "input", "parts"} <= manifest.keys():
         raise UsageError(f"{output.path(MANIFEST)}: is not of rayrank; choose another output.path, or move it away")

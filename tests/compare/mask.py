@@ -25,6 +25,9 @@ PATTERNS = [
     (re.compile(r"process \d+ on \S+"), "process P on HOST"),
     (re.compile(r"in \d+ s of tries"), "in N s of tries"),
     (re.compile(r"0x[0-9a-f]{12}"), "0xADDRESS"),
+    (re.compile(r'(?<=\.py", line )\d+'), "N"),  # of a traceback
+    (re.compile(r"^  (-\S.*?|[A-Z]+) {2,}(?=\S)", re.M), r"  \1  "),  # of --help, as wide as the longest option
+    (re.compile(r"^ {16,}(?=\S)", re.M), " " * 16),
     (re.compile(r"\bpid=\d+"), "pid=P"),
     (re.compile(r"\bactor_id=[0-9a-f]+"), "actor_id=A"),
 ]
@@ -49,6 +52,33 @@ MEANT = [
         re.compile(r"^rayrank: [\d,]+ rows have no score for a reason that may pass; run.retry_failed=true .*\n", re.M),
         "",
     ),
+    (re.compile(r"(?<=holds scores of another model, )prompt, setting or type of ids"), "prompt or setting"),
+    # More options of jobs/evaluate.py, and more forms of judgements.
+    (
+        re.compile(
+            r"^ +\[--paired NAME\] \[--drop-identical-ids\] \[--excluded FILE\]\n"
+            r" +\[--column NAME=COLUMN\]\n(?= +RESULT)",
+            re.M,
+        ),
+        "",
+    ),
+    (
+        re.compile(r"(?<=judgements as TREC or BEIR write them, )a\nTSV with header, JSONL or Parquet"),
+        "or a TSV with header",
+    ),
+    (re.compile(r"^  --paired NAME  a measure over pairs of queries, .*\n", re.M), ""),
+    (re.compile(r"^  --drop-identical-ids  leave out documents with the id of their query, .*\n", re.M), ""),
+    (re.compile(r"^  --excluded FILE  JSONL or Parquet with query_id and excluded_ids, .*\n", re.M), ""),
+    (re.compile(r"^  --column NAME=COLUMN  of the judgements, .*\n", re.M), ""),
+    # What the input is, which files of it are not read, and what is odd in its rows, is said.
+    (re.compile(r"^rayrank: files passed over: [\d,]+ that .* would read\n", re.M), ""),
+    (
+        re.compile(r"^rayrank: the input has [\d,]+ files and (about )?[\d,]+ rows, [\d,]+ of them scored; .*\n", re.M),
+        "",
+    ),
+    (re.compile(r"^rayrank: [\d,]+ of [\d,]+ queries have rows with different texts under one query_id\n", re.M), ""),
+    (re.compile(r"^rayrank: in [\d,]+ of [\d,]+ queries .*, the worst comes first; is lower better\? .*\n", re.M), ""),
+    (re.compile(r"^rayrank: [\d,]+ of [\d,]+ rows \([\d.]+%\) are equal to another one\n", re.M), ""),
 ]
 
 

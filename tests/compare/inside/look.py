@@ -25,10 +25,14 @@ def look(output: str, late: bool = False) -> dict[str, Any]:
     if late:
         files = {name: path for name, path in files.items() if not name.endswith(".put-X")}  # what the killed one left
     tables = {name: _table(path, name) for name, path in files.items() if name.endswith(".parquet")}
-    known: dict[str, Any] = {"layout": sorted(files), "tables": tables}
+    known: dict[str, Any] = {"layout": sorted(files.keys() - {"_SUCCESS"}), "success": "_SUCCESS" in files}
+    known["tables"] = tables
     if "manifest.json" in files:
         data = files["manifest.json"].read_bytes()
-        values = json.loads(data)
+        try:
+            values = json.loads(data)
+        except ValueError:  # it was written in between, by no run
+            return known | {"manifest": data.decode()}
         known["manifest"], known["note"] = manifest(values, late), {"fingerprint": values["fingerprint"]}
         known["indented"] = data == json.dumps(values, indent=1).encode()
         if "_SUCCESS" in files:

@@ -18,21 +18,28 @@ NAMES = [
 ]
 # No file says which rows they hold, or that some may be scored once more.
 GONE_FILES = re.compile(r"scores/PRINT/(plan(\.r\d+)?\.parquet|.*\.transient)")
-# In a score file: no number of its file and no plan, but the hash of a row's texts.
-SCORE_COLUMNS = {"file", "texts"}
+# In a score file: no number of its file and no plan, but the hashes of a row's texts.
+SCORE_COLUMNS = {"file", "texts", "query_text"}
 SCORE_METADATA = {"plan"}
-# In the manifest: no plan, but the score files that were used, the run's id and what changed; the rows and version of
-# each file.
-MANIFEST_KEYS = {"plan", "units", "run", "changes"}
+# In the manifest: no plan, but the score files that were used, the run's id, what changed, and which columns and files
+# were read; the rows and version of each file.
+MANIFEST_KEYS = {"plan", "units", "run", "changes", "columns", "passed_over"}
 INPUT_KEYS = {"rows", "version"}
-# Among the figures: rows that are equal to another, and rows without a score for a reason that may pass.
-FIGURES = {"equal", "transient"}
-# In the config: new keys.
-CONFIG_KEYS = {"run": {"on_gone", "retry_failed", "accept"}, "input": {"duplicates"}}
+# Among the figures: rows that are equal to another, and rows without a score for a reason that may pass; queries that
+# are odd; what is known of labels, passages and windows.
+FIGURES = {"equal", "transient", "several_texts", "in_order", "contrary", "label_share", "passages", "windows"}
+# In the config: new keys. `stages` is a list, and none in what both trees can do.
+CONFIG_KEYS = {
+    "run": {"on_gone", "retry_failed", "accept", "min_label_share"},
+    "input": {"duplicates", "lower_is_better"},
+    "reranker": {"adapter", "adapter_revision", "passages"},
+}
 # With this one rows without a score for a reason that may pass are scored again, which the old tree does unasked.
 RETRY = "retry_failed"
 # In jobs/status.py --json: the units of the input are not known.
 STATUS_KEYS = {"units_put": "units", "rows_put": "rows_scored"}
+# And where all rows have scores, the reasons are those of the result, by kind, and no more those of the score files.
+STATUS_OF_ALL = {"reasons"}
 # Among the reasons of rejects: rows that are equal in every column used have one of their own.
 REASONS = {"equal to an earlier row": "duplicate of an earlier row with the same query_id and doc_id"}
 
@@ -70,15 +77,17 @@ def without(values: dict[str, Any], keys: set[str]) -> dict[str, Any]:
 
 
 def config(values: dict[str, Any]) -> dict[str, Any]:
+    values = {name: section for name, section in values.items() if (name, section) != ("stages", [])}
     return {name: without(section, CONFIG_KEYS.get(name, set())) for name, section in values.items()}
 
 
 def status(values: dict[str, Any]) -> dict[str, Any]:
     """What is told of the scores of a fingerprint, as the new tree has it."""
-    if "units_put" not in values:
-        return values
-    values = {key: value for key, value in values.items() if key != "units"}
-    return {STATUS_KEYS.get(key, key): value for key, value in values.items()}
+    if "units_put" in values:
+        values = {STATUS_KEYS.get(key, key): value for key, value in values.items() if key != "units"}
+    if "looked_into" in values and values["rows_scored"] == values["rows"]:
+        values = without(values, STATUS_OF_ALL)
+    return values
 
 
 def figures(values: dict[str, Any]) -> dict[str, Any]:

@@ -182,11 +182,12 @@ def test_pairs_that_are_known_by_their_texts_take_no_tokens(
     lb_config: Callable, write_pairs: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     engine = {"max_model_len": 240, "load_format": "dummy"}
-    yesterday = {"output": {"path": str(tmp_path / "yesterday")}, "run": {"unit_rows": 50, "max_failed": 0.1}}
+    settings = {"unit_rows": 50, "max_failed": 0.1}
+    yesterday = {"output": {"path": str(tmp_path / "yesterday")}, "run": settings}
     columns = pairs(1500)
     rerank(lb_config(write_pairs("yesterday.parquet", **columns), engine=engine, **yesterday), KnownScorer, InProcess())
     more = {name: [*values, *pairs(500, 1)[name]] for name, values in columns.items()}
-    run = yesterday["run"] | {"reuse": [str(tmp_path / "yesterday")]}
+    run = settings | {"reuse": [str(tmp_path / "yesterday")]}
     config = lb_config(write_pairs("today.parquet", **more), run=run, engine=engine)
     about = dry_run(config)
     alone = dry_run(lb_config(write_pairs("new.parquet", **pairs(500, 1)), run={"unit_rows": 50}, engine=engine))

@@ -178,6 +178,16 @@ def test_a_manifest_of_something_else_is_not_replaced(tmp_path: Path, data: byte
         read_last_manifest(output)
 
 
+def test_a_runs_manifest_that_was_cut_short_is_said_and_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Folder(str(tmp_path))
+    output.put("scores/0123456789abcdef-vllm-0.32/unit.parquet", b"")
+    output.put("manifest.json", b"{")
+    assert read_last_manifest(output) is None
+    assert "manifest.json: is cut short; the result is made again from its scores" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_after_a_crash_at_any_step_the_next_run_ends_well(tmp_path: Path, steps: int) -> None:
     def crash() -> None:
