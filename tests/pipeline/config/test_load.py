@@ -50,6 +50,7 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
             "on_gone": "refuse",
             "retry_failed": False,
             "accept": [],
+            "reuse": [],
             "deterministic": False,
             "stall_seconds": 1800,
             "shared_filesystem": False,
