@@ -113,6 +113,8 @@ class Run:
             say("parts of the result that stands are gone; it is made again from its scores")
         if work.tasks:  # what is left of a run that had every unit: one that is scored again may have its name and size
             self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
+        if restart and config.run.reuse:
+            say("run.on_existing = 'restart': scores everything again, so no scores are taken over (run.reuse)")
         known = None if restart else self._take_over(files, stored, work, coverage)
         work = select_work(config, work.first, files, coverage, self._sizes, retry) if known else work
         if work.tasks:
@@ -201,8 +203,9 @@ class Run:
             raise
 
     def _time(self, step: str) -> None:
-        """Notes the seconds since the step before ended."""
-        self._seconds[step] = time.perf_counter() - self._began - sum(self._seconds.values())
+        """Notes the seconds since the step before ended. A step may have several parts."""
+        since = time.perf_counter() - self._began - sum(self._seconds.values())
+        self._seconds[step] = self._seconds.get(step, 0) + since
 
     def _take_over(
         self, files: list[InputFile], stored: list[str], work: Work, coverage: Coverage
@@ -214,6 +217,7 @@ class Run:
             return None
         rows, size = sum(one.rows for one in earlier), pc.sum(pc.subtract(work.parts["end"], work.parts["begin"]))
         cluster = self._connect(rows <= self._sizes.bucket_rows and size.as_py() <= self._sizes.part_bytes)
+        self._time("start")
         known = prepare_known(earlier, self._checked.merged, self._config.output.explain, cluster, self._sizes)
         found = [*cluster.run(TakeOver(known, work, self._checked.scores, self._sizes), range(work.tasks))]
         for taken in found:
@@ -221,6 +225,7 @@ class Run:
         self._taken = sum(taken.scores for taken in found)
         counts = sum(taken.rows for taken in found), sum(taken.known for taken in found)
         say("of {:,} rows to score {:,} are known by their texts".format(*counts))
+        self._time("reuse")
         return known
 
     def _connect(self, small: bool) -> Cluster:

@@ -33,12 +33,12 @@ def find_earlier(checked: Checked, files: list[InputFile], stored: list[str]) ->
     files: of the input. stored: the score files in the run's own output; those of files that the input has count
     anyway. An output that is not used is named, with the reason.
     """
-    mine = checked.config.output.path
+    mine = checked.config.output.path.rstrip("/")
     here = {hash_version(file) for file in files}
     own = [file for file in _parse(stored) if file.unit.of not in here]
     found = [Earlier(mine, checked.all_scores, own, reasons=True)] if checked.is_later_stage else []
     for path in checked.config.run.reuse:
-        found += [Earlier(path, checked.all_scores, own)] if path == mine else _find_in(checked, path)
+        found += [Earlier(path, checked.all_scores, own)] if path.rstrip("/") == mine else _find_in(checked, path)
     return [earlier for earlier in found if earlier.files]
 
 

@@ -19,6 +19,7 @@ SMALLEST = {
     "many_files": ["--rows", "1000"],
     "prefix": ["--rows", "200", "--unit-rows", "50"],
     "reasoning": ["--rows", "40"],
+    "reuse": ["--rows", "20000"],
     "scaling": ["--rows", "100"],
     "small": ["--rows", "200", "--units", "1000"],
     "startup": ["--rows", "50"],

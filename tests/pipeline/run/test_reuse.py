@@ -12,6 +12,8 @@ import pytest
 import pipeline.input.pairs
 from actors.rerankers.contract import Prompt, Unscored
 from actors.worker.failures import Result
+from pipeline.ensemble.part import Arguments
+from pipeline.ensemble.run import fuse
 from pipeline.errors import TooManyFailed
 from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
@@ -101,7 +103,7 @@ def test_on_a_cluster(run_on_ray: Run, tmp_path: Path) -> None:
 def test_of_a_file_that_was_written_again_only_new_rows_are_scored(run: Run, tmp_path: Path) -> None:
     """The output itself is among those whose scores are taken over."""
     path = write(pairs(), tmp_path / "in", 1)
-    own = reuse(tmp_path / "out")
+    own = reuse(f"{tmp_path}/out/")
     run(path, **own)
     table, new = make_next_day(pairs())
     write(table, tmp_path / "new", 1)
@@ -139,14 +141,23 @@ def make_other(run: Run, folder: Path) -> None:
     run(write(pairs(), folder / "in", 1), "yesterday", reranker=reranker, **SETTINGS)
 
 
+def make_ensemble(run: Run, folder: Path) -> None:
+    path = write(pairs(), folder / "in", 1)
+    outputs = [str(folder / name) for name in ("a", "b")]
+    for name, limit in (("a", 8), ("b", 9)):
+        run(path, name, reranker={"type": "bi_encoder", "max_doc_tokens": limit}, **SETTINGS)
+    fuse(Arguments(results=outputs, runs=[], output=str(folder / "yesterday")))
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
         (lambda run, folder: None, "it has no finished result"),
         (make_unfinished, "it has no finished result"),
         (make_other, "they are of another model, prompt or setting (fingerprint "),
+        (make_ensemble, "they are of another model, prompt or setting (fingerprint "),
     ],
-    ids=["nothing there", "unfinished", "another setting"],
+    ids=["nothing there", "unfinished", "another setting", "of jobs/fuse.py"],
 )
 def test_an_output_that_is_of_no_use_is_named(
     make: Callable[[Run, Path], None], said: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -172,11 +183,12 @@ def test_rows_without_a_score_are_scored(run: Run, tmp_path: Path) -> None:
     assert sum(Asked.asked) == failed > 0
 
 
-def test_a_restart_takes_nothing_over(run: Run, tmp_path: Path) -> None:
+def test_a_restart_takes_nothing_over(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(pairs(), tmp_path / "in", 3)
     run(path, "yesterday", **SETTINGS)
     settings = reuse(tmp_path / "yesterday", on_existing="restart")
     assert run(path, "today", **settings)["scored_now"] == ROWS - EMPTY
+    assert "scores everything again, so no scores are taken over (run.reuse)" in capsys.readouterr().err
 
 
 def test_hashes_that_are_too_short_would_be_seen(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
