@@ -25,7 +25,8 @@ FIGURES = {
 
 
 class NotedMetric:
-    """In the place of a metric of Ray's. It refuses the calls that Ray's refuses."""
+    """In the place of a metric of Ray's. It refuses the calls that Ray's refuses, and notes those of the run "r" alone:
+    an engine of another test may still be watched in this process."""
 
     def __init__(self, name: str, labels: tuple[str, ...], sums: dict[tuple, float]):
         self._name, self._labels, self._sums = name, labels, sums
@@ -36,10 +37,12 @@ class NotedMetric:
 
     def inc(self, amount: float, labels: dict[str, str]) -> None:
         assert amount > 0
-        self._sums[self._key(labels)] += amount
+        if labels["run"] == "r":
+            self._sums[self._key(labels)] += amount
 
     def set(self, amount: float, labels: dict[str, str]) -> None:
-        self._sums[self._key(labels)] = amount
+        if labels["run"] == "r":
+            self._sums[self._key(labels)] = amount
 
     observe = inc
 
