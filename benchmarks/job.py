@@ -41,7 +41,8 @@ def run_job(
     checked = parse(config | {"output": output | {"path": str(run / "out")}})
     figures = rerank(checked, timed(scorer, run / "times"), sizes=sizes)
     assert figures["unscored"] == 0, figures
-    lines = (line.split() for line in (run / "times").read_text().splitlines())
+    times = run / "times"  # none where no unit needed an actor
+    lines = (line.split() for line in (times.read_text().splitlines() if times.exists() else []))
     units = [Unit(float(came), float(put), int(rows), int(resident)) for came, put, rows, resident in lines]
     return sorted(units, key=lambda unit: unit.put), figures
 
