@@ -14,7 +14,7 @@ from pipeline.errors import RunError
 from pipeline.input.pairs import hash_queries, hash_texts
 from pipeline.plan.reuse import Earlier
 from pipeline.plan.units import Unit, Version, name_score_file, parse_score_file
-from pipeline.rank.known import KnownScores, find_hashes, find_pieces, prepare_known
+from pipeline.rank.known import KnownScores, find_hashes, find_pieces, prepare_known, split_hashes
 from pipeline.score.files import EXPLANATION, SCHEMA, encode_scores
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -142,6 +142,15 @@ def test_all_bits_of_a_hash_count() -> None:
     table = pa.table({"high": pa.array([1, 5, 5, 5, 9], pa.uint64()), "low": pa.array([0, 2, 4, 6, 0], pa.uint64())})
     high, low = np.array([5, 5, 5, 5, 9, 1, 10, 0], np.uint64), np.array([6, 2, 3, 4, 1, 0, 0, 0], np.uint64)
     assert find_hashes(table, high, low).tolist() == [3, 1, -1, 2, -1, 0, -1, -1]
+
+
+def test_hashes_are_split_in_halves_that_sort_alike() -> None:
+    hashes = [bytes([number] * 8 + [9 - number] * 8) for number in range(5)]
+    for part in (slice(0, 5), slice(1, 3), slice(0, 0)):
+        column = pa.chunked_array([pa.array(hashes, pa.binary(16)).slice(part.start, part.stop - part.start)])
+        high, low = split_hashes(column)
+        assert high.tolist() == [int.from_bytes(one[:8], "big") for one in hashes[part]]
+        assert low.tolist() == [int.from_bytes(one[8:], "big") for one in hashes[part]]
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 8])

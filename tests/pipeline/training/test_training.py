@@ -198,7 +198,7 @@ def test_what_is_dropped_is_counted(make: Any, tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "result" / "ranked" / "part.parquet")
     commit(Folder(str(tmp_path / "result")), {"parts": ["ranked/part.parquet"], "rejects": [], "tag": "tag"})
     (tmp_path / "qrels").write_text("q 0 d1 1\nq 0 d6 1\nq 0 gone 1\nr 0 d1 1\nunknown 0 d1 1\n")
-    found, figures = make("--format", "flagembedding", "--negatives", "1", "--margin", "1", "--ranks", "1", "4")
+    found, figures = make("--format", "flagembedding", "--negatives", "1", "--margin", "2", "--ranks", "1", "4")
     assert [(row["pos"], row["neg"]) for row in found] == [(["q d1"], ["q d3"])]
     assert figures["dropped"] == {
         "positives that are no candidates": 1,  # gone
@@ -211,7 +211,8 @@ def test_what_is_dropped_is_counted(make: Any, tmp_path: Path) -> None:
         "queries that are judged and not in the result": 1,
     }
     assert json.loads((tmp_path / "out" / "figures.json").read_text())["dropped"] == figures["dropped"]
-    (row,), _ = make("--format", "flagembedding", "--negatives", "1", "--ranks", "4", "4", name="titled")
+    (row,), figures = make("--format", "flagembedding", "--negatives", "2", "--ranks", "4", "4", name="titled")
+    assert figures["dropped"]["queries with fewer negatives than --negatives"] == 1
     assert row["neg"] == ["A title q d4"]
 
 
