@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 from typing import Any
 
-import pyarrow.compute as pc
-
 from actors.worker.actor import Scorer
 from pipeline.chain import run_stages
 from pipeline.check.matches import check_first_pairs
@@ -44,7 +42,7 @@ from pipeline.plan.units import (
     parse_unit,
 )
 from pipeline.plan.work import Work, select_work
-from pipeline.rank.known import KnownScores, TakeOver, prepare_known
+from pipeline.rank.known import KnownScores, prepare_known, take_over
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part, check_share
@@ -215,16 +213,13 @@ class Run:
         earlier = find_earlier(self._checked, files, stored) if work.tasks else []
         if not earlier:
             return None
-        rows, size = sum(one.rows for one in earlier), pc.sum(pc.subtract(work.parts["end"], work.parts["begin"]))
-        cluster = self._connect(rows <= self._sizes.bucket_rows and size.as_py() <= self._sizes.part_bytes)
+        rows = sum(one.rows for one in earlier)
+        cluster = self._connect(rows <= self._sizes.bucket_rows and work.stored_bytes <= self._sizes.part_bytes)
         self._time("start")
         known = prepare_known(earlier, self._checked.merged, self._config.output.explain, cluster, self._sizes)
-        found = [*cluster.run(TakeOver(known, work, self._checked.scores, self._sizes), range(work.tasks))]
-        for taken in found:
-            coverage.add(self._name_below_all(taken.names))
-        self._taken = sum(taken.scores for taken in found)
-        counts = sum(taken.rows for taken in found), sum(taken.known for taken in found)
-        say("of {:,} rows to score {:,} are known by their texts".format(*counts))
+        taken = take_over(known, work, self._checked.scores, cluster, self._sizes)
+        coverage.add(self._name_below_all(taken.names))
+        self._taken = taken.scores
         self._time("reuse")
         return known
 

@@ -5,7 +5,7 @@ group, and a fixed number of their rows is kept.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,9 +21,9 @@ from pipeline.input.parquet import count_decoded_bytes, list_chunk_ranges, plan_
 from pipeline.plan.splits import Split, find_row_groups, list_ends
 from pipeline.plan.units import Unit
 from pipeline.rows import KNOWN, OK, REJECT
+from pipeline.score.prompt import AddKnown
 from pipeline.score.read import read_units
 
-AddKnown = Callable[[pa.Table], pa.Table]
 IDS = ("query_id", "doc_id")
 READY = pa.array([OK, KNOWN])
 SIDES = {"query": ("query", "instruction"), "doc": ("doc", "title")}  # the columns that make each side of a prompt

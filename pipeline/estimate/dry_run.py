@@ -12,7 +12,7 @@ from pipeline.cluster.demand import count_actor_gpus
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.errors import UsageError, say
-from pipeline.estimate.draw import AddKnown, draw_units
+from pipeline.estimate.draw import draw_units
 from pipeline.estimate.hours import estimate_hours
 from pipeline.estimate.memory import estimate_memory
 from pipeline.estimate.rate import Rate
@@ -24,7 +24,7 @@ from pipeline.plan.queries import sees_queries
 from pipeline.plan.reuse import Earlier
 from pipeline.rank.known import prepare_known
 from pipeline.score.candidates import find_given
-from pipeline.score.prompt import add_hashes
+from pipeline.score.prompt import AddKnown, add_hashes
 from pipeline.sizes import Sizes as RunSizes
 from pipeline.storage.folder import Folder
 
@@ -53,7 +53,7 @@ def estimate_run(
     if not todo.units:
         return about
     tokenizer = check_tokenizer(config)
-    drawn = draw_units(todo, sizes, queries=sees_queries(config), known=load_known(config, todo.earlier, sizes))
+    drawn = draw_units(todo, sizes, queries=sees_queries(config), known=_load_known(config, todo.earlier, sizes))
     every = len(todo.units) <= sizes.units
     seen = sample_tokens(drawn, tokenizer, config.reranker, every, find_given(config))
     request = RERANKERS[config.reranker.type].request(config.reranker)
@@ -80,7 +80,7 @@ def estimate_run(
     }  # fmt: skip
 
 
-def load_known(config: Config, earlier: list[Earlier], sizes: Sizes) -> AddKnown | None:
+def _load_known(config: Config, earlier: list[Earlier], sizes: Sizes) -> AddKnown | None:
     """What adds to the pairs of a unit the scores that they have by their texts. None where no pair can have one, or
     there are so many that they are not looked up, which a line says."""
     rows = sum(one.rows for one in earlier)

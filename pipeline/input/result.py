@@ -29,6 +29,14 @@ def read_result(output: Folder) -> dict[str, Any] | None:
     return json.loads(manifest) if success.strip() == hash_manifest(manifest) else None
 
 
+def read_finished_result(output: Folder) -> dict[str, Any]:
+    """The same. Raises UsageError where there is none."""
+    manifest = read_result(output)
+    if manifest is None:
+        raise UsageError(f"{output.url}: holds no finished result (no {SUCCESS} that goes with its {MANIFEST})")
+    return manifest
+
+
 def has_stages(manifest: dict[str, Any]) -> bool:
     """Whether a result is of a run with stages: its scores compare within a stage alone, and its ranks everywhere."""
     return "stages" in manifest

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UsageError
-from pipeline.input.result import BATCH_ROWS, has_stages, read_queries, read_result
+from pipeline.input.result import BATCH_ROWS, has_stages, read_finished_result, read_queries
 from pipeline.storage.folder import Folder
 from pipeline.storage.writer import open_writer
 
@@ -51,9 +51,7 @@ def write_trec(result: str, run_file: str, run_tag: str, batch_rows: int = BATCH
     Raises UsageError where there is no committed result, or an id cannot stand in a TREC run.
     """
     output = Folder(result)
-    manifest = read_result(output)
-    if manifest is None:
-        raise UsageError(f"{result}: holds no finished result (no _SUCCESS that goes with its manifest.json)")
+    manifest = read_finished_result(output)
     counts = {"queries": 0, "rows": 0, "unscored": 0}
     with open_writer(run_file) as file:
         for part in manifest["parts"]:

@@ -63,6 +63,11 @@ class Work:
         """How many there are."""
         return len(self.bounds) - 1
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all parts, as they are stored."""
+        return int(np.subtract(self.parts["end"].to_numpy(), self.parts["begin"].to_numpy()).sum())
+
     def read_parts(self, task: int) -> Iterator[FilePart]:
         """The parts of a task."""
         start, stop = self.bounds[task : task + 2].tolist()

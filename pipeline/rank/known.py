@@ -104,6 +104,16 @@ class TakeOver:
         return Taken(names, scores, known, rows)
 
 
+def take_over(known: KnownScores, work: Work, scores: Folder, cluster: Cluster, sizes: Sizes) -> Taken:
+    """Does so for all of the work, and says how many of its rows are known."""
+    taken = [*cluster.run(TakeOver(known, work, scores, sizes), range(work.tasks))]
+    names = [name for one in taken for name in one.names]
+    counts = (sum(getattr(one, field) for one in taken) for field in Taken._fields[1:])
+    found = Taken(names, *counts)
+    say(f"of {found.rows:,} rows to score {found.known:,} are known by their texts")
+    return found
+
+
 def prepare_known(earlier: list[Earlier], merged: Folder, explain: bool, cluster: Cluster, sizes: Sizes) -> KnownScores:
     """Reads what there is. Of equal texts the score counts that comes first in `earlier`.
 

@@ -9,7 +9,7 @@ cuts, merges or repeats blocks. Its input file travels in the metadata of the by
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
 from itertools import pairwise
@@ -33,6 +33,7 @@ from pipeline.score.candidates import find_given, hash_candidates, read_candidat
 
 TRAVELS = ("row", "texts", "query_text", "query_id", "doc_id", "first_stage_score", "kind", "reason", "truncated")
 KNOWN_COLUMNS = ("rerank_score", "explanation")  # further ones, of rows that an earlier run scored
+AddKnown = Callable[[pa.Table], pa.Table]  # adds these to the pairs of a unit (pipeline/rank/known.py)
 
 
 class PromptedUnit(NamedTuple):

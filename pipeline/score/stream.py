@@ -4,7 +4,7 @@ Units travel (pipeline/score/prompt.py), one a row; the driver gets a row of fig
 """
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -27,13 +27,12 @@ from pipeline.score.candidates import find_given, order_candidates
 from pipeline.score.files import find_transient_rows
 from pipeline.score.metrics import watch
 from pipeline.score.order import group_by_prefix
-from pipeline.score.prompt import add_hashes, pack_unit, prompt_unit, unpack_unit
+from pipeline.score.prompt import AddKnown, add_hashes, pack_unit, prompt_unit, unpack_unit
 from pipeline.score.read import read_units
 from pipeline.score.write import UnitStats, UnitWriter
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-AddKnown = Callable[[pa.Table], pa.Table]  # pipeline/rank/known.py
 UNITS_QUEUED = 2  # behind those in flight, so that the engine never waits for Ray
 
 

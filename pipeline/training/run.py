@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.config.stages import STAGE
 from pipeline.errors import UsageError
 from pipeline.evaluate.qrels import read_qrels
-from pipeline.input.result import has_stages, read_queries, read_result
+from pipeline.input.result import has_stages, read_finished_result, read_queries
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import open_url
 from pipeline.training.choose import SAMPLES, Candidate, Choice, choose
@@ -48,9 +48,7 @@ def write_training_data(arguments: Arguments, choice: Choice = Choice()) -> dict
     judgements are wrong, or the output holds something.
     """
     _check(arguments, choice)
-    output, manifest = Folder(arguments.output), read_result(Folder(arguments.result))
-    if manifest is None:
-        raise UsageError(f"{arguments.result}: holds no finished result (no _SUCCESS that goes with its manifest.json)")
+    output, manifest = Folder(arguments.output), read_finished_result(Folder(arguments.result))
     check_writable("--output", arguments.output)
     if there := output.names():
         raise UsageError(f"--output = {arguments.output!r}: holds something else ({there[0]})")
@@ -61,9 +59,11 @@ def write_training_data(arguments: Arguments, choice: Choice = Choice()) -> dict
     sums, dropped = Counter(queries=0, groups=0, rows=0), Counter[str]()
     stage = manifest["stages"][-1]["name"] if has_stages(manifest) else None
     seen = set[str]()
-    for number, part in enumerate(manifest["parts"]):
+    parts = [Folder(arguments.result).path(part) for part in manifest["parts"]]
+    columns = _find_columns(arguments, parts[0], stage)
+    for number, part in enumerate(parts):
         rows = list[dict[str, Any]]()
-        for query_id, text, candidates in _read_candidates(arguments, part, stage, dropped):
+        for query_id, text, candidates in _read_candidates(arguments, part, columns, stage, dropped):
             sums["queries"] += 1
             seen.add(query_id)
             try:
@@ -104,29 +104,32 @@ def _check(arguments: Arguments, choice: Choice) -> None:
         raise UsageError(f"--relative-margin = {choice.relative_margin}: should be a share, from 0 to 1")
 
 
-def _read_candidates(
-    arguments: Arguments, part: str, stage: str | None, dropped: Counter[str]
-) -> Iterator[tuple[str, str, list[Candidate]]]:
-    """query_id, query and candidates of each query of a part. stage: the one whose scores count."""
-    url = Folder(arguments.result).path(part)
-    fs, path = open_url(url)
+def _find_columns(arguments: Arguments, part: str, stage: str | None) -> list[str]:
+    """The columns that are read. Raises UsageError where the result's parts lack one. part: the URL of one of them."""
+    fs, path = open_url(part)
     with fs.open(path, "rb") as file:
         there = pq.ParquetFile(file).schema_arrow
     wanted = {"query": arguments.query, "doc": arguments.doc, "score": arguments.score}
     for name, column in wanted.items():
         if column not in there.names and name in TEXTS:
             raise UsageError(
-                f"{url}: has no column {column!r} for the {name}; output.columns=[query,doc] in the run's config "
+                f"{part}: has no column {column!r} for the {name}; output.columns=[query,doc] in the run's config "
                 f"carries both, and scores nothing again (--{name}-column names another)"
             )
         if column not in there.names or (name == "score" and not pa.types.is_floating(there.field(column).type)):
-            raise UsageError(f"--score = {column!r}: {url} has no such column of numbers")
-    titled = arguments.title in there.names
-    columns = ["query_id", "doc_id", "rank", *wanted.values(), *([arguments.title] if titled else [])]
-    for query in read_queries(url, [*dict.fromkeys([*columns, *([STAGE] if stage else [])])]):
+            raise UsageError(f"--score = {column!r}: {part} has no such column of numbers")
+    title = [arguments.title] if arguments.title in there.names else []
+    return [*dict.fromkeys(["query_id", "doc_id", "rank", *wanted.values(), *title, *([STAGE] if stage else [])])]
+
+
+def _read_candidates(
+    arguments: Arguments, part: str, columns: list[str], stage: str | None, dropped: Counter[str]
+) -> Iterator[tuple[str, str, list[Candidate]]]:
+    """query_id, query and candidates of each query of a part. stage: the one whose scores count."""
+    for query in read_queries(part, columns):
         rows = query.to_pylist()
         candidates = [
-            Candidate(row["doc_id"], _read_text(row, arguments, titled), row["rank"], row[arguments.score])
+            Candidate(row["doc_id"], _read_text(row, arguments), row["rank"], row[arguments.score])
             for row in rows
             if stage is None or row[STAGE] == stage
         ]
@@ -138,7 +141,7 @@ def _read_candidates(
         yield rows[0]["query_id"], text, candidates
 
 
-def _read_text(row: dict[str, Any], arguments: Arguments, titled: bool) -> str | None:
+def _read_text(row: dict[str, Any], arguments: Arguments) -> str | None:
     """A document as the reranker read it: its title first, unless that is blank."""
-    doc, title = row[arguments.doc], row[arguments.title] if titled else None
+    doc, title = row[arguments.doc], row.get(arguments.title)
     return f"{title} {doc}" if doc is not None and title and not title.isspace() else doc
