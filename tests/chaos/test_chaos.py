@@ -21,6 +21,7 @@ def test_the_long_form_has_every_kind() -> None:
     assert [*LONG] == [*KINDS] and SHORT.keys() < LONG.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_runs_that_are_disturbed_come_to_the_undisturbed_result(tmp_path: Path) -> None:
     command = [

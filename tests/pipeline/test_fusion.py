@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Iterator
 from math import sqrt
 from types import ModuleType
 from typing import Any
@@ -138,11 +139,11 @@ def test_no_pairs_at_all(method: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def ranx() -> ModuleType:
+def ranx() -> Iterator[ModuleType]:
     """ranx as plain Python: compiling its loops would take longer than everything else in this folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMBA_DISABLE_JIT", "1")
-        return pytest.importorskip("ranx")
+        patch.setattr(pytest.importorskip("numba").config, "DISABLE_JIT", True)  # others may have imported numba before
+        yield pytest.importorskip("ranx")
 
 
 def fused_by_ranx(ranx: ModuleType, queries: list[Query], **how: Any) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""Whole runs on a real Ray while storage fails: the result of the undisturbed run, or one clear line and a resume."""
+"""Whole runs while storage fails: the result of the undisturbed run, or one clear line and a resume."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ import pytest
 import ray
 from s3fs import S3FileSystem
 
+from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config, parse
 from pipeline.errors import StoreError
@@ -30,12 +31,19 @@ SHORT_LEASE = partial(hold, beat=0.5, stale=2)
 
 @pytest.fixture(scope="module")
 def store(s3_server: str) -> Iterator[Faults]:
-    """The S3 server behind a proxy, and a cluster whose workers know no other."""
+    """The S3 server behind a proxy."""
     with in_front_of(s3_server, read_timeout=1.5) as store:
-        ray.shutdown()  # that of other tests, which know the server itself
-        start_ray()
+        store.late_seconds = 2.0
         yield store
-        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def on_ray(store: Faults) -> Iterator[None]:
+    """A cluster whose workers know no other S3 server."""
+    ray.shutdown()  # that of other tests, which know the server itself
+    start_ray()
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +95,23 @@ def config(path: str, output: str, minilm: str) -> Config:
 
 
 @pytest.fixture
-def on_s3(store: Faults, place: str, minilm: str) -> Callable[..., dict]:
+def run_there(store: Faults, place: str, minilm: str) -> Callable[..., dict]:
     """Runs the pairs there, or those of one file, to `out`, in several parts."""
-    store.late_seconds = 2.0
     store.pick = calm
     store.seen.clear()
     store.counts.clear()
 
-    def run(name: str = "in") -> dict:
+    def run(name: str = "in", cluster: Cluster | None = None) -> dict:
         given = config(f"{place}/{name}", f"{place}/out", minilm)
-        return rerank(given, KnownScorer, sizes=SMALL, hold=SHORT_LEASE)
+        return rerank(given, KnownScorer, cluster, SMALL, SHORT_LEASE)
 
     return run
+
+
+@pytest.fixture
+def on_s3(run_there: Callable[..., dict], on_ray: None) -> Callable[..., dict]:
+    """The same on a real Ray."""
+    return run_there
 
 
 def check_with_a_tenth_failing(
@@ -114,15 +127,16 @@ def check_with_a_tenth_failing(
 
 
 def test_with_a_tenth_of_all_requests_failing_the_result_is_the_same(
-    store: Faults, place: str, on_s3: Callable[..., dict], expected_of_a: pa.Table
+    store: Faults, place: str, run_there: Callable[..., dict], expected_of_a: pa.Table
 ) -> None:
-    figures = check_with_a_tenth_failing(1, store, place, partial(on_s3, "in/a.parquet"), expected_of_a)
+    here = partial(run_there, "in/a.parquet", InProcess())
+    figures = check_with_a_tenth_failing(1, store, place, here, expected_of_a)
     assert (figures["rows"], figures["scored_now"]) == (400, 400 - 4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 12))
-def test_the_same_with_more_requests_of_which_others_fail(
+def test_the_same_on_a_cluster_with_more_requests_of_which_others_fail(
     seed: int, store: Faults, place: str, on_s3: Callable[..., dict], expected: pa.Table
 ) -> None:
     figures = check_with_a_tenth_failing(seed, store, place, on_s3, expected)
@@ -167,7 +181,7 @@ def test_credentials_that_expire_midway_end_the_run_and_the_same_command_goes_on
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_and_the_same_command_goes_on(
-    store: Faults, local: Path, tmp_path: Path, minilm: str, expected: pa.Table
+    on_ray: None, local: Path, tmp_path: Path, minilm: str, expected: pa.Table
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

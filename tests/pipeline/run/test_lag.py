@@ -9,6 +9,7 @@ import pipeline.input.listing
 from pipeline.input.listing import list_inputs
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, Interrupted
+from tests.pipeline.run.conftest import S3_SLOW
 from tests.pipeline.run.stores import A, B, C, D, Place
 
 SETTINGS: dict[str, Any] = {"run": {"unit_rows": 30}, "more": {"sizes": SMALL}}
@@ -44,6 +45,7 @@ def test_an_input_file_that_is_not_listed_is_looked_up(place: Place, hide: Calla
     assert place.ranked().equals(place.ranked("fresh"))
 
 
+@S3_SLOW
 @pytest.mark.parametrize("which", ["all", "some"])
 def test_score_files_that_are_not_listed_are_used(place: Place, which: str, hide: Callable) -> None:
     """A run that did not end has put scores; the next one's listings do not show them while it runs."""

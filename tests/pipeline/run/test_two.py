@@ -21,6 +21,7 @@ from pipeline.rank.merge import MergeGroup
 from pipeline.storage.folder import Folder
 from tests.fakes import KnownScorer
 from tests.pipeline.conftest import SMALL, Interrupted, Run, hold_nothing, pairs, ranked, write
+from tests.pipeline.run.conftest import S3_SLOW
 from tests.pipeline.run.stores import A, B, C, D, E, Failing, Place, say_otherwise
 
 OTHER = {"token": "another's", "host": "elsewhere", "pid": 1, "since": "now", "machine": "m", "started": "s", "beat": 0}
@@ -113,6 +114,7 @@ def grow(place: Place) -> None:
     place.put(b=say_otherwise(B), d=D, e=E)
 
 
+@S3_SLOW
 def test_the_input_grows_and_another_run_takes_it_before_this_one_ends(place: Place) -> None:
     def another_runs() -> None:
         grow(place)

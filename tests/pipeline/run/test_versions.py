@@ -15,6 +15,7 @@ import pipeline.storage.urls
 from pipeline.errors import RunError
 from pipeline.storage.urls import is_local
 from tests.pipeline.conftest import SMALL, Interrupted
+from tests.pipeline.run.conftest import S3_SLOW
 from tests.pipeline.run.stores import A, B, C, Place, say_otherwise
 
 SETTINGS: dict[str, Any] = {"run": {"unit_rows": 30}, "output": {"columns": ["doc"]}}
@@ -80,6 +81,7 @@ def test_whenever_it_is_replaced_and_put_back_the_result_is_that_of_one_version(
     assert noticed > 0
 
 
+@S3_SLOW
 @pytest.mark.parametrize("buckets", [*SIZES])
 def test_texts_of_another_version_are_not_carried(place: Place, buckets: str) -> None:
     settings = SETTINGS | {"more": {"sizes": SIZES[buckets]}}

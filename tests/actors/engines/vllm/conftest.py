@@ -12,14 +12,19 @@ from actors.worker.watchdog import Watchdog
 from tests.parity import FLOAT32
 
 SECONDS = 60  # longer than anything here takes
+STALL_SECONDS = 1800
 
 
 def build(
-    settings: Settings, request: Request, arguments: dict[str, Any] | None = None, deterministic: bool = False
+    settings: Settings,
+    request: Request,
+    arguments: dict[str, Any] | None = None,
+    deterministic: bool = False,
+    watchdog: Any = None,
 ) -> Engine:
     """An engine of the test's own."""
-    label_ids = Tokenizer(settings).label_ids(request.labels)
-    return Engine(settings, FLOAT32 | (arguments or {}), request, label_ids, 1800, Watchdog(), deterministic)
+    label_ids, watchdog = Tokenizer(settings).label_ids(request.labels), watchdog or Watchdog()
+    return Engine(settings, FLOAT32 | (arguments or {}), request, label_ids, STALL_SECONDS, watchdog, deterministic)
 
 
 def sequences(length: int, count: int = 5) -> list[list[int]]:

@@ -18,7 +18,7 @@ from actors.rerankers.lb import LB
 from actors.rerankers.tokenizer import Tokenizer
 from actors.worker.inbox import Inbox
 from tests.actors.conftest import run
-from tests.actors.engines.vllm.conftest import SECONDS, build, logprobs, sequences
+from tests.actors.engines.vllm.conftest import SECONDS, STALL_SECONDS, build, logprobs, sequences
 from tests.conftest import ROOT
 
 
@@ -41,12 +41,12 @@ def breakable(lb_settings: LB, lb_engine: Engine, monkeypatch: pytest.MonkeyPatc
             self.added = []
             return outputs
 
-    def make(**methods: Callable[..., Any]) -> Engine:
+    def make(watchdog: Any = None, **methods: Callable[..., Any]) -> Engine:
         stub = Stub()
         for name, method in methods.items():
             setattr(stub, name, method)
         monkeypatch.setattr(LLMEngine, "from_engine_args", lambda arguments: stub)
-        return build(lb_settings, RERANKERS["lb"].request(lb_settings))
+        return build(lb_settings, RERANKERS["lb"].request(lb_settings), watchdog=watchdog)
 
     return make
 
@@ -100,6 +100,32 @@ def test_a_caller_that_goes_away_leaves_the_others_their_replies(lb_engine: Engi
     assert len(logprobs(run(lb_engine, sequences(20)).result(SECONDS))) == 5
 
 
+class Noted:
+    """In the place of a watchdog: notes what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def expect(self, seconds: float) -> None:
+        self.calls.append(seconds)
+
+    def rest(self) -> None:
+        self.calls.append("rest")
+
+
+@pytest.mark.parametrize("idle_steps", [0, 2])
+def test_sequences_that_are_taken_or_finished_are_progress_and_other_steps_are_none(
+    idle_steps: int, breakable: Callable[..., Engine]
+) -> None:
+    steps: list[list[Any]] = [[] for _ in range(idle_steps)] + [[SimpleNamespace(request_id="?", finished=True)]]
+    watchdog = Noted()
+    with pytest.raises(EngineDied):  # that is no sequence of its own
+        run(breakable(watchdog, step=lambda: steps.pop(0)), sequences(4, count=3)).result(SECONDS)
+    came, submitted, finished = 1, 3, 1
+    assert watchdog.calls == ["rest", *[STALL_SECONDS] * (came + submitted + finished), "rest"]
+
+
+@pytest.mark.slow
 def test_the_watchdog_ends_a_process_without_progress_and_takes_no_pause_for_one(
     lb_tokenizer: Tokenizer, tiny_qwen2: str
 ) -> None:
