@@ -10,7 +10,9 @@ from typing import NamedTuple
 from pipeline.errors import TooManyFailed
 
 OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
+LATE = "late"  # not scored before `run.until`: in the score files of one result alone, and then unscored
 KNOWN = "known"  # until it is written: ok, by a score that an earlier run gave the same texts
+NOT_IN_TIME = "not scored in time"  # the reason of rows of the kind LATE
 EQUAL = {"first": "equal to an earlier row", "last": "equal to a later row"}  # the same, in every column used
 
 
@@ -33,7 +35,8 @@ def get_kind(reason: str) -> str:
 
 def check_share(rows: int, failed: int, reasons: Counter[str], allowed: float) -> None:
     """Raises TooManyFailed, with the commonest reasons, where more rows failed than run.max_failed allows."""
-    reasons = Counter({reason: count for reason, count in reasons.items() if reason not in EQUAL.values()})
+    no_failures = (*EQUAL.values(), NOT_IN_TIME)
+    reasons = Counter({reason: count for reason, count in reasons.items() if reason not in no_failures})
     if failed > allowed * rows:
         most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
         most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
@@ -48,7 +51,8 @@ class BucketCounts(NamedTuple):
     """rows: of the bucket. ranked, queries: down to top_k. unscored: ranked rows, at all ranks, without a score.
     equal: of the rejected, those that are equal to another row. transient: rows without a score for a reason that may
     pass. truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place. odd:
-    queries by what is odd in them (pipeline/rank/oddities.py)."""
+    queries by what is odd in them (pipeline/rank/oddities.py). late: of the unscored, those that were not scored in
+    time."""
 
     rows: int
     ranked: int
@@ -60,6 +64,7 @@ class BucketCounts(NamedTuple):
     truncated: int
     reasons: dict[str, int]
     odd: dict[str, int]
+    late: int = 0
 
 
 class Part(NamedTuple):

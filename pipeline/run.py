@@ -1,10 +1,9 @@
 """A whole run: list -> plan -> read -> order -> prompt -> score -> write -> merge -> fuse -> rank -> commit."""
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,11 +11,12 @@ from actors.worker.actor import Scorer
 from pipeline.chain import run_stages
 from pipeline.check.matches import check_first_pairs
 from pipeline.check.model import check_tokenizer
-from pipeline.check.preflight import Checked, check
+from pipeline.check.preflight import LATE_FOLDER, Checked, check
 from pipeline.check.weights import check_weights
 from pipeline.cluster.contract import Cluster
 from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
+from pipeline.config.until import find_end
 from pipeline.errors import RunError, StoreError, UsageError, say
 from pipeline.input.columns import describe_columns
 from pipeline.input.first_pair import read_first_pairs
@@ -27,27 +27,19 @@ from pipeline.output.commit import commit, has_all_parts, read_last_manifest, re
 from pipeline.output.lease import Held, Lease, hold
 from pipeline.output.manifest import build_manifest, summarize_scoring
 from pipeline.output.restart import is_restarting, throw_away
-from pipeline.output.tidy import list_merged, tidy
+from pipeline.output.tidy import list_temporary, tidy
 from pipeline.plan.changes import check_same_files, find_changes
 from pipeline.plan.queries import check_queries_stand_together, sees_queries
 from pipeline.plan.reuse import find_earlier
 from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
-from pipeline.plan.units import (
-    Coverage,
-    count_rows_of_all,
-    hash_version,
-    look_up_score_files,
-    parse_score_file,
-    parse_unit,
-)
+from pipeline.plan.units import Coverage, count_rows_of_all, hash_version
 from pipeline.plan.work import Work, select_work
 from pipeline.rank.known import KnownScores, prepare_known, take_over
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part, check_share
-from pipeline.score.doubts import Doubts
-from pipeline.score.progress import Progress
+from pipeline.score.deadline import PutLate, set_deadline
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
@@ -58,15 +50,17 @@ def rerank(
     cluster: Cluster | None = None,
     sizes: Sizes = Sizes(),
     hold: Callable[[Folder], AbstractContextManager[Lease]] = hold,
+    clock: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Runs a config to a committed result and returns the run's figures.
 
     scorer: the class of the actors; tests of the dataflow put one without an engine in its place. cluster: where it
-    runs; None connects to Ray. hold: takes the lease of the output.
+    runs; None connects to Ray. hold: takes the lease of the output. clock: says what time it is, for run.until.
     Scores that are there already are kept; a result that is there already, made from the same scores by the same
     fusion, stands. Raises UsageError, TooManyFailed, Held or RunError, each with one line for the person on call.
     """
-    run = partial(Run, scorer, cluster, sizes)
+    end = None if config.run.until is None else find_end(config.run.until, clock())
+    run = partial(Run, scorer, cluster, sizes, end, clock)
     if config.stages:
         return run_stages(config, lambda *stage: run(*stage).make_result(), hold)
     began, checked = time.perf_counter(), check(config)
@@ -75,14 +69,16 @@ def rerank(
 
 
 class Run:
-    """One run of a checked config, or one stage of it. began: when, by time.perf_counter. later: the stages behind."""
+    """One run of a checked config, or one stage of it. end_at: when the result has to stand, by the clock. began: when,
+    by time.perf_counter. later: the stages behind."""
 
     def __init__(
-        self, scorer: type, cluster: Cluster | None, sizes: Sizes, checked: Checked, lease: Lease,
-        later: list[Checked], began: float,
+        self, scorer: type, cluster: Cluster | None, sizes: Sizes, end_at: float | None, clock: Callable[[], float],
+        checked: Checked, lease: Lease, later: list[Checked], began: float,
     ):  # fmt: skip
         self._checked, self._config, self._scorer, self._later = checked, checked.config, scorer, later
         self._cluster, self._sizes, self._lease = cluster, sizes, lease
+        self._end_at, self._clock = end_at, clock
         self._began, self._seconds = began, dict[str, float]()
         self._taken = 0  # scores of units whose pairs were all known
 
@@ -110,7 +106,7 @@ class Run:
                 return self._keep(standing, Counter(), 0, stored)
             say("parts of the result that stands are gone; it is made again from its scores")
         if work.tasks:  # what is left of a run that had every unit: one that is scored again may have its name and size
-            self._checked.all_scores.delete(list_merged(self._checked, [self._checked.fingerprint]))
+            self._checked.all_scores.delete(list_temporary(self._checked, [self._checked.fingerprint]))
         if restart and config.run.reuse:
             say("run.on_existing = 'restart': scores everything again, so no scores are taken over (run.reuse)")
         known = None if restart else self._take_over(files, stored, work, coverage)
@@ -129,7 +125,7 @@ class Run:
             if work.tasks and sees_queries(config) and not self._checked.is_later_stage:  # whose input is a ranking
                 check_queries_stand_together(config, files, work.first, cluster)
             before = cluster.read_spilled_bytes()
-            scoring = self._score(total, work, coverage, cluster, known)
+            scoring = self._score(files, total, work, coverage, cluster, known)
             after = cluster.read_spilled_bytes()
             spilled = None if before is None or after is None else after - before
             self._time("score")
@@ -151,7 +147,7 @@ class Run:
                 self._lease.confirm()
                 figures = summarize_scoring(scoring, self._seconds, spilled)
                 names = (found.name for file in files for found in coverage.score_files(hash_version(file)))
-                units = Counter(name.partition("/")[0] for name in names)
+                units = Counter(name.partition("/")[0] for name in names if not name.startswith(LATE_FOLDER))
                 columns = work.first.columns
                 result = build_manifest(
                     self._checked, columns, files, rows, changes, units, write.result_id, parts, figures
@@ -181,7 +177,7 @@ class Run:
                 f"the input has {rows:,} rows and the score files have {ranked:,}: this is a bug, please report it"
             )
         reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
-        failed = sum(count.unscored + count.rejected - count.equal for count in counts)
+        failed = sum(count.unscored + count.rejected - count.equal - count.late for count in counts)
         check_share(rows, failed, reasons, self._config.run.max_failed)
 
     @contextmanager
@@ -218,7 +214,7 @@ class Run:
         self._time("start")
         known = prepare_known(earlier, self._checked.merged, self._config.output.explain, cluster, self._sizes)
         taken = take_over(known, work, self._checked.scores, cluster, self._sizes)
-        coverage.add(self._name_below_all(taken.names))
+        coverage.add(map(self._checked.name_below_all, taken.names))
         self._taken = taken.scores
         self._time("reuse")
         return known
@@ -236,12 +232,14 @@ class Run:
     ) -> dict[str, Any]:
         """The figures of a result that stands, made under another run.max_failed maybe."""
         figures = result["figures"]
-        failed = figures["unscored"] + figures["rejected"] - figures["equal"]
+        failed = figures["unscored"] + figures["rejected"] - figures["equal"] - figures.get("late", 0)
         check_share(figures["rows"], failed, Counter(result["reasons"]), self._config.run.max_failed)
         return self._end(result, stored) | summarize_scoring(scoring, self._seconds, spilled)
 
     def _end(self, result: dict[str, Any], stored: list[str]) -> dict[str, Any]:
         """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
+        if late := result["figures"].get("late"):
+            say(f"{late:,} rows were not scored in time (run.until); the same command goes on with them")
         if transient := result["figures"]["transient"]:
             say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
         lower, whole = self._config.input.lower_is_better, sees_queries(self._config)
@@ -260,49 +258,28 @@ class Run:
             raise
 
     def _score(
-        self, total: Total, work: Work, coverage: Coverage, cluster: Cluster, known: KnownScores | None
+        self,
+        files: list[InputFile],
+        total: Total,
+        work: Work,
+        coverage: Coverage,
+        cluster: Cluster,
+        known: KnownScores | None,
     ) -> Counter[str]:
-        """Scores what is missing, and shows how far it is. Returns the sums of its figures. The coverage gets the score
-        files that come."""
+        """Scores what is missing, or as much as there is time for. Returns the sums of its figures. The coverage gets
+        the score files that come."""
+        deadline = set_deadline(self._end_at, 1 + len(self._later), self._clock)
         sums = Counter(taken=self._taken)
-        if not work.tasks:
-            return sums
-        reasons: Counter[str] = Counter()
-        put_before: set[str] = set()  # units
-        from pipeline.score.failed import FailedRows  # imported here: they bring Ray, for the metrics
-        from pipeline.score.stream import score_units
+        if work.tasks and not deadline.is_over:
+            from pipeline.score.missing import score_missing  # imported here: it brings Ray, for the metrics
 
-        failed, doubts = FailedRows(self._checked.scores), Doubts(self._config.run.min_label_share)
-        total.begin(cluster)
-        units = score_units(self._checked, work, self._scorer, cluster, self._sizes, known)
-        with Progress(total.rows, total.scored, about=not total.exact) as progress, closing(units):
-            for unit in units:
-                if unit.file:
-                    coverage.add(self._name_below_all([unit.file]))
-                else:
-                    put_before.add(unit.unit)
-                reasons.update(json.loads(unit.reasons))
-                sums.update(unit.sums())
-                failed.add(unit)
-                tokens = unit.prompt_tokens + unit.new_tokens
-                rows = 0 if parse_unit(unit.unit).retry else unit.rows  # those that are tried again were counted before
-                progress.add(rows, int(tokens), unit.failed + unit.rejected, unit.seconds)
-                if total.update():
-                    progress.of(total.rows)
-                if total.exact:
-                    self._lease.note_progress(self._checked.fingerprint, progress.done, total.rows)
-                    if failed.exceed(self._config.run.max_failed * total.rows):
-                        check_share(total.rows, failed.rows, reasons, self._config.run.max_failed)
-                doubts.look(sums)
-                self._lease.check()
-            doubts.look(sums, over=True)
-            sums["engines"] = progress.waited  # type: ignore[assignment]
-        total.wait()
-        listed = self._checked.scores.names()  # other runs may have put some of them
-        hidden = put_before - {found.unit.name for name in listed if (found := parse_score_file(name))}
-        coverage.add(self._name_below_all([*listed, *look_up_score_files(self._checked.scores, hidden)]))
+            checked, sizes = self._checked, self._sizes
+            sums += score_missing(
+                checked, total, work, coverage, self._scorer, cluster, sizes, known, deadline, self._lease
+            )
+        if deadline.is_over:
+            late = select_work(self._config, work.first, files, coverage, self._sizes)
+            task = PutLate(late, self._checked.late, self._sizes)
+            names = [name for found in cluster.run(task, range(late.tasks)) for name in found]
+            coverage.add(f"{LATE_FOLDER}{self._checked.fingerprint}/{name}" for name in names)
         return sums
-
-    def _name_below_all(self, names: Iterable[str]) -> list[str]:
-        """Names of the run's own score files below the folder of all scores."""
-        return [f"{self._checked.fingerprint}/{name}" for name in names]

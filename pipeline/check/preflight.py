@@ -39,6 +39,8 @@ from pipeline.input.web import check_web_servers
 from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local, make_absolute
 
+LATE_FOLDER = "late-"  # and a fingerprint
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -76,6 +78,15 @@ class Checked:
     def scores(self) -> Folder:
         """Those that the run puts."""
         return self.all_scores.below(self.fingerprint)
+
+    @property
+    def late(self) -> Folder:
+        """The score files of rows that the run did not score in time (pipeline/score/deadline.py)."""
+        return self.all_scores.below(LATE_FOLDER + self.fingerprint)
+
+    def name_below_all(self, score_file: str) -> str:
+        """The name of one of the run's own score files below the folder of all scores."""
+        return f"{self.fingerprint}/{score_file}"
 
     @property
     def merged(self) -> Folder:

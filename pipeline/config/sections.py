@@ -14,6 +14,7 @@ from pydantic import (
 
 from actors.engines import get_engine
 from actors.rerankers import RERANKERS, Settings
+from pipeline.config.until import check_until
 from pipeline.fusion import METHODS
 
 LOGICAL = ("query_id", "query", "doc_id", "doc", "score", "title", "instruction")
@@ -130,6 +131,7 @@ class Run(Section):
     accept: list[Literal["engine"]] = []
     reuse: Annotated[list[Url], BeforeValidator(_listed)] = []
     deterministic: bool = False
+    until: Annotated[str | float, BeforeValidator(check_until)] | None = None
     stall_seconds: Annotated[float, Field(gt=0)] = 1800
     shared_filesystem: bool = False
 

@@ -16,7 +16,7 @@ from pipeline.input.listing import InputFile
 from pipeline.plan.changes import Changes
 from pipeline.rows import Part
 
-BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated")
+BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated", "late")
 
 
 def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def _read_state(output: Folder, progress: dict[str, list[int]]) -> dict[str, Any
     known: dict[str, list[Any]] = {}  # fingerprint -> rows that have scores, and rows of the input, so far as is known
     if result:
         rows = result["figures"]["rows"]
-        done = rows if len(in_result) == 1 else None  # else each has scores of some rows (run.accept)
+        scored = rows - result["figures"].get("late", 0)  # a result of an earlier version does not say it
+        done = scored if len(in_result) == 1 else None  # else each has scores of some rows (run.accept)
         known = {fingerprint: [done, rows] for fingerprint in in_result}
     known |= progress
     scores = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.check.preflight import Checked
+from pipeline.check.preflight import LATE_FOLDER, Checked
 from pipeline.errors import StoreError, say
 from pipeline.input.listing import InputFile
 from pipeline.input.versions import look_up
@@ -23,7 +23,7 @@ def tidy(checked: Checked, lease: Lease, result: dict[str, Any], stored: list[st
     output = checked.output
     try:
         parts = list_unnamed_parts(output, result)
-        merged = list_merged(checked, {checked.fingerprint, *(name.partition("/")[0] for name in stored)})
+        merged = list_temporary(checked, {checked.fingerprint, *(name.partition("/")[0] for name in stored)})
         # After the listings: what another driver put since it took the output is in none of them.
         lease.confirm()
         output.delete(parts)
@@ -33,9 +33,11 @@ def tidy(checked: Checked, lease: Lease, result: dict[str, Any], stored: list[st
         say(f"the result stands; what is left over goes with the next run: {error}")
 
 
-def list_merged(checked: Checked, fingerprints: Iterable[str]) -> list[str]:
-    """What was merged from scores of these fingerprints, by names below the folder of all scores."""
-    return [name for fingerprint in fingerprints for name in checked.all_scores.names(f"{fingerprint}/merged/")]
+def list_temporary(checked: Checked, fingerprints: Iterable[str]) -> list[str]:
+    """What was merged from scores of these fingerprints, and what stood for scores that were not there in time: names
+    below the folder of all scores."""
+    folders = [folder for name in fingerprints for folder in (f"{name}/merged/", f"{LATE_FOLDER}{name}/")]
+    return [name for folder in folders for name in checked.all_scores.names(folder)]
 
 
 def _find_stale(result: dict[str, Any], stored: list[str]) -> list[str]:

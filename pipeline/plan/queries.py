@@ -27,6 +27,12 @@ def sees_queries(config: Config) -> bool:
     return RERANKERS[config.reranker.type].whole_query is not None
 
 
+def keeps_queries_whole(config: Config) -> bool:
+    """Whether a unit begins and ends where a query does: for such a reranker, and where a run may end before all is
+    scored, so that queries have scores as a whole."""
+    return sees_queries(config) or config.run.until is not None
+
+
 class _Group(NamedTuple):
     """A row group. borders: its rows, but for the first, at which another query begins. ids: of the queries of its
     first row and of those rows."""

@@ -13,7 +13,7 @@ from actors.rerankers import RERANKERS
 from pipeline.config import Config
 from pipeline.input.footers import FirstFile, check_file, read_file_footer
 from pipeline.input.parquet import Range, count_decoded_bytes, list_chunk_ranges, plan_ranges
-from pipeline.plan.queries import QueryBorders, sees_queries
+from pipeline.plan.queries import QueryBorders, keeps_queries_whole
 from pipeline.plan.units import Unit, hash_version, parse_score_file
 from pipeline.plan.work import FilePart
 from pipeline.sizes import Sizes
@@ -58,8 +58,8 @@ def cut_splits(
     """The splits of a part of a file that have units to score. Reads the file's footer.
 
     failed: rows of the file that have no score for a reason that may pass, and are scored once more. A file without
-    rows has a unit without rows, so that its score file says so. For a reranker that sees whole queries, a split has
-    those that begin in its row groups, and their rows in the row groups behind. Raises UsageError where the file cannot
+    rows has a unit without rows, so that its score file says so. Where units have whole queries, a split has those that
+    begin in its row groups, and their rows in the row groups behind. Raises UsageError where the file cannot
     be used.
     """
     file, version = part.file, hash_version(part.file)
@@ -69,7 +69,7 @@ def cut_splits(
     if not footer.num_rows and not part.begin:
         yield Split(file.path, file.size, file.version, 0, range(0), [], [Unit(version, 0, 0, 0)])
     missing, again = part.missing if part.missing is not None else [range(footer.num_rows)], sorted(failed)
-    align = QueryBorders(file, first.columns).find_next if sees_queries(config) else _keep_row
+    align = QueryBorders(file, first.columns).find_next if keeps_queries_whole(config) else _keep_row
     inside = select_row_groups(footer, part.begin / file.size, part.end / file.size, {*columns})
     own = (group._replace(first=align(group.first), stop=align(group.stop)) for group in inside)
     groups = [

@@ -18,15 +18,14 @@ import pyarrow.compute as pc
 from pipeline.cluster.contract import Cluster, Started
 from pipeline.errors import RunError, say
 from pipeline.plan.reuse import Earlier
-from pipeline.plan.splits import cut_splits
 from pipeline.plan.units import name_score_file
 from pipeline.plan.work import Work
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, put_bucketed
 from pipeline.rank.merge import Group, cut_groups
 from pipeline.rows import KNOWN, OK, PERMANENT
-from pipeline.score.files import EXPLANATION, encode_scores, look_up_sizes, make_score_table, read_each
+from pipeline.score.files import EXPLANATION, encode_scores, look_up_sizes, make_unscored_table, read_each
 from pipeline.score.prompt import PromptedUnit, add_hashes
-from pipeline.score.read import read_units
+from pipeline.score.read import read_task
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
@@ -87,20 +86,17 @@ class TakeOver:
     sizes: Sizes
 
     def __call__(self, task: int) -> Taken:
-        names, scores, known, rows, work = list[str](), 0, 0, 0, self.work
-        for part in work.read_parts(task):
-            for split in cut_splits(part, work.config, work.first, sizes=self.sizes):
-                for unit, read in read_units(split, work.first.columns):
-                    pairs = self.known(add_hashes(read, work.config))
-                    here = pairs["kind"].to_pylist().count(KNOWN)
-                    known, rows = known + here, rows + len(pairs)
-                    if unit.retry or pc.any(pc.equal(pairs["kind"], OK)).as_py():
-                        continue
-                    texts: list[str | None] | None = [] if work.config.output.explain else None
-                    table = make_score_table(PromptedUnit(unit.name, part.file, pairs, [], []), [], texts)
-                    names.append(name_score_file(unit.name, transient=False))
-                    self.scores.put_new(names[-1], encode_scores(table))
-                    scores += here
+        names, scores, known, rows, config = list[str](), 0, 0, 0, self.work.config
+        for unit, file, read in read_task(self.work, task, self.sizes):
+            pairs = self.known(add_hashes(read, config))
+            here = pairs["kind"].to_pylist().count(KNOWN)
+            known, rows = known + here, rows + len(pairs)
+            if unit.retry or pc.any(pc.equal(pairs["kind"], OK)).as_py():
+                continue
+            table = make_unscored_table(PromptedUnit(unit.name, file, pairs, [], []), config.output.explain)
+            names.append(name_score_file(unit.name, transient=False))
+            self.scores.put_new(names[-1], encode_scores(table))
+            scores += here
         return Taken(names, scores, known, rows)
 
 

@@ -15,7 +15,7 @@ from pipeline.rank.carry import carry_columns, select_in_input_order
 from pipeline.rank.oddities import count_oddities
 from pipeline.rank.rank import Which, rank
 from pipeline.rank.staged import Finish
-from pipeline.rows import EQUAL, TRANSIENT, BucketCounts, Part, count_kinds
+from pipeline.rows import EQUAL, NOT_IN_TIME, TRANSIENT, BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them
@@ -66,6 +66,7 @@ class RankBucket:
             truncated=pc.sum(rows["truncated"]).as_py() or 0,
             reasons=dict(reasons.most_common(REPORTED_REASONS)),
             odd=count_oddities(rows),
+            late=pc.sum(pc.equal(unscored["reason"], NOT_IN_TIME)).as_py() or 0,
         )
         return RankedBucket(ranked, rejects, counts)
 

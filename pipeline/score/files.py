@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from actors.rerankers.contract import Unscored
 from pipeline.errors import RunError, one_line
 from pipeline.plan.units import ScoreFile, parse_score_file
-from pipeline.rows import KNOWN, OK, PERMANENT, REJECT, TRANSIENT
+from pipeline.rows import KNOWN, LATE, OK, PERMANENT, REJECT, TRANSIENT
 from pipeline.score.prompt import KNOWN_COLUMNS, TRAVELS, PromptedUnit
 from pipeline.storage.folder import Folder
 
@@ -35,7 +35,8 @@ SCHEMA = pa.schema(
     ]
 )
 EXPLANATION = pa.field("explanation", pa.large_string())
-BETTER_FIRST = [OK, REJECT, PERMANENT, TRANSIENT]  # of files with the same row, the one whose kind comes first holds
+# Of files with the same row, the one whose kind comes first holds.
+BETTER_FIRST = [OK, REJECT, PERMANENT, TRANSIENT, LATE]
 
 
 def make_score_table(
@@ -72,6 +73,11 @@ def make_score_table(
         | ({} if texts is None else {"explanation": pa.array(written, pa.large_string())}),
         SCHEMA if texts is None else SCHEMA.append(EXPLANATION),
     )
+
+
+def make_unscored_table(unit: PromptedUnit, explain: bool) -> pa.Table:
+    """The same of a unit none of whose rows an engine has scored. explain: whether what a model wrote is kept."""
+    return make_score_table(unit, [], [] if explain else None)
 
 
 def encode_scores(table: pa.Table) -> pa.Buffer:

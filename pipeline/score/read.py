@@ -14,10 +14,13 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
 from pipeline.input.columns import as_ids, as_scores, as_text, check_exact_ids, hash_ids
+from pipeline.input.listing import InputFile
 from pipeline.input.parquet import read_batches
-from pipeline.plan.splits import Split
+from pipeline.plan.splits import Split, cut_splits
 from pipeline.plan.units import Unit
+from pipeline.plan.work import Work
 from pipeline.rows import OK, PERMANENT, REJECT
+from pipeline.sizes import Sizes
 
 BATCH_ROWS = 8192
 TEXT_NAMES = {"query": "query", "doc": "document"}
@@ -48,6 +51,14 @@ def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa
         table = table.slice(unit.first - (row - len(table)))
         yield unit, table.slice(0, unit.size).combine_chunks()
         held = [table.slice(after.first - unit.first)] if after else []
+
+
+def read_task(work: Work, task: int, sizes: Sizes) -> Iterator[tuple[Unit, InputFile, pa.Table]]:
+    """The units of a task's parts of files, each with its file and its rows."""
+    for part in work.read_parts(task):
+        for split in cut_splits(part, work.config, work.first, sizes=sizes):
+            for unit, rows in read_units(split, work.first.columns):
+                yield unit, part.file, rows
 
 
 def _make_empty_batch(names: list[str]) -> pa.RecordBatch:

@@ -24,10 +24,11 @@ from pipeline.plan.splits import Split, cut_splits, get_unit_rows
 from pipeline.plan.units import find_present
 from pipeline.plan.work import Work
 from pipeline.score.candidates import find_given, order_candidates
+from pipeline.score.deadline import Deadline
 from pipeline.score.files import find_transient_rows
 from pipeline.score.metrics import watch
 from pipeline.score.order import group_by_prefix
-from pipeline.score.prompt import AddKnown, add_hashes, pack_unit, prompt_unit, unpack_unit
+from pipeline.score.prompt import AddKnown, PromptedUnit, add_hashes, pack_unit, prompt_unit, unpack_unit
 from pipeline.score.read import read_units
 from pipeline.score.write import UnitStats, UnitWriter
 from pipeline.sizes import Sizes
@@ -37,12 +38,19 @@ UNITS_QUEUED = 2  # behind those in flight, so that the engine never waits for R
 
 
 def score_units(
-    checked: Checked, work: Work, scorer: type, cluster: Cluster, sizes: Sizes, known: AddKnown | None = None
+    checked: Checked,
+    work: Work,
+    scorer: type,
+    cluster: Cluster,
+    sizes: Sizes,
+    known: AddKnown | None = None,
+    deadline: Deadline = Deadline(),
 ) -> Generator[UnitStats, None, None]:
     """Scores the units of the work. Yields the figures of each.
 
-    scorer: the class of the actors. known: adds to the pairs of a unit the scores that earlier runs gave them. Raises
-    the RunError of a split that cannot be read, or of a unit that cannot be put.
+    scorer: the class of the actors. known: adds to the pairs of a unit the scores that earlier runs gave them.
+    deadline: after it no more units are scored; those that are left come with figures of nothing.
+    Raises the RunError of a split that cannot be read, or of a unit that cannot be put.
     """
     config = checked.config
     smallest, largest = config.workers.count
@@ -53,7 +61,7 @@ def score_units(
         "engine": config.engine,
         "stall_seconds": config.run.stall_seconds,
         "threads": _count_threads(config, cluster),
-        "unpack": unpack_unit,
+        "unpack": partial(_unpack_in_time, deadline=deadline),
         "write": UnitWriter(checked.scores, checked.run_id, config.output.explain, config.reranker.passages),
         "identify": cluster.identify_worker,
         "watch": partial(watch, checked.run_id),
@@ -67,7 +75,14 @@ def score_units(
         gpus=count_actor_gpus(config),
         cpus=count_actor_cpus(config),
     )
-    prompt = partial(prompt_task, scores=checked.scores, all_scores=checked.all_scores, sizes=sizes, known=known)
+    prompt = partial(
+        prompt_task,
+        scores=checked.scores,
+        all_scores=checked.all_scores,
+        sizes=sizes,
+        known=known,
+        deadline=deadline,
+    )
     with cluster.track_failures(largest) as tracker:
         stream = cluster.stream(prompt, work, work.tasks, scorer, arguments | {"tracker": tracker}, pool)
         with closing(stream):
@@ -75,27 +90,45 @@ def score_units(
                 yield UnitStats(**row)
 
 
+def _unpack_in_time(row: pa.Table, deadline: Deadline) -> PromptedUnit:
+    """The unit of a row that has travelled; without its rows where it is too late to score them."""
+    unit = unpack_unit(row)
+    return unit._replace(rows=None, prompts=[], passages=[]) if deadline.is_over else unit
+
+
 def prompt_task(
-    task: int, work: Work, scores: Folder, all_scores: Folder, sizes: Sizes, known: AddKnown | None = None
+    task: int,
+    work: Work,
+    scores: Folder,
+    all_scores: Folder,
+    sizes: Sizes,
+    known: AddKnown | None = None,
+    deadline: Deadline = Deadline(),
 ) -> Iterator[pa.Table]:
     """The units of a task's parts of files, ready for an actor, each as one row.
 
-    scores: the folder of those that the run puts. all_scores: that of these and others. known: see score_units.
-    A unit whose scores were put meanwhile comes without its rows: so a task that Ray runs again yields as many units in
-    the same order, which Ray relies on when it repeats a lost block.
+    scores: the folder of those that the run puts. all_scores: that of these and others. known, deadline: see
+    score_units. A unit whose scores were put meanwhile, or that is too late, comes without its rows: so a task that Ray
+    runs again yields as many units in the same order, which Ray relies on when it repeats a lost block.
     """
     for part in work.read_parts(task):
         failed = find_transient_rows(all_scores, part.failed) if part.failed else set()
         for split in cut_splits(part, work.config, work.first, failed, sizes):
-            yield from _prompt_split(split, part.file, failed, work, scores, known)
+            yield from _prompt_split(split, part.file, failed, work, scores, known, deadline)
 
 
 def _prompt_split(
-    split: Split, file: InputFile, failed: set[int], work: Work, scores: Folder, known: AddKnown | None
+    split: Split,
+    file: InputFile,
+    failed: set[int],
+    work: Work,
+    scores: Folder,
+    known: AddKnown | None,
+    deadline: Deadline,
 ) -> Iterator[pa.Table]:
     settings = work.config.reranker
     present = find_present(scores, [unit.name for unit in split.units])
-    if all(unit.name in present for unit in split.units):
+    if deadline.is_over or all(unit.name in present for unit in split.units):
         for unit in split.units:
             yield pack_unit(unit.name)
         return
@@ -104,7 +137,7 @@ def _prompt_split(
     tokenizer = load_tokenizer_patiently(settings, get_engine(work.config.engine).max_length(work.config.engine))
     side, whole = RERANKERS[settings.type].prefix_side(settings), sees_queries(work.config)
     for unit, pairs in read_units(split, work.first.columns):
-        if unit.name in present:
+        if unit.name in present or deadline.is_over:
             yield pack_unit(unit.name)
             continue
         if unit.retry:

@@ -52,6 +52,7 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
             "accept": [],
             "reuse": [],
             "deterministic": False,
+            "until": None,
             "stall_seconds": 1800,
             "shared_filesystem": False,
         },

@@ -27,6 +27,8 @@ ROWS: list[tuple[Any, ...]] = [
     (1, 0, "q", "e", "z", 0.4, None, "permanent", "document is empty"),
     (1, 1, None, "f", "z", 1.0, None, "reject", "query_id is null"),
     (1, 2, "p", "a", "z", 1.0, 0.1, "ok", None),
+    (1, 3, "q", "g", "z", 0.3, None, "late", "not scored in time"),
+    (1, 4, "q", "g", "z", 0.3, None, "late", "not scored in time"),
 ]
 
 
@@ -44,17 +46,17 @@ def read(_: int) -> pa.Table:
         ("last", "duplicate of a later row with the same query_id and doc_id", "equal to a later row"),
     ],
 )
-@pytest.mark.parametrize(("top_k", "ranked"), [(None, 6), (2, 3)])
+@pytest.mark.parametrize(("top_k", "ranked"), [(None, 7), (2, 3)])
 def test_what_is_counted(which: Which, again: str, equal: str, top_k: int | None, ranked: int) -> None:
     """Rows below top_k count where they have no score."""
     counts = RankBucket(read, ALONE, top_k, which)(0).counts
     assert counts._asdict() == {
-        "rows": 10,
+        "rows": 12,
         "ranked": ranked,
         "queries": 2,
-        "unscored": 3,
-        "rejected": 4,
-        "equal": 2,
+        "unscored": 4,
+        "rejected": 5,
+        "equal": 3,
         "transient": 1,
         "truncated": 3,
         "reasons": {
@@ -62,9 +64,11 @@ def test_what_is_counted(which: Which, again: str, equal: str, top_k: int | None
             "document is empty": 1,
             "query_id is null": 1,
             again: 1,
-            equal: 2,
+            equal: 3,
+            "not scored in time": 1,
         },
         "odd": {"several_texts": 0, "in_order": 0, "contrary": 0},
+        "late": 1,
     }
 
 
@@ -77,11 +81,10 @@ def test_a_part_has_the_ranked_rows_and_names_the_files_of_the_others(tmp_path: 
     table = pq.read_table(tmp_path / part.part)
     names = ["query_id", "doc_id", "rank", "score", "first_stage_score", "rerank_score", "reason", "explanation"]
     assert table.column_names == names
-    assert table["doc_id"].to_pylist() == ["a", "a", "b", "c", "d", "e"]
-    assert table["explanation"].to_pylist() == [f"because {doc}" for doc in ["a", "a", "b", "c", "d", "e"]]
-    assert [row["file"] for row in pq.read_table(tmp_path / part.rejects).to_pylist()] == [files[0].path] * 3 + [
-        files[1].path
-    ]
+    assert table["doc_id"].to_pylist() == ["a", *"abcdeg"]
+    assert table["explanation"].to_pylist() == [f"because {doc}" for doc in ["a", *"abcdeg"]]
+    rejects = pq.read_table(tmp_path / part.rejects)
+    assert rejects["file"].to_pylist() == [files[number].path for number in (0, 0, 0, 1, 1)]
 
 
 def test_a_part_without_rejects_names_none_and_one_that_is_there_is_replaced(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_a_result_stands_though_what_is_left_over_cannot_be_deleted(
         raise StoreError("ranked/x: cannot be deleted: 503")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.output.tidy, "list_merged", fails)
+        patch.setattr(pipeline.output.tidy, "list_temporary", fails)
         assert run(write(pairs(), tmp_path / "in", 1))["ranked"] == ROWS - 1
     assert read_result(Folder(str(tmp_path / "out")))
     assert "rayrank: the result stands; what is left over goes with the next run: ranked/x" in capsys.readouterr().err
