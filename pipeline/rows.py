@@ -10,6 +10,8 @@ from typing import NamedTuple
 from pipeline.errors import TooManyFailed
 
 OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
+DELETED = "deleted"  # from its table, when it was read; while the table has it so, it is no row of the input
+DELETED_REASON = "deleted from the table when its unit was scored"
 KNOWN = "known"  # until it is written: ok, by a score that an earlier run gave the same texts
 EQUAL = {"first": "equal to an earlier row", "last": "equal to a later row"}  # the same, in every column used
 
@@ -48,7 +50,8 @@ class BucketCounts(NamedTuple):
     """rows: of the bucket. ranked, queries: down to top_k. unscored: ranked rows, at all ranks, without a score.
     equal: of the rejected, those that are equal to another row. transient: rows without a score for a reason that may
     pass. truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place. odd:
-    queries by what is odd in them (pipeline/rank/oddities.py)."""
+    queries by what is odd in them (pipeline/rank/oddities.py). deleted: rows that the table has deleted, which are in
+    none of the others."""
 
     rows: int
     ranked: int
@@ -60,6 +63,7 @@ class BucketCounts(NamedTuple):
     truncated: int
     reasons: dict[str, int]
     odd: dict[str, int]
+    deleted: int = 0
 
 
 class Part(NamedTuple):

@@ -119,7 +119,8 @@ class Run:
             self._check_model(files, work.first)
         total = Total(files, coverage, work, self._sizes)
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
-        say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
+        what = str(config.input.table or "the input")
+        say(f"{what} has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
         small = not work.tasks and self._count_parts(count_rows_of_all(coverage, files)) == 1
         cluster = self._connect(small)
         self._time("start")
@@ -176,13 +177,14 @@ class Run:
     def _check_parts(self, parts: list[Part], rows: int) -> None:
         """Raises TooManyFailed where too many of all rows have no score."""
         counts = [part.counts for part in parts]
-        if (ranked := sum(count.rows for count in counts)) != rows:
+        if (ranked := sum(count.rows + count.deleted for count in counts)) != rows:
             raise RunError(
                 f"the input has {rows:,} rows and the score files have {ranked:,}: this is a bug, please report it"
             )
         reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
         failed = sum(count.unscored + count.rejected - count.equal for count in counts)
-        check_share(rows, failed, reasons, self._config.run.max_failed)
+        live = sum(count.rows for count in counts)
+        check_share(live, failed, reasons, self._config.run.max_failed)
 
     @contextmanager
     def _withdraw(self, standing: dict[str, Any] | None) -> Iterator[None]:
@@ -285,7 +287,8 @@ class Run:
                 sums.update(unit.sums())
                 failed.add(unit)
                 tokens = unit.prompt_tokens + unit.new_tokens
-                rows = 0 if parse_unit(unit.unit).retry else unit.rows  # those that are tried again were counted before
+                again = parse_unit(unit.unit).retry > 0  # its rows were counted before
+                rows = 0 if again else unit.rows - unit.deleted
                 progress.add(rows, int(tokens), unit.failed + unit.rejected, unit.seconds)
                 if total.update():
                     progress.of(total.rows)

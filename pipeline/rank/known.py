@@ -24,7 +24,7 @@ from pipeline.plan.work import Work
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, put_bucketed
 from pipeline.rank.merge import Group, cut_groups
 from pipeline.rows import KNOWN, OK, PERMANENT
-from pipeline.score.files import EXPLANATION, encode_scores, look_up_sizes, make_score_table, read_each
+from pipeline.score.files import EXPLANATION, encode_scores, has_transient, look_up_sizes, make_score_table, read_each
 from pipeline.score.prompt import PromptedUnit, add_hashes
 from pipeline.score.read import read_units
 from pipeline.sizes import Sizes
@@ -98,7 +98,7 @@ class TakeOver:
                         continue
                     texts: list[str | None] | None = [] if work.config.output.explain else None
                     table = make_score_table(PromptedUnit(unit.name, part.file, pairs, [], []), [], texts)
-                    names.append(name_score_file(unit.name, transient=False))
+                    names.append(name_score_file(unit.name, has_transient(table)))
                     self.scores.put_new(names[-1], encode_scores(table))
                     scores += here
         return Taken(names, scores, known, rows)
