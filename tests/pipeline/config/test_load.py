@@ -24,7 +24,13 @@ def config_file(tmp_path: Path) -> str:
 
 def test_defaults_are_those_of_the_design(config_file: str) -> None:
     assert load(config_file).model_dump() == {
-        "input": {"path": ["pairs.parquet"], "table": None, "columns": {}, "duplicates": "first", "lower_is_better": False},
+        "input": {
+            "path": ["pairs.parquet"],
+            "table": None,
+            "columns": {},
+            "duplicates": "first",
+            "lower_is_better": False,
+        },
         "reranker": {
             "type": "bi_encoder",
             "model": "some/model",
