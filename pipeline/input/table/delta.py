@@ -2,6 +2,7 @@
 are deleted."""
 
 import os
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,8 +49,8 @@ def read_delta(table: DeltaTable) -> tuple[int, str, dict[str, Shown]]:
         raise
     except Exception as error:  # the library raises many kinds
         raise UsageError(
-            f"input.table: {table}: cannot be read by deltalake {deltalake.__version__}: {one_line(error)}. If the "
-            "table has what it does not know, give its rows written as plain Parquet"
+            f"input.table: {table}: cannot be read by deltalake {deltalake.__version__}: {_read_message(error)}. If "
+            "the table has what it does not know, give its rows written as plain Parquet"
         ) from None
     if unknown := sorted(features - READ):
         raise UsageError(
@@ -58,6 +59,11 @@ def read_delta(table: DeltaTable) -> tuple[int, str, dict[str, Shown]]:
         )
     shown = {path: make_shown(columns, own, deleted.get(path, ())) for path, own in files.items()}
     return found.version(), root, shown
+
+
+def _read_message(error: Exception) -> str:
+    """What an error of the library says, without the colours that it gives its words."""
+    return re.sub(r"\x1b\[[\d;]*m", "", one_line(error))
 
 
 def read_columns(found: Any) -> tuple[TableColumn, ...]:
@@ -110,7 +116,9 @@ def make_storage_options(url: str) -> dict[str, str] | None:
     import botocore.session
 
     session = botocore.session.get_session()
-    endpoint = fs.endpoint_url or session.get_config_variable("endpoint_url") or ""
+    given = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
+    given.append(session.get_scoped_config().get("endpoint_url"))
+    endpoint = fs.endpoint_url or fs.client_kwargs.get("endpoint_url") or next(filter(None, given), "")
     options = {"AWS_REGION": session.get_config_variable("region") or "us-east-1", "AWS_ENDPOINT_URL": endpoint}
     if endpoint.startswith("http://"):
         options["AWS_ALLOW_HTTP"] = "true"

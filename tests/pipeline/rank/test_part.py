@@ -65,6 +65,7 @@ def test_what_is_counted(which: Which, again: str, equal: str, top_k: int | None
             equal: 2,
         },
         "odd": {"several_texts": 0, "in_order": 0, "contrary": 0},
+        "deleted": 0,
     }
 
 
