@@ -47,6 +47,7 @@ from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part, check_share
 from pipeline.score.doubts import Doubts
+from pipeline.score.files import find_transient_rows
 from pipeline.score.progress import Progress
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
@@ -103,7 +104,8 @@ class Run:
         same = standing and standing.get("tag") == compute_result_id(config, files, coverage, self._checked.position)
         settled = standing and same and not standing["figures"]["transient"]
         retry = config.run.retry_failed and not settled
-        work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)
+        select = partial(select_work, config, files=files, coverage=coverage, sizes=self._sizes, retry_failed=retry)
+        work = select(read_first_file(config, files), is_failed=self._is_failed)
         self._time("plan")
         if standing and same and not work.tasks:
             if has_all_parts(output, standing):
@@ -114,7 +116,7 @@ class Run:
         if restart and config.run.reuse:
             say("run.on_existing = 'restart': scores everything again, so no scores are taken over (run.reuse)")
         known = None if restart else self._take_over(files, stored, work, coverage)
-        work = select_work(config, work.first, files, coverage, self._sizes, retry) if known else work
+        work = select(work.first, is_failed=self._is_failed) if known else work
         if work.tasks:
             self._check_model(files, work.first)
         total = Total(files, coverage, work, self._sizes)
@@ -159,6 +161,9 @@ class Run:
                 )
                 commit(output, result)
         return self._end(result, stored)
+
+    def _is_failed(self, file: InputFile, names: list[str]) -> bool:
+        return bool(find_transient_rows(self._checked.all_scores, names, file.shown))
 
     def _check_model(self, files: list[InputFile], first: FirstFile) -> None:
         """Raises UsageError where the files of the model, or of a later stage's, are no good, for the input's first row

@@ -109,7 +109,8 @@ def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part])
         manifest["rest"] = [part.rest for part in parts]
         return
     stages = [*(before.about for before in position.before), describe_stage(position, manifest)]
-    manifest["stages"] = [{name: about[name] for name in about if name != "figures"} for about in stages]
+    manifest["stages"] = [{name: about[name] for name in about if name not in ("figures", "table")} for about in stages]
+    manifest |= {"table": stages[0]["table"]} if "table" in stages[0] else {}
     manifest["figures"] |= {"stages": {about["name"]: about["figures"] for about in stages[:-1]}}
     config, whole = manifest["config"], position.whole.model_dump(mode="json")
     output = whole["output"] | {"path": config["output"]["path"]}
@@ -118,5 +119,5 @@ def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part])
 
 def describe_stage(position: Position, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the manifest of the whole result says of a stage. manifest: of the stage's own result."""
-    named = {name: manifest[name] for name in ("tag", "fingerprint", "model", "figures")}
+    named = {name: manifest[name] for name in ("tag", "fingerprint", "model", "figures", "table") if name in manifest}
     return {"name": position.stage.name, **named, "parts": len(manifest["parts"])}

@@ -5,7 +5,7 @@ footer is needed to cut an input into tasks: each task reads those of its own fi
 """
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -99,14 +99,18 @@ def select_work(
     coverage: Coverage,
     sizes: Sizes = Sizes(),
     retry_failed: bool = False,
+    is_failed: Callable[[InputFile, list[str]], bool] = lambda file, names: True,
 ) -> Work:
     """The work for an input, given which rows have scores. retry_failed: it has the rows, too, that have no score for a
-    reason that may pass."""
+    reason that may pass. is_failed: whether a file of a table has such rows in these score files, and not only some
+    that are deleted still."""
     rows: list[dict[str, Any]] = []
     for number, file in enumerate(files):
         version = hash_version(file)
         known = coverage.count_rows(version)
         failed = [found.name for found in coverage.find_failed(version)] if retry_failed else []
+        if failed and file.deleted_rows and not is_failed(file, failed):
+            failed = []
         if coverage.is_complete(version) and not failed:
             continue
         missing = None if known is None else coverage.find_missing(version, 0, known)

@@ -48,8 +48,7 @@ def test_a_column_in_use_that_folders_name_is_read(
     config = make_config(f"{tmp_path}/in{below if len(by) == 1 else ''}", **sections)
     found = [[*file.shown.constants] if file.shown else [] for file in check(config).files]
     assert found == [given] * len(found)
-    good, _ = survey(config)
-    assert any("query_id is 'day'" in line for line in good) == ("day" in given)
+    assert any("input file(s)" in line for line in survey(config)[0])
 
 
 def test_a_score_that_folders_name_is_no_number(tmp_path: Path, make_config: Callable[..., Config]) -> None:

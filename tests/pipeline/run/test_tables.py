@@ -1,6 +1,7 @@
 """Whole runs over Delta and Iceberg tables: what is scored, what is ranked, what is said."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.check.survey import survey
+from pipeline.config import Config
+from pipeline.config.sections import Input
 from pipeline.errors import UsageError
+from pipeline.estimate.dry_run import dry_run
 from pipeline.input.result import read_result
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import SMALL, Interrupted, Run, in_order, pairs
+from tests.pipeline.conftest import SMALL, Interrupted, Run, in_order, pairs, write
 from tests.pipeline.input.table.by_hand import DeltaLog, delete_positions, make_vector
 from tests.pipeline.input.table.conftest import catalog  # noqa: F401
+from tests.pipeline.run.by_hand import Stages, assert_same, draw_pairs, get_result
+from tests.pipeline.run.by_hand import run as run_stages
 from tests.pipeline.run.stores import A, C
+from tests.pipeline.run.test_deaths import NeverStarts
 
 deltalake = pytest.importorskip("deltalake")
 # Of rows with the same ids the first file's counts, and the library names files at random: so here no row has those of
@@ -195,6 +204,8 @@ def test_rows_that_come_back_are_transient_until_they_are_scored(
     figures = deleted.run(run=RETRY)
     assert (figures["scored_now"], figures["transient"]) == (2, 0), "the row that is deleted still is not tried"
     assert deleted.ranked().equals(deleted.run_plain(without([GONE[0]])))
+    deleted.delete([GONE[0], 50])
+    assert deleted.run(run=RETRY, scorer=NeverStarts)["rows"] == 178, "no engine starts where none is left"
     deleted.delete([])
     assert deleted.run(run=RETRY)["scored_now"] == 1
     assert deleted.ranked().equals(deleted.run_plain(without([])))
@@ -241,6 +252,37 @@ def test_another_name_of_a_column_scores_nothing(deleted: Deleted, tmp_path: Pat
     log.rename("x", "doc")
     with pytest.raises(UsageError, match="holds scores of another model, prompt, setting"):
         table.run(output={"columns": ["doc"]})
+
+
+def test_a_dry_run_and_a_check_read_the_table(deleted: Deleted, make_config: Callable[..., Config]) -> None:
+    deleted.delete(GONE)
+    config = make_config("", input={"table": {"format": "delta", "path": deleted.path}})
+    about = dry_run(config)
+    assert (about["pairs"], about["exact"]) == (180, True)
+    assert about["unusable"] == {BACK: pytest.approx(3 / 180), "document is empty": pytest.approx(2 / 180)}
+    good, _ = survey(config)
+    assert any(line.startswith("2 input file(s), by the schema of the first") for line in good)
+
+
+def test_the_first_of_several_stages_reads_the_table(tmp_path: Path, minilm: str) -> None:
+    stages, rows = Stages(tmp_path, minilm), draw_pairs(0)
+    live = [i for i in range(len(rows)) if i % 5]
+    plain = stages.make_config(write(rows.take(live), tmp_path / "plain", 1), name="plain-out")
+    log = DeltaLog(tmp_path / "table", {**COLUMNS, "lang": "string"})
+    vector = make_vector(log.root, [i for i in range(len(rows)) if not i % 5], "i")
+    log.commit(log.add("a.parquet", rows, vector))
+    table = {"format": "delta", "path": str(log.root)}
+    config = plain.model_copy(
+        update={
+            "input": Input.model_validate({"table": table}),
+            "output": plain.output.model_copy(update={"path": str(tmp_path / "out")}),
+        }
+    )
+    run_stages(plain, Sizes())
+    assert run_stages(config, Sizes())["rows"] == len(live)
+    assert_same(get_result(config), get_result(plain))
+    manifest = read_result(Folder(str(tmp_path / "out")))
+    assert manifest and manifest["table"] == table | {"version": 1}
 
 
 def test_the_output_may_not_lie_in_the_table(table: Table) -> None:
