@@ -279,7 +279,7 @@ def test_the_first_of_several_stages_reads_the_table(tmp_path: Path, minilm: str
         }
     )
     run_stages(plain, Sizes())
-    assert run_stages(config, Sizes())["rows"] == len(live)
+    assert run_stages(config, Sizes())["ranked"] == len(live)
     assert_same(get_result(config), get_result(plain))
     manifest = read_result(Folder(str(tmp_path / "out")))
     assert manifest and manifest["table"] == table | {"version": 1}
