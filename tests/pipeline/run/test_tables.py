@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import pytest
 
 from pipeline.check.survey import survey
 from pipeline.config import Config
-from pipeline.config.sections import Input
-from pipeline.errors import UsageError
+from pipeline.config.sections import DeltaTable, Input
+from pipeline.errors import RunError, UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.input.result import read_result
+from pipeline.input.table import list_table
+from pipeline.plan.queries import QueryBorders
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, Interrupted, Run, in_order, pairs, write
@@ -23,7 +27,7 @@ from tests.pipeline.input.table.by_hand import DeltaLog, delete_positions, make_
 from tests.pipeline.input.table.conftest import catalog  # noqa: F401
 from tests.pipeline.run.by_hand import Stages, assert_same, draw_pairs, get_result
 from tests.pipeline.run.by_hand import run as run_stages
-from tests.pipeline.run.stores import A, C
+from tests.pipeline.run.stores import A, C, say_otherwise
 from tests.pipeline.run.test_deaths import NeverStarts
 
 deltalake = pytest.importorskip("deltalake")
@@ -177,14 +181,47 @@ def test_rows_that_are_deleted_later_are_dropped_without_scoring(deleted: Delete
     assert deleted.ranked().equals(deleted.run_plain(without(GONE[:1])))
 
 
-def test_deleted_rows_are_not_scored_and_do_not_count_as_failed(deleted: Deleted) -> None:
+def test_deleted_rows_are_not_scored_and_do_not_count_as_failed(
+    deleted: Deleted, capsys: pytest.CaptureFixture
+) -> None:
     deleted.delete([*range(90)])
     figures = deleted.run(run={"unit_rows": 30, "max_failed": 0.03})
+    assert f"Delta table {deleted.path}, version 2 has 2 files and 90 rows, 0 of them scored" in capsys.readouterr().err
     empty = 1  # of B
     assert (figures["rows"], figures["scored_now"], figures["deleted"]) == (90, 90 - empty, 90)
     assert (figures["unscored"], figures["transient"]) == (empty, 0)
     assert deleted.ranked().equals(deleted.run_plain(without([*range(90)])))
     assert deleted.run()["scored_now"] == 0
+
+
+def test_a_file_that_changes_while_it_is_read_ends_the_run(deleted: Deleted) -> None:
+    change = partial(pq.write_table, say_otherwise(B), deleted.log.root / "b.parquet", row_group_size=4)
+    with pytest.raises(RunError, match=r"b\.parquet: has changed while the run read it"):
+        deleted.run(cluster=Interrupted(before_writing=change))
+
+
+def test_units_that_are_taken_over_say_that_rows_were_deleted(deleted: Deleted) -> None:
+    deleted.run_plain(without([]))
+    deleted.delete(GONE)
+    reuse = ANY | {"reuse": [str(next(deleted.root.glob("plain-*-out")))]}
+    figures = deleted.run(run=reuse, scorer=NeverStarts)
+    assert (figures["scored_now"], figures["deleted"]) == (0, 3)
+    deleted.delete([])
+    assert deleted.run()["transient"] == 3
+    assert deleted.run(run=RETRY)["scored_now"] == 3
+    assert deleted.ranked().equals(deleted.run_plain(without([])))
+
+
+def test_a_query_whose_rows_are_deleted_does_not_begin_there(deleted: Deleted) -> None:
+    ids = ["q1", "q1", "q2", "q2", "q1", "q3"]
+    rows = A.slice(0, 6).set_column(0, "query_id", pa.array(ids))
+    log = DeltaLog(deleted.root / "grouped", COLUMNS)
+    log.commit(log.add("a.parquet", rows, make_vector(log.root, [0, 1, 3], "i")))
+    _, (file,) = list_table(DeltaTable(format="delta", path=str(log.root)))
+    found = [*QueryBorders(file, {"query_id": "query_id"}).list_all()]
+    assert found == [(2, "q2"), (4, "q1"), (5, "q3")]
+    found = [*QueryBorders(replace(file, shown=None), {"query_id": "query_id"}).list_all()]
+    assert found == [(0, "q1"), (2, "q2"), (4, "q1"), (5, "q3")]
 
 
 def test_rows_that_come_back_are_transient_until_they_are_scored(
