@@ -165,7 +165,7 @@ def without(rows: list[int]) -> pa.Table:
 
 @pytest.mark.parametrize("sizes", [SMALL, None], ids=["many buckets", "one bucket"])
 def test_rows_that_are_deleted_later_are_dropped_without_scoring(deleted: Deleted, sizes: Any) -> None:
-    more = {"more": {"sizes": sizes} if sizes else {}}
+    more: dict[str, Any] = {"more": {"sizes": sizes} if sizes else {}}
     deleted.run(**more)
     before = deleted.manifest()
     deleted.delete(GONE)

@@ -16,7 +16,7 @@ from tests.pipeline.input.table.reading import list_files, numbers, read_rows, s
 
 deltalake = pytest.importorskip("deltalake")
 IDS = {"id": "long", "text": "string"}
-KINDS = {
+KINDS: dict[str, list[Any]] = {
     "long": [1, None],
     "double": [1.5, -0.0],
     "string": ["a b/%=ü", "ß"],  # an empty one is null in Delta's log
