@@ -119,10 +119,7 @@ def _read_footers(files: list[InputFile]) -> Iterator[tuple[InputFile, pq.FileMe
 
 def view_file(file: InputFile, footer: pq.FileMetaData) -> View:
     """The columns of a file as its table shows them. Raises UsageError where its schema cannot be read."""
-    try:
-        return view_footer(file.path, file.shown, footer)
-    except pa.ArrowException as error:
-        raise UsageError(f"{file.path}: {one_line(error)}") from None
+    return view_footer(file.path, file.shown, footer)
 
 
 @lru_cache(maxsize=1)  # the first file's footer is needed twice

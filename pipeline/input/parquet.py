@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
-from pipeline.input.shown import Shown, View, view_footer
+from pipeline.input.shown import Shown, view_footer
 from pipeline.sizes import Sizes
 from pipeline.storage.exact import make_changed_error
 from pipeline.storage.urls import fetch, fetch_listed
@@ -187,7 +187,7 @@ def read_batches(
         footer = source.read_footer()  # pyarrow itself would always read the last 64 KiB
     except pa.ArrowInvalid as error:
         raise UsageError(f"{path}: its footer cannot be decoded: {one_line(error)}") from None
-    view = None if shown is None else _view(path, shown, footer)
+    view = None if shown is None else view_footer(path, shown, footer)
     stored = columns if view is None else view.list_stored(columns)
     source.expect(list_chunk_ranges(footer, row_groups, stored))
     file = pq.ParquetFile(
@@ -206,13 +206,6 @@ def read_batches(
         raise UsageError(f"{path}: {_locate_damage(file, row_groups, stored)}: {one_line(error)}") from None
     if HASHED.fullmatch(version):  # the footer may have been read before the file changed
         read_footer_bytes(path, size, version)
-
-
-def _view(path: str, shown: Shown, footer: pq.FileMetaData) -> View:
-    try:
-        return view_footer(path, shown, footer)
-    except pa.ArrowException as error:
-        raise UsageError(f"{path}: {one_line(error)}") from None
 
 
 def _locate_damage(file: pq.ParquetFile, row_groups: range, columns: list[str]) -> str:

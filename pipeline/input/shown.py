@@ -184,8 +184,11 @@ def identify_columns(shown: Shown | None, columns: dict[str, str]) -> dict[str, 
 
 
 def view_footer(path: str, shown: Shown | None, footer: pq.FileMetaData) -> View:
-    """The view of a file with this footer. Raises pa.ArrowException where its schema cannot be read."""
-    return View(path, shown, footer.schema.to_arrow_schema())
+    """The view of a file with this footer. Raises UsageError where its schema cannot be read."""
+    try:
+        return View(path, shown, footer.schema.to_arrow_schema())
+    except pa.ArrowException as error:
+        raise UsageError(f"{path}: {one_line(error)}") from None
 
 
 def list_stored_columns(path: str, shown: Shown | None, footer: pq.FileMetaData, columns: list[str]) -> list[str]:
