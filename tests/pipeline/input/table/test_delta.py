@@ -1,5 +1,6 @@
 """Delta tables: their rows are those of the library's own scan; with deletion vectors, those that are written here."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -262,3 +263,9 @@ def test_what_cannot_be_read_is_one_line(
     assert str(error.value).startswith(f"input.table: Delta table {root}")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_without_the_library_one_line_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    with pytest.raises(UsageError, match=r"deltalake is not installed \(in the checkout: pip install '\.\[tables\]'\)"):
+        list_files(format="delta", path=str(tmp_path))

@@ -1,6 +1,7 @@
 """Iceberg tables: their rows are those of the library's own scan; with delete files, those that are written here."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -324,3 +325,9 @@ def test_a_nested_column_whose_parts_changed_is_one_line(catalog: Any) -> None:
     other_parts(catalog)
     with pytest.raises(UsageError, match=r"column 'about' is struct<.*, whose parts changed since; have the table's"):
         read_rows(**ABOUT)
+
+
+def test_without_the_library_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyiceberg", None)
+    with pytest.raises(UsageError, match=r"pyiceberg is not installed \(in the checkout: pip install '\.\[tables\]'\)"):
+        list_files(**ABOUT)
