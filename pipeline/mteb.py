@@ -27,7 +27,7 @@ class Reranker:
     """
 
     def __init__(self, config: str, *overrides: str):
-        self._config = load(config, [*overrides, "input.path=unused", "output.path=unused"])
+        self._config = load(config, [*overrides, "input.path=unused", "input.table=null", "output.path=unused"])
         if self._config.stages:
             raise UsageError(f"stages = {[stage.name for stage in self._config.stages]}: MTEB measures one reranker")
         if RERANKERS[self._config.reranker.type].whole_query:

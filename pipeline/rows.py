@@ -11,6 +11,8 @@ from pipeline.errors import TooManyFailed
 
 OK, PERMANENT, TRANSIENT, REJECT = "ok", "permanent", "transient", "reject"
 LATE = "late"  # not scored before `run.until`: in the score files of one result alone, and then unscored
+DELETED = "deleted"  # from its table, when it was read; while the table has it so, it is no row of the input
+DELETED_REASON = "deleted from the table when its unit was scored"
 KNOWN = "known"  # until it is written: ok, by a score that an earlier run gave the same texts
 NOT_IN_TIME = "not scored in time"  # the reason of rows of the kind LATE
 EQUAL = {"first": "equal to an earlier row", "last": "equal to a later row"}  # the same, in every column used
@@ -52,7 +54,7 @@ class BucketCounts(NamedTuple):
     equal: of the rejected, those that are equal to another row. transient: rows without a score for a reason that may
     pass. truncated: rows whose prompt lost text. reasons: kind of reason -> rows without a score or a place. odd:
     queries by what is odd in them (pipeline/rank/oddities.py). late: of the unscored, those that were not scored in
-    time."""
+    time. deleted: rows that the table has deleted, which are in none of the others."""
 
     rows: int
     ranked: int
@@ -65,6 +67,7 @@ class BucketCounts(NamedTuple):
     reasons: dict[str, int]
     odd: dict[str, int]
     late: int = 0
+    deleted: int = 0
 
 
 class Part(NamedTuple):

@@ -40,6 +40,7 @@ from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
 from pipeline.rows import Part, check_share
 from pipeline.score.deadline import PutLate, set_deadline
+from pipeline.score.files import find_transient_rows
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
@@ -99,7 +100,8 @@ class Run:
         same = standing and standing.get("tag") == compute_result_id(config, files, coverage, self._checked.position)
         settled = standing and same and not standing["figures"]["transient"]
         retry = config.run.retry_failed and not settled
-        work = select_work(config, read_first_file(config, files), files, coverage, self._sizes, retry)
+        select = partial(select_work, config, files=files, coverage=coverage, sizes=self._sizes, retry_failed=retry)
+        work = select(read_first_file(config, files), is_failed=self._is_failed)
         self._time("plan")
         if standing and same and not work.tasks:
             if has_all_parts(output, standing):
@@ -110,12 +112,13 @@ class Run:
         if restart and config.run.reuse:
             say("run.on_existing = 'restart': scores everything again, so no scores are taken over (run.reuse)")
         known = None if restart else self._take_over(files, stored, work, coverage)
-        work = select_work(config, work.first, files, coverage, self._sizes, retry) if known else work
+        work = select(work.first, is_failed=self._is_failed) if known else work
         if work.tasks:
             self._check_model(files, work.first)
         total = Total(files, coverage, work, self._sizes)
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
-        say(f"the input has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
+        what = str(config.input.table or "the input")
+        say(f"{what} has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
         small = not work.tasks and self._count_parts(count_rows_of_all(coverage, files)) == 1
         cluster = self._connect(small)
         self._time("start")
@@ -155,6 +158,9 @@ class Run:
                 commit(output, result)
         return self._end(result, stored)
 
+    def _is_failed(self, file: InputFile, names: list[str]) -> bool:
+        return bool(find_transient_rows(self._checked.all_scores, names, file.shown))
+
     def _check_model(self, files: list[InputFile], first: FirstFile) -> None:
         """Raises UsageError where the files of the model, or of a later stage's, are no good, for the input's first row
         among others."""
@@ -172,13 +178,14 @@ class Run:
     def _check_parts(self, parts: list[Part], rows: int) -> None:
         """Raises TooManyFailed where too many of all rows have no score."""
         counts = [part.counts for part in parts]
-        if (ranked := sum(count.rows for count in counts)) != rows:
+        if (ranked := sum(count.rows + count.deleted for count in counts)) != rows:
             raise RunError(
                 f"the input has {rows:,} rows and the score files have {ranked:,}: this is a bug, please report it"
             )
         reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
         failed = sum(count.unscored + count.rejected - count.equal - count.late for count in counts)
-        check_share(rows, failed, reasons, self._config.run.max_failed)
+        live = sum(count.rows for count in counts)
+        check_share(live, failed, reasons, self._config.run.max_failed)
 
     @contextmanager
     def _withdraw(self, standing: dict[str, Any] | None) -> Iterator[None]:

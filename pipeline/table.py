@@ -23,8 +23,8 @@ def rerank(table: Any, config: Any, *overrides: str, scorer: type = Scorer) -> A
     """The ranked rows, as a table of the same kind: see docs/output.md for its columns.
 
     table: of Arrow, pandas or Polars, with the columns of docs/input.md.
-    config: the path of a YAML file, or its sections as a dictionary, or a `Config`; its `input.path` and `output.path`
-    are ignored, and may be left out of a dictionary. overrides: `dotted.key=value`, behind a path.
+    config: the path of a YAML file, or its sections as a dictionary, or a `Config`; its `input.path`, `input.table`
+    and `output.path` are ignored, and may be left out of a dictionary. overrides: `dotted.key=value`, behind a path.
     Raises what jobs/rerank.py ends with: UsageError, TooManyFailed or RunError, each with one line that says why.
     """
     with tempfile.TemporaryDirectory(prefix="rayrank-") as folder:
@@ -99,12 +99,14 @@ def _set_paths(config: Any, overrides: tuple[str, ...], pairs: str, output: str)
     if overrides and isinstance(config, Config | Mapping):
         raise TypeError("overrides go with the path of a config; change the config itself")
     if isinstance(config, Config):
-        places = {"input": config.input.model_copy(update={"path": [pairs]})}
+        places = {"input": config.input.model_copy(update={"path": [pairs], "table": None})}
         return config.model_copy(update=places | {"output": config.output.model_copy(update={"path": output})})
     if isinstance(config, Mapping):
         paths = {"input": pairs, "output": output}
-        return parse({**config} | {name: {**config.get(name, {})} | {"path": path} for name, path in paths.items()})
-    return load(str(config), [*overrides, f"input.path={pairs}", f"output.path={output}"])
+        sections = {name: {**config.get(name, {})} | {"path": path} for name, path in paths.items()}
+        sections["input"].pop("table", None)
+        return parse({**config} | sections)
+    return load(str(config), [*overrides, f"input.path={pairs}", "input.table=null", f"output.path={output}"])
 
 
 def _convert_like(table: Any, ranked: pa.Table) -> Any:

@@ -112,7 +112,7 @@ def make_config(tmp_path: Path, minilm: str) -> Callable[..., Config]:
 
     def make(path: str | list[str], **sections: dict[str, Any]) -> Config:
         values: dict[str, dict[str, Any]] = {
-            "input": {"path": path},
+            "input": {"path": path} if path else {},
             "reranker": {"type": "bi_encoder", "model": minilm},
             "engine": {"dtype": "float32", "enforce_eager": True, "max_model_len": 256},
             "output": {"path": str(tmp_path / "out")},

@@ -111,5 +111,12 @@ def test_an_engine_is_known_in_its_own_folder_alone(module: str) -> None:
             assert inside or not used.startswith(engine), f"{module} imports {used}: ask actors.engines.get_engine"
 
 
+@pytest.mark.parametrize("module", IMPORTS)
+def test_the_libraries_of_tables_are_known_in_their_room_alone(module: str) -> None:
+    for used in IMPORTS[module]:
+        inside = module.startswith("pipeline.input.table")
+        assert inside or used.split(".")[0] not in ("deltalake", "pyiceberg"), f"{module} imports {used}"
+
+
 def test_no_file_imports_itself_by_way_of_others() -> None:
     TopologicalSorter(IMPORTS).prepare()  # raises CycleError, with the cycle

@@ -21,19 +21,22 @@ from pipeline.check.fingerprint import compute_fingerprint
 from pipeline.check.model import check_model_files
 from pipeline.cluster.demand import check_relative
 from pipeline.config import Config
+from pipeline.config.sections import DeltaTable
 from pipeline.config.stages import GIVEN, STAGE, Position
 from pipeline.errors import UsageError, say
 from pipeline.input.columns import (
     IDS,
     check_carried,
-    check_not_in_paths,
     check_schema,
     name_id_forms,
     select_carried,
 )
 from pipeline.input.footers import FirstFile, read_first_file
+from pipeline.input.hive import add_folder_columns
 from pipeline.input.listing import InputFile, Listing, read_listing
 from pipeline.input.names import describe_passed_over
+from pipeline.input.shown import identify_columns
+from pipeline.input.table import list_table
 from pipeline.input.versions import add_footer_hashes
 from pipeline.input.web import check_web_servers
 from pipeline.storage.folder import Folder, check_writable
@@ -99,7 +102,7 @@ def check(config: Config, position: Position | None = None) -> Checked:
     installed engine."""
     check_relative(config)
     config = make_paths_absolute(config)
-    listed, passed_over = list_input(config)
+    config, (listed, passed_over) = list_input(config)
     if passed_over:
         say(describe_passed_over(passed_over))
     files = add_footer_hashes(listed)
@@ -107,7 +110,8 @@ def check(config: Config, position: Position | None = None) -> Checked:
     check_output_place(config)
     check_writable("output.path", config.output.path)
     config = _check_scoring(config)
-    fingerprint = compute_fingerprint(config, first.columns, name_id_forms(first.columns, first.known))
+    columns = identify_columns(files[0].shown, first.columns)
+    fingerprint = compute_fingerprint(config, columns, name_id_forms(first.columns, first.known))
     return Checked(config, files, fingerprint, passed_over, position)
 
 
@@ -128,17 +132,21 @@ def _check_scoring(config: Config) -> Config:
     return check_model_files(config)
 
 
-def list_input(config: Config) -> Listing:
-    """The files of the input. Raises UsageError where a web server sends whole files alone; one request to each."""
+def list_input(config: Config) -> tuple[Config, Listing]:
+    """The config with the version of its table pinned, and the files of the input. Raises UsageError where a web server
+    sends whole files alone; one request to each."""
+    if config.input.table:
+        table, files = list_table(config.input.table)
+        config = config.model_copy(update={"input": config.input.model_copy(update={"table": table})})
+        return config, Listing(files, Counter())
     listing = read_listing(config.input.path)
     check_web_servers((file.path, file.size) for file in listing.files)
-    return listing
+    return config, listing._replace(files=add_folder_columns(config, listing.files))
 
 
 def check_input(config: Config, files: list[InputFile]) -> FirstFile:
     """The first file. Raises UsageError where it lacks a column in use."""
     first = read_first_file(config, files)
-    check_not_in_paths(config, first.schema, (file.path for file in files))
     check_schema(first.path, first.schema, first.columns)
     _check_comparable(first)
     check_carried(select_carried(config), first.path, first.schema, first.known)
@@ -176,13 +184,16 @@ def check_output_place(config: Config) -> None:
     output = config.output.path
     if not is_local(output) and any(char in output for char in "*?["):
         raise UsageError(f"output.path = {output!r}: must not have any of * ? [ in it")
-    for path in config.input.path:
+    paths = [("input.path", path) for path in config.input.path]
+    if isinstance(config.input.table, DeltaTable):
+        paths = [("input.table.path", config.input.table.path)]
+    for key, path in paths:
         places = [(make_absolute(path), output)]
         if is_local(path) and is_local(output):  # links may lead from one to the other
             places.append((os.path.realpath(places[0][0]), os.path.realpath(output)))
         if any(_overlaps(*pair) for pair in places):
             raise UsageError(
-                f"output.path = {output!r} lies in input.path = {path!r}, or that in it: "
+                f"output.path = {output!r} lies in {key} = {path!r}, or that in it: "
                 "a run would read its own output, or delete its input"
             )
 

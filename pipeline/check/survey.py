@@ -56,7 +56,7 @@ def survey(config: Config) -> tuple[Lines, Lines]:
 def _look_at_input(config: Config, good: Lines, unknown: Lines) -> First | None:
     """The first file; None where it is not at hand."""
     try:
-        files, passed_over = list_input(config)
+        config, (files, passed_over) = list_input(config)
         first = check_input(config, files)
         file = next(file for file in files if file.path == first.path)
         read_first_pairs(file, first.columns, config.reranker)

@@ -4,6 +4,7 @@ import os
 
 from actors.engines import get_engine
 from pipeline.config import Config
+from pipeline.config.sections import DeltaTable
 from pipeline.errors import UsageError
 from pipeline.storage.urls import is_local
 
@@ -45,4 +46,6 @@ def check_absolute(paths: Paths) -> None:
 def list_paths(config: Config) -> Paths:
     """The paths of a config that nodes read and write."""
     paths = [*(("input.path", path) for path in config.input.path), ("output.path", config.output.path)]
+    if isinstance(config.input.table, DeltaTable):
+        paths.append(("input.table.path", config.input.table.path))
     return [*paths, *(("run.reuse", path) for path in config.run.reuse)]

@@ -25,6 +25,8 @@ def describe_error(error: ValidationError, values: dict[str, Any], config: Model
     if place[:1] == ("stages",) and len(place) > 1 and isinstance(values["stages"][place[1]], dict):
         values, config = values["stages"][place[1]], stage
         place, above = place[2:], f"stages.{values.get('name') or place[1]}."
+    if place[:2] == ("input", "table"):  # pydantic puts the format between
+        place = place[:2] + place[3:]
     key = ".".join(str(part) for part in place)
     message = first["msg"].removeprefix("Value error, ")
     match first["type"]:
@@ -32,6 +34,10 @@ def describe_error(error: ValidationError, values: dict[str, Any], config: Model
             line = f"{key} = {first['input']!r}: unknown key{_describe_meant(above, place, values, config)}"
         case "missing":
             line = f"{key}: missing"
+        case "union_tag_not_found":
+            line = f"{key}.format: missing"
+        case "union_tag_invalid":
+            line = f"{key}.format = {first['ctx']['tag']!r}: should be one of {first['ctx']['expected_tags']}"
         case _ if not key or message.startswith(f"{key}."):
             line = message
         case _:
@@ -46,6 +52,8 @@ def _describe_meant(above: str, place: tuple[int | str, ...], values: dict[str, 
     known: Any = model
     if section == ["reranker"]:
         known = RERANKERS[values["reranker"]["type"]].settings
+    elif section == ["input", "table"]:
+        return ""
     elif section:
         known = model.model_fields[section[0]].annotation
     close = difflib.get_close_matches(name, [*getattr(known, "model_fields", {})], n=1)

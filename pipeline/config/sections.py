@@ -37,8 +37,34 @@ def _listed(value: Any) -> Any:
 Url = Annotated[str, Field(min_length=1)]
 
 
+class DeltaTable(Section):
+    format: Literal["delta"]
+    path: Url
+    version: Annotated[int, Field(ge=0)] | None = None
+
+    def __str__(self) -> str:
+        return f"Delta table {self.path}" + ("" if self.version is None else f", version {self.version}")
+
+
+class IcebergTable(Section):
+    """catalog: a name that pyiceberg's own configuration defines."""
+
+    format: Literal["iceberg"]
+    catalog: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1)]
+    snapshot: int | None = None
+
+    def __str__(self) -> str:
+        place = f"Iceberg table {self.name} of catalog {self.catalog}"
+        return place + ("" if self.snapshot is None else f", snapshot {self.snapshot}")
+
+
+Table = DeltaTable | IcebergTable
+
+
 class Input(Section):
-    path: Annotated[list[Url], BeforeValidator(_listed), Field(min_length=1)]
+    path: Annotated[list[Url], BeforeValidator(_listed), Field(min_length=1)] = []
+    table: Annotated[Table, Field(discriminator="format")] | None = None
     columns: dict[str, str] = {}
     duplicates: Literal["first", "last"] = "first"
     lower_is_better: bool = False
@@ -52,6 +78,14 @@ class Input(Section):
                     f"input.columns.{name} = {columns[name]!r}: no column of a pair; those are {', '.join(LOGICAL)}"
                 )
         return columns
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> "Input":
+        if not self.path and not self.table:
+            raise ValueError("input.path: missing; or give input.table")
+        if self.path and self.table:
+            raise ValueError("input.table: stands beside input.path; the rows come from one of the two")
+        return self
 
     @model_validator(mode="after")
     def _check_texts(self) -> "Input":

@@ -18,6 +18,7 @@ from pipeline.estimate.sizes import Sizes
 from pipeline.estimate.unscored import UnscoredUnits
 from pipeline.input.columns import TEXTS
 from pipeline.input.parquet import count_decoded_bytes, list_chunk_ranges, plan_ranges, read_footer
+from pipeline.input.shown import list_stored_columns
 from pipeline.plan.splits import Split, find_row_groups, list_ends
 from pipeline.plan.units import Unit
 from pipeline.rows import KNOWN, OK, REJECT
@@ -136,7 +137,7 @@ def _make_split(split: Split, unit: Unit, columns: dict[str, str]) -> Split:
     """A split of the row groups that the unit lies in, and no others."""
     footer, begin = read_footer(split.path, split.size, split.version)
     groups, first_row = find_row_groups(list_ends(footer), unit.first, unit.stop)
-    used = {*columns.values()}
+    used = {*list_stored_columns(split.path, split.shown, footer, [*columns.values()])}
     return replace(
         split,
         first_row=first_row,

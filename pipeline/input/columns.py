@@ -11,8 +11,8 @@ Other extension types (JSON, ...) count as what they are stored as.
 """
 
 import hashlib
-from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -53,20 +53,10 @@ def describe_columns(columns: dict[str, str]) -> str:
     return ", ".join(words)
 
 
-def check_not_in_paths(config: Config, schema: pa.Schema, paths: Iterable[str]) -> None:
-    """Raises UsageError where a column in use is not in the first file's schema, and is in the name of a folder, as
-    Hive and Spark write partitions."""
-    names = (*config.input.columns, "query_id", "query", "doc_id", "doc", "score")
-    wanted = {config.input.column(name): f"input.columns.{name}" for name in names}
-    wanted |= {column: "output.columns" for column in select_carried(config).values() if column not in wanted}
-    missing = {column: key for column, key in wanted.items() if column not in schema.names}
-    for path in paths:
-        for column, key in missing.items():
-            if f"/{column}=" in path:
-                raise UsageError(
-                    f"{path}: column {column!r} ({key}) is in the name of a folder and not in the file, and names of "
-                    "folders give no columns; write it into the files, too"
-                )
+def list_named(config: Config) -> list[str]:
+    """The columns in the files that a config names, or that are read under their own names."""
+    logical = (*config.input.columns, *IDS, *REQUIRED)
+    return [*dict.fromkeys([*map(config.input.column, logical), *select_carried(config).values()])]
 
 
 def check_schema(path: str, schema: pa.Schema, columns: dict[str, str], key: str = "input.columns.") -> None:
@@ -216,16 +206,25 @@ def as_ids(column: pa.Array) -> pa.Array:
 
 
 def check_exact_ids(
-    path: str, column: pa.Array, first_row: int, name: str, logical: str, key: str = "input.columns."
+    path: str,
+    column: pa.Array,
+    first_row: int,
+    name: str,
+    logical: str,
+    key: str = "input.columns.",
+    deleted: np.ndarray | None = None,
 ) -> None:
     """Raises UsageError where an id is a float that may stand for several whole numbers, or for none.
 
     column: some values of the column `name` of a file. first_row: the number of the first of them in that file. key:
-    the start of the user's name for the column, which ends with its logical name.
+    the start of the user's name for the column, which ends with its logical name. deleted: which of the rows do not
+    count.
     """
     if column.type not in EXACT_BELOW:
         return
     exact = pc.less(pc.abs(column.cast(pa.float64())), EXACT_BELOW[column.type])  # NaN is not
+    if deleted is not None:
+        exact = pc.or_(exact, pa.array(deleted))
     if (at := pc.index(exact, False).as_py()) >= 0:
         raise UsageError(
             f"{path}: row {first_row + at}: column {name!r} ({key}{logical}) is {column.type}, and has "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from pipeline.input.columns import (
 )
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import is_in_use, read_batches, read_footer
+from pipeline.input.shown import View, view_footer
 from pipeline.input.versions import look_up
 from pipeline.storage.exact import make_changed_error
 
@@ -48,7 +49,7 @@ def check_file(config: Config, file: InputFile, footer: pq.FileMetaData, first: 
     any."""
     if not footer.num_rows:
         return
-    schema = _read_schema(file, footer)
+    schema = view_file(file, footer).schema
     here = select_columns(config, schema)
     for name in here:
         if name not in first.columns:
@@ -66,16 +67,18 @@ def _check_exact_ids(file: InputFile, footer: pq.FileMetaData, schema: pa.Schema
         column = columns.get(name, "")
         if not column or (below := EXACT_BELOW.get(schema.field(column).type)) is None:
             continue
-        first_row = 0
+        stored, first_row = {*view_file(file, footer).list_stored([column])}, 0
         for number in range(footer.num_row_groups):
             group = footer.row_group(number)
             chunks = (group.column(i) for i in range(group.num_columns))
-            about = next(chunk.statistics for chunk in chunks if is_in_use(chunk, {column}))
+            about = next((chunk.statistics for chunk in chunks if is_in_use(chunk, stored)), None)
             bounds = (about.min, about.max) if about and about.has_min_max else ()
             if any(isinstance(bound, float) and abs(bound) >= below for bound in bounds):
                 groups, row = range(number, number + 1), first_row
-                for batch in read_batches(file.path, file.size, [], groups, [column], BATCH_ROWS, file.version):
-                    check_exact_ids(file.path, batch[column], row, column, name)
+                read = partial(read_batches, file.path, file.size, [], groups, [column], BATCH_ROWS, file.version)
+                for batch in read(file.shown):
+                    deleted = file.shown.find_deleted(row, row + len(batch)) if file.shown else None
+                    check_exact_ids(file.path, batch[column], row, column, name, deleted=deleted)
                     row += len(batch)
             first_row += group.num_rows
 
@@ -98,7 +101,7 @@ def read_first_file(config: Config, files: list[InputFile]) -> FirstFile:
 
 
 def _describe(config: Config, file: InputFile, footer: pq.FileMetaData) -> FirstFile:
-    schema = _read_schema(file, footer)
+    schema = view_file(file, footer).schema
     columns = select_columns(config, schema)
     compared = {*(columns[name] for name in IDS if name in columns), *select_carried(config).values()}
     known = {field.name: (field, file.path) for field in schema if field.name in compared and field.type != pa.null()}
@@ -114,11 +117,9 @@ def _read_footers(files: list[InputFile]) -> Iterator[tuple[InputFile, pq.FileMe
             yield from zip(some, (footer for footer, _ in pool.map(read_file_footer, some)), strict=True)
 
 
-def _read_schema(file: InputFile, footer: pq.FileMetaData) -> pa.Schema:
-    try:
-        return footer.schema.to_arrow_schema()
-    except pa.ArrowException as error:
-        raise UsageError(f"{file.path}: {one_line(error)}") from None
+def view_file(file: InputFile, footer: pq.FileMetaData) -> View:
+    """The columns of a file as its table shows them. Raises UsageError where its schema cannot be read."""
+    return view_footer(file.path, file.shown, footer)
 
 
 @lru_cache(maxsize=1)  # the first file's footer is needed twice

@@ -20,6 +20,10 @@ FORMATS = {  # what lies in such a folder -> what the folder is
 MARK_WORD = re.compile("|".join(map(re.escape, FORMATS)))
 MARK = re.compile(rf"(.*)/({'|'.join(map(re.escape, FORMATS))})(/.*)?")
 THREADS = 16
+KEYS = {  # the keys that read such a table
+    "_delta_log": "{{format: delta, path: {url}}}",
+    "metadata": "{{format: iceberg, catalog: ..., name: ...}}",
+}
 ICEBERG = re.compile(r"/[^/]*\.metadata\.json(\.gz)?")
 
 
@@ -62,8 +66,9 @@ def _is_folder(fs: Any, name: str) -> bool:
 
 
 def _make_error(fs: Any, table: str, mark: str) -> UsageError:
+    url = build_url(fs, table)
+    read = f"Give it as input.table: {KEYS[mark].format(url=url)} (docs/input.md), or give" if mark in KEYS else "Give"
     return UsageError(
-        f"{build_url(fs, table)}: is {FORMATS[mark]}, and {mark}/ says which of its files and rows hold: all files "
-        "together have deleted and replaced rows, too. Give a folder to which its rows were written as plain Parquet, "
-        "or a list of the files that hold, if no rows of them are deleted (such as DeltaTable(...).file_uris())"
+        f"{url}: is {FORMATS[mark]}, and {mark}/ says which of its files and rows hold: all files together have "
+        f"deleted and replaced rows, too. {read} a folder to which its rows were written as plain Parquet"
     )

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from pipeline.input.names import (
     select_matches,
 )
 from pipeline.input.result import find_unnamed_parts
+from pipeline.input.shown import Shown
 from pipeline.storage.retry import STORE_ERRORS, is_expired, make_store_error
 from pipeline.storage.urls import build_url, is_local, make_absolute, open_url
 
@@ -31,11 +32,18 @@ UNFINISHED_MARK = "_unfinished"  # a file in the output of jobs/prepare.py until
 
 @dataclass(frozen=True)
 class InputFile:
-    """version: the store's etag, or the time of the last change; empty where the store has neither."""
+    """version: the store's etag, or the time of the last change; empty where the store has neither. shown: what a
+    table, or the names of folders, say of it beyond that."""
 
     path: str
     size: int
     version: str
+    shown: Shown | None = field(default=None, compare=False)
+
+    @property
+    def deleted_rows(self) -> int:
+        """How many of its rows are deleted from its table."""
+        return self.shown.deleted_rows if self.shown else 0
 
 
 class Listing(NamedTuple):
@@ -92,7 +100,7 @@ def look_up_file(path: str) -> InputFile | None:
     try:
         fs, name = open_url(path)
         info = fs.info(name)
-        return None if info["type"] == "directory" else _make_file(fs, name, info)
+        return None if info["type"] == "directory" else make_file(fs, name, info)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except STORE_ERRORS as error:
@@ -118,8 +126,8 @@ def _list_path(path: str, endings: tuple[str, ...]) -> tuple[list[InputFile], di
     if is_glob(fs, root):
         files = _list_glob(fs, root, endings, passed_over)
         refuse_tables_above(fs, get_fixed_folder(fs, root))
-    elif root.endswith(".parquet") and (info := _follow_link(fs, root, fs.info(root)))["type"] != "directory":
-        files = [_make_file(fs, root, info)]
+    elif root.endswith(".parquet") and (info := follow_link(fs, root, fs.info(root)))["type"] != "directory":
+        files = [make_file(fs, root, info)]
     else:
         files = _list_folder(fs, root, endings, passed_over, missing_is_error=True)
         if [file.path for file in files] != [build_url(fs, root)]:  # a file may be given that a table's log names
@@ -137,10 +145,10 @@ def _list_glob(fs: Any, pattern: str, endings: tuple[str, ...], passed_over: dic
             _pass_over(fs, fixed, name, listed, passed_over)
         elif f"{folder}/{UNFINISHED_MARK}" in names:
             raise _make_unfinished_error(fs, folder)
-        elif (info := _follow_link(fs, name, listed))["type"] == "directory":
+        elif (info := follow_link(fs, name, listed))["type"] == "directory":
             files += _list_folder(fs, name, endings, passed_over)
         else:
-            files.append(_make_file(fs, name, info))
+            files.append(make_file(fs, name, info))
     refuse_tables(fs, names, (open_url(file.path)[1] for file in files))
     return files
 
@@ -155,7 +163,7 @@ def _list_folder(
         if name.endswith(f"/{UNFINISHED_MARK}"):
             raise _make_unfinished_error(fs, name.removesuffix(f"/{UNFINISHED_MARK}"))
     if root in found:  # a file whose name does not end in .parquet
-        return [_make_file(fs, root, found[root])]
+        return [make_file(fs, root, found[root])]
     if not found and missing_is_error:
         fs.info(root)  # raises FileNotFoundError, or PermissionError, where that is why nothing was found
         if hasattr(fs, "ls"):
@@ -165,9 +173,9 @@ def _list_folder(
     for name, listed in sorted(found.items()):
         hidden = is_hidden(name.removeprefix(above))
         wanted = not hidden and name.lower().endswith(endings)
-        info = _follow_link(fs, name, listed) if wanted or (not hidden and _links_to_folder(name, listed)) else listed
+        info = follow_link(fs, name, listed) if wanted or (not hidden and _links_to_folder(name, listed)) else listed
         if wanted and info["type"] != "directory":
-            files[name] = _make_file(fs, name, info)
+            files[name] = make_file(fs, name, info)
         elif not hidden and info["type"] == "directory":  # there may be loops of such links
             raise UsageError(
                 f"{build_url(fs, name)}: a link to a folder, which is not followed; give it in input.path, too"
@@ -192,7 +200,7 @@ def _links_to_folder(name: str, listed: dict[str, Any]) -> bool:
     return bool(listed.get("islink")) and os.path.isdir(name)
 
 
-def _follow_link(fs: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
+def follow_link(fs: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
     """The store's facts about a listed file, and about its target where it is a link."""
     if not listed.get("islink"):
         return listed
@@ -202,7 +210,8 @@ def _follow_link(fs: Any, name: str, listed: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"{build_url(fs, name)}: a link that leads to no file ({error.strerror})") from None
 
 
-def _make_file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
+def make_file(fs: Any, name: str, info: dict[str, Any]) -> InputFile:
+    """The file of this name, given what the store says of it. Raises UsageError where no file can be opened by it."""
     path = build_url(fs, name)
     try:
         path.encode()

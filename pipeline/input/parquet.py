@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UsageError, one_line
+from pipeline.input.shown import Shown, view_footer
 from pipeline.sizes import Sizes
 from pipeline.storage.exact import make_changed_error
 from pipeline.storage.urls import fetch, fetch_listed
@@ -171,10 +172,12 @@ def read_batches(
     columns: list[str],
     batch_rows: int,
     version: str = "",
+    shown: Shown | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Record batches of at most `batch_rows` rows, in the order of the file.
 
-    version: as the file was listed; empty where it does not matter.
+    version: as the file was listed; empty where it does not matter. shown: what its table says of it: the columns are
+    those of the table then, deleted rows are there, too.
 
     Raises UsageError naming file, row group and column where the bytes cannot be decoded, and RunError where they
     cannot be had.
@@ -184,7 +187,9 @@ def read_batches(
         footer = source.read_footer()  # pyarrow itself would always read the last 64 KiB
     except pa.ArrowInvalid as error:
         raise UsageError(f"{path}: its footer cannot be decoded: {one_line(error)}") from None
-    source.expect(list_chunk_ranges(footer, row_groups, columns))
+    view = None if shown is None else view_footer(path, shown, footer)
+    stored = columns if view is None else view.list_stored(columns)
+    source.expect(list_chunk_ranges(footer, row_groups, stored))
     file = pq.ParquetFile(
         pa.PythonFile(source, mode="r"),
         metadata=footer,
@@ -193,11 +198,12 @@ def read_batches(
         page_checksum_verification=True,  # Spark, among others, writes checksums
     )
     try:
-        yield from file.iter_batches(batch_rows, row_groups=list(row_groups), columns=columns, use_threads=False)
+        for batch in file.iter_batches(batch_rows, row_groups=list(row_groups), columns=stored, use_threads=False):
+            yield batch if view is None else view.show(batch, columns)
     except pa.ArrowMemoryError:
         raise  # not the file's fault
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: {_locate_damage(file, row_groups, columns)}: {one_line(error)}") from None
+        raise UsageError(f"{path}: {_locate_damage(file, row_groups, stored)}: {one_line(error)}") from None
     if HASHED.fullmatch(version):  # the footer may have been read before the file changed
         read_footer_bytes(path, size, version)
 

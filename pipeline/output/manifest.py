@@ -3,7 +3,6 @@
 import importlib.metadata
 import platform
 from collections import Counter
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,9 @@ from pipeline.input.listing import InputFile
 from pipeline.plan.changes import Changes
 from pipeline.rows import Part
 
-BUCKET_COUNTS = ("rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated", "late")
+BUCKET_COUNTS = (
+    "rows", "queries", "ranked", "unscored", "rejected", "equal", "transient", "truncated", "late", "deleted",
+)  # fmt: skip
 
 
 def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: int | None) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
     of units whose pairs were all known by their texts. seconds: wall time of each
     step; `engines`, until the first pair was in an engine, is a part of `score`. spilled: bytes that Ray wrote to disk.
     """
-    pairs = sums["rows"] - sums["failed"] - sums["rejected"] - sums["known"]
+    pairs = sums["rows"] - sums["failed"] - sums["rejected"] - sums["known"] - sums["deleted"]
     if pairs:
         seconds = seconds | {"engines": sums["engines"]}
     return {
@@ -79,7 +80,7 @@ def build_manifest(
         "fingerprint": checked.fingerprint,
         "units": units,
         "run": checked.run_id,
-        "input": [asdict(file) | {"rows": count} for file, count in zip(files, rows, strict=True)],
+        "input": [_describe_file(file, count) for file, count in zip(files, rows, strict=True)],
         "columns": dict.fromkeys(IDS) | columns,  # an id without one is a hash of the text
         "passed_over": dict(checked.passed_over.most_common(100)),
         "changes": {name: len(paths) for name, paths in changes._asdict().items()},
@@ -90,9 +91,17 @@ def build_manifest(
             **{name: importlib.metadata.version(name) for name in ("ray", "pyarrow", "transformers")},
         },
     }
+    if checked.config.input.table:
+        manifest["table"] = checked.config.input.table.model_dump(mode="json")
     if checked.position:
         _add_stages(manifest, checked.position, parts)
     return manifest
+
+
+def _describe_file(file: InputFile, rows: int) -> dict[str, Any]:
+    """rows: with those that are deleted from its table."""
+    about = {"path": file.path, "size": file.size, "version": file.version, "rows": rows}
+    return about | {"deleted": file.deleted_rows} if file.deleted_rows else about
 
 
 def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part]) -> None:
@@ -102,7 +111,8 @@ def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part])
         manifest["rest"] = [part.rest for part in parts]
         return
     stages = [*(before.about for before in position.before), describe_stage(position, manifest)]
-    manifest["stages"] = [{name: about[name] for name in about if name != "figures"} for about in stages]
+    manifest["stages"] = [{name: about[name] for name in about if name not in ("figures", "table")} for about in stages]
+    manifest |= {"table": stages[0]["table"]} if "table" in stages[0] else {}
     manifest["figures"] |= {"stages": {about["name"]: about["figures"] for about in stages[:-1]}}
     config, whole = manifest["config"], position.whole.model_dump(mode="json")
     output = whole["output"] | {"path": config["output"]["path"]}
@@ -111,5 +121,7 @@ def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part])
 
 def describe_stage(position: Position, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the manifest of the whole result says of a stage. manifest: of the stage's own result."""
-    named = {name: manifest[name] for name in ("tag", "fingerprint", "model", "figures")}
+    named: dict[str, Any] = {
+        name: manifest[name] for name in ("tag", "fingerprint", "model", "figures", "table") if name in manifest
+    }
     return {"name": position.stage.name, **named, "parts": len(manifest["parts"])}

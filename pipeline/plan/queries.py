@@ -4,6 +4,7 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from pipeline.input.columns import read_query_ids
 from pipeline.input.footers import FirstFile, check_file, read_file_footer
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import list_chunk_ranges, read_batches
+from pipeline.input.shown import list_stored_columns
 
 BATCH_ROWS = 65536
 
@@ -70,22 +72,34 @@ class QueryBorders:
         return self._ends[-1] if self._ends else 0
 
     def list_all(self) -> Iterator[tuple[int, str | None]]:
-        """The first row and the id of each query of the file; rows without an id, which are rejects, have None."""
-        before: object = self  # no id
+        """The first row and the id of each query of the file; rows without an id, which are rejects, have None. A query
+        whose rows here are all deleted is left out."""
+        begin, before = 0, None  # of the query that goes on
         for at in range(len(self._ends)):
             group = self._read(at)
             rows = [self._ends[at - 1] if at else 0, *group.borders]
-            yield from zip(rows[group.ids[0] == before :], group.ids[group.ids[0] == before :], strict=True)
-            before = group.ids[-1]
+            for row, id in zip(rows, group.ids, strict=True):
+                if row and id != before and self._is_live(begin, row):
+                    yield begin, before
+                begin, before = (row, id) if not row or id != before else (begin, before)
+        if self._ends and self._is_live(begin, self._ends[-1]):
+            yield begin, before
+
+    def _is_live(self, first: int, stop: int) -> bool:
+        """Whether one of these rows is not deleted."""
+        shown = self._file.shown
+        return not shown or not shown.deleted or not shown.find_deleted(first, stop).all()
 
     def _read(self, at: int) -> _Group:
         if at not in self._groups:
             first = row = self._ends[at - 1] if at else 0
             file, groups = self._file, range(self._numbers[at], self._numbers[at] + 1)
             names = select_id_columns(self._columns)
-            ranges = [*list_chunk_ranges(self._footer, groups, names), (self._footer_start, file.size)]
+            stored = list_stored_columns(file.path, file.shown, self._footer, names)
+            ranges = [*list_chunk_ranges(self._footer, groups, stored), (self._footer_start, file.size)]
             borders, ids = list[int](), list[str | None]()
-            for batch in read_batches(file.path, file.size, ranges, groups, names, BATCH_ROWS, file.version):
+            read = partial(read_batches, file.path, file.size, ranges, groups, names, BATCH_ROWS, file.version)
+            for batch in read(file.shown):
                 found = read_query_ids(batch, self._columns)
                 coded = found.dictionary_encode(null_encoding="encode")
                 starts = np.flatnonzero(np.diff(coded.indices.to_numpy(), prepend=-1))

@@ -13,6 +13,7 @@ from actors.rerankers import RERANKERS
 from pipeline.config import Config
 from pipeline.input.footers import FirstFile, check_file, read_file_footer
 from pipeline.input.parquet import Range, count_decoded_bytes, list_chunk_ranges, plan_ranges
+from pipeline.input.shown import Shown, list_stored_columns
 from pipeline.plan.queries import QueryBorders, keeps_queries_whole
 from pipeline.plan.units import Unit, hash_version, parse_score_file
 from pipeline.plan.work import FilePart
@@ -25,8 +26,8 @@ Align = Callable[[int], int]
 class Split:
     """Whole row groups of one file, with the byte ranges that hold the columns in use and the footer.
 
-    version: of the file, as it was listed. first_row: of the row groups. units: those to score, in the order of their
-    rows; there may be others between them.
+    version, shown: of the file, as it was listed. first_row: of the row groups. units: those to score, in the order of
+    their rows; there may be others between them.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Split:
     row_groups: range
     ranges: list[Range]
     units: list[Unit]
+    shown: Shown | None = None
 
 
 class RowGroup(NamedTuple):
@@ -65,9 +67,9 @@ def cut_splits(
     file, version = part.file, hash_version(part.file)
     footer, footer_start = read_file_footer(file)
     check_file(config, file, footer, first)
-    columns = [*first.columns.values()]
+    columns = list_stored_columns(file.path, file.shown, footer, [*first.columns.values()])
     if not footer.num_rows and not part.begin:
-        yield Split(file.path, file.size, file.version, 0, range(0), [], [Unit(version, 0, 0, 0)])
+        yield Split(file.path, file.size, file.version, 0, range(0), [], [Unit(version, 0, 0, 0)], file.shown)
     missing, again = part.missing if part.missing is not None else [range(footer.num_rows)], sorted(failed)
     align = QueryBorders(file, first.columns).find_next if keeps_queries_whole(config) else _keep_row
     inside = select_row_groups(footer, part.begin / file.size, part.end / file.size, {*columns})
@@ -101,6 +103,7 @@ def cut_splits(
                 ],
                 key=lambda unit: unit.first,
             ),
+            shown=file.shown,
         )
 
 

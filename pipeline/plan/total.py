@@ -12,15 +12,16 @@ class Total:
     """The rows of an input. Score files say it of their own input files; the footers of the others are read here, by a
     task on the cluster where they are many.
 
-    rows: of all files, or about how many. scored: those that have scores already. exact: whether `rows` is no estimate.
+    rows: of all files, or about how many, without those that a table has deleted. scored: those that have scores
+    already. exact: whether `rows` is no estimate.
     """
 
     def __init__(self, files: list[InputFile], coverage: Coverage, work: Work, sizes: Sizes):
         versions = [hash_version(file) for file in files]
         counts = [coverage.count_rows(version) for version in versions]
         unknown = [file for file, count in zip(files, counts, strict=True) if count is None]
-        self._known = known = sum(filter(None, counts))
-        self.scored = coverage.count_scored(versions)
+        self._known = known = sum(filter(None, counts)) - sum(file.deleted_rows for file in files)
+        self.scored = coverage.count_scored(versions) - sum(_count_deleted(file, coverage) for file in files)
         self.exact = len(unknown) <= sizes.first_footers
         if self.exact:
             self.rows = known + sum(count_rows(work.config, unknown, work.first))
@@ -46,3 +47,12 @@ class Total:
         """Returns when every footer was read. Raises UsageError where a file cannot be used."""
         if not self.exact:
             self.rows, self.exact = self._known + sum(self._counting.wait()), True
+
+
+def _count_deleted(file: InputFile, coverage: Coverage) -> int:
+    """The rows of a file that have score files, and are deleted from its table."""
+    version = hash_version(file)
+    if not file.shown or not file.shown.deleted or (rows := coverage.count_rows(version)) is None:
+        return 0
+    missing = coverage.find_missing(version, 0, rows)
+    return file.deleted_rows - sum(int(file.shown.find_deleted(part.start, part.stop).sum()) for part in missing)

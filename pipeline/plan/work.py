@@ -4,8 +4,9 @@ A task reads parts of files. A part is a range of a file's bytes, and has the ro
 footer is needed to cut an input into tasks: each task reads those of its own files.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pipeline.config import Config
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
+from pipeline.input.shown import Shown, TableColumn
 from pipeline.plan.units import Coverage, hash_version
 from pipeline.sizes import Sizes
 
@@ -27,6 +29,7 @@ SCHEMA = pa.schema(
         ("begin", pa.int64()),  # bytes of the file
         ("end", pa.int64()),
         ("missing", pa.list_(pa.int64())),  # first, stop, first, stop, ...; null where no score file says what there is
+        ("shown", pa.binary()),  # what its table says of the file, pickled without the columns of the table
         ("failed", pa.list_(pa.string())),  # score files of rows that may be scored once more
     ]
 )
@@ -50,13 +53,14 @@ class Work:
     """The parts of files that have rows to score. It is passed to the tasks, and each reads its own parts.
 
     first: the first file of the input, with which all others must agree. parts: a row for each, of SCHEMA. bounds: the
-    index of the first part of each task, and at the end their number.
+    index of the first part of each task, and at the end their number. columns: of the table that the files are of.
     """
 
     config: Config
     first: FirstFile
     parts: pa.Table
     bounds: np.ndarray
+    columns: tuple[TableColumn, ...] | None = None
 
     @property
     def tasks(self) -> int:
@@ -75,7 +79,7 @@ class Work:
             missing = row["missing"]
             yield FilePart(
                 number=row["file"],
-                file=InputFile(row["path"], row["size"], row["version"]),
+                file=InputFile(row["path"], row["size"], row["version"], self._read_shown(row["shown"])),
                 begin=row["begin"],
                 end=row["end"],
                 missing=None
@@ -83,6 +87,9 @@ class Work:
                 else [range(*pair) for pair in zip(missing[::2], missing[1::2], strict=True)],
                 failed=row["failed"],
             )
+
+    def _read_shown(self, pickled: bytes | None) -> Shown | None:
+        return None if pickled is None else replace(pickle.loads(pickled), columns=self.columns)
 
 
 def select_work(
@@ -92,25 +99,31 @@ def select_work(
     coverage: Coverage,
     sizes: Sizes = Sizes(),
     retry_failed: bool = False,
+    is_failed: Callable[[InputFile, list[str]], bool] = lambda file, names: True,
 ) -> Work:
     """The work for an input, given which rows have scores. retry_failed: it has the rows, too, that have no score for a
-    reason that may pass."""
+    reason that may pass. is_failed: whether a file of a table has such rows in these score files, and not only some
+    that are deleted still."""
     rows: list[dict[str, Any]] = []
     for number, file in enumerate(files):
         version = hash_version(file)
         known = coverage.count_rows(version)
         failed = [found.name for found in coverage.find_failed(version)] if retry_failed else []
+        if failed and file.deleted_rows and not is_failed(file, failed):
+            failed = []
         if coverage.is_complete(version) and not failed:
             continue
         missing = None if known is None else coverage.find_missing(version, 0, known)
         about = {"file": number, "path": file.path, "size": file.size, "version": file.version}
+        about["shown"] = file.shown and pickle.dumps(replace(file.shown, columns=None))
         about["missing"] = None if missing is None else [row for rows in missing for row in (rows.start, rows.stop)]
         parts = max(1, -(-file.size // sizes.part_bytes))
         cuts = [file.size * part // parts for part in range(parts + 1)]
         rows += [about | {"begin": begin, "end": end, "failed": failed} for begin, end in pairwise(cuts)]
     table = pa.Table.from_pylist(rows, SCHEMA)
     bytes_of = np.subtract(table["end"].to_numpy(), table["begin"].to_numpy()).tolist()
-    return Work(config, first, table, np.array(group_neighbours(bytes_of, sizes)))
+    columns = next((file.shown.columns for file in files if file.shown), None)
+    return Work(config, first, table, np.array(group_neighbours(bytes_of, sizes)), columns)
 
 
 def group_neighbours(pieces: Sequence[int], sizes: Sizes) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import RunError, StoreError, UsageError, one_line
 from pipeline.input.columns import check_carried, make_carried_field
-from pipeline.input.footers import FirstFile
+from pipeline.input.footers import FirstFile, view_file
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import list_chunk_ranges, plan_ranges, read_batches, read_footer
 
@@ -92,17 +93,20 @@ def _take(file: InputFile, rows: np.ndarray, schema: pa.Schema) -> Iterator[pa.T
     """The given rows (ascending numbers in the file), from the row groups that hold them."""
     footer, begin = _footer(file)
     known = {field.name: (field, "the first file") for field in schema}
-    check_carried({name: name for name in schema.names}, file.path, footer.schema.to_arrow_schema(), known)
+    view = view_file(file, footer)
+    check_carried({name: name for name in schema.names}, file.path, view.schema, known)
+    stored = view.list_stored(schema.names)
     sizes = [footer.row_group(i).num_rows for i in range(footer.num_row_groups)]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     if rows[-1] >= starts[-1]:
         raise UsageError(f"{file.path}: has {starts[-1]:,} rows, and row {rows[-1]:,} of it was scored")
     for group in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
         groups = range(group, group + 1)
-        chunks = list_chunk_ranges(footer, groups, schema.names)
+        chunks = list_chunk_ranges(footer, groups, stored)
         ranges = plan_ranges(chunks, (begin, file.size), footer.row_group(group).total_byte_size)
         at = int(starts[group])
-        for batch in read_batches(file.path, file.size, ranges, groups, schema.names, BATCH_ROWS, file.version):
+        read = partial(read_batches, file.path, file.size, ranges, groups, schema.names, BATCH_ROWS, file.version)
+        for batch in read(file.shown):
             here = rows[(rows >= at) & (rows < at + len(batch))] - at
             yield pa.Table.from_batches([batch]).select(schema.names).cast(schema).take(pa.array(here))
             at += len(batch)

@@ -26,7 +26,7 @@ from pipeline.rank.part import BucketCounts, RankBucket, RankedBucket
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 
-GATHERED_VERSION = 3  # of what is put: raised when the same scores make other files
+GATHERED_VERSION = 4  # of what is put: raised when the same scores make other files
 KEPT = pa.schema([("bucket", pa.int32()), *PLACE])
 
 

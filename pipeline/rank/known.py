@@ -23,7 +23,14 @@ from pipeline.plan.work import Work
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, put_bucketed
 from pipeline.rank.merge import Group, cut_groups
 from pipeline.rows import KNOWN, OK, PERMANENT
-from pipeline.score.files import EXPLANATION, encode_scores, look_up_sizes, make_unscored_table, read_each
+from pipeline.score.files import (
+    EXPLANATION,
+    encode_scores,
+    has_transient,
+    look_up_sizes,
+    make_unscored_table,
+    read_each,
+)
 from pipeline.score.prompt import PromptedUnit, add_hashes
 from pipeline.score.read import read_task
 from pipeline.sizes import Sizes
@@ -94,7 +101,7 @@ class TakeOver:
             if unit.retry or pc.any(pc.equal(pairs["kind"], OK)).as_py():
                 continue
             table = make_unscored_table(PromptedUnit(unit.name, file, pairs, [], []), config.output.explain)
-            names.append(name_score_file(unit.name, transient=False))
+            names.append(name_score_file(unit.name, has_transient(table)))
             self.scores.put_new(names[-1], encode_scores(table))
             scores += here
         return Taken(names, scores, known, rows)

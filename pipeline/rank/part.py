@@ -2,20 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config import Fusion
 from pipeline.input.listing import InputFile
+from pipeline.input.shown import find_rows
 from pipeline.rank.carry import carry_columns, select_in_input_order
 from pipeline.rank.oddities import count_oddities
 from pipeline.rank.rank import Which, rank
 from pipeline.rank.staged import Finish
-from pipeline.rows import EQUAL, NOT_IN_TIME, TRANSIENT, BucketCounts, Part, count_kinds
+from pipeline.rows import DELETED, EQUAL, NOT_IN_TIME, REJECT, TRANSIENT, BucketCounts, Part, count_kinds
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them
@@ -35,7 +37,8 @@ class RankedBucket(NamedTuple):
 class RankBucket:
     """Reads the score rows of a bucket (`read` is what merge_scores gives) and ranks them.
 
-    rest: the rows are those that top_k cuts off, not the others.
+    rest: the rows are those that top_k cuts off, not the others. deleted: number of a file -> its rows that its table
+    has deleted, packed. They are left out, whatever their scores.
     """
 
     read: Callable[[int], pa.Table]
@@ -44,9 +47,12 @@ class RankBucket:
     duplicates: Which = "first"
     lower_is_better: bool = False
     rest: bool = False
+    deleted: dict[int, bytes] = field(default_factory=dict)
 
     def __call__(self, bucket: int) -> RankedBucket:
-        rows = self.read(bucket)
+        stored = self.read(bucket)
+        live = drop_deleted(stored, self.deleted)
+        rows = restore_rows(live)
         if self.lower_is_better:
             rows = negate_first_stage(rows)
         ranked, rejects = rank(rows, self.fusion, self.duplicates)
@@ -62,13 +68,37 @@ class RankBucket:
             unscored=len(unscored),
             rejected=len(rejects),
             equal=pc.sum(pc.equal(rejects["reason"], EQUAL[self.duplicates])).as_py() or 0,
-            transient=pc.sum(pc.equal(rows["kind"], TRANSIENT)).as_py() or 0,
+            transient=pc.sum(pc.is_in(live["kind"], pa.array([TRANSIENT, DELETED]))).as_py() or 0,
             truncated=pc.sum(rows["truncated"]).as_py() or 0,
             reasons=dict(reasons.most_common(REPORTED_REASONS)),
             odd=count_oddities(rows),
             late=pc.sum(pc.equal(unscored["reason"], NOT_IN_TIME)).as_py() or 0,
+            deleted=len(stored) - len(rows),
         )
         return RankedBucket(ranked, rejects, counts)
+
+
+def drop_deleted(rows: pa.Table, deleted: dict[int, bytes]) -> pa.Table:
+    """Score rows without those that are deleted. deleted: number of a file -> its packed rows."""
+    if not deleted:
+        return rows
+    file, row = rows["file"].to_numpy(), rows["row"].to_numpy()
+    gone = np.zeros(len(rows), bool)
+    for number in np.intersect1d(file, [*deleted]).tolist():
+        gone[file == number] = find_rows(deleted[number], row[file == number])
+    return rows.filter(pa.array(~gone))
+
+
+def restore_rows(rows: pa.Table) -> pa.Table:
+    """Score rows of which some were deleted when they were read, and are not any more: pairs without a score for a
+    reason that may pass; or rejects, where they lack an id or a first-stage score."""
+    back = pc.equal(rows["kind"], DELETED)
+    if not pc.any(back).as_py():
+        return rows
+    usable = pc.and_(pc.is_valid(rows["query_id"]), pc.is_valid(rows["doc_id"]))
+    usable = pc.and_(usable, pc.fill_null(pc.is_finite(rows["first_stage_score"]), False))
+    kinds = pc.if_else(back, pc.if_else(usable, TRANSIENT, REJECT), rows["kind"])
+    return rows.set_column(rows.column_names.index("kind"), rows.field("kind"), kinds)
 
 
 def negate_first_stage(rows: pa.Table) -> pa.Table:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 from pipeline.check.preflight import Checked
 from pipeline.cluster.contract import Cluster
@@ -31,9 +32,24 @@ def compute_result_id(
     what = [RESULT_VERSION, used, config.fusion.model_dump(), config.input.duplicates]
     what += ["lower is better"] if config.input.lower_is_better else []
     what += [config.output.model_dump(exclude={"path"}), select_carried(config)]
+    what += describe_shown(config, files)
     if position:
         what += [position.stage.name, position.is_last, [before.about["tag"] for before in position.before]]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def describe_shown(config: Config, files: list[InputFile]) -> list[Any]:
+    """What a table says of the files that makes another result of the same scores: which rows are deleted, and which
+    columns are carried. Nothing of a plain folder."""
+    what: list[Any] = []
+    deleted = {file.path: file.shown.deleted for file in files if file.shown and file.shown.deleted}
+    if deleted:
+        what += [{path: hashlib.sha256(packed).hexdigest() for path, packed in deleted.items()}]
+    columns = next((file.shown.columns for file in files if file.shown), None)
+    if columns is not None:
+        carried = {*select_carried(config).values()}
+        what += [[column.identity, str(column.field.type)] for column in columns if column.field.name in carried]
+    return what
 
 
 def count_parts(config: Config, rows: list[int], sizes: Sizes, position: Position | None = None) -> int:
@@ -67,6 +83,7 @@ def prepare_parts(
         top_k=config.output.top_k,
         duplicates=config.input.duplicates,
         lower_is_better=config.input.lower_is_better,
+        deleted={number: file.shown.deleted for number, file in enumerate(files) if file.shown and file.shown.deleted},
     )
 
     def prepare(rank: RankBucket, columns: dict[str, str]) -> WritePart:

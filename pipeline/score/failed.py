@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import RunError
-from pipeline.rows import OK, REJECT
+from pipeline.rows import DELETED, OK, REJECT
 from pipeline.score.write import UnitStats
 from pipeline.storage.folder import Folder
 
@@ -55,4 +55,4 @@ def _read_failed(scores: Folder, name: str) -> pa.Table:
     except FileNotFoundError:
         raise RunError(f"{scores.url}/{name}: has gone; does another run write to this output?") from None
     rows = pq.read_table(pa.BufferReader(file), columns=[*KEY, "kind"], use_threads=False)
-    return rows.filter(pc.invert(pc.is_in(rows["kind"], pa.array([OK, REJECT])))).select(KEY)
+    return rows.filter(pc.invert(pc.is_in(rows["kind"], pa.array([OK, REJECT, DELETED])))).select(KEY)

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from actors.rerankers.contract import Unscored
 from pipeline.errors import RunError, one_line
+from pipeline.input.shown import Shown, find_rows
 from pipeline.plan.units import ScoreFile, parse_score_file
-from pipeline.rows import KNOWN, LATE, OK, PERMANENT, REJECT, TRANSIENT
+from pipeline.rows import DELETED, KNOWN, LATE, OK, PERMANENT, REJECT, TRANSIENT
 from pipeline.score.prompt import KNOWN_COLUMNS, TRAVELS, PromptedUnit
 from pipeline.storage.folder import Folder
 
@@ -35,8 +36,9 @@ SCHEMA = pa.schema(
     ]
 )
 EXPLANATION = pa.field("explanation", pa.large_string())
+MAY_PASS = [TRANSIENT, DELETED]  # a table may bring back what it has deleted
 # Of files with the same row, the one whose kind comes first holds.
-BETTER_FIRST = [OK, REJECT, PERMANENT, TRANSIENT, LATE]
+BETTER_FIRST = [OK, REJECT, PERMANENT, TRANSIENT, DELETED, LATE]
 
 
 def make_score_table(
@@ -175,14 +177,21 @@ def keep_best(rows: pa.Table) -> pa.Table:
     return rows.take(np.sort(order[~same]))
 
 
-def find_transient_rows(folder: Folder, names: list[str]) -> set[int]:
-    """The rows of a file's score files, all of them together, that have no score for a reason that may pass."""
+def has_transient(table: pa.Table) -> bool:
+    """Whether some of the rows of a score file have no score for a reason that may pass."""
+    return pc.any(pc.is_in(table["kind"], pa.array(MAY_PASS))).as_py() or False
+
+
+def find_transient_rows(folder: Folder, names: list[str], shown: Shown | None = None) -> set[int]:
+    """The rows of a file's score files, all of them together, that have no score for a reason that may pass. shown:
+    what its table says of the file, whose deleted rows are left out."""
     try:
         files = [StoredScores(found, 0, size) for found, size in _look_up(folder, names)]
     except FileNotFoundError as error:
         raise make_gone_error(error) from None
     rows = keep_best(read_scores(folder, files, explain=False))
-    return {*rows.filter(pc.equal(rows["kind"], TRANSIENT))["row"].to_pylist()}
+    failed = rows.filter(pc.is_in(rows["kind"], pa.array(MAY_PASS)))["row"].to_numpy()
+    return {*failed[~find_rows(shown.deleted, failed)].tolist()} if shown else {*failed.tolist()}
 
 
 def make_gone_error(error: FileNotFoundError) -> RunError:

@@ -62,7 +62,8 @@ def score_missing(
             sums.update(unit.sums())
             failed.add(unit)
             tokens = unit.prompt_tokens + unit.new_tokens
-            rows = 0 if parse_unit(unit.unit).retry else unit.rows  # those that are tried again were counted before
+            again = parse_unit(unit.unit).retry > 0  # its rows were counted before
+            rows = 0 if again else unit.rows - unit.deleted
             progress.add(rows, int(tokens), unit.failed + unit.rejected, unit.seconds)
             if total.update():
                 progress.of(total.rows)

@@ -11,7 +11,6 @@ import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -142,7 +141,7 @@ def pack_unit(name: str, rows: pa.Table | None = None, file: InputFile | None = 
     """A unit as the row that travels. rows: None where its scores were put before."""
     payload: pa.Array = pa.nulls(1, pa.large_binary())
     if rows is not None and file is not None:
-        rows = rows.replace_schema_metadata({"file": json.dumps(astuple(file))})
+        rows = rows.replace_schema_metadata({"file": json.dumps([file.path, file.size, file.version])})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)

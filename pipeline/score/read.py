@@ -2,6 +2,7 @@
 
 Rows that cannot be used are marked and never dropped:
   kind = "reject"     the row can have no place in the result: an id, or the first-stage score, is missing or not finite
+  kind = "deleted"    its table has deleted the row
   kind = "permanent"  the pair keeps its place in the result without a score: its query or document holds no text, or
                       one of its texts is not UTF-8
 Scoring may make a pair `permanent`, where the model cannot score it, or `transient`, where another try may.
@@ -16,10 +17,11 @@ from pipeline.errors import UsageError
 from pipeline.input.columns import as_ids, as_scores, as_text, check_exact_ids, hash_ids
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import read_batches
+from pipeline.input.shown import Shown
 from pipeline.plan.splits import Split, cut_splits
 from pipeline.plan.units import Unit
 from pipeline.plan.work import Work
-from pipeline.rows import OK, PERMANENT, REJECT
+from pipeline.rows import DELETED, DELETED_REASON, OK, PERMANENT, REJECT
 from pipeline.sizes import Sizes
 
 BATCH_ROWS = 8192
@@ -33,7 +35,8 @@ def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa
     instruction where they are mapped. Raises UsageError where an id is a float that is not exact.
     """
     names = list(dict.fromkeys(columns.values()))
-    batches = read_batches(split.path, split.size, split.ranges, split.row_groups, names, BATCH_ROWS, split.version)
+    place = split.path, split.size, split.ranges, split.row_groups
+    batches = read_batches(*place, names, BATCH_ROWS, split.version, split.shown)
     row, held = split.first_row, list[pa.Table]()  # pairs that were read and units may still have; row: after them
     for unit, after in zip(split.units, [*split.units[1:], None], strict=True):
         while row < unit.stop:
@@ -44,7 +47,7 @@ def read_units(split: Split, columns: dict[str, str]) -> Iterator[tuple[Unit, pa
                 )
             row += len(batch)
             if row > unit.first:  # else no unit has these rows
-                held.append(_pairs(split.path, batch, columns, row - len(batch)))
+                held.append(_pairs(split.path, batch, columns, row - len(batch), split.shown))
         if not held:
             held = [_pairs(split.path, _make_empty_batch(names), columns, row)]  # a unit of a file without rows
         table = pa.concat_tables(held)
@@ -65,8 +68,13 @@ def _make_empty_batch(names: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in names]))
 
 
-def _pairs(path: str, batch: pa.RecordBatch, columns: dict[str, str], first_row: int) -> pa.Table:
+def _pairs(
+    path: str, batch: pa.RecordBatch, columns: dict[str, str], first_row: int, shown: Shown | None = None
+) -> pa.Table:
     problems = _Problems(len(batch))
+    deleted = shown.find_deleted(first_row, first_row + len(batch)) if shown and shown.deleted else None
+    if deleted is not None:
+        problems.add(DELETED, pa.array(deleted), DELETED_REASON)
     texts: dict[str, pa.Array] = {}
     broken: dict[str, pa.Array] = {}
     for name in ("query", "doc", "title", "instruction"):
@@ -82,7 +90,7 @@ def _pairs(path: str, batch: pa.RecordBatch, columns: dict[str, str], first_row:
     for name, text in (("query_id", "query"), ("doc_id", "doc")):
         if name in columns:
             column = batch[columns[name]]
-            check_exact_ids(path, column, first_row, columns[name], name)
+            check_exact_ids(path, column, first_row, columns[name], name, deleted=deleted)
             ids[name] = as_ids(column)
             problems.add(REJECT, pc.is_null(ids[name]), f"{name} is null")
         else:
@@ -101,7 +109,8 @@ def _pairs(path: str, batch: pa.RecordBatch, columns: dict[str, str], first_row:
 
 
 class _Problems:
-    """What is wrong with each row: a reject outweighs the others, and otherwise the first problem found stands."""
+    """What is wrong with each row: a reject outweighs what is permanent, a deletion both, and otherwise the first
+    problem found stands."""
 
     def __init__(self, rows: int):
         self.kind = pa.repeat(pa.scalar(OK), rows)
@@ -109,6 +118,7 @@ class _Problems:
 
     def add(self, kind: str, where: pa.Array, reason: str) -> None:
         where = pc.fill_null(where, False)
-        new = pc.and_(where, pc.equal(self.kind, OK) if kind == PERMANENT else pc.not_equal(self.kind, REJECT))
+        outweighed = pa.array([OK] if kind == PERMANENT else [OK, PERMANENT])
+        new = pc.and_(where, pc.is_in(self.kind, outweighed))
         self.kind = pc.if_else(new, kind, self.kind)
         self.reason = pc.if_else(new, reason, self.reason)

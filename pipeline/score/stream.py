@@ -112,7 +112,7 @@ def prompt_task(
     runs again yields as many units in the same order, which Ray relies on when it repeats a lost block.
     """
     for part in work.read_parts(task):
-        failed = find_transient_rows(all_scores, part.failed) if part.failed else set()
+        failed = find_transient_rows(all_scores, part.failed, part.file.shown) if part.failed else set()
         for split in cut_splits(part, work.config, work.first, failed, sizes):
             yield from _prompt_split(split, part.file, failed, work, scores, known, deadline)
 

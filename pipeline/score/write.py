@@ -17,8 +17,8 @@ from actors.rerankers.passages import join_passages
 from actors.rerankers.settings import Passages
 from pipeline.input.versions import check_unchanged
 from pipeline.plan.units import name_score_file
-from pipeline.rows import KNOWN, PERMANENT, REJECT, TRANSIENT, count_kinds
-from pipeline.score.files import SCHEMA, encode_scores, make_score_table
+from pipeline.rows import DELETED, KNOWN, PERMANENT, REJECT, count_kinds
+from pipeline.score.files import SCHEMA, encode_scores, has_transient, make_score_table
 from pipeline.score.metrics import count_unit
 from pipeline.score.prompt import PromptedUnit
 from pipeline.storage.folder import Folder
@@ -35,7 +35,8 @@ class UnitStats:
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
     until it was scored. label_replies, label_share: see actors/worker/pending.py. windows, and what follows: see
     WINDOW_FIGURES of the contract of rerankers. passages: how many were scored, where documents are cut into some.
-    known: rows that have the score of an earlier run.
+    known: rows that have the score of an earlier run. deleted: rows that the table has deleted, which are in none of
+    the others but `rows`.
     """
 
     unit: str
@@ -56,6 +57,7 @@ class UnitStats:
     windows_shortened: float = 0
     passages: int = 0
     known: int = 0
+    deleted: int = 0
 
     def sums(self) -> dict[str, float]:
         """The figures that are summed over units."""
@@ -99,6 +101,7 @@ class UnitWriter:
             reasons=json.dumps(dict(reasons.most_common(REPORTED_REASONS))),
             passages=len(unit.prompts) if self._passages else 0,
             known=kinds.count(KNOWN),
+            deleted=kinds.count(DELETED),
             **figures,
         )
         if unit.rows is not None:  # else its scores were put before
@@ -113,7 +116,7 @@ class UnitWriter:
         assert unit.file
         check_unchanged(unit.file)
         table = make_score_table(unit, scores, texts if self._explain else None)
-        name = name_score_file(unit.name, TRANSIENT in table["kind"].to_pylist())
+        name = name_score_file(unit.name, has_transient(table))
         self._scores.put_new(name, encode_scores(table))
         return name
 
@@ -121,7 +124,8 @@ class UnitWriter:
 def count_reasons(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str]:
     """Kind of reason -> rows of a unit without a score. scores: of its rows of kind `ok`."""
     unscored = [score.reason for score in scores if isinstance(score, Unscored)]
-    return count_kinds(Counter([*unscored, *filter(None, rows["reason"].to_pylist())]))
+    found = rows.filter(pc.not_equal(rows["kind"], DELETED))["reason"].to_pylist()
+    return count_kinds(Counter([*unscored, *filter(None, found)]))
 
 
 def _report(run: str, stats: UnitStats, reasons: Counter[str], truncated: int) -> None:

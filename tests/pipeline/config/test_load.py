@@ -24,7 +24,13 @@ def config_file(tmp_path: Path) -> str:
 
 def test_defaults_are_those_of_the_design(config_file: str) -> None:
     assert load(config_file).model_dump() == {
-        "input": {"path": ["pairs.parquet"], "columns": {}, "duplicates": "first", "lower_is_better": False},
+        "input": {
+            "path": ["pairs.parquet"],
+            "table": None,
+            "columns": {},
+            "duplicates": "first",
+            "lower_is_better": False,
+        },
         "reranker": {
             "type": "bi_encoder",
             "model": "some/model",
@@ -147,7 +153,17 @@ WRONG = [
     # missing
     ("reranker={type: lb}", "reranker.model: missing"),
     ("reranker={model: m}", "reranker.type: missing; known rerankers are erank, rank1, lb"),
-    ("input={}", "input.path: missing"),
+    ("input={}", "input.path: missing; or give input.table"),
+    ("input.table.format=delta input.table.path=a", "input.table: stands beside input.path"),
+    ("input={} input.table.format=delta", "input.table.path: missing"),
+    ("input={} input.table.path=a", "input.table.format: missing"),
+    ("input={} input.table.format=hudi", "input.table.format = 'hudi': should be one of 'delta', 'iceberg'"),
+    ("input={} input.table.format=iceberg input.table.catalog=a", "input.table.name: missing"),
+    (
+        "input={} input.table.format=delta input.table.path=a input.table.versio=3",
+        "input.table.versio = 3: unknown key",
+    ),
+    ("input={} input.table.format=delta input.table.path=a input.table.version=-1", "input.table.version = -1: Input"),
     ("output={}", "output.path: missing"),
     # unknown names
     ("reranker.type=bm25", "reranker.type = 'bm25': unknown; known rerankers are erank, rank1, lb"),

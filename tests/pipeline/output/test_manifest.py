@@ -50,7 +50,7 @@ def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
             Part(
                 "ranked/part-1.parquet",
                 "rejects/part-1.parquet",
-                BucketCounts(12, 10, 2, 1, 2, 2, 0, 5, {"N x": 3}, {"odd": 5}, late=1),
+                BucketCounts(12, 10, 2, 1, 2, 2, 0, 5, {"N x": 3}, {"odd": 5}, late=1, deleted=3),
             ),
         ],
         scoring={"scored_now": 40},
@@ -67,6 +67,7 @@ def test_it_says_what_the_result_was_made_from(checked: Checked) -> None:
         "transient": 1,
         "truncated": 12,
         "late": 1,
+        "deleted": 3,
         "odd": 9,
         "scored_now": 40,
     }

@@ -69,6 +69,7 @@ def test_what_is_counted(which: Which, again: str, equal: str, top_k: int | None
         },
         "odd": {"several_texts": 0, "in_order": 0, "contrary": 0},
         "late": 1,
+        "deleted": 0,
     }
 
 

@@ -86,7 +86,7 @@ def test_a_unit_is_put_and_its_row_has_its_figures(folder: Folder, unit: Make) -
     row = put(folder, unit("ok", "permanent", "reject", "ok"), [0.5, Unscored("unreadable")])
     assert json.loads(row.pop("reasons")) == {"from the start": 2, "unreadable": 1}
     figures = {"unit": NAME, "file": f"{NAME}.parquet", "rows": 4, "failed": 2, "rejected": 1}
-    assert row == figures | FIGURES | {"passages": 0, "known": 0}
+    assert row == figures | FIGURES | {"passages": 0, "known": 0, "deleted": 0}
     assert [*folder.files()] == [f"{NAME}.parquet"]
     assert [stored["rerank_score"] for stored in read(folder, f"{NAME}.parquet")] == [0.5, None, None, None]
 
@@ -129,7 +129,11 @@ def test_a_unit_that_was_put_before_writes_and_reports_nothing(
     folder: Folder, counted: list, capsys: pytest.CaptureFixture
 ) -> None:
     counts = {"unit": NAME, "file": "", "rows": 0, "failed": 0, "rejected": 0, "reasons": "{}"}
-    assert put(folder, PromptedUnit(NAME, None, None, [], []), []) == counts | FIGURES | {"passages": 0, "known": 0}
+    assert put(folder, PromptedUnit(NAME, None, None, [], []), []) == counts | FIGURES | {
+        "passages": 0,
+        "known": 0,
+        "deleted": 0,
+    }
     assert [*folder.files()] == []
     assert capsys.readouterr().err == "" and counted == []
 
