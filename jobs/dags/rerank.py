@@ -18,6 +18,11 @@ OVERRIDES = "{{ var.value.get('rayrank_overrides', '') }}"  # fusion.alpha=0.3 o
 DAY = "dt={{ data_interval_start | ds }}"
 INPUT = "{{ var.value.rayrank_input }}/" + DAY  # s3://bucket/pairs/dt=2026-01-05
 OUTPUT = "{{ var.value.rayrank_output }}/" + DAY  # the same for every try, so that a retry resumes
+# The outputs of so many days before, whose scores are taken for pairs with the same texts (docs/daily.md); 0 without it
+REUSED = (
+    "{% for days in range(1, 1 + var.value.get('rayrank_reuse_days', '0') | int) %}{{ ', ' if days > 1 }}"
+    "{{ var.value.rayrank_output }}/dt={{ macros.ds_add(data_interval_start | ds, -days) }}{% endfor %}"
+)
 RANKED = Asset("rayrank_ranked")
 # Read where the DAG is: without the variable it is an import error on Airflow's first page, and no run starts
 FIRST_DAY = datetime.fromisoformat(Variable.get("rayrank_first_day")).replace(tzinfo=UTC)  # 2026-01-05
@@ -45,7 +50,10 @@ with DAG(
         task_id="rerank",
         conn_id="ray_default",
         job_name="{{ dag.dag_id }}-{{ data_interval_start | ts_nodash }}",
-        entrypoint=f"python jobs/rerank.py '{CONFIG}' 'input.path={INPUT}' 'output.path={OUTPUT}' {OVERRIDES}",
+        entrypoint=(
+            f"python jobs/rerank.py '{CONFIG}' 'input.path={INPUT}' 'output.path={OUTPUT}' 'run.reuse=[{REUSED}]' "
+            f"{OVERRIDES}"
+        ),
         runtime_env={"working_dir": "{{ var.value.rayrank_code }}", "excludes": [".git", ".venv"]},
         max_active_tis_per_dag=1,  # max_active_runs counts backfills apart from the schedule; this counts both
         poll_interval=15,
