@@ -9,6 +9,8 @@ from typing import Any
 
 import ir_measures
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
@@ -18,6 +20,8 @@ from pipeline.errors import UsageError
 from pipeline.judge.grade import Grading
 from pipeline.judge.qrels import write_qrels
 from pipeline.judge.systems import compute_tau
+from pipeline.output.commit import commit
+from pipeline.storage.folder import Folder
 from tests.results import ranked, some_qrels, some_scores, write_result
 
 QUERIES, DOCS = 12, 20
@@ -215,6 +219,25 @@ def test_what_is_wrong_is_one_line_and_code_2(
     assert main([result, "--output", "out", *(places.get(one, one) for one in arguments)]) == 2
     stdout, stderr = capsys.readouterr()
     assert stdout == "" and stderr.count("\n") == 1 and re.search(message, stderr), stderr
+
+
+def test_of_a_result_with_stages_the_last_one_judges(tmp_path: Path) -> None:
+    rows = [
+        ("q", "a", 3.0, "judge", None),
+        ("q", "b", None, "judge", "document is empty"),
+        ("q", "c", 0.5, "cheap", None),
+    ]
+    table = pa.Table.from_pylist(
+        [dict(zip(("query_id", "doc_id", "rerank_score", "stage", "reason"), row, strict=True)) for row in rows]
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    output, part = Folder(str(tmp_path / "staged")), "ranked/part-00000-0123456789ab.parquet"
+    output.put(part, sink.getvalue().to_pybytes())
+    commit(output, {"parts": [part], "rejects": [], "stages": [{"name": "cheap"}, {"name": "judge"}]})
+    judged = write_qrels(output.url, str(tmp_path / "out"), Grading(), "rerank_score")
+    assert (tmp_path / "out").read_text() == "q 0 a 3\n"
+    assert judged.without == {"document is empty": 1, "not seen by the last stage": 1}
 
 
 def test_a_failure_leaves_no_file(result: str, tmp_path: Path) -> None:

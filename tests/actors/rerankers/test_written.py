@@ -2,6 +2,7 @@
 answer against transformers, and UMBRELA's prompt as its authors have it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from pydantic import ValidationError
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from actors.rerankers.written import RERANKER, Written
+from jobs.to_qrels import main as to_qrels
 from pipeline.config import load
 from pipeline.rows import get_kind
 from tests.actors.rerankers import test_erank
+from tests.actors.rerankers.test_whole_job import run
 from tests.conftest import ROOT
 from tests.file_tokenizer import FileTokenizer
 from tests.parity import BOTH, ENGINES, SLOW, SOME_PAIRS, Reference, score_pairs, scores
@@ -36,7 +39,7 @@ JUDGES = {
     "tag": written(answer=r"<grade>([^<]*)</grade>", stop=("</grade>",)),
     "json": written(answer=r'"score"\s*:\s*"?([^",}\s]+)'),
     "words": written(answer=r"(?i)label: *\**([a-z ]+)", values=WORDS),
-    "cased": written(answer=r"label: (\w+)", values={"A": 2.0, "a": 1.0, "b": 0.0}),
+    "cased": written(answer=r"label:(\s*\w+)", values={"A": 2.0, "a": 1.0, "b": 0.0}),
     "line": written(answer=r"(?m)^\s*(\S+)\s*$", values={"Yes": 1.0, "No": -0.5}),
     "optional": written(answer=r"grade: (?:none|(\d))"),
 }
@@ -227,6 +230,22 @@ def test_the_expected_value_is_by_the_probabilities_where_the_answer_stands(engi
     np.testing.assert_allclose(scores([result for _, result in got]), expected, rtol=1e-3, atol=1e-3)
     (hesitant, *_) = (result.score for key, result in got if key == "HESITANT")
     assert hesitant == pytest.approx((1 - OTHERS) * 11 + OTHERS * 2, abs=0.6), "between the answers 8 and 2"
+
+
+def test_a_whole_job_and_its_qrels(trained_erank: str, tmp_path: Path) -> None:
+    values = {str(grade): float(grade) for grade in range(10)}
+    engine = ENGINES["transformers"]
+    rows = run(tmp_path, ERANK_JUDGE | {"model": trained_erank, "values": values}, PAIRS, engine=engine, explain=True)
+    assert to_qrels([str(tmp_path / "out"), "--output", str(tmp_path / "qrels")]) == 0
+    lines = {tuple(line.split()) for line in (tmp_path / "qrels").read_text().splitlines()}
+    grades = {key: grade for grade, key in enumerate(GRADES[:10])} | {"HESITANT": 8, "AGAIN": 3}
+    expected = set()
+    for (_, doc), row in zip(PAIRS, rows, strict=True):
+        key = doc.split()[6]
+        assert row["reason"] == REASONS.get(key) and (row["explanation"] or "")[:20] == ERANK[key][:20]
+        if key in grades:
+            expected.add((row["query_id"], "0", row["doc_id"], str(grades[key])))
+    assert lines == expected and 0 < len(lines) < len(PAIRS)
 
 
 # Where the answer's token stands
