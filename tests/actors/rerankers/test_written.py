@@ -273,8 +273,9 @@ def test_the_follow_up_ends_before_the_answers_token(model: str, text: str, tiny
     assert tokenizer.label_ids(RERANKER.request(settings).labels)[2] == label
 
 
-def test_a_value_that_begins_with_a_space_is_read_by_that_token(tiny_model: Callable) -> None:
-    settings = written(model=tiny_model("qwen2"), answer=r"It is( \w+)", values={" true": 1.0, " false": 0.0})
+@pytest.mark.parametrize("pattern", [r"It is( \w+)", r"It is (\w+)"])
+def test_a_value_that_begins_with_a_space_is_read_by_that_token(pattern: str, tiny_model: Callable) -> None:
+    settings = written(model=tiny_model("qwen2"), answer=pattern, values={" true": 1.0, " false": 0.0})
     settings = settings.model_copy(update={"score": "expected"})
     tokenizer = Tokenizer(settings)
     reply = reply_of(tokenizer, "It is true")
