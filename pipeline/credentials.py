@@ -28,7 +28,7 @@ def refuse_credentials(value: Any, *keys: str) -> None:
 
     keys: where the value stands, from the outside in.
     """
-    named = bool(keys) and NAMES.search(keys[-1]) and keys[-2:-1] != ("labels",)
+    named = bool(keys) and NAMES.search(keys[-1]) and keys[-2:-1] not in (("labels",), ("values",))
     if named or (isinstance(value, str) and VALUES.search(value)):
         raise UsageError(
             f"{'.'.join(keys)}: credentials come from the environment (AWS_SECRET_ACCESS_KEY, HF_TOKEN, ...) or the "

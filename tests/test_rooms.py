@@ -38,6 +38,7 @@ ABOVE: dict[str, set[str]] = {
     "ensemble": {"prepare"},
     "verify": {"estimate", "evaluate"},
     "training": {"evaluate"},
+    "judge": {"evaluate", "prepare"},
 }
 ACTORS: dict[str, set[str]] = {
     "rerankers": set(),

@@ -16,6 +16,7 @@ from actors.rerankers import (
     rankinggpt,
     setwise,
     t5,
+    written,
 )
 from actors.rerankers.contract import Reranker
 from actors.rerankers.settings import Settings
@@ -32,6 +33,7 @@ RERANKERS: dict[str, Reranker] = {
     "bi_encoder": bi_encoder.RERANKER,
     "t5": t5.RERANKER,
     "label": label.RERANKER,
+    "written": written.RERANKER,
     "listwise": listwise.RERANKER,
     "first": first.RERANKER,
     "setwise": setwise.RERANKER,

@@ -48,6 +48,17 @@ def find_answer(text: str, mark: str | None) -> str:
     return behind if found or mark is None else ""
 
 
+def check_pattern(pattern: str, group: str) -> str:
+    """A regular expression that finds an answer by its one group. group: the words for that. Raises ValueError."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(f"should have one group, which is {group}, and not {groups}")
+    return pattern
+
+
 def find_last_line(text: str) -> str:
     """The last line that is not blank."""
     return next((line for line in reversed(text.splitlines()) if line.strip()), "")

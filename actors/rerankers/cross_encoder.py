@@ -2,7 +2,7 @@
 
 Query and document are encoded as the tokenizer encodes a pair, each in its template; or, for models that were trained
 on one text (llama-nemotron-rerank, Qwen3-Reranker and zerank as classifiers), both stand in a `prompt` or in `messages`
-of the config (written.py). Special tokens of templates are special. Only the document is cut, to the engine's
+of the config (described.py). Special tokens of templates are special. Only the document is cut, to the engine's
 max_model_len. The score is the logit of a model with one label, or the second logit minus the first of a model with
 two; unbounded. `score: probability` is its sigmoid, the default of sentence-transformers and vLLM.
 RankLLaMA is an adapter of a language model: set its two templates, and the architecture by engine.hf_overrides.
@@ -14,17 +14,17 @@ import numpy as np
 from pydantic import model_validator
 
 from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Request, Reranker, Unscored
+from actors.rerankers.described import DescribedSettings, make_template
 from actors.rerankers.formulas import SCORES
 from actors.rerankers.settings import TemplateSettings, TextSettings
 from actors.rerankers.split import split_template
 from actors.rerankers.templates import Template, encode_piece, fill_template, shorten_pairs
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
-from actors.rerankers.written import WrittenSettings, make_template
 
 VALUES = np.array([0, 1])  # of two labels; one label alone has the second
 
 
-class CrossEncoder(TextSettings, WrittenSettings, TemplateSettings):
+class CrossEncoder(TextSettings, DescribedSettings, TemplateSettings):
     score: Literal["logit", "probability"] = "logit"
 
     @model_validator(mode="after")

@@ -13,9 +13,9 @@ from pydantic import Field
 from actors.rerankers import listwise
 from actors.rerankers.answers import Order
 from actors.rerankers.contract import Behind, Reply, Request
+from actors.rerankers.described import Message
 from actors.rerankers.sliding import SlidingSettings, make_sliding_reranker
 from actors.rerankers.windows import LETTERS
-from actors.rerankers.written import Message
 
 USER = listwise.USER.replace("a numerical", "an alphabetical").replace("[2] > [1]", "[B] > [A]")
 DEFAULT = (listwise.DEFAULT[0], Message(role="user", content=USER))

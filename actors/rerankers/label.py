@@ -1,7 +1,7 @@
 """A reranker described in the config alone: a prompt or chat messages, label tokens with values, and a formula.
 
 messages    chat messages, for the model's own chat template; or
-prompt      a raw prompt (written.py has both)
+prompt      a raw prompt (described.py has both)
 labels      each label's text, which must be one token, and value: {"0": 0, "1": 1} or {" yes": 1, " no": 0}; or
 label_ids   the same by ids of tokens, for a token that no text gives: {9454: 1}
 score       expectation: sum of value * p, with p over the full vocabulary; probability: the same with p over the
@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from actors.rerankers.described import DescribedSettings, make_template
 from actors.rerankers.labelled import LabelledSettings, make_label_reranker
-from actors.rerankers.written import WrittenSettings, make_template
 
 
-class Label(LabelledSettings, WrittenSettings):
+class Label(LabelledSettings, DescribedSettings):
     labels: dict[str, float] = Field(default={})
     label_ids: dict[Annotated[int, Field(ge=0)], float] = Field(default={})
     score: Literal["expectation", "probability", "logit"]

@@ -17,9 +17,9 @@ from pydantic import Field, field_validator
 
 from actors.rerankers.answers import Order, find_answer, find_last_line, read_numbers
 from actors.rerankers.contract import Reply, Request
+from actors.rerankers.described import Message
 from actors.rerankers.sliding import SlidingSettings, make_sliding_reranker
 from actors.rerankers.windows import NUMBERS
-from actors.rerankers.written import Message
 
 SYSTEM = "You are RankLLM, an intelligent assistant that can rank passages based on their relevancy to the query"
 USER = """\

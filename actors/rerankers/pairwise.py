@@ -16,10 +16,10 @@ from pydantic import model_validator
 
 from actors.rerankers.comparisons import ANSWER, LABELS, ComparisonSettings, Steps, label_letters, sort_best
 from actors.rerankers.contract import Conversation, FollowUp, Pair, Prompt, Reply, Request, Unscored
+from actors.rerankers.described import Message
 from actors.rerankers.record import Record
 from actors.rerankers.tokenizer import Tokenizer
 from actors.rerankers.windows import make_query_reranker, make_window
-from actors.rerankers.written import Message
 
 USER = """\
 Given a query "{query}", which of the following two passages is more relevant to the query?

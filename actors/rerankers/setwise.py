@@ -20,12 +20,13 @@ from collections.abc import Generator, Sequence
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from actors.rerankers.answers import check_pattern
 from actors.rerankers.comparisons import ANSWER, LABELS, ComparisonSettings, Steps, label_letters, sort_best
 from actors.rerankers.contract import Conversation, FollowUp, Pair, Reply, Request, Unscored
+from actors.rerankers.described import Message
 from actors.rerankers.record import Record
 from actors.rerankers.tokenizer import Tokenizer
 from actors.rerankers.windows import NUMBERS, Identifiers, ask_window, make_query_reranker
-from actors.rerankers.written import Message
 
 USER = """\
 Given a query "{query}", which of the following passages is the most relevant one to the query?
@@ -45,13 +46,7 @@ class Setwise(ComparisonSettings):
     @field_validator("answer_pattern")
     @classmethod
     def _check_pattern(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        if groups != 1:
-            raise ValueError(f"should have one group, which is the number of the passage, and not {groups}")
-        return pattern
+        return check_pattern(pattern, "the number of the passage")
 
     @model_validator(mode="after")
     def _check_used(self) -> "Setwise":

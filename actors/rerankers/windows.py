@@ -31,10 +31,10 @@ from actors.rerankers.contract import (
     Unscored,
     WholeQuery,
 )
+from actors.rerankers.described import Message, PromptSettings
 from actors.rerankers.split import render_chat, split_template
 from actors.rerankers.templates import Template, fill_window
 from actors.rerankers.tokenizer import DOC, QUERY, Tokenizer
-from actors.rerankers.written import Message, PromptSettings
 
 UNIT = 1000  # candidates: of a hundred a query, ten queries
 LIMITS = ("max_passage_words", "max_passage_tokens", "max_passage_characters")

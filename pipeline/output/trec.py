@@ -63,12 +63,17 @@ def write_trec(result: str, run_file: str, run_tag: str, batch_rows: int = BATCH
     return counts
 
 
+def check_field(column: str, name: str, what: str) -> None:
+    """Raises UsageError for an id that cannot stand in a file whose fields have white space between them."""
+    if len(name.split()) != 1 or name != name.strip():
+        raise UsageError(f"{column} {name!r}: is empty or has white space in it, which {what} cannot hold")
+
+
 def _format_lines(query: pa.Table, run_tag: str, by_rank: bool) -> bytes:
     query_id = query["query_id"][0].as_py()
     docs = query["doc_id"].to_pylist()
     for column, name in [("query_id", query_id), *(("doc_id", doc) for doc in docs)]:
-        if len(name.split()) != 1 or name != name.strip():
-            raise UsageError(f"{column} {name!r}: is empty or has white space in it, which a TREC run cannot hold")
+        check_field(column, name, "a TREC run")
     scores = len(query) - query["rank"].to_numpy() if by_rank else query["score"].to_numpy()
     scores = make_decreasing(scores.astype(np.float64))
     lines = [

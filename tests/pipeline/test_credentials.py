@@ -96,6 +96,7 @@ FINE = [
     "hf_model",
     {"classifier_from_token": ["no", "yes"], "max_tokens": 3, "pad_token": "<pad>", "key": "value"},
     {"labels": {"secret": 1.0, "public": 0.0}},
+    {"values": {"secret": 1.0, "public": 0.0}},
 ]
 
 

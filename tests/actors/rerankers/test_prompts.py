@@ -31,6 +31,8 @@ from tests.file_tokenizer import FileTokenizer
 Ids = list[int]
 YES_NO = {"labels": {"yes": 1.0, "no": 0.0}, "score": "probability"}
 
+JUDGED = {"answer": r"grade: (\d)", "values": {"0": 0.0, "1": 1.0}, "max_new_tokens": 8}
+
 
 class Case(NamedTuple):
     """model: a function of tests/tiny.py. settings: the family's own. expected: the ids of a query, a document and an
@@ -127,6 +129,13 @@ CASES = {
         "mistral",
         {"prompt": "[INST]{instruction} {doc}[/INST]\n{query}?", **YES_NO},
         fill("<s>[INST]{instruction} {doc}[/INST]\n{query}?"),
+    ),
+    "written": Case("qwen2", {"messages": MESSAGES, **JUDGED}, fill(CHATML), 2),
+    "written of a raw prompt": Case(
+        "mistral",
+        {"prompt": "[INST]{instruction} {doc}[/INST]\n{query}?", **JUDGED},
+        fill("<s>[INST]{instruction} {doc}[/INST]\n{query}?"),
+        2,
     ),
     "cross_encoder xlm_roberta": Case("xlm_roberta", {}, fill(*test_cross_encoder.FRAMES["xlm_roberta"]), 0),
     "cross_encoder modernbert": Case("modernbert", {}, fill(*test_cross_encoder.FRAMES["modernbert"]), 0),

@@ -51,7 +51,7 @@ def run(
     config = {
         "input": {"path": str(folder / "pairs.parquet"), "columns": columns},
         "reranker": reranker,
-        "engine": FLOAT32 | (engine or {}),
+        "engine": engine if engine and "type" in engine else FLOAT32 | (engine or {}),
         "output": {"path": str(folder / "out"), "explain": explain},
         "run": {"unit_rows": 50, "max_failed": 1.0},
     }

@@ -15,6 +15,12 @@ CHAT = {"messages": [{"role": "user", "content": "{doc}\n{query}?"}], "labels": 
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 ONE = {"prompt": "{doc}\n{query} ??", "label_ids": {0: 1.0}}
 TEMPLATES = {"query_template": "query: {query}", "doc_template": "passage: {doc}"}
+GRADED = {
+    "prompt": "{instruction} {query}<s>{doc}?",
+    "instruction": "Judge.",
+    "answer": r"(?i)grade: *(\w+)",
+    "values": {"0": 0.0, "1": 1.0, "2": 2.5, "no": -1.0},
+}
 WINDOW = {"window": 4, "stride": 1}
 PASSAGES = "<s>{num} for {query}: {passages}\nBest:"
 ALL = {"messages": [{"role": "user", "content": PASSAGES}]}
@@ -101,6 +107,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "one id, logit": ONE | {"score": "logit"},
         "one id, probability": ONE | HEAD | {"score": "probability"},
     },
+    "written": {
+        "value": GRADED,
+        "expected": GRADED | {"score": "expected", "stop": ["."], "max_new_tokens": 30, **SHORT},
+        "chat, no thinking": GRADED
+        | {"prompt": None, "messages": CHAT["messages"], "instruction": None, **NO_THINKING},
+    },
     "listwise": {
         "default": {},
         "raw": WINDOW | {"prompt": PASSAGES, "passage": "<{i}> {passage}", "separator": "; ", "ties": "="},
@@ -168,6 +180,12 @@ WRITTEN: dict[str, list[tuple[str, str | None, bool]]] = {
         ("<think>[4] is it</think>\nSo:\n[2] > [\uff19] > [1", None, False),
         ("I cannot rank them.", None, True),
         ("[9] > [4]\n<answer>[2] = [1] > [4]\n[4] > [3] = [2]", None, True),
+    ],
+    "written": [
+        ("<think>Grade: 0, or 2?</think>\n**Grade: 2.**", None, True),
+        ("grade: 1, no: grade: No", ".", True),
+        ("grade: 7", None, True),
+        ("grade: 1 and th", None, False),
     ],
     "setwise": [
         ("<think>Best: 3</think> <Answer>[2]</Answer> Best: 2", None, True),
