@@ -42,7 +42,7 @@ def read_iceberg(table: IcebergTable) -> tuple[int, str, dict[str, Shown]]:
             if (current := found.current_snapshot()) is None:
                 raise UsageError(f"input.table: {table}: has no snapshot yet, and so no rows")
             snapshot = current.snapshot_id
-        scan = found.scan(snapshot_id=snapshot)
+        scan = found.scan(snapshot_id=table.snapshot)  # without one, with the columns that the table has now
         tasks = [*scan.plan_files()]
         columns = read_columns(scan.projection(), found.name_mapping())
         deletes = read_deletes(found.io, {file for task in tasks for file in task.delete_files})
