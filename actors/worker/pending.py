@@ -12,9 +12,11 @@ import numpy as np
 from actors.engines.contract import EngineRequest
 from actors.rerankers.contract import WINDOW_FIGURES, FollowUp, Prompt, Reply, Unscored
 
+# equal_prompts: pairs whose prompt another pair of the unit has, for which it was scored.
 # label_replies: replies with the labels' probabilities. label_share: the sum, over these, of what the labels hold.
 FIGURES: dict[str, float] = dict.fromkeys(
-    ("prompt_tokens", "cached_tokens", "new_tokens", "label_replies", "label_share", *WINDOW_FIGURES), 0
+    ("prompt_tokens", "cached_tokens", "new_tokens", "equal_prompts", "label_replies", "label_share", *WINDOW_FIGURES),
+    0,
 )
 
 
@@ -55,6 +57,7 @@ class Pending:
                 jobs[tuple(numbers)] = self._wait(_Job(), numbers)
             self._jobs.append(jobs[tuple(numbers)])
         self.left = len(jobs)
+        self.figures["equal_prompts"] = len(prompts) - len(jobs)
 
     def take(self, number: int, reply: Reply | Unscored) -> list[EngineRequest]:
         """Takes a reply. Returns the requests that follow from it."""

@@ -35,7 +35,7 @@ def summarize_scoring(sums: Counter[str], seconds: dict[str, float], spilled: in
         "reused": sums["known"] + sums["taken"],
         "units_now": sums["units_now"],
         "pairs_per_second": round(pairs / seconds["score"], 1) if pairs else None,
-        **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
+        **{name: sums[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens", "equal_prompts")},
         "passages": sums["passages"] or None,
         "windows": {name: sums[name] for name in WINDOW_FIGURES} if sums["windows"] else None,
         "label_share": round(sums["label_share"] / sums["label_replies"], 6) if sums["label_replies"] else None,

@@ -33,10 +33,10 @@ class UnitStats:
     file: its score file; empty, as all its figures, where its scores were put before. rows: how many were read now.
     failed: rows without a score. rejected: rows without a place in the result. reasons: the commonest kinds of reasons
     -> rows, as JSON (Arrow would give each row every other row's keys). seconds: from the worker's getting the unit
-    until it was scored. label_replies, label_share: see actors/worker/pending.py. windows, and what follows: see
-    WINDOW_FIGURES of the contract of rerankers. passages: how many were scored, where documents are cut into some.
-    known: rows that have the score of an earlier run. deleted: rows that the table has deleted, which are in none of
-    the others but `rows`.
+    until it was scored. equal_prompts, label_replies, label_share: see actors/worker/pending.py. windows, and what
+    follows: see WINDOW_FIGURES of the contract of rerankers. passages: how many were scored, where documents are cut
+    into some. known: rows that have the score of an earlier run. deleted: rows that the table has deleted, which are in
+    none of the others but `rows`.
     """
 
     unit: str
@@ -49,6 +49,7 @@ class UnitStats:
     cached_tokens: float
     new_tokens: float
     seconds: float
+    equal_prompts: float = 0
     label_replies: float = 0
     label_share: float = 0
     windows: float = 0

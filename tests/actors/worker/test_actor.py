@@ -154,7 +154,7 @@ def test_figures_count_what_the_engine_was_given(make_scorer: MakeScorer) -> Non
     assert figures.pop("seconds") >= 0
     assert figures.pop("label_share") == pytest.approx(2.0)  # the engine's labels hold all of the probability
     counted = {name: count for name, count in figures.items() if count}
-    assert counted == {"prompt_tokens": 2, "cached_tokens": 8, "new_tokens": 2, "label_replies": 2}
+    assert counted == {"prompt_tokens": 2, "cached_tokens": 8, "new_tokens": 2, "equal_prompts": 1, "label_replies": 2}
 
 
 def test_a_refused_sequence_leaves_its_pairs_unscored_and_the_others_scored(make_scorer: MakeScorer) -> None:

@@ -31,6 +31,7 @@ def test_equal_sequences_are_requested_once() -> None:
     for request in pending.first:
         pending.take(request.number, Reply(request.tokens))
     assert pending.left == 0 and pending.scores() == [3, 1, 3, 4]
+    assert pending.figures["equal_prompts"] == 0
 
 
 def test_sequences_that_are_split_in_different_places_are_different() -> None:
@@ -52,7 +53,7 @@ def test_a_score_function_may_ask_again_and_gets_all_replies_in_order() -> None:
         return FollowUp([[7, 7], [8, 8]], max_tokens=3) if len(replies) == 1 else 0.5
 
     pending = Pending([prompt([5]), prompt([5])], 9, score)
-    assert pending.first == [EngineRequest(0, [5], None, 9)]
+    assert pending.first == [EngineRequest(0, [5], None, 9)] and pending.figures["equal_prompts"] == 1
     follow_ups = pending.take(0, Reply([5]))
     assert follow_ups == [
         EngineRequest(1, [7, 7], None, 3, follows=True),

@@ -23,6 +23,7 @@ from tests.pipeline.score.units import OF, make_unit
 
 Make = Callable[..., PromptedUnit]
 FIGURES = {"prompt_tokens": 40.0, "cached_tokens": 0.0, "new_tokens": 1.0, "seconds": 0.12345} | {
+    "equal_prompts": 5.0,
     "label_replies": 3.0,
     "label_share": 2.5,
     "windows": 4.0,
