@@ -1,5 +1,5 @@
-"""Judges described in a config alone: 60 answers and what is read from them, scores of a model that was trained to
-answer against transformers, and UMBRELA's prompt as its authors have it."""
+"""Judges described in a config alone: 60 answers and what is read from them, and scores of a model that was trained to
+answer against transformers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from actors.rerankers.contract import FollowUp, Pair, Prompt, Reply, Unscored
+from actors.rerankers.contract import FollowUp, Reply, Unscored
 from actors.rerankers.tokenizer import Tokenizer
 from actors.rerankers.written import RERANKER, Written
 from jobs.to_qrels import main as to_qrels
@@ -19,7 +19,7 @@ from tests.actors.rerankers import test_erank
 from tests.actors.rerankers.test_whole_job import run
 from tests.conftest import ROOT
 from tests.file_tokenizer import FileTokenizer
-from tests.parity import BOTH, ENGINES, SLOW, SOME_PAIRS, Reference, score_pairs, scores
+from tests.parity import BOTH, ENGINES, SLOW, Reference, score_pairs, scores
 from tests.tiny_trained import ERANK, GRADES, OTHERS
 
 unused: Any = None  # the tokenizer
@@ -301,41 +301,3 @@ def test_a_value_of_several_tokens_is_refused_where_they_are_read(tiny_model: Ca
     assert tokenizer.label_ids(RERANKER.request(written(**several)).labels) == []
     with pytest.raises(ValueError, match="tokens in this model's vocabulary, not one"):
         tokenizer.label_ids(RERANKER.request(written(**several, score="expected")).labels)
-
-
-# UMBRELA: src/umbrela/prompts/prompt_templates/qrel_zeroshot_bing.yaml of castorini/umbrela, at e2c4e41
-PUBLISHED = (
-    "Given a query and a passage, you must provide a score on an integer scale of 0 to 3 with the following meanings:\n"
-    "0 = represent that the passage has nothing to do with the query, \n"
-    "1 = represents that the passage seems related to the query but does not answer it, \n"
-    "2 = represents that the passage has some answer for the query, but the answer may be a bit unclear, or hidden "
-    "amongst extraneous information and \n"
-    "3 = represents that the passage is dedicated to the query and contains the exact answer.\n"
-    "\n"
-    "Important Instruction: Assign category 1 if the passage is somewhat related to the topic but not completely, "
-    "category 2 if passage presents something very important related to the entire topic but also has some extra "
-    "information and category 3 if the passage only and entirely refers to the topic. If none of the above satisfies "
-    "give it category 0.\n"
-    "\n"
-    "Query: {query}\n"
-    "Passage: {doc}\n"
-    "\n"
-    "Split this problem into steps:\n"
-    "Consider the underlying intent of the search.\n"
-    "Measure how well the content matches a likely intent of the query (M).\n"
-    "Measure how trustworthy the passage is (T).\n"
-    "Consider the aspects above and the relative importance of each, and decide on a final score (O). Final score must "
-    "be an integer value only.\n"
-    "Do not provide any code in result. Provide each score in the format of: ##final score: score without providing "
-    "any reasoning."
-)
-
-
-def test_umbrelas_prompt_is_the_published_one_token_for_token(tiny_model: Callable) -> None:
-    model = tiny_model("qwen3")
-    settings = UMBRELA.model_copy(update={"model": model, "chat_template_kwargs": {}})
-    frame = f"<|im_start|>user\n{PUBLISHED}<|im_end|>\n<|im_start|>assistant\n"
-    tokenizer, file = Tokenizer(settings), FileTokenizer(model)
-    for query, doc in SOME_PAIRS:
-        made = RERANKER.prompt(tokenizer, settings, [Pair(query, doc)])
-        assert made == [Prompt([file.fill(frame, query=query, doc=doc)])]

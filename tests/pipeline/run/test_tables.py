@@ -2,84 +2,40 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.check.survey import survey
 from pipeline.config import Config
-from pipeline.config.sections import DeltaTable, Input
-from pipeline.errors import RunError, UsageError
+from pipeline.config.sections import Input
+from pipeline.errors import UsageError
 from pipeline.estimate.dry_run import dry_run
 from pipeline.input.result import read_result
-from pipeline.input.table import list_table
-from pipeline.plan.queries import QueryBorders
 from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
-from tests.pipeline.conftest import SMALL, Interrupted, Run, in_order, pairs, write
+from tests.pipeline.conftest import SMALL, Interrupted, Run, pairs, write
 from tests.pipeline.input.table.by_hand import DeltaLog, delete_positions, make_vector
 from tests.pipeline.input.table.conftest import catalog  # noqa: F401
 from tests.pipeline.run.by_hand import Stages, assert_same, draw_pairs, get_result
 from tests.pipeline.run.by_hand import run as run_stages
-from tests.pipeline.run.stores import A, C, say_otherwise
-from tests.pipeline.run.test_deaths import NeverStarts
+from tests.pipeline.run.stores import A, C
+from tests.pipeline.run.tables import ANY, BACK, COLUMNS, GONE, B, Deleted, Table, without
 
 deltalake = pytest.importorskip("deltalake")
-# Of rows with the same ids the first file's counts, and the library names files at random: so here no row has those of
-# another.
-B = pairs(180).set_column(2, "doc_id", pa.array([f"d{i}" for i in range(180)])).slice(100)
-COLUMNS = {name: "double" if name == "score" else "string" for name in A.column_names}
-ANY = {"unit_rows": 30, "max_failed": 1}
-RETRY = ANY | {"retry_failed": True}
-GONE = [3, 4, 40]  # rows that are deleted: documents that are none of pairs()'s empty ones
-BACK = "deleted from the table when its unit was scored"
-
-
-class Table:
-    """A Delta table in tmp_path, and runs over it."""
-
-    def __init__(self, root: Path, run: Run):
-        self.root, self._run = root, run
-        self.path = str(root / "table")
-
-    def write(self, *tables: pa.Table, mode: str = "append", **more: Any) -> None:
-        for table in tables:
-            deltalake.write_deltalake(self.path, table, mode=mode, **more)
-
-    def open(self) -> Any:
-        return deltalake.DeltaTable(self.path)
-
-    def run(self, name: str = "out", version: int | None = None, **sections: Any) -> dict[str, Any]:
-        about = {"format": "delta", "path": self.path} | ({} if version is None else {"version": version})
-        given = {"table": about} | sections.pop("input", {})
-        return self._run("", name, input=given, **{"run": ANY, "more": {"sizes": SMALL}} | sections)
-
-    def run_plain(self, rows: pa.Table, **sections: Any) -> pa.Table:
-        """The result of a run over these rows as a plain file, with the scores of no other."""
-        folder = self.root / f"plain-{len(list(self.root.glob('plain*')))}"
-        folder.mkdir()
-        pq.write_table(rows, folder / "a.parquet")
-        self._run(str(folder), f"{folder.name}-out", **{"run": ANY, "more": {"sizes": SMALL}} | sections)
-        return in_order(self.root / f"{folder.name}-out")
-
-    def ranked(self, name: str = "out") -> pa.Table:
-        return in_order(self.root / name)
-
-    def manifest(self, name: str = "out") -> dict[str, Any]:
-        found = read_result(Folder(str(self.root / name)))
-        assert found
-        return found
 
 
 @pytest.fixture
 def table(tmp_path: Path, run: Run) -> Table:
     return Table(tmp_path, run)
+
+
+@pytest.fixture
+def deleted(tmp_path: Path, run: Run) -> Deleted:
+    return Deleted(tmp_path, run)
 
 
 def test_only_files_that_came_are_scored(table: Table, capsys: pytest.CaptureFixture) -> None:
@@ -129,137 +85,6 @@ def test_the_version_is_pinned_for_the_whole_run(table: Table, capsys: pytest.Ca
     assert figures["rows"] == 100
     assert table.manifest()["table"]["version"] == 0
     assert "came while the run went on" not in capsys.readouterr().err
-
-
-class Deleted(Table):
-    """A table whose first file has deletion vectors, which its log gets by hand."""
-
-    def __init__(self, root: Path, run: Run):
-        super().__init__(root, run)
-        self.log = DeltaLog(root / "table", COLUMNS)
-        self._a = self.log.add("a.parquet", A)
-        self.log.commit(self._a, self.log.add("b.parquet", B))
-
-    def delete(self, rows: list[int]) -> None:
-        """Makes a version in which these rows of A are deleted, and no others."""
-        before, vector = self._a, make_vector(self.log.root, rows, "u") if rows else None
-        self._a = self.log.add("a.parquet", A, vector)
-        self.log.commit(remove(before), self._a)
-
-
-def remove(added: dict[str, Any]) -> dict[str, Any]:
-    """The action that takes back one that added a file: it names the file and its deletion vector."""
-    named = {name: value for name, value in added["add"].items() if name in ("path", "deletionVector")}
-    return {"remove": named | {"deletionTimestamp": 0, "dataChange": True}}
-
-
-@pytest.fixture
-def deleted(tmp_path: Path, run: Run) -> Deleted:
-    return Deleted(tmp_path, run)
-
-
-def without(rows: list[int]) -> pa.Table:
-    """A and B without these rows of A."""
-    return pa.concat_tables([A.filter(pa.array([i not in rows for i in range(len(A))])), B])
-
-
-@pytest.mark.parametrize("sizes", [SMALL, None], ids=["many buckets", "one bucket"])
-def test_rows_that_are_deleted_later_are_dropped_without_scoring(deleted: Deleted, sizes: Any) -> None:
-    more: dict[str, Any] = {"more": {"sizes": sizes} if sizes else {}}
-    deleted.run(**more)
-    before = deleted.manifest()
-    deleted.delete(GONE)
-    figures = deleted.run(**more)
-    assert (figures["scored_now"], figures["rows"], figures["deleted"]) == (0, 177, 3)
-    assert deleted.ranked().equals(deleted.run_plain(without(GONE)))
-    now = deleted.manifest()
-    assert now["tag"] != before["tag"]
-    assert [(file["rows"], file.get("deleted")) for file in now["input"]] == [(100, 3), (80, None)]
-    assert now["changes"] == {"came": 0, "changed": 0, "gone": 0}
-    deleted.delete(GONE[:1])
-    assert deleted.run(**more)["transient"] == 0, "their scores were kept"
-    assert deleted.ranked().equals(deleted.run_plain(without(GONE[:1])))
-
-
-def test_deleted_rows_are_not_scored_and_do_not_count_as_failed(
-    deleted: Deleted, capsys: pytest.CaptureFixture
-) -> None:
-    deleted.delete([*range(90)])
-    figures = deleted.run(run={"unit_rows": 30, "max_failed": 0.03})
-    assert f"Delta table {deleted.path}, version 2 has 2 files and 90 rows, 0 of them scored" in capsys.readouterr().err
-    empty = 1  # of B
-    assert (figures["rows"], figures["scored_now"], figures["deleted"]) == (90, 90 - empty, 90)
-    assert (figures["unscored"], figures["transient"]) == (empty, 0)
-    assert deleted.ranked().equals(deleted.run_plain(without([*range(90)])))
-    assert deleted.run()["scored_now"] == 0
-
-
-def test_a_file_that_changes_while_it_is_read_ends_the_run(deleted: Deleted) -> None:
-    change = partial(pq.write_table, say_otherwise(B), deleted.log.root / "b.parquet", row_group_size=4)
-    with pytest.raises(RunError, match=r"b\.parquet: has changed while the run read it"):
-        deleted.run(cluster=Interrupted(before_writing=change))
-
-
-def test_units_that_are_taken_over_say_that_rows_were_deleted(deleted: Deleted) -> None:
-    deleted.run_plain(without([]))
-    deleted.delete(GONE)
-    reuse = ANY | {"reuse": [str(next(deleted.root.glob("plain-*-out")))]}
-    figures = deleted.run(run=reuse, scorer=NeverStarts)
-    assert (figures["scored_now"], figures["deleted"]) == (0, 3)
-    deleted.delete([])
-    assert deleted.run()["transient"] == 3
-    assert deleted.run(run=RETRY)["scored_now"] == 3
-    assert deleted.ranked().equals(deleted.run_plain(without([])))
-
-
-def test_a_query_whose_rows_are_deleted_does_not_begin_there(deleted: Deleted) -> None:
-    ids = ["q1", "q1", "q2", "q2", "q1", "q3"]
-    rows = A.slice(0, 6).set_column(0, "query_id", pa.array(ids))
-    log = DeltaLog(deleted.root / "grouped", COLUMNS)
-    log.commit(log.add("a.parquet", rows, make_vector(log.root, [0, 1, 3], "i")))
-    _, (file,) = list_table(DeltaTable(format="delta", path=str(log.root)))
-    found = [*QueryBorders(file, {"query_id": "query_id"}).list_all()]
-    assert found == [(2, "q2"), (4, "q1"), (5, "q3")]
-    found = [*QueryBorders(replace(file, shown=None), {"query_id": "query_id"}).list_all()]
-    assert found == [(0, "q1"), (2, "q2"), (4, "q1"), (5, "q3")]
-
-
-def test_rows_that_come_back_are_transient_until_they_are_scored(
-    deleted: Deleted, capsys: pytest.CaptureFixture
-) -> None:
-    deleted.delete(GONE)
-    deleted.run()
-    capsys.readouterr()
-    deleted.delete([GONE[0]])  # as RESTORE does
-    figures = deleted.run()
-    assert (figures["scored_now"], figures["transient"], figures["rows"]) == (0, 2, 179)
-    assert (
-        "2 rows have no score for a reason that may pass; run.retry_failed=true scores them" in capsys.readouterr().err
-    )
-    ranked = deleted.ranked()
-    assert ranked.filter(pc.is_null(ranked["rerank_score"]))["reason"].to_pylist().count(BACK) == 2
-    figures = deleted.run(run=RETRY)
-    assert (figures["scored_now"], figures["transient"]) == (2, 0), "the row that is deleted still is not tried"
-    assert deleted.ranked().equals(deleted.run_plain(without([GONE[0]])))
-    deleted.delete([GONE[0], 50])
-    assert deleted.run(run=RETRY, scorer=NeverStarts)["rows"] == 178, "no engine starts where none is left"
-    deleted.delete([])
-    assert deleted.run(run=RETRY)["scored_now"] == 1
-    assert deleted.ranked().equals(deleted.run_plain(without([])))
-
-
-def test_a_row_that_comes_back_without_an_id_is_a_reject(tmp_path: Path, run: Run) -> None:
-    table = Deleted(tmp_path, run)
-    nameless = A.slice(0, 10).set_column(0, "query_id", pa.array([None, *A["query_id"].to_pylist()[1:10]]))
-    added = table.log.add("n.parquet", nameless, make_vector(table.log.root, [0, 1], "i"))
-    table.log.commit(added)
-    twice = 8  # rows of A again
-    assert table.run()["rejected"] == twice
-    table.log.commit(remove(added), table.log.add("n.parquet", nameless))
-    figures = table.run()
-    assert (figures["rejected"], figures["transient"]) == (twice + 2, 2)
-    assert table.run(run=RETRY)["transient"] == 0
-    assert table.manifest()["reasons"]["query_id is null"] == 1
 
 
 def test_a_column_of_the_partition_is_carried_and_may_be_the_id_of_queries(table: Table) -> None:
