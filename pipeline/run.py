@@ -159,7 +159,7 @@ class Run:
         return self._end(result, stored)
 
     def _is_failed(self, file: InputFile, names: list[str]) -> bool:
-        return bool(find_transient_rows(self._checked.all_scores, names, file.shown))
+        return bool(find_transient_rows(self._checked.all_scores, names, file.shown, sees_queries(self._config)))
 
     def _check_model(self, files: list[InputFile], first: FirstFile) -> None:
         """Raises UsageError where the files of the model, or of a later stage's, are no good, for the input's first row
@@ -246,7 +246,8 @@ class Run:
     def _end(self, result: dict[str, Any], stored: list[str]) -> dict[str, Any]:
         """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
         if late := result["figures"].get("late"):
-            say(f"{late:,} rows were not scored in time (run.until); the same command goes on with them")
+            how = "without run.on_existing=restart " if self._config.run.on_existing == "restart" else ""
+            say(f"{late:,} rows were not scored in time (run.until); {how}the same command goes on with them")
         if transient := result["figures"]["transient"]:
             say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
         lower, whole = self._config.input.lower_is_better, sees_queries(self._config)
@@ -284,7 +285,7 @@ class Run:
             sums += score_missing(
                 checked, total, work, coverage, self._scorer, cluster, sizes, known, deadline, self._lease
             )
-        if deadline.is_over:
+        if self._end_at is not None:  # whatever this clock says: those of the workers may be ahead
             late = select_work(self._config, work.first, files, coverage, self._sizes)
             task = PutLate(late, self._checked.late, self._sizes)
             names = [name for found in cluster.run(task, range(late.tasks)) for name in found]

@@ -177,9 +177,12 @@ class View:
 
 
 def identify_columns(shown: Shown | None, columns: dict[str, str]) -> dict[str, str]:
-    """The columns by what they are in the files, for names of a table's columns may change. columns: logical name ->
-    column."""
-    known = {column.field.name: column.identity for column in (shown and shown.columns) or ()}
+    """The columns by what they are in the files, for names of a table's columns may change, and a column of folders'
+    names is another one than a file's. columns: logical name -> column."""
+    if shown and shown.columns is None:
+        known = {name: f"{name} of folders" for name in shown.constants}
+    else:
+        known = {column.field.name: column.identity for column in (shown and shown.columns) or ()}
     return {name: known.get(column, column) for name, column in columns.items()}
 
 

@@ -38,7 +38,8 @@ class RankBucket:
     """Reads the score rows of a bucket (`read` is what merge_scores gives) and ranks them.
 
     rest: the rows are those that top_k cuts off, not the others. deleted: number of a file -> its rows that its table
-    has deleted, packed. They are left out, whatever their scores.
+    has deleted, packed. They are left out, whatever their scores. whole_query: the reranker saw whole queries. A row
+    that a table brings back has no score for a reason that stays then, for only with its query it could be scored.
     """
 
     read: Callable[[int], pa.Table]
@@ -48,6 +49,7 @@ class RankBucket:
     lower_is_better: bool = False
     rest: bool = False
     deleted: dict[int, bytes] = field(default_factory=dict)
+    whole_query: bool = False
 
     def __call__(self, bucket: int) -> RankedBucket:
         stored = self.read(bucket)
@@ -60,6 +62,7 @@ class RankBucket:
         if self.top_k:
             within = pc.less_equal(ranked["rank"], self.top_k)
             ranked = ranked.filter(pc.invert(within) if self.rest else within)
+        passing = [TRANSIENT] if self.whole_query else [TRANSIENT, DELETED]
         reasons = _count_reasons(unscored["reason"]) + _count_reasons(rejects["reason"])
         counts = BucketCounts(
             rows=len(rows),
@@ -68,7 +71,7 @@ class RankBucket:
             unscored=len(unscored),
             rejected=len(rejects),
             equal=pc.sum(pc.equal(rejects["reason"], EQUAL[self.duplicates])).as_py() or 0,
-            transient=pc.sum(pc.is_in(live["kind"], pa.array([TRANSIENT, DELETED]))).as_py() or 0,
+            transient=pc.sum(pc.is_in(live["kind"], pa.array(passing))).as_py() or 0,
             truncated=pc.sum(rows["truncated"]).as_py() or 0,
             reasons=dict(reasons.most_common(REPORTED_REASONS)),
             odd=count_oddities(rows),

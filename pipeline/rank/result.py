@@ -12,6 +12,7 @@ from pipeline.config.stages import Position
 from pipeline.input.columns import select_carried
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
+from pipeline.plan.queries import sees_queries
 from pipeline.plan.units import Coverage, hash_version
 from pipeline.rank.carry import select_carried_schema
 from pipeline.rank.gather import gather_carried
@@ -83,6 +84,7 @@ def prepare_parts(
         top_k=config.output.top_k,
         duplicates=config.input.duplicates,
         lower_is_better=config.input.lower_is_better,
+        whole_query=sees_queries(config),
         deleted={number: file.shown.deleted for number, file in enumerate(files) if file.shown and file.shown.deleted},
     )
 

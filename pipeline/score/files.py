@@ -182,15 +182,18 @@ def has_transient(table: pa.Table) -> bool:
     return pc.any(pc.is_in(table["kind"], pa.array(MAY_PASS))).as_py() or False
 
 
-def find_transient_rows(folder: Folder, names: list[str], shown: Shown | None = None) -> set[int]:
+def find_transient_rows(
+    folder: Folder, names: list[str], shown: Shown | None = None, whole_query: bool = False
+) -> set[int]:
     """The rows of a file's score files, all of them together, that have no score for a reason that may pass. shown:
-    what its table says of the file, whose deleted rows are left out."""
+    what its table says of the file, whose deleted rows are left out. whole_query: the reranker saw whole queries, so a
+    row that its table brings back cannot be scored by itself."""
     try:
         files = [StoredScores(found, 0, size) for found, size in _look_up(folder, names)]
     except FileNotFoundError as error:
         raise make_gone_error(error) from None
     rows = keep_best(read_scores(folder, files, explain=False))
-    failed = rows.filter(pc.is_in(rows["kind"], pa.array(MAY_PASS)))["row"].to_numpy()
+    failed = rows.filter(pc.is_in(rows["kind"], pa.array([TRANSIENT] if whole_query else MAY_PASS)))["row"].to_numpy()
     return {*failed[~find_rows(shown.deleted, failed)].tolist()} if shown else {*failed.tolist()}
 
 

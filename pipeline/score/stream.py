@@ -111,8 +111,9 @@ def prompt_task(
     score_units. A unit whose scores were put meanwhile, or that is too late, comes without its rows: so a task that Ray
     runs again yields as many units in the same order, which Ray relies on when it repeats a lost block.
     """
+    whole = sees_queries(work.config)
     for part in work.read_parts(task):
-        failed = find_transient_rows(all_scores, part.failed, part.file.shown) if part.failed else set()
+        failed = find_transient_rows(all_scores, part.failed, part.file.shown, whole) if part.failed else set()
         for split in cut_splits(part, work.config, work.first, failed, sizes):
             yield from _prompt_split(split, part.file, failed, work, scores, known, deadline)
 

@@ -52,6 +52,13 @@ def read_delta(table: DeltaTable) -> tuple[int, str, dict[str, Shown]]:
             f"input.table: {table}: cannot be read by deltalake {deltalake.__version__}: {_read_message(error)}. If "
             "the table has what it does not know, give its rows written as plain Parquet"
         ) from None
+    kinds = {column.field.name: column.field.type for column in columns}
+    for name in found.metadata().partition_columns:
+        if pa.types.is_binary(kinds[name]) or pa.types.is_large_binary(kinds[name]):  # the library gives other bytes
+            raise UsageError(
+                f"input.table: {table}: its partition {name!r} is {kinds[name]}, which is not read; give its rows "
+                "written as plain Parquet"
+            )
     if unknown := sorted(features - READ):
         raise UsageError(
             f"input.table: {table}: has the feature {unknown[0]!r}, which is not known here; give its rows written as "

@@ -96,6 +96,16 @@ def test_files_of_which_some_lie_in_no_such_folder_end_the_job(tmp_path: Path, r
     assert run(str(tmp_path / "in"), run=ANY)["rows"] == 40, "the names of folders do not matter where no one asks"
 
 
+def test_a_file_that_comes_outside_of_such_folders_ends_the_job_too(tmp_path: Path, run: Run) -> None:
+    """Though the rows of the others have scores, under the ids that their folders gave them."""
+    rows = pairs(20)
+    write(tmp_path / "in", rows, "query_id")
+    assert run(str(tmp_path / "in"), run=ANY)["rows"] == 20
+    pq.write_table(rows, tmp_path / "in" / "z.parquet")
+    with pytest.raises(UsageError, match="holds scores of another model, prompt, setting or type of ids"):
+        run(str(tmp_path / "in"), run=ANY)
+
+
 def test_a_score_in_folders_is_no_number(tmp_path: Path, run: Run) -> None:
     write(tmp_path / "in", pairs(20), "score")
     with pytest.raises(UsageError, match=r"column 'score' \(input\.columns\.score\) is string, not a number"):

@@ -14,12 +14,13 @@ from pipeline.config.sections import DeltaTable
 from pipeline.errors import RunError
 from pipeline.input.table import list_table
 from pipeline.plan.queries import QueryBorders
+from tests.fakes import KnownQueries
 from tests.pipeline.conftest import SMALL, Interrupted, Run
 from tests.pipeline.input.table.by_hand import DeltaLog, make_vector
-from tests.pipeline.input.table.conftest import catalog  # noqa: F401
 from tests.pipeline.run.stores import A, say_otherwise
 from tests.pipeline.run.tables import ANY, BACK, COLUMNS, GONE, RETRY, B, Deleted, remove, without
 from tests.pipeline.run.test_deaths import NeverStarts
+from tests.pipeline.run.test_queries import ENGINE, model  # noqa: F401
 
 
 @pytest.fixture
@@ -110,6 +111,26 @@ def test_rows_that_come_back_are_transient_until_they_are_scored(
     deleted.delete([])
     assert deleted.run(run=RETRY)["scored_now"] == 1
     assert deleted.ranked().equals(deleted.run_plain(without([])))
+
+
+def test_a_row_that_comes_back_is_not_shown_alone_to_a_model_of_whole_queries(
+    deleted: Deleted,
+    model: dict[str, Any],  # noqa: F811
+) -> None:
+    log = DeltaLog(deleted.root / "grouped", COLUMNS)
+    rows = A.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).slice(0, 40)
+    added = log.add("a.parquet", rows, make_vector(log.root, [3], "i"))
+    log.commit(added)
+    deleted.path = str(log.root)
+    sections: dict[str, Any] = {"reranker": model, "engine": ENGINE, "scorer": KnownQueries}
+    assert deleted.run(**sections)["deleted"] == 1
+    log.commit(remove(added), log.add("a.parquet", rows))
+    for keys, scorer in ((ANY, KnownQueries), (RETRY, NeverStarts)):
+        figures = deleted.run(**sections | {"run": keys, "scorer": scorer})
+        assert (figures["scored_now"], figures["transient"], figures["deleted"]) == (0, 0, 0)
+        assert deleted.manifest()["reasons"][BACK] == 1
+    deleted.run(**sections | {"run": ANY | {"on_existing": "restart"}})
+    assert BACK not in deleted.manifest()["reasons"]
 
 
 def test_a_row_that_comes_back_without_an_id_is_a_reject(tmp_path: Path, run: Run) -> None:

@@ -136,6 +136,15 @@ def test_where_there_was_no_time_at_all_no_engine_starts(run: Run, tmp_path: Pat
     assert again["late"] == ROWS - EMPTY and ranked(str(tmp_path / "out")).to_pandas().equals(first)
 
 
+def test_the_clock_of_a_worker_may_be_ahead_of_the_drivers(run: Run, tmp_path: Path) -> None:
+    def go_back() -> None:
+        Clock.now -= HOUR
+
+    path = write(grouped(), tmp_path / "in", 2)
+    figures = run(path, cluster=Interrupted(after_scoring=go_back), **until(0.2))
+    assert figures["late"] == ROWS - EMPTY - figures["scored_now"] > 0
+
+
 def test_rows_that_failed_count_and_those_that_are_late_do_not(run: Run, tmp_path: Path) -> None:
     path = write(grouped(), tmp_path / "in", 1)
     with pytest.raises(TooManyFailed, match=r"^7 of 699 rows have no .*: 7 x document is empty\. "):

@@ -25,7 +25,6 @@ KINDS: dict[str, list[Any]] = {
     "date": [date(2026, 1, 5), None],
     "timestamp": [datetime(2026, 1, 5, 3, 4, 5, 6, UTC), None],
     "decimal": [Decimal("1.50"), Decimal("-2.00")],
-    "binary": [b"ab", b"c"],
 }
 
 
@@ -243,12 +242,18 @@ def empty(root: Path) -> None:
     DeltaLog(root, IDS)
 
 
+def binary_partition(root: Path) -> None:
+    rows = numbers(0, 3).append_column("part", pa.array([b"a", b"b", b"c"]))
+    deltalake.write_deltalake(root, rows, partition_by=["part"])
+
+
 BAD = {
     "a file is gone": (gone, {}, "is gone from the store (1 such files)"),
     "no table": (not_there, {}, "cannot be read by deltalake"),
     "no such version": (append, {"version": 7}, "cannot be read by deltalake"),
     "a feature that is not known": (unknown_feature, {}, "plain Parquet"),
     "no files": (empty, {}, "version 0: has no files"),
+    "a partition of binary values": (binary_partition, {}, "its partition 'part' is binary, which is not read"),
 }
 
 
