@@ -1,6 +1,6 @@
 # make demo       installs what it needs, re-ranks real documents with a real model, shows that the ranking got better
 # make demo-stages    two rerankers, one after the other: MiniLM, and a small language model over the best; five minutes
-# make test       installs what it needs; lint, types and tests, ten minutes on 2 cores
+# make test       installs what it needs; lint, types and tests, ten to twenty minutes on 2 cores
 # make bench      speed against vLLM itself and the usual ways, about two hours on 2 cores; JSON in build/bench
 # make chaos      runs that are disturbed on purpose must end in the result of an undisturbed run; two hours on 2 cores
 # make test-slow  the long tests: load, and every model in every way it can be run
