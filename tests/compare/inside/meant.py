@@ -23,15 +23,16 @@ SCORE_COLUMNS = {"file", "texts", "query_text"}
 SCORE_METADATA = {"plan"}
 # In the manifest: no plan, but the score files that were used, the run's id, what changed, and which columns and files
 # were read; the rows and version of each file.
-MANIFEST_KEYS = {"plan", "units", "run", "changes", "columns", "passed_over"}
+MANIFEST_KEYS = {"plan", "units", "run", "changes", "columns", "passed_over", "table"}
 INPUT_KEYS = {"rows", "version"}
 # Among the figures: rows that are equal to another, and rows without a score for a reason that may pass; queries that
-# are odd; what is known of labels, passages and windows.
+# are odd; what is known of labels, passages and windows; scores taken over, equal prompts, rows out of time or deleted.
 FIGURES = {"equal", "transient", "several_texts", "in_order", "contrary", "label_share", "passages", "windows"}
+FIGURES |= {"reused", "equal_prompts", "late", "deleted"}
 # In the config: new keys. `stages` is a list, and none in what both trees can do.
 CONFIG_KEYS = {
-    "run": {"on_gone", "retry_failed", "accept", "min_label_share"},
-    "input": {"duplicates", "lower_is_better"},
+    "run": {"on_gone", "retry_failed", "accept", "min_label_share", "reuse", "until"},
+    "input": {"duplicates", "lower_is_better", "table"},
     "reranker": {"adapter", "adapter_revision", "passages"},
 }
 # With this one rows without a score for a reason that may pass are scored again, which the old tree does unasked.
