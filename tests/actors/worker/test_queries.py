@@ -74,7 +74,7 @@ def test_the_figures_are_sums_over_all_replies_and_rankings() -> None:
     pending.take(2, Reply([2, 1], 2, (9,)))
     assert pending.figures == {
         **{"prompt_tokens": 4, "cached_tokens": 3, "new_tokens": 3},
-        **{"label_replies": 0, "label_share": 0},
+        **{"equal_prompts": 0, "label_replies": 0, "label_share": 0},
         **{"windows": 3, "windows_partial": 5, "windows_unread": 0, "windows_shortened": 0},
     }
     assert pending.scores() == [[15, 9], [Unscored("refused")]]

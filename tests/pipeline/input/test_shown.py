@@ -80,7 +80,7 @@ def test_columns_are_known_by_what_stays() -> None:
     named = {"doc": "text", "doc_id": "id", "score": "score"}
     assert identify_columns(shown, named) == {"doc": "#3", "doc_id": "c-7", "score": "score"}
     assert identify_columns(None, named) == named
-    assert identify_columns(Shown(constants={"text": "x"}), named) == named
+    assert identify_columns(Shown(constants={"text": "x"}), named) == named | {"doc": "text of folders"}
 
 
 def test_it_travels() -> None:
