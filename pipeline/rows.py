@@ -5,7 +5,10 @@ Metrics, log lines and the manifest have the kinds of reasons alone.
 
 import re
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from pipeline.errors import TooManyFailed
 
@@ -33,6 +36,18 @@ def get_kind(reason: str) -> str:
     and no log.
     """
     return re.sub(r"\d[\d.,]*", "N", reason.partition(":")[0])[:80]
+
+
+def count_failed(counts: Mapping[str, Any]) -> int:
+    """Rows that count towards run.max_failed, among those of a bucket or the figures of a result: pairs without a score
+    and rejects, but for pairs that were not scored in time, and rows that are equal to another one."""
+    late = counts.get("late", 0)  # a result of an earlier version does not say it
+    return counts["unscored"] + counts["rejected"] - counts["equal"] - late
+
+
+def replace_column(rows: pa.Table, name: str, values: Any) -> pa.Table:
+    """The rows with other values in one of their columns."""
+    return rows.set_column(rows.column_names.index(name), name, values)
 
 
 def check_share(rows: int, failed: int, reasons: Counter[str], allowed: float) -> None:

@@ -38,7 +38,7 @@ from pipeline.plan.work import Work, select_work
 from pipeline.rank.known import KnownScores, prepare_known, take_over
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
-from pipeline.rows import Part, check_share
+from pipeline.rows import Part, check_share, count_failed
 from pipeline.score.deadline import PutLate, set_deadline
 from pipeline.score.files import find_transient_rows
 from pipeline.sizes import Sizes
@@ -183,7 +183,7 @@ class Run:
                 f"the input has {rows:,} rows and the score files have {ranked:,}: this is a bug, please report it"
             )
         reasons = sum((Counter(count.reasons) for count in counts), Counter[str]())
-        failed = sum(count.unscored + count.rejected - count.equal - count.late for count in counts)
+        failed = sum(count_failed(count._asdict()) for count in counts)
         live = sum(count.rows for count in counts)
         check_share(live, failed, reasons, self._config.run.max_failed)
 
@@ -239,8 +239,7 @@ class Run:
     ) -> dict[str, Any]:
         """The figures of a result that stands, made under another run.max_failed maybe."""
         figures = result["figures"]
-        failed = figures["unscored"] + figures["rejected"] - figures["equal"] - figures.get("late", 0)
-        check_share(figures["rows"], failed, Counter(result["reasons"]), self._config.run.max_failed)
+        check_share(figures["rows"], count_failed(figures), Counter(result["reasons"]), self._config.run.max_failed)
         return self._end(result, stored) | summarize_scoring(scoring, self._seconds, spilled)
 
     def _end(self, result: dict[str, Any], stored: list[str]) -> dict[str, Any]:
@@ -287,7 +286,6 @@ class Run:
             )
         if self._end_at is not None:  # whatever this clock says: those of the workers may be ahead
             late = select_work(self._config, work.first, files, coverage, self._sizes)
-            task = PutLate(late, self._checked.late, self._sizes)
-            names = [name for found in cluster.run(task, range(late.tasks)) for name in found]
-            coverage.add(f"{LATE_FOLDER}{self._checked.fingerprint}/{name}" for name in names)
+            task = PutLate(late, self._checked.all_scores, self._checked.late_folder, self._sizes)
+            coverage.add(name for names in cluster.run(task, range(late.tasks)) for name in names)
         return sums

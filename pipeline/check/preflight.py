@@ -83,9 +83,9 @@ class Checked:
         return self.all_scores.below(self.fingerprint)
 
     @property
-    def late(self) -> Folder:
-        """The score files of rows that the run did not score in time (pipeline/score/deadline.py)."""
-        return self.all_scores.below(LATE_FOLDER + self.fingerprint)
+    def late_folder(self) -> str:
+        """Where, below all scores, files stand for rows that were not scored in time (pipeline/score/deadline.py)."""
+        return LATE_FOLDER + self.fingerprint
 
     def name_below_all(self, score_file: str) -> str:
         """The name of one of the run's own score files below the folder of all scores."""

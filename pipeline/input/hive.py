@@ -18,7 +18,7 @@ def add_folder_columns(config: Config, files: list[InputFile]) -> list[InputFile
     named = {*list_named(config)}
     found = [{name: value for name, value in _list_folders(file.path) if name in named} for file in files]
     everywhere = set.intersection(*map(set, found)) if found else set()
-    if not everywhere or any(file.shown and file.shown.columns is not None for file in files):
+    if not everywhere or any(file.shown and file.shown.of_table for file in files):
         return files
     constants = ({name: values[name] for name in sorted(everywhere)} for values in found)
     return [replace(file, shown=Shown(constants=own)) for file, own in zip(files, constants, strict=True)]

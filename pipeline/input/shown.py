@@ -53,6 +53,11 @@ class Shown:
     deleted: bytes = b""
     deleted_rows: int = 0
 
+    @property
+    def of_table(self) -> bool:
+        """Whether a table says it, and not the names of folders."""
+        return self.columns is not None
+
     def find_deleted(self, first: int, stop: int) -> np.ndarray:
         """Whether each row from `first` to before `stop` is deleted."""
         return find_rows(self.deleted, np.arange(first, stop))
@@ -179,7 +184,7 @@ class View:
 def identify_columns(shown: Shown | None, columns: dict[str, str]) -> dict[str, str]:
     """The columns by what they are in the files, for names of a table's columns may change, and a column of folders'
     names is another one than a file's. columns: logical name -> column."""
-    if shown and shown.columns is None:
+    if shown and not shown.of_table:
         known = {name: f"{name} of folders" for name in shown.constants}
     else:
         known = {column.field.name: column.identity for column in (shown and shown.columns) or ()}

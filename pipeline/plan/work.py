@@ -109,7 +109,7 @@ def select_work(
         version = hash_version(file)
         known = coverage.count_rows(version)
         failed = [found.name for found in coverage.find_failed(version)] if retry_failed else []
-        if failed and file.shown and not is_failed(file, failed):
+        if failed and file.shown and file.shown.of_table and not is_failed(file, failed):
             failed = []
         if coverage.is_complete(version) and not failed:
             continue

@@ -22,7 +22,7 @@ from pipeline.plan.units import name_score_file
 from pipeline.plan.work import Work
 from pipeline.rank.buckets import BucketReader, encode_by_bucket, put_bucketed
 from pipeline.rank.merge import Group, cut_groups
-from pipeline.rows import KNOWN, OK, PERMANENT
+from pipeline.rows import KNOWN, OK, PERMANENT, replace_column
 from pipeline.score.files import (
     EXPLANATION,
     encode_scores,
@@ -236,8 +236,8 @@ def _add(pairs: pa.Table, known: pa.Table) -> pa.Table:
     own = pc.not_equal(pairs["kind"], OK)  # what is wrong with its texts is seen without a score
     scored, failed = pc.is_valid(known["rerank_score"]), pc.is_valid(known["reason"])
     kinds = pc.if_else(scored, KNOWN, pc.if_else(failed, PERMANENT, OK))
-    pairs = _set(pairs, "kind", pc.if_else(own, pairs["kind"], kinds))
-    pairs = _set(pairs, "reason", pc.if_else(own, pairs["reason"], known["reason"]))
+    pairs = replace_column(pairs, "kind", pc.if_else(own, pairs["kind"], kinds))
+    pairs = replace_column(pairs, "reason", pc.if_else(own, pairs["reason"], known["reason"]))
     none = pa.scalar(None, pa.float64())
     pairs = pairs.append_column("rerank_score", pc.if_else(own, none, known["rerank_score"]))
     truncated = pc.fill_null(pc.if_else(own, False, known["truncated"]), False)
@@ -245,7 +245,3 @@ def _add(pairs: pa.Table, known: pa.Table) -> pa.Table:
     if EXPLANATION.name in known.column_names:
         pairs = pairs.append_column(EXPLANATION.name, known[EXPLANATION.name])
     return pairs
-
-
-def _set(rows: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
-    return rows.set_column(rows.column_names.index(name), name, values)

@@ -17,7 +17,17 @@ from pipeline.rank.carry import carry_columns, select_in_input_order
 from pipeline.rank.oddities import count_oddities
 from pipeline.rank.rank import Which, rank
 from pipeline.rank.staged import Finish
-from pipeline.rows import DELETED, EQUAL, NOT_IN_TIME, REJECT, TRANSIENT, BucketCounts, Part, count_kinds
+from pipeline.rows import (
+    DELETED,
+    EQUAL,
+    NOT_IN_TIME,
+    REJECT,
+    TRANSIENT,
+    BucketCounts,
+    Part,
+    count_kinds,
+    replace_column,
+)
 from pipeline.storage.folder import Folder
 
 REPORTED_REASONS = 50  # kinds of them
@@ -101,13 +111,12 @@ def restore_rows(rows: pa.Table) -> pa.Table:
     usable = pc.and_(pc.is_valid(rows["query_id"]), pc.is_valid(rows["doc_id"]))
     usable = pc.and_(usable, pc.fill_null(pc.is_finite(rows["first_stage_score"]), False))
     kinds = pc.if_else(back, pc.if_else(usable, TRANSIENT, REJECT), rows["kind"])
-    return rows.set_column(rows.column_names.index("kind"), rows.field("kind"), kinds)
+    return replace_column(rows, "kind", kinds)
 
 
 def negate_first_stage(rows: pa.Table) -> pa.Table:
     """Score rows whose first-stage scores are distances, with scores of which more is better."""
-    at = rows.column_names.index("first_stage_score")
-    return rows.set_column(at, rows.field(at), pc.negate(rows["first_stage_score"]))
+    return replace_column(rows, "first_stage_score", pc.negate(rows["first_stage_score"]))
 
 
 @dataclass(frozen=True)

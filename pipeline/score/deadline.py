@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.plan.units import name_score_file
 from pipeline.plan.work import Work
-from pipeline.rows import LATE, NOT_IN_TIME, OK
+from pipeline.rows import LATE, NOT_IN_TIME, OK, replace_column
 from pipeline.score.files import encode_scores, make_unscored_table
 from pipeline.score.prompt import PromptedUnit, add_hashes
 from pipeline.score.read import read_task
@@ -49,26 +49,26 @@ def set_deadline(end: float | None, stages: int, clock: Callable[[], float]) -> 
 
 @dataclass(frozen=True)
 class PutLate:
-    """The task of putting score files that have no scores, for the units of a task's work. late: the folder of these.
+    """The task of putting score files that have no scores, for the units of a task's work. scores: the folder of all
+    scores; folder: the one in it for these.
 
     Pairs that could have a score have the kind LATE."""
 
     work: Work
-    late: Folder
+    scores: Folder
+    folder: str
     sizes: Sizes
 
     def __call__(self, task: int) -> list[str]:
-        """The names of the files."""
+        """The names of the files, below all scores."""
         names, config = list[str](), self.work.config
         for unit, file, rows in read_task(self.work, task, self.sizes):
             rows = add_hashes(rows, config)
             ready = pc.equal(rows["kind"], OK)
-            kinds, reasons = (
-                pc.if_else(ready, new, rows[name]) for name, new in (("kind", LATE), ("reason", NOT_IN_TIME))
-            )
-            rows = rows.drop_columns(["kind", "reason"]).append_column("kind", kinds).append_column("reason", reasons)
+            rows = replace_column(rows, "reason", pc.if_else(ready, NOT_IN_TIME, rows["reason"]))
+            rows = replace_column(rows, "kind", pc.if_else(ready, LATE, rows["kind"]))
             rows = rows.append_column("truncated", pa.repeat(False, len(rows)))
             table = make_unscored_table(PromptedUnit(unit.name, file, rows, [], []), config.output.explain)
-            names.append(name_score_file(unit.name, transient=False))
-            self.late.put(names[-1], encode_scores(table))
+            names.append(f"{self.folder}/{name_score_file(unit.name, transient=False)}")
+            self.scores.put(names[-1], encode_scores(table))
         return names

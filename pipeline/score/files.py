@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
 )
 EXPLANATION = pa.field("explanation", pa.large_string())
 MAY_PASS = [TRANSIENT, DELETED]  # a table may bring back what it has deleted
-# Of files with the same row, the one whose kind comes first holds.
+# Where several files have a row, the one whose kind comes first holds.
 BETTER_FIRST = [OK, REJECT, PERMANENT, TRANSIENT, DELETED, LATE]
 
 

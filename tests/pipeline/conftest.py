@@ -137,6 +137,22 @@ def run_on_ray(run: Run, one_ray: None) -> Run:
     return partial(run, cluster=None)
 
 
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A catalog of Iceberg in SQLite, `lake`, which the environment names, with a namespace `shop`."""
+    pyiceberg = pytest.importorskip("pyiceberg.catalog")
+    (tmp_path / "lake").mkdir()
+    values = {"TYPE": "sql", "URI": f"sqlite:///{tmp_path}/lake/catalog.db", "WAREHOUSE": f"file://{tmp_path}/lake"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
+    # It reads the environment when it is imported, which another test may have done.
+    monkeypatch.setattr(pyiceberg, "_ENV_CONFIG", type(pyiceberg._ENV_CONFIG)())
+    found = pyiceberg.load_catalog("lake")
+    found.create_namespace("shop")
+    yield found
+    found.close()
+
+
 class Interrupted(InProcess):
     """This process, in which something happens at a moment of a run.
 

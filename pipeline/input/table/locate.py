@@ -1,6 +1,7 @@
 """Where the files of a table lie, and their sizes and versions, as a listing of a plain folder gives them."""
 
 import os
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -24,11 +25,11 @@ def locate(root: str | None, shown: dict[str, Shown] | dict[str, None]) -> dict[
     return {path: replace(found[path], shown=shown[path]) for path in shown if path in found}
 
 
-def _list_below(root: str, paths: object) -> dict[str, InputFile]:
+def _list_below(root: str, paths: Collection[str]) -> dict[str, InputFile]:
     fs, folder = open_url(root)
     try:
         listed = find_files(fs, folder)
-        wanted = {url: name for name in listed if (url := build_url(fs, name)) in paths}  # type: ignore[operator]
+        wanted = {url: name for name in listed if (url := build_url(fs, name)) in paths}
         return {url: make_file(fs, name, follow_link(fs, name, listed[name])) for url, name in wanted.items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}

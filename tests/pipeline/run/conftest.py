@@ -1,6 +1,9 @@
-"""Places on each kind of store."""
+"""Places on each kind of store, and a model that sees whole queries."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +31,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, run: Run) -> Place:
 @pytest.fixture
 def local(tmp_path: Path, run: Run) -> Place:
     return Place(Folder(f"{tmp_path}/in"), str(tmp_path), run)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, minilm: str) -> dict[str, Any]:
+    """The reranker section of a model that writes, as far as files say: a tokenizer, and no weights."""
+    folder = tmp_path_factory.mktemp("model")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copy(Path(minilm, name), folder)
+    about = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "max_position_embeddings": 512}
+    (folder / "config.json").write_text(json.dumps(about))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 102}))
+    return {"type": "listwise", "model": str(folder), "prompt": "{query} {passages}"}

@@ -11,12 +11,11 @@ from pipeline.input.result import read_result
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, Run, in_order, pairs
 from tests.pipeline.input.table.by_hand import DeltaLog, make_vector
-from tests.pipeline.input.table.conftest import catalog  # noqa: F401
 from tests.pipeline.run.stores import A
 
 deltalake = pytest.importorskip("deltalake")
-# Of rows with the same ids the first file's counts, and the library names files at random: so here no row has those of
-# another.
+# Where two rows have the same ids the first file's counts, and the library names files at random: so no row here has
+# those of another.
 B = pairs(180).set_column(2, "doc_id", pa.array([f"d{i}" for i in range(180)])).slice(100)
 COLUMNS = {name: "double" if name == "score" else "string" for name in A.column_names}
 ANY = {"unit_rows": 30, "max_failed": 1}

@@ -3,10 +3,8 @@
 A score depends on the place of a candidate, so it is another one wherever a query is split or in another order.
 """
 
-import json
 import math
 import random
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,18 +46,6 @@ class Asked(KnownQueries):
     async def score_prompts(self, prompts: Sequence[Any]) -> Result:
         self.asked.extend(query[0].query for query in prompts if isinstance(query, list))
         return await super().score_prompts(prompts)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, minilm: str) -> dict[str, Any]:
-    """The reranker section of a model that writes, as far as files say: a tokenizer, and no weights."""
-    folder = tmp_path_factory.mktemp("model")
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copy(Path(minilm, name), folder)
-    about = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "max_position_embeddings": 512}
-    (folder / "config.json").write_text(json.dumps(about))
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 102}))
-    return {"type": "listwise", "model": str(folder), "prompt": "{query} {passages}"}
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.pipeline.run.test_queries import (  # noqa: F401
     assert_result,
     cut_files,
     draw_rows,
-    model,
     rank,
     rank_by_hand,
     take_asked,

@@ -23,7 +23,6 @@ from tests.pipeline.run.test_queries import (  # noqa: F401
     cut_files,
     draw_rows,
     list_asked,
-    model,
     rank,
     take_asked,
     write,

@@ -20,7 +20,7 @@ from tests.pipeline.input.table.by_hand import DeltaLog, make_vector
 from tests.pipeline.run.stores import A, say_otherwise
 from tests.pipeline.run.tables import ANY, BACK, COLUMNS, GONE, RETRY, B, Deleted, remove, without
 from tests.pipeline.run.test_deaths import NeverStarts
-from tests.pipeline.run.test_queries import ENGINE, model  # noqa: F401
+from tests.pipeline.run.test_queries import ENGINE
 
 
 @pytest.fixture
@@ -114,8 +114,7 @@ def test_rows_that_come_back_are_transient_until_they_are_scored(
 
 
 def test_a_row_that_comes_back_is_not_shown_alone_to_a_model_of_whole_queries(
-    deleted: Deleted,
-    model: dict[str, Any],  # noqa: F811
+    deleted: Deleted, model: dict[str, Any]
 ) -> None:
     log = DeltaLog(deleted.root / "grouped", COLUMNS)
     rows = A.sort_by([("query_id", "ascending"), ("doc_id", "ascending")]).slice(0, 40)

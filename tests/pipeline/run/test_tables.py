@@ -19,7 +19,6 @@ from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 from tests.pipeline.conftest import SMALL, Interrupted, Run, pairs, write
 from tests.pipeline.input.table.by_hand import DeltaLog, delete_positions, make_vector
-from tests.pipeline.input.table.conftest import catalog  # noqa: F401
 from tests.pipeline.run.by_hand import Stages, assert_same, draw_pairs, get_result
 from tests.pipeline.run.by_hand import run as run_stages
 from tests.pipeline.run.stores import A, C
@@ -170,7 +169,7 @@ def test_a_delta_table_on_s3(bucket: str, tmp_path: Path, run: Run) -> None:
         run(f"{bucket}/table", "other")
 
 
-def test_an_iceberg_table(catalog: Any, tmp_path: Path, run: Run) -> None:  # noqa: F811
+def test_an_iceberg_table(catalog: Any, tmp_path: Path, run: Run) -> None:
     iceberg = catalog.create_table("shop.pairs", A.schema)
     iceberg.append(A)
     iceberg.append(B)

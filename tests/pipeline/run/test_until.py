@@ -187,8 +187,8 @@ def test_known_scores_are_taken_over_whatever_the_time(run: Run, tmp_path: Path)
 
 
 def test_each_stage_has_its_share_of_the_time(tmp_path: Path, minilm: str) -> None:
-    """Of 40 minutes nine tenths of a third are the first stage's: 12. It leaves 28, of which 12.6 are the second's, and
-    of the 15 that this leaves 13.5 are the last one's. In each no unit is begun later."""
+    """There are 40 minutes. Nine tenths of a third are the first stage's: 12. It leaves 28, so 12.6 are the second's,
+    which leaves 15, and so 13.5 are the last one's. In each no unit is begun later."""
     stages = Stages(tmp_path, minilm)
     table = draw_pairs(0, queries=60).sort_by([("query_id", "ascending")])
     config = stages.make_config(write(table, tmp_path / "in", 3), (6, 3), run={"unit_rows": 5, "until": 2 / 3})
