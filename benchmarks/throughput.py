@@ -5,6 +5,7 @@ them (`overhead`) to one that keeps the cores busy (`compute`); --gpu takes the 
   job     the whole pipeline in its steady state, after its first unit: read, tokenised, scored, put
   head    the job with scoring: head, which computes the labels' logits alone
   same    the job with run.deterministic: the same scores to the bit
+  silent  the job with engine.disable_log_stats: no figures of vLLM's scheduling
   raw     vllm.LLM.generate given all prompts at once, tokenised beforehand, with the job's own parameters
   batches ray.data's map_batches with a synchronous LLM in an actor, in batches of --batch rows
   rayllm  ray.data.llm (vLLMEngineProcessorConfig), in batches of --batch rows, 8 of them at once
@@ -64,11 +65,13 @@ def prompts(options: argparse.Namespace) -> list[list[int]]:
     return [prompt.sequences[0] for prompt in made]
 
 
-def job(options: argparse.Namespace, scoring: str = "exact", deterministic: bool = False) -> Figures:
+def job(
+    options: argparse.Namespace, scoring: str = "exact", deterministic: bool = False, stats: bool = True
+) -> Figures:
     config = {
         "input": {"path": str(options.folder / "pairs.parquet")},
         "reranker": settings(options) | {"scoring": scoring},
-        "engine": engine(options),
+        "engine": engine(options) | {"disable_log_stats": not stats},
         "run": {"unit_rows": options.unit_rows, "deterministic": deterministic},
     }
     units, figures = run_job(options.folder, config)
@@ -190,6 +193,7 @@ KINDS: Kinds = {
     "job": job,
     "head": partial(job, scoring="head"),
     "same": partial(job, deterministic=True),
+    "silent": partial(job, stats=False),
     "raw": raw,
     "batches": batches,
     "rayllm": rayllm,

@@ -24,6 +24,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 ENGINES = (
     "tests/actors/",
+    "tests/pipeline/run/test_engine.py",
     "tests/pipeline/verify/test_engines.py",
 )  # tests that start an engine in pytest's own process
 ON_RAY = (  # tests that connect to Ray in pytest's own process

@@ -4,11 +4,27 @@ import time
 from typing import NamedTuple
 
 
+class Scheduling(NamedTuple):
+    """What an engine does with the sequences it has taken.
+
+    running, waiting: sequences that are computed, and that wait until there is room for them. cache_share: how much of
+    the key-value cache is in use, from 0 to 1. preemptions: how often, so far, a running sequence lost its room in the
+    cache to others, to be computed again.
+    """
+
+    running: int
+    waiting: int
+    cache_share: float
+    preemptions: int
+
+
 class Load(NamedTuple):
-    """queued: sequences without a reply yet. busy: seconds that the engine has computed so far."""
+    """queued: sequences without a reply yet. busy: seconds that the engine has computed so far. scheduling: None where
+    the engine keeps no such figures."""
 
     queued: int
     busy: float
+    scheduling: Scheduling | None = None
 
 
 class Busy:

@@ -17,7 +17,8 @@ class Pool(NamedTuple):
     """The actors of a stream.
 
     smallest, largest: how many there are. in_flight: units that one works on at once; queued: units that wait behind
-    those, so that it never waits for Ray. gpus, cpus: what Ray sets aside for each.
+    those, so that it never waits for Ray. gpus, cpus: what Ray sets aside for each. accelerator: the kind of
+    accelerator that the node of each has, as Ray names it, if one is asked for.
     """
 
     smallest: int
@@ -26,6 +27,7 @@ class Pool(NamedTuple):
     queued: int
     gpus: float
     cpus: float
+    accelerator: str | None = None
 
 
 class Started(Protocol[Value]):

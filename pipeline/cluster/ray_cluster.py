@@ -64,6 +64,8 @@ class RayCluster:
             ),
             num_gpus=pool.gpus,
             num_cpus=pool.cpus,
+            # A little of what Ray gives each node with such an accelerator: what its accelerator_type asks for, too.
+            resources={f"accelerator_type:{pool.accelerator}": 0.001} if pool.accelerator else None,
         )
         before = set(threading.enumerate())
         try:

@@ -116,6 +116,7 @@ class Workers(Section):
     count: Annotated[list[int], BeforeValidator(_count)] = [1, 1]
     num_gpus: Annotated[float, Field(ge=0)] | None = None
     num_cpus: Annotated[float, Field(ge=0)] | None = None
+    accelerator_type: Annotated[str, Field(min_length=1)] | None = None
 
     @field_validator("count")
     @classmethod

@@ -85,6 +85,7 @@ def _find_differences(before: dict[str, Any], config: Config) -> list[str]:
     keys = [("reranker", name) for name in reranker] + [
         ("engine", name) for name in before["engine"].keys() | now["engine"].keys()
     ]
-    keys += [("workers", "num_gpus"), ("workers", "num_cpus"), ("run", "deterministic")]
+    keys += [("workers", name) for name in ("num_gpus", "num_cpus", "accelerator_type")]
+    keys += [("run", "deterministic")]
     found = [(section, name, before[section].get(name), now[section].get(name)) for section, name in sorted(keys)]
     return [f"{section}.{name} was {old!r}, is {new!r}" for section, name, old, new in found if old != new]

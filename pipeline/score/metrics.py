@@ -23,8 +23,14 @@ COUNTERS = {
     "rayrank_new_tokens": "Tokens that the engine generated",
     "rayrank_units": "Units whose scores were put",
     "rayrank_engine_busy_seconds": "Seconds in which the engine was at work",
+    "rayrank_engine_preemptions": "Running sequences that lost their room in the key-value cache to others",
 }
-GAUGES = {"rayrank_engine_queue": "Sequences that the engine was asked for and has not answered"}
+GAUGES = {
+    "rayrank_engine_queue": "Sequences that the engine was asked for and has not answered",
+    "rayrank_engine_running": "Of these, sequences that the engine computes",
+    "rayrank_engine_waiting": "Of these, sequences that wait in the engine for room",
+    "rayrank_engine_cache_share": "Share of the key-value cache that is in use",
+}
 HISTOGRAMS = {"rayrank_unit_seconds": "Seconds from a unit's coming to the worker until it was scored"}
 BOUNDARIES = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
 LABELS = {"rayrank_failures": ("run", "reason")}  # all others have the run alone
@@ -58,13 +64,25 @@ def watch(run: str, load: Callable[[], Load]) -> None:
 
 
 def _watch(run: str, load: Callable[[], Load]) -> None:
-    before = 0.0
+    before = Load(0, 0.0)
     while True:
-        queued, busy = load()
-        _metric("rayrank_engine_queue").set(queued, {"run": run})
-        _count("rayrank_engine_busy_seconds", busy - before, run=run)
-        before = busy
+        now = load()
+        _report(run, before, now)
+        before = now
         time.sleep(WATCH_SECONDS)
+
+
+def _report(run: str, before: Load, now: Load) -> None:
+    gauges: dict[str, float] = {"queue": now.queued}
+    counts: dict[str, float] = {"busy_seconds": now.busy - before.busy}
+    if now.scheduling:
+        gauges |= {name: getattr(now.scheduling, name) for name in ("running", "waiting", "cache_share")}
+        preempted = before.scheduling.preemptions if before.scheduling else 0
+        counts["preemptions"] = now.scheduling.preemptions - preempted
+    for name, value in gauges.items():
+        _metric(f"rayrank_engine_{name}").set(value, {"run": run})
+    for name, amount in counts.items():
+        _count(f"rayrank_engine_{name}", amount, run=run)
 
 
 @cache

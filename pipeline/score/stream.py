@@ -74,6 +74,7 @@ def score_units(
         queued=UNITS_QUEUED,
         gpus=count_actor_gpus(config),
         cpus=count_actor_cpus(config),
+        accelerator=config.workers.accelerator_type,
     )
     prompt = partial(
         prompt_task,

@@ -18,7 +18,7 @@ from pipeline.storage.urls import open_url
 from pipeline.training.choose import SAMPLES, Candidate, Choice, choose
 from pipeline.training.shapes import ENCODERS, SHAPES
 
-FIGURES = "figures.json"
+FIGURES = "figures.yaml"  # in JSON, which is YAML; FlagEmbedding takes every *.json of a folder for training data
 TEXTS = ("query", "doc")
 
 

@@ -27,6 +27,7 @@ LONG = {
     "actors": 30, "half": 5, "starts": 5, "never": 1, "hangs": 3, "nodes": 20,
     "two": 10, "both": 10,
     "grow": 50, "older": 20,
+    "staged": 20, "staged_both": 5,
     "engine": 3, "engine_hangs": 1,
 }  # fmt: skip
 SHORT = {"steps": 1, "points": 2, "actors": 2, "nodes": 1, "grow": 1}

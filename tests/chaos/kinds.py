@@ -12,6 +12,7 @@ from pipeline.output.lease import Held
 from tests.chaos.driver import IN_FLIGHT
 from tests.chaos.growing import grow, older
 from tests.chaos.lab import Kind, Lab, Outcome, Trial, Wrong
+from tests.chaos.staged import staged, staged_both
 
 
 def steps(lab: Lab, wanted: int) -> Iterator[Outcome]:
@@ -242,6 +243,7 @@ KINDS: dict[str, Kind] = {
         *(actors, half, starts, never, hangs, nodes),
         *(two, both),
         *(grow, older),
+        *(staged, staged_both),
         *(engine, engine_hangs),
     ]
 }

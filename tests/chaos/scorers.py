@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from actors.rerankers.contract import Prompt
 from actors.worker.actor import Scorer
 from actors.worker.failures import Result
-from tests.fakes import KnownScorer
+from tests.fakes import KnownQueries, KnownScorer, known_score
 
 PAUSE = 0.4  # seconds a unit takes; several are in an actor at once
 STALL = 2.0  # seconds after which a hanging one is ended
@@ -63,6 +63,20 @@ class Calm(Noting, KnownScorer):
     async def score_prompts(self, prompts: Sequence[Prompt]) -> Result:
         await asyncio.sleep(PAUSE)
         return await super().score_prompts(prompts)
+
+
+class ByStage(Noting, KnownQueries):
+    """Scores that differ from stage to stage (by max_doc_tokens), and whole queries."""
+
+    def build_engine(self, settings: Any, *unused: Any) -> None:
+        self._stage: int = getattr(settings, "max_doc_tokens", 0)  # the model of whole queries has none
+
+    async def score_prompts(self, prompts: Sequence[Any]) -> Result:
+        await asyncio.sleep(PAUSE)
+        found = await super().score_prompts(prompts)
+        if isinstance(prompts[0], list):
+            return found
+        return found._replace(scores=[known_score([[self._stage, int(score * 2**32)]]) for score in found.scores])
 
 
 class AllTogether(Calm):
@@ -123,5 +137,5 @@ class HangingEngine(RealEngine):
 
 SCORERS = {
     scorer.__name__: scorer
-    for scorer in (Calm, AllTogether, FailsToStart, NeverStarts, Hangs, RealEngine, HangingEngine)
+    for scorer in (Calm, ByStage, AllTogether, FailsToStart, NeverStarts, Hangs, RealEngine, HangingEngine)
 }

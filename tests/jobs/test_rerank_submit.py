@@ -45,6 +45,7 @@ def test_a_submitted_job_uses_the_cluster_and_ranks(
     assert sorted(best) == ["Bake it at 180 degrees.", "The capital of France is Paris."]
 
 
+@pytest.mark.slow
 def test_a_wrong_config_fails_the_job_with_its_one_line(cluster: dict[str, str], minilm: str, tmp_path: Path) -> None:
     wrong = ["input.path=pairs.parquet", f"output.path={tmp_path / 'out'}", f"reranker.model={minilm}"]
     code, log = submit(cluster, "configs/demo.yaml", *wrong)

@@ -50,6 +50,7 @@ def start_ray() -> None:
     ray.init(
         address="local",
         num_cpus=2,
+        resources={"accelerator_type:L4": 1},  # for a test of where actors go
         include_dashboard=False,
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)} | s3_environment()},

@@ -1,6 +1,7 @@
 """`from pipeline import rerank`: a table in, the ranked table out, of the same kind."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import pipeline
 from pipeline import table
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.errors import TooManyFailed, UsageError
 from tests.conftest import ROOT
@@ -19,7 +21,12 @@ from tests.pipeline.conftest import pairs, ranked, write
 
 
 def test_the_result_is_that_of_the_job(
-    tmp_path: Path, run: Callable[..., dict], make_config: Callable[..., Config], minilm: str
+    tmp_path: Path,
+    run: Callable[..., dict],
+    make_config: Callable[..., Config],
+    minilm: str,
+    one_ray: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = write(pairs(), tmp_path / "in", 1)
     run(path)
@@ -28,6 +35,7 @@ def test_the_result_is_that_of_the_job(
     got = table.rerank(pairs(), config, scorer=KnownScorer)
     assert isinstance(got, pa.Table) and got.equals(expected)
 
+    monkeypatch.setattr(table, "run", partial(table.run, cluster=InProcess()))  # the same without Ray's ten seconds
     sections = {"reranker": {"type": "bi_encoder", "model": minilm}, "run": {"max_failed": 0.1}}
     sections["engine"] = {"dtype": "float32", "enforce_eager": True, "max_model_len": 256}
     frame = table.rerank(pairs().to_pandas(), sections, scorer=KnownScorer)

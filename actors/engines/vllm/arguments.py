@@ -32,7 +32,7 @@ def engine_arguments(
     names = declared.get("architectures") or []
     register(names, request.task == "likelihood")
     defaults: dict[str, Any] = {
-        "disable_log_stats": True,
+        "disable_log_stats": False,  # statistics.py; they cost less than can be measured
         "runner": "generate" if request.task == "generate" else "pooling",
     }
     if request.max_tokens > 1:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from actors.engines.contract import Deliver, EngineRequest, Watchdog
+from actors.engines.load import Load
 from actors.engines.thread import EngineThread
 from actors.engines.vllm.arguments import FOLLOW_UP_SHARE, engine_arguments
 from actors.engines.vllm.head import finish_logits
@@ -86,7 +87,11 @@ class Engine(EngineThread):
         from actors.engines.vllm.loading import load_from_nan
 
         self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
-        self._engine = LLMEngine.from_engine_args(EngineArgs(**load_from_nan(arguments, adapter)))
+        from actors.engines.vllm.statistics import Statistics, find_statistics
+
+        given = EngineArgs(**load_from_nan(arguments, adapter))
+        self._engine = LLMEngine.from_engine_args(given, stat_loggers=[Statistics])
+        self._statistics = find_statistics(self._engine)
         config = self._engine.vllm_config
         self._context = config.model_config.max_model_len
         self._model_config = config.model_config.hf_text_config
@@ -94,6 +99,10 @@ class Engine(EngineThread):
         # How many sequences vLLM holds: all that can run, and if they are short the next ones too.
         share = 2 if self._request.max_tokens == 1 else 1 - FOLLOW_UP_SHARE
         self._at_once = max(1, int(config.scheduler_config.max_num_seqs * share))
+
+    def load(self) -> Load:
+        """See actors/engines/contract.py."""
+        return super().load()._replace(scheduling=self._statistics.last if self._statistics else None)
 
     def _accept(self, request: EngineRequest, deliver: Deliver) -> None:
         if request.one_token_follow_up:

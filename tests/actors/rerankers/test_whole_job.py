@@ -1,7 +1,7 @@
 """One whole job for each kind of request, in this process: files in, the actor, vLLM, fusion, files out.
 
 The families' own tests compare every setting with transformers; these show that a job gives the same. A job of
-embeddings, on a real Ray: tests/pipeline/run/test_engine.py.
+embeddings: tests/pipeline/run/test_engine.py.
 """
 
 from collections.abc import Callable, Sequence

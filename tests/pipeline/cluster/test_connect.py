@@ -47,3 +47,26 @@ def test_what_no_node_has_is_refused_on_one_machine_and_told_of_on_a_cluster(
         pass
     told = "workers.num_gpus = 2: no node of the cluster has that now (1 at most); waiting for one"
     assert told in capsys.readouterr().err
+
+
+def test_a_kind_of_accelerator_that_no_node_has_is_refused_or_told_of(
+    nodes: list[dict],
+    make_config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    kinds = {"accelerator_type:L4": 1}
+    nodes[:] = [{"Alive": True, "Resources": kinds}, {"Alive": False, "Resources": {"accelerator_type:H100": 1}}]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with connect_for_run(make_config("s3://bucket/in", workers={"accelerator_type": "L4"})):
+        pass
+    assert "accelerator" not in capsys.readouterr().err
+    wanted = make_config("s3://bucket/in", workers={"accelerator_type": "H100"})
+    with pytest.raises(UsageError, match=r"workers\.accelerator_type = 'H100': this machine has L4"):
+        connect_for_run(wanted).__enter__()
+    monkeypatch.setenv("RAY_ADDRESS", "ray-head:6379")
+    kinds.clear()
+    with connect_for_run(wanted):
+        pass
+    told = "'H100': no node of the cluster has one now (there: none that Ray knows); waiting for one"
+    assert told in capsys.readouterr().err

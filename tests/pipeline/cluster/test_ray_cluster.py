@@ -47,6 +47,20 @@ def test_a_run_error_of_a_task_of_a_stream_is_raised_as_itself(one_ray: None) ->
         list(stream([[1, 99]]))
 
 
+class Placed:
+    """An actor that tells what Ray set aside for it."""
+
+    async def __call__(self, batch: pa.Table) -> pa.Table:
+        return pa.table({"kinds": [[*ray.get_runtime_context().get_assigned_resources()]]})
+
+
+@pytest.mark.parametrize("kind", [None, "L4"])
+def test_an_actor_goes_where_its_kind_of_accelerator_is(one_ray: None, kind: str | None) -> None:
+    pool = POOL._replace(accelerator=kind)
+    (row,) = RayCluster().stream(make, [[1]], 1, Placed, {}, pool)
+    assert row["kinds"] == ([f"accelerator_type:{kind}"] if kind else [])
+
+
 def add(first: int, second: int) -> int:
     return first + second
 

@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_design(config_file: str) -> None:
             "doc_template": "{doc}",
         },
         "engine": {},
-        "workers": {"count": [1, 1], "num_gpus": None, "num_cpus": None},
+        "workers": {"count": [1, 1], "num_gpus": None, "num_cpus": None, "accelerator_type": None},
         "fusion": {"method": "zscore", "alpha": 0.2, "k": 60},
         "output": {"path": "out", "top_k": None, "columns": [], "explain": False},
         "run": {

@@ -1,4 +1,5 @@
-"""Whole runs with the real vLLM and the real MiniLM on real texts, against figures computed apart.
+"""Whole runs with the real vLLM and the real MiniLM on real texts, against figures computed apart. One job of them on a
+real Ray: tests/jobs/test_rerank_submit.py.
 
 The texts are docstrings of Python's standard library, and the judgements those of the demo. Where the collections of
 tests/conftest.py's SHARED_DATA are at hand, the slow tests run on them too.
@@ -21,6 +22,7 @@ import yaml
 from actors.rerankers.contract import Pair
 from actors.worker.actor import Scorer
 from jobs.demo.prepare import QUESTIONS
+from pipeline.cluster.in_process import InProcess
 from pipeline.config import Config
 from pipeline.run import rerank
 from tests import formulas
@@ -111,7 +113,7 @@ def test_scores_and_every_fusion_are_those_computed_apart(
             reranker=SETTINGS,
             fusion={"method": "zscore", "alpha": alpha},
         )
-        figures = rerank(config, NoScorer if found else Scorer)
+        figures = rerank(config, NoScorer if found else Scorer, InProcess())
         assert (figures["scored_now"] == 0) == bool(found)
         ranked = {(row["query_id"], row["doc_id"]): row for row in pq.read_table(tmp_path / "out/ranked").to_pylist()}
         assert ranked.keys() == {*keys}

@@ -89,6 +89,7 @@ def test_with_nothing_new_no_engine_starts(run: Run, tmp_path: Path) -> None:
     assert in_order(tmp_path / "today").equals(in_order(tmp_path / "fresh"))
 
 
+@pytest.mark.slow
 def test_on_a_cluster(run_on_ray: Run, tmp_path: Path) -> None:
     run_on_ray(write(pairs(), tmp_path / "in", 3), "yesterday", **SETTINGS)
     table, new = make_next_day(pairs())

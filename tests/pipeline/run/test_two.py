@@ -128,6 +128,7 @@ def test_the_input_grows_and_another_run_takes_it_before_this_one_ends(place: Pl
     assert place.run(**TWO)["scored_now"] == 0
 
 
+@S3_SLOW
 def test_a_run_with_the_older_listing_leaves_the_scores_of_a_newer_one(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

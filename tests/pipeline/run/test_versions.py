@@ -54,6 +54,7 @@ def before_reads(happens: dict[int, Callable[[], None]]) -> Iterator[list[str]]:
         yield reads
 
 
+@S3_SLOW
 @pytest.mark.parametrize("buckets", [*SIZES])
 def test_whenever_it_is_replaced_and_put_back_the_result_is_that_of_one_version(place: Place, buckets: str) -> None:
     settings = SETTINGS | {"more": {"sizes": SIZES[buckets]}}

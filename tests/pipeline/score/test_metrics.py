@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.engines.load import Load
+from actors.engines.load import Load, Scheduling
 from pipeline.score import metrics
 from pipeline.score.metrics import count_unit, watch
 
@@ -24,9 +24,12 @@ FIGURES = {
 }
 
 
+RUNS = ("r", "watched", "scheduled")  # that of a watch, which never ends, belongs to one test
+
+
 class NotedMetric:
-    """In the place of a metric of Ray's. It refuses the calls that Ray's refuses, and notes those of the run "r" alone:
-    an engine of another test may still be watched in this process."""
+    """In the place of a metric of Ray's. It refuses the calls that Ray's refuses, and notes those of RUNS alone: an
+    engine of another test may still be watched in this process."""
 
     def __init__(self, name: str, labels: tuple[str, ...], sums: dict[tuple, float]):
         self._name, self._labels, self._sums = name, labels, sums
@@ -37,11 +40,11 @@ class NotedMetric:
 
     def inc(self, amount: float, labels: dict[str, str]) -> None:
         assert amount > 0
-        if labels["run"] == "r":
+        if labels["run"] in RUNS:
             self._sums[self._key(labels)] += amount
 
     def set(self, amount: float, labels: dict[str, str]) -> None:
-        if labels["run"] == "r":
+        if labels["run"] in RUNS:
             self._sums[self._key(labels)] = amount
 
     observe = inc
@@ -95,9 +98,30 @@ def test_a_process_names_a_limited_number_of_reasons(sums: dict, monkeypatch: py
 def test_the_load_of_an_engine_is_reported_again_and_again(sums: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "WATCH_SECONDS", 0.01)
     seconds = itertools.chain([0.0, 1.5, 4.0], itertools.repeat(4.0))
-    watch("r", lambda: Load(7, next(seconds)))
+    watch("watched", lambda: Load(7, next(seconds)))
     deadline = time.monotonic() + 10
-    while sums["rayrank_engine_busy_seconds", "r"] < 4 and time.monotonic() < deadline:
+    while sums["rayrank_engine_busy_seconds", "watched"] < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert sums["rayrank_engine_busy_seconds", "r"] == 4
-    assert sums["rayrank_engine_queue", "r"] == 7
+    assert sums["rayrank_engine_busy_seconds", "watched"] == 4
+    assert sums["rayrank_engine_queue", "watched"] == 7
+    assert len([key for key in sums if "watched" in key]) == 2, (
+        "of an engine that keeps no figures of its scheduling none are reported"
+    )
+
+
+def test_what_an_engine_does_with_its_sequences_is_reported(sums: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "WATCH_SECONDS", 0.01)
+    last = Load(9, 2.0, Scheduling(running=4, waiting=3, cache_share=0.75, preemptions=5))
+    loads = itertools.chain([Load(1, 1.0, Scheduling(1, 0, 0.5, 2))], itertools.repeat(last))
+    watch("scheduled", lambda: next(loads))
+    deadline = time.monotonic() + 10
+    while sums["rayrank_engine_preemptions", "scheduled"] < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert {key: value for key, value in sums.items() if "scheduled" in key} == {
+        ("rayrank_engine_busy_seconds", "scheduled"): 2,
+        ("rayrank_engine_queue", "scheduled"): 9,
+        ("rayrank_engine_running", "scheduled"): 4,
+        ("rayrank_engine_waiting", "scheduled"): 3,
+        ("rayrank_engine_cache_share", "scheduled"): 0.75,
+        ("rayrank_engine_preemptions", "scheduled"): 5,
+    }

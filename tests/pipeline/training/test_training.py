@@ -210,7 +210,7 @@ def test_what_is_dropped_is_counted(make: Any, tmp_path: Path) -> None:
         "queries without a negative": 1,  # r
         "queries that are judged and not in the result": 1,
     }
-    assert json.loads((tmp_path / "out" / "figures.json").read_text())["dropped"] == figures["dropped"]
+    assert json.loads((tmp_path / "out" / "figures.yaml").read_text())["dropped"] == figures["dropped"]
     (row,), figures = make("--format", "flagembedding", "--negatives", "2", "--ranks", "4", "4", name="titled")
     assert figures["dropped"]["queries with fewer negatives than --negatives"] == 1
     assert row["neg"] == ["A title q d4"]
