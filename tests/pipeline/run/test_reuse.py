@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import pipeline.input.pairs
@@ -16,6 +18,7 @@ from pipeline.ensemble.part import Arguments
 from pipeline.ensemble.run import fuse
 from pipeline.errors import TooManyFailed
 from pipeline.input.result import read_result
+from pipeline.sizes import Sizes
 from pipeline.storage.folder import Folder
 from tests.fakes import KnownScorer
 from tests.pipeline.conftest import ROWS, SMALL, Run, in_order, pairs, write
@@ -98,6 +101,30 @@ def test_on_a_cluster(run_on_ray: Run, tmp_path: Path) -> None:
     figures = run_on_ray(path, "today", **reuse(tmp_path / "yesterday") | sizes)
     assert (figures["scored_now"], figures["reused"]) == (new, len(table) - EMPTY - new)
     run_on_ray(path, "fresh", **SETTINGS)
+    assert in_order(tmp_path / "today").equals(in_order(tmp_path / "fresh"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_million_rows_of_which_a_tenth_is_new(run_on_ray: Run, tmp_path: Path) -> None:
+    """In another order, and in other files: 5% of the texts changed, and 5% new ones."""
+    rows, draw = 1_000_000, np.random.default_rng(16)
+
+    def put(name: str, numbers: np.ndarray, changed: np.ndarray, files: int) -> str:
+        ids, queries = (pa.array(of).cast(pa.string()) for of in (numbers, numbers // 100))
+        docs = pc.if_else(pa.array(changed), pc.binary_join_element_wise(ids, "anew", " "), ids)
+        first = pa.array(numbers % 1000).cast(pa.float64())
+        names = {"query_id": queries, "query": queries, "doc_id": ids, "doc": docs, "score": first}
+        return write(pa.table(names), tmp_path / name, files)
+
+    before, after = np.arange(rows), draw.permutation(rows + rows // 20)
+    changed = np.isin(after, draw.choice(rows, rows // 20, replace=False))
+    plain: dict[str, Any] = {"workers": {"count": 2}, "more": {"sizes": Sizes()}}
+    run_on_ray(put("in", before, before < 0, 8), "yesterday", **plain)
+    path = put("new", after, changed, 5)
+    figures = run_on_ray(path, "today", run={"reuse": [str(tmp_path / "yesterday")]}, **plain)
+    assert (figures["scored_now"], figures["reused"]) == (rows // 10, rows - rows // 20)
+    run_on_ray(path, "fresh", **plain)
     assert in_order(tmp_path / "today").equals(in_order(tmp_path / "fresh"))
 
 

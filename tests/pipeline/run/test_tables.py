@@ -52,6 +52,27 @@ def test_only_files_that_came_are_scored(table: Table, capsys: pytest.CaptureFix
     assert table.run()["scored_now"] == 0
 
 
+@pytest.mark.slow
+def test_on_a_cluster(tmp_path: Path, run_on_ray: Run) -> None:
+    """Parts that came and rows that went, by tasks and actors of other processes."""
+    table = Table(tmp_path, run_on_ray)
+    table.write(A, B)
+    table.run()
+    table.write(C)
+    table.open().delete("doc_id = 'd7'")
+    figures = table.run()
+    left = pa.concat_tables([A, B, C])
+    left = left.filter(pc.not_equal(left["doc_id"], "d7"))
+    assert figures["rows"] == len(left)
+    assert table.ranked().equals(table.run_plain(left))
+
+    (tmp_path / "vectors").mkdir()
+    deleted = Deleted(tmp_path / "vectors", run_on_ray)
+    deleted.delete(GONE)
+    assert deleted.run()["deleted"] == len(GONE)
+    assert deleted.ranked().equals(deleted.run_plain(without(GONE)))
+
+
 def test_a_version_of_the_past(table: Table) -> None:
     table.write(A, B)
     table.write(C, mode="overwrite")
