@@ -219,7 +219,9 @@ class Run:
         rows = sum(one.rows for one in earlier)
         cluster = self._connect(rows <= self._sizes.bucket_rows and work.stored_bytes <= self._sizes.part_bytes)
         self._time("start")
-        known = prepare_known(earlier, self._checked.merged, self._config.output.explain, cluster, self._sizes)
+        known = prepare_known(
+            earlier, self._checked.merged, self._config.output.explain, cluster, self._sizes, sees_queries(self._config)
+        )
         taken = take_over(known, work, self._checked.scores, cluster, self._sizes)
         coverage.add(map(self._checked.name_below_all, taken.names))
         self._taken = taken.scores
@@ -246,7 +248,7 @@ class Run:
         """The figures of a result that stands. Says what may be done for it, and deletes what it has no use for."""
         if late := result["figures"].get("late"):
             how = "without run.on_existing=restart " if self._config.run.on_existing == "restart" else ""
-            say(f"{late:,} rows were not scored in time (run.until); {how}the same command goes on with them")
+            say(f"{late:,} rows were not scored in time (run.until); {how}a run with more time goes on with them")
         if transient := result["figures"]["transient"]:
             say(f"{transient:,} rows have no score for a reason that may pass; run.retry_failed=true scores them again")
         lower, whole = self._config.input.lower_is_better, sees_queries(self._config)

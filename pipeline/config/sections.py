@@ -31,7 +31,7 @@ class Section(BaseModel):
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    return [value] if isinstance(value, str) else [] if value is None else value
 
 
 Url = Annotated[str, Field(min_length=1)]
@@ -63,7 +63,7 @@ Table = DeltaTable | IcebergTable
 
 
 class Input(Section):
-    path: Annotated[list[Url], BeforeValidator(_listed), Field(min_length=1)] = []
+    path: Annotated[list[Url], BeforeValidator(_listed)] = []
     table: Annotated[Table, Field(discriminator="format")] | None = None
     columns: dict[str, str] = {}
     duplicates: Literal["first", "last"] = "first"
@@ -84,7 +84,7 @@ class Input(Section):
         if not self.path and not self.table:
             raise ValueError("input.path: missing; or give input.table")
         if self.path and self.table:
-            raise ValueError("input.table: stands beside input.path; the rows come from one of the two")
+            raise ValueError("input.table: stands beside input.path; one of the two is null (input.path=null, say)")
         return self
 
     @model_validator(mode="after")

@@ -89,7 +89,7 @@ def _load_known(config: Config, earlier: list[Earlier], sizes: Sizes) -> AddKnow
     if not 0 < rows <= sizes.known_rows:
         return None
     place = Folder(f"memory://rayrank-{uuid4()}")
-    known = prepare_known(earlier, place, config.output.explain, InProcess(), RunSizes())
+    known = prepare_known(earlier, place, config.output.explain, InProcess(), RunSizes(), sees_queries(config))
     place.delete(place.names())
     return lambda pairs: known(add_hashes(pairs, config))
 

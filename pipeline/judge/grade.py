@@ -7,6 +7,8 @@ import numpy as np
 
 from pipeline.errors import UsageError
 
+MOST = 2**53  # above it a float64 does not tell whole numbers apart
+
 
 @dataclass(frozen=True)
 class Grading:
@@ -24,10 +26,14 @@ class Grading:
             raise UsageError(f"--thresholds = {' '.join(map(str, self.thresholds))}: should be numbers that rise")
 
     def make_grades(self, scores: np.ndarray) -> np.ndarray:
-        """The grades, int64, of finite scores. Raises ValueError for one that is no whole number where it should be."""
+        """The grades, int64, of finite scores. Raises ValueError, with the first row and what is wrong with its score,
+        where it is no whole number and should be, or is no grade at all."""
         if self.thresholds:
             return np.searchsorted(self.thresholds, scores, side="right").astype(np.int64)
-        grades = np.floor(scores + 0.5).astype(np.int64)
+        if (wrong := np.flatnonzero(np.abs(scores) > MOST)).size:
+            raise ValueError(int(wrong[0]), "is no grade")
+        below = np.floor(scores)
+        grades = (below + (scores - below >= 0.5)).astype(np.int64)  # scores + 0.5 would be rounded itself
         if not self.round and (wrong := np.flatnonzero(grades != scores)).size:
-            raise ValueError(int(wrong[0]))
+            raise ValueError(int(wrong[0]), "is no whole number; --round or --thresholds makes grades of such scores")
         return grades

@@ -68,6 +68,12 @@ def write_qrels(
                 judged.grades.update(grades.tolist())
         if not judged.grades:
             raise UsageError(f"{result}: none of its {rows:,} rows has a judgement: {describe(judged.without)}")
+        if given and not judged.confusion:
+            query, doc = next((query, next(iter(docs))) for query, docs in given.items())
+            raise UsageError(
+                f"--against: has none of the pairs that the result judges (query {query!r}, document {doc!r}, ...); "
+                "are the ids written alike?"
+            )
     return judged._replace(rows=rows, queries=queries)
 
 
@@ -110,8 +116,7 @@ def _make_grades(found: tuple[list[str], list[str], np.ndarray], grading: Gradin
     try:
         return grading.make_grades(scores)
     except ValueError as error:
-        at = error.args[0]
+        at, what = error.args
         raise UsageError(
-            f"--score = {score!r}: {scores[at]} of query {queries[at]!r}, document {docs[at]!r} is no whole number; "
-            "--round or --thresholds makes grades of such scores"
+            f"--score = {score!r}: {scores[at]} of query {queries[at]!r}, document {docs[at]!r} {what}"
         ) from None

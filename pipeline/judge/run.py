@@ -1,16 +1,18 @@
 """A judge's result -> qrels, and how they compare with other judgements of the same queries."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.evaluate.measures import parse_measures
 from pipeline.evaluate.qrels import Qrels, read_qrels
 from pipeline.evaluate.table import align
 from pipeline.judge.agreement import Agreement, Confusion, compute_agreement, split_at
 from pipeline.judge.grade import Grading
 from pipeline.judge.qrels import Judged, describe, write_qrels
 from pipeline.judge.systems import Systems, compare_systems
-from pipeline.storage.urls import make_absolute
+from pipeline.storage.urls import is_local, make_absolute
 
 MEASURE = "nDCG@10"
 
@@ -50,9 +52,11 @@ def judge(arguments: Arguments) -> tuple[list[str], dict[str, Any]]:
     """
     if arguments.runs and not arguments.against:
         raise UsageError("--runs: systems are compared under two judgements; --against names the others")
+    parse_measures([arguments.measure])
     output = make_absolute(arguments.output)
-    if arguments.against and make_absolute(arguments.against) == output:
-        raise UsageError(f"--output = {arguments.output!r}: is the file of --against, which would be lost")
+    for key, path in (("--against", arguments.against), *(("--runs", run) for run in arguments.runs)):
+        if path and _follow_links(path) == _follow_links(output):
+            raise UsageError(f"--output = {arguments.output!r}: is a file of {key}, which would be lost")
     given = read_qrels(arguments.against) if arguments.against else {}
     judged = write_qrels(make_absolute(arguments.result), output, arguments.grading, arguments.score, given)
     grades = dict(sorted(judged.grades.items()))
@@ -75,15 +79,12 @@ def judge(arguments: Arguments) -> tuple[list[str], dict[str, Any]]:
     return lines, figures
 
 
+def _follow_links(path: str) -> str:
+    return make_absolute(os.path.realpath(path) if is_local(path) and "://" not in path else path)
+
+
 def _compare(arguments: Arguments, given: Qrels, judged: Judged) -> Compared:
-    both = judged.confusion.total()
-    if not both:
-        query, doc = next((query, next(iter(docs))) for query, docs in given.items())
-        raise UsageError(
-            f"{arguments.against}: has none of the pairs that the result judges (query {query!r}, document {doc!r}, "
-            "...); are the ids written alike?"
-        )
-    systems = None
+    both, systems = judged.confusion.total(), None
     if arguments.runs:
         own = read_qrels(make_absolute(arguments.output))
         systems = compare_systems([*arguments.runs], arguments.measure, given, own)

@@ -58,9 +58,15 @@ def _find_in(checked: Checked, path: str) -> Iterator[Earlier]:
                 f"{path}: none of its scores are taken over: they are of another model, prompt or setting (fingerprint "
                 f"{', '.join(places.values())}, this run's is {checked.fingerprint}; run.reuse)"
             )
-        for place, print_ in usable.items():
-            scores = output.below(place)
-            yield Earlier(path, scores, _parse(scores.names(f"{print_}/")))
+            return
+        found = [
+            Earlier(path, scores, _parse(scores.names(f"{print_}/")))
+            for place, print_ in usable.items()
+            for scores in [output.below(place)]
+        ]
+        if not any(earlier.files for earlier in found):
+            say(f"{path}: none of its scores are taken over: its score files have gone (run.reuse)")
+        yield from found
     except RunError as error:  # a store that refuses, say
         say(f"{path}: none of its scores are taken over: {error} (run.reuse)")
 

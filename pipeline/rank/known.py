@@ -51,9 +51,11 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class KnownScores:
-    """Adds to pairs what is known of them. pieces: what is known, by the first bits of the hash; each sorted by it."""
+    """Adds to pairs what is known of them. pieces: what is known, by the first bits of the hash; each sorted by it.
+    whole: a model scores the candidates of a query together, so all of them are known, or none."""
 
     pieces: Sequence[Started[pa.Table]]
+    whole: bool = False
 
     def __call__(self, pairs: pa.Table) -> pa.Table:
         """The pairs of a unit, with their hashes. One that has a score has it as `rerank_score`, and the kind KNOWN;
@@ -68,8 +70,8 @@ class KnownScores:
             inside = piece == number
             found = find_hashes(table, high[inside], low[inside])
             parts.append(table.select(SCHEMA.names[2:] + table.column_names[5:]).take(pa.array(found, mask=found < 0)))
-        known = pa.concat_tables(parts).take(pa.array(np.argsort(order, kind="stable")))
-        return _add(pairs, known.combine_chunks())
+        known = pa.concat_tables(parts).take(pa.array(np.argsort(order, kind="stable"))).combine_chunks()
+        return _add(pairs, _drop_partly_known(pairs, known) if self.whole else known)
 
 
 class Taken(NamedTuple):
@@ -117,11 +119,13 @@ def take_over(known: KnownScores, work: Work, scores: Folder, cluster: Cluster, 
     return found
 
 
-def prepare_known(earlier: list[Earlier], merged: Folder, explain: bool, cluster: Cluster, sizes: Sizes) -> KnownScores:
+def prepare_known(
+    earlier: list[Earlier], merged: Folder, explain: bool, cluster: Cluster, sizes: Sizes, whole: bool = False
+) -> KnownScores:
     """Reads what there is. Of equal texts the score counts that comes first in `earlier`.
 
-    merged: the folder of what is made of scores on the way. explain: whether it is known what the model wrote. An
-    output one of whose score files cannot be read is named, and not used.
+    merged: the folder of what is made of scores on the way. explain: whether it is known what the model wrote. whole:
+    see KnownScores. An output one of whose score files cannot be read is named, and not used.
     """
     pieces = 1
     while pieces * sizes.known_rows < sum(one.rows for one in earlier):
@@ -136,7 +140,8 @@ def prepare_known(earlier: list[Earlier], merged: Folder, explain: bool, cluster
             say(f"{one.output}: none of its scores are taken over: {error}")
             continue
         readers.append(BucketReader(merged, index, _get_schema(explain)).read)
-    return KnownScores(cluster.keep(SortPiece(readers, _get_schema(explain)), range(pieces)))
+    kept = cluster.keep(SortPiece(readers, _get_schema(explain)), range(pieces))
+    return KnownScores(kept, whole)
 
 
 def _cut_groups(earlier: Earlier, pieces: int, sizes: Sizes) -> list[Group]:
@@ -229,6 +234,15 @@ def find_hashes(table: pa.Table, high: np.ndarray, low: np.ndarray) -> np.ndarra
 
 def _get_schema(explain: bool) -> pa.Schema:
     return SCHEMA.append(EXPLANATION) if explain else SCHEMA
+
+
+def _drop_partly_known(pairs: pa.Table, known: pa.Table) -> pa.Table:
+    """What is known, without anything of queries of which a candidate has neither a score nor a reason for none."""
+    unknown = pc.and_(pc.is_null(known["rerank_score"]), pc.is_null(known["reason"]))
+    asked = pairs["query_id"].filter(pc.and_(pc.equal(pairs["kind"], OK), unknown))
+    again = pc.is_in(pairs["query_id"], value_set=asked.combine_chunks())
+    columns = {name: pc.if_else(again, pa.scalar(None, known[name].type), known[name]) for name in known.column_names}
+    return pa.table(columns, known.schema)
 
 
 def _add(pairs: pa.Table, known: pa.Table) -> pa.Table:

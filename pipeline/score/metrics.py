@@ -46,7 +46,7 @@ def count_unit(run: str, figures: dict[str, Any], reasons: dict[str, int], trunc
     if not figures["rows"]:  # its scores were there
         return
     amounts = {
-        "rayrank_pairs": figures["rows"] - figures["failed"] - figures["rejected"] - figures["known"],
+        "rayrank_pairs": figures["rows"] - sum(figures[name] for name in ("failed", "rejected", "known", "deleted")),
         "rayrank_truncated": truncated,
         **{f"rayrank_{name}": figures[name] for name in ("prompt_tokens", "cached_tokens", "new_tokens")},
         "rayrank_units": 1,

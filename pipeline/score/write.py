@@ -107,7 +107,8 @@ class UnitWriter:
         )
         if unit.rows is not None:  # else its scores were put before
             try:
-                _report(self._run, stats, reasons, pc.sum(rows["truncated"]).as_py() or 0)
+                cut = rows["truncated"].filter(pc.not_equal(rows["kind"], KNOWN))  # no prompts were made of the others
+                _report(self._run, stats, reasons, pc.sum(cut).as_py() or 0)
             except Exception:  # whatever it is: the unit would be scored again
                 _log_failed_report()
         return pa.Table.from_pylist([asdict(stats)])

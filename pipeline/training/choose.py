@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+FEWER = "groups with fewer negatives than --negatives"  # a count beside those of what is dropped
+
 
 class Candidate(NamedTuple):
     """A row of a result. score: the teacher's; None where it has none."""
@@ -103,20 +105,22 @@ def choose(
         counts["queries without a positive"] += 1
         return None
     most = _find_limit(min(one.score for one in good), choice)
-    found = list[Scored]()
+    found, texts = list[Scored](), {one.doc for one in good}
     for candidate in others:
         assert candidate.score is not None and candidate.doc is not None
         if not choice.ranks[0] <= candidate.rank <= choice.ranks[1]:
             counts["candidates outside of --ranks"] += 1
         elif candidate.score > most:
             counts["candidates too close to the positive"] += 1
+        elif candidate.doc in texts:
+            counts["candidates with the text of a positive"] += 1
         else:
             found.append(Scored(candidate.doc, candidate.score))
     if not found:
         counts["queries without a negative"] += 1
         return None
     if len(found) < choice.negatives:
-        counts["queries with fewer negatives than --negatives"] += 1
+        counts[FEWER] += 1
     else:
         digest = hashlib.blake2b(f"{choice.seed} {query_id}".encode(), digest_size=8).digest()
         chosen = SAMPLES[choice.sample](found, choice.negatives, random.Random(digest))

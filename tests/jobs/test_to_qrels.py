@@ -195,8 +195,10 @@ def test_a_result_is_read_some_rows_at_a_time(result: str, tmp_path: Path) -> No
         (["--score", "reason"], "--score = 'reason': .* has no such column of numbers"),
         (["--score", "none"], "--score = 'none': .* has no such column of numbers"),
         (["--round", "--runs", "x.trec"], "--runs: systems are compared under two judgements; --against names the"),
-        (["--round", "--against", "OUT"], "is the file of --against, which would be lost"),
-        (["--round", "--against", "OTHERS"], "others: has none of the pairs that the result judges"),
+        (["--round", "--against", "OUT"], "is a file of --against, which would be lost"),
+        (["--round", "--against", "LINK"], "is a file of --against, which would be lost"),
+        (["--round", "--against", "GIVEN", "--runs", "x.trec", "OUT"], "is a file of --runs, which would be lost"),
+        (["--round", "--against", "OTHERS"], "--against: has none of the pairs that the result judges"),
         (["--round", "--against", "GIVEN", "--measure", "nope", "--runs", "x.trec"], "--measure 'nope'"),
         (["--round", "--against", "GIVEN", "--runs", "EMPTY.trec"], "EMPTY.trec: has none of the 12 judged queries"),
         (["--round", "--against", "GIVEN", "--runs", "x.trec", "x.trec"], "the same one is named twice"),
@@ -215,8 +217,12 @@ def test_what_is_wrong_is_one_line_and_code_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "others").write_text("x 0 y 1\n")
     (tmp_path / "EMPTY.trec").write_text("x Q0 y 1 1 t\n")
-    places = {"OUT": str(tmp_path / "out"), "OTHERS": str(tmp_path / "others"), "GIVEN": given}
+    (tmp_path / "out").write_text("q1 0 d1 3\n")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    places = {"OUT": str(tmp_path / "out"), "OTHERS": str(tmp_path / "others"), "GIVEN": given, "LINK": "link"}
     assert main([result, "--output", "out", *(places.get(one, one) for one in arguments)]) == 2
+    if not {"EMPTY.trec", "nowhere"} & {*arguments} and arguments[-2:] != ["x.trec", "x.trec"]:
+        assert (tmp_path / "out").read_text() == "q1 0 d1 3\n", "it is replaced by a whole file, or not at all"
     stdout, stderr = capsys.readouterr()
     assert stdout == "" and stderr.count("\n") == 1 and re.search(message, stderr), stderr
 

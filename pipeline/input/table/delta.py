@@ -1,6 +1,7 @@
 """Delta tables, by the library `deltalake`: the files of a version, what their partitions are, and which rows of them
 are deleted."""
 
+import math
 import os
 import re
 from typing import Any
@@ -48,6 +49,8 @@ def read_delta(table: DeltaTable) -> tuple[int, str, dict[str, Shown]]:
     except UsageError:
         raise
     except Exception as error:  # the library raises many kinds
+        if table.version is not None and table.version > (newest := _find_newest(root)):
+            raise UsageError(f"input.table: {table}: has no such version; the newest is {newest}") from None
         raise UsageError(
             f"input.table: {table}: cannot be read by deltalake {deltalake.__version__}: {_read_message(error)}. If "
             "the table has what it does not know, give its rows written as plain Parquet"
@@ -66,6 +69,16 @@ def read_delta(table: DeltaTable) -> tuple[int, str, dict[str, Shown]]:
         )
     shown = {path: make_shown(columns, own, deleted.get(path, ())) for path, own in files.items()}
     return found.version(), root, shown
+
+
+def _find_newest(root: str) -> float:
+    """The newest version; infinity where it cannot be read."""
+    import deltalake
+
+    try:
+        return deltalake.DeltaTable(root, storage_options=make_storage_options(root)).version()
+    except Exception:  # the library raises many kinds; the error that led here is the one that is told
+        return math.inf
 
 
 def _read_message(error: Exception) -> str:

@@ -54,7 +54,7 @@ ANSWERS: list[tuple[str, str, float | str]] = [
     ("umbrela", "##Final Score: 2", 2),
     ("umbrela", "Final score (O): 2", 2),
     ("umbrela", "The final score is 3.", 3),
-    ("umbrela", "A final score of 1 fits.", 1),
+    ("umbrela", "It has a final score of 1.", 1),
     ("umbrela", '{"final_score": 2}', 2),
     ("umbrela", "final score\n\n2", 2),
     # Markdown
@@ -89,6 +89,17 @@ ANSWERS: list[tuple[str, str, float | str]] = [
     ("umbrela", "", NO_ANSWER),
     ("umbrela", " \n\t ", NO_ANSWER),
     ("umbrela", "##score final: 2", NO_ANSWER),
+    # A number in a sentence is none, and no range or share
+    ("umbrela", "A final score of 1 fits.", NO_ANSWER),
+    ("umbrela", "I cannot provide a final score (0-3) for this passage.", NO_ANSWER),
+    ("umbrela", "I can't assign a final score of 0, 1, 2 or 3 to this content.", NO_ANSWER),
+    ("umbrela", "##final score: 0 to 3 (an integer)", NO_ANSWER),
+    ("umbrela", "##final score: 2\n\n(The final score 0 would be for unrelated passages.)", 2),
+    ("umbrela", "##final score: 1-2", NO_ANSWER),
+    ("umbrela", "##final score: 2/3", NO_ANSWER),
+    ("umbrela", "##final score: 1/10", NO_ANSWER),
+    ("umbrela", "##final score: 1,5", NO_ANSWER),
+    ("umbrela", "##final score: 2 or 3", NO_ANSWER),
     # Cut off at the limit, wherever
     ("umbrela", "##final score: 2|", CUT),
     ("umbrela", "##final score: 1|", CUT),
@@ -130,8 +141,8 @@ def test_an_answer_is_its_value_or_has_a_reason(judge: str, text: str, expected:
         assert isinstance(got, float) and got == expected
 
 
-def test_the_table_has_sixty_answers() -> None:
-    assert len(ANSWERS) == len({*ANSWERS}) == 60
+def test_the_table_has_seventy_answers() -> None:
+    assert len(ANSWERS) == len({*ANSWERS}) == 70
 
 
 def test_no_text_of_the_model_is_before_the_colon_of_a_reason() -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.rerankers.contract import Unscored
 from actors.worker.failures import KILLED, Result
 from pipeline.errors import UsageError
 from pipeline.input.result import read_result
@@ -191,6 +192,29 @@ def test_a_query_with_the_same_candidates_takes_its_scores_from_another_output(r
     write(tmp_path, **dict(zip(["f2", "f1", "f0"], cut_files(rows).values(), strict=True)))
     rank("today", run={"reuse": [str(tmp_path / "yesterday")], "unit_rows": 5})
     assert take_asked() == [changed["query"]]
+    assert_result(tmp_path / "today", rank_by_hand(rows))
+
+
+def test_a_query_with_a_candidate_that_no_window_showed_is_scored_again_whole(rank: Run, tmp_path: Path) -> None:
+    """The scores of some of its candidates would be places in another ranking."""
+
+    class Overlooking(Asked):
+        async def score_prompts(self, prompts: Sequence[Any]) -> Result:
+            found = await super().score_prompts(prompts)
+            scores: list[Any] = [*found.scores]
+            for query, of in enumerate(prompts):
+                if of[0].query == "query number 3":
+                    scores[query] = [Unscored("no window showed it"), *scores[query][1:]]
+            return found._replace(scores=scores)
+
+    rows = draw_rows(7)
+    assert sum(row["query_id"] == "q3" and bool(row["doc"]) for row in rows) > 2
+    write(tmp_path, **cut_files(rows))
+    rank("yesterday", Overlooking)
+    take_asked()
+    write(tmp_path, **dict(zip(["f2", "f1", "f0"], cut_files(rows).values(), strict=True)))
+    rank("today", run={"reuse": [str(tmp_path / "yesterday")]})
+    assert take_asked() == ["query number 3"]
     assert_result(tmp_path / "today", rank_by_hand(rows))
 
 

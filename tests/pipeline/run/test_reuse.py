@@ -1,6 +1,7 @@
 """run.reuse: pairs that another output scored, found by their texts, are not scored again."""
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +178,11 @@ def make_ensemble(run: Run, folder: Path) -> None:
     fuse(Arguments(results=outputs, runs=[], output=str(folder / "yesterday")))
 
 
+def make_tidied(run: Run, folder: Path) -> None:
+    run(write(pairs(), folder / "in", 1), "yesterday", **SETTINGS)
+    shutil.rmtree(folder / "yesterday" / "scores")
+
+
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -184,8 +190,9 @@ def make_ensemble(run: Run, folder: Path) -> None:
         (make_unfinished, "it has no finished result"),
         (make_other, "they are of another model, prompt or setting (fingerprint "),
         (make_ensemble, "they are of another model, prompt or setting (fingerprint "),
+        (make_tidied, "its score files have gone"),
     ],
-    ids=["nothing there", "unfinished", "another setting", "of jobs/fuse.py"],
+    ids=["nothing there", "unfinished", "another setting", "of jobs/fuse.py", "tidied"],
 )
 def test_an_output_that_is_of_no_use_is_named(
     make: Callable[[Run, Path], None], said: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]

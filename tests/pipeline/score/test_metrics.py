@@ -13,7 +13,8 @@ from pipeline.score import metrics
 from pipeline.score.metrics import count_unit, watch
 
 FIGURES = {
-    "rows": 10,
+    "rows": 14,
+    "deleted": 4,
     "failed": 3,
     "rejected": 1,
     "known": 2,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +16,7 @@ from actors.rerankers.contract import Unscored
 from pipeline.errors import RunError
 from pipeline.input.listing import InputFile, list_inputs
 from pipeline.plan.units import Unit
+from pipeline.rows import replace_column
 from pipeline.score import write as module
 from pipeline.score.prompt import PromptedUnit
 from pipeline.score.write import UnitWriter
@@ -118,6 +120,18 @@ def test_the_name_says_whether_a_row_may_be_tried_again(
 ) -> None:
     row = put(folder, unit("ok", "ok", "reject", "permanent"), scores)
     assert [*folder.files()] == [row["file"]] == [f"{NAME}{ending}"]
+
+
+def test_prompts_that_were_cut_are_reported_where_they_were_made(
+    folder: Folder, unit: Make, counted: list, capsys: pytest.CaptureFixture
+) -> None:
+    """A row that has the score of an earlier run was cut then."""
+    known = unit("known", "ok")
+    assert known.rows
+    rows = replace_column(known.rows, "truncated", pa.array([True, True]))
+    scores = pa.array([0.25, None])
+    put(folder, known._replace(rows=rows.append_column("rerank_score", scores)), [0.5])
+    assert counted[0][3] == 1 and json.loads(capsys.readouterr().err)["truncated"] == 1
 
 
 def test_a_unit_without_rows_is_put(folder: Folder, unit: Make, counted: list) -> None:

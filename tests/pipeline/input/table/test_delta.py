@@ -250,7 +250,7 @@ def binary_partition(root: Path) -> None:
 BAD = {
     "a file is gone": (gone, {}, "is gone from the store (1 such files)"),
     "no table": (not_there, {}, "cannot be read by deltalake"),
-    "no such version": (append, {"version": 7}, "cannot be read by deltalake"),
+    "no such version": (append, {"version": 7}, "has no such version; the newest is 2"),
     "a feature that is not known": (unknown_feature, {}, "plain Parquet"),
     "no files": (empty, {}, "version 0: has no files"),
     "a partition of binary values": (binary_partition, {}, "its partition 'part' is binary, which is not read"),
