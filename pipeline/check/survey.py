@@ -23,7 +23,8 @@ from pipeline.input.first_pair import read_first_pairs
 from pipeline.input.footers import FirstFile
 from pipeline.input.listing import InputFile
 from pipeline.input.names import describe_passed_over
-from pipeline.storage.folder import check_writable
+from pipeline.input.result import read_result
+from pipeline.storage.folder import Folder, check_writable
 from pipeline.storage.urls import is_local
 
 Lines = list[str]
@@ -42,6 +43,7 @@ def survey(config: Config) -> tuple[Lines, Lines]:
     for _, one in stages:
         check_output_place(one)
     _look_at_output(stages[-1][1], good, unknown)
+    _look_at_reuse(stages[0][1], good, unknown)
     for name, one in stages:
         found: tuple[Lines, Lines] = ([], [])
         try:
@@ -85,6 +87,21 @@ def _look_at_output(config: Config, good: Lines, unknown: Lines) -> None:
         if is_local(config.output.path):
             raise
         unknown.append(str(error))
+
+
+def _look_at_reuse(config: Config, good: Lines, unknown: Lines) -> None:
+    for path in config.run.reuse:
+        try:
+            result = read_result(Folder(path))
+        except RunError as error:
+            unknown.append(f"run.reuse: {error}")
+            continue
+        if result:
+            good.append(
+                f"that {path} is a finished result (run.reuse); a run says whether its scores are of this model"
+            )
+        else:
+            unknown.append(f"run.reuse: {path} has no finished result, or is not there")
 
 
 def _look_at_model(config: Config, first: First | None, good: Lines, unknown: Lines) -> None:

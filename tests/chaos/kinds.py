@@ -155,12 +155,7 @@ def both(lab: Lab, wanted: int) -> Iterator[Outcome]:
     """Two drivers work at the same time, as if one had slept while the other took its lease."""
     for _ in range(wanted):
         trial = lab.trial()
-        first = trial.start(lease=False)
-        time.sleep(lab.draw.uniform(0, 2))
-        second = trial.start(lease=False)
-        codes = [first.wait(), second.wait()]
-        if 0 not in codes:
-            trial.run()
+        codes = trial.run_both(lab.draw.uniform(0, 2))
         yield _checked(lab, trial, f"two without a lease, exit codes {codes}", len(trial.given()))
 
 

@@ -104,6 +104,17 @@ class Trial:
         """A driver from its beginning to its end."""
         self.end(self.start(**changes), code)
 
+    def run_both(self, pause: float) -> list[int]:
+        """Two drivers at work at the same time, as if one had slept while the other took its lease; and one more where
+        neither made a result. Returns the exit codes of the two. pause: seconds before the second one starts."""
+        first = self.start(lease=False)
+        time.sleep(pause)
+        second = self.start(lease=False)
+        codes = [first.wait(), second.wait()]
+        if 0 not in codes:
+            self.run()
+        return codes
+
     def end(self, driver: subprocess.Popen[bytes], code: int = 0) -> None:
         """Waits for the end of a driver. Raises Wrong if it is not that one."""
         try:

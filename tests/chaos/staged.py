@@ -1,7 +1,6 @@
 """Kinds of trials of runs in three stages, of which the last one sees all candidates of a query together."""
 
 import shutil
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,12 +36,7 @@ def staged_both(lab: Lab, wanted: int) -> Iterator[Outcome]:
     calm = _run_calm(lab)
     for _ in range(wanted):
         trial = _begin(lab)
-        first = trial.start(lease=False)
-        time.sleep(lab.draw.uniform(0, 4))
-        second = trial.start(lease=False)
-        codes = [first.wait(), second.wait()]
-        if 0 not in codes:
-            trial.run()
+        codes = trial.run_both(lab.draw.uniform(0, 4))
         yield _check(trial, calm, f"two without a lease, exit codes {codes}", len(trial.given()))
 
 

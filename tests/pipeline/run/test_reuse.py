@@ -15,6 +15,8 @@ import pytest
 import pipeline.input.pairs
 from actors.rerankers.contract import Prompt, Unscored
 from actors.worker.failures import Result
+from pipeline.check.survey import survey
+from pipeline.config import Config
 from pipeline.ensemble.part import Arguments
 from pipeline.ensemble.run import fuse
 from pipeline.errors import TooManyFailed
@@ -245,3 +247,12 @@ def test_the_manifest_says_how_much_was_taken(run: Run, tmp_path: Path) -> None:
     manifest = read_result(Folder(str(tmp_path / "today")))
     assert manifest and manifest["figures"]["reused"] == len(table) - EMPTY - new
     assert manifest["config"]["run"]["reuse"] == [str(tmp_path / "yesterday")]
+
+
+def test_a_check_says_which_outputs_are_there(run: Run, make_config: Callable[..., Config], tmp_path: Path) -> None:
+    path = write(pairs(), tmp_path / "in", 1)
+    run(path, "yesterday", **SETTINGS)
+    outputs = [str(tmp_path / name) for name in ("yesterday", "typo")]
+    good, unknown = survey(make_config(path, run={"reuse": outputs}))
+    assert [line for line in good if outputs[0] in line] and outputs[1] not in " ".join(good)
+    assert f"run.reuse: {outputs[1]} has no finished result, or is not there" in unknown
