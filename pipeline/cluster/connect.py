@@ -116,14 +116,16 @@ def _check_resources(config: Config) -> None:
             raise UsageError(f"workers.{key} = {wanted:g}: this machine has {most:g}")
         if wanted > most:
             say(f"workers.{key} = {wanted:g}: no node of the cluster has that now ({most:g} at most); waiting for one")
-    prefix = "accelerator_type:"  # which Ray puts before it, among a node's resources
-    kinds = sorted({name.removeprefix(prefix) for node in nodes for name in node if name.startswith(prefix)})
-    wanted_kind = config.workers.accelerator_type
-    if wanted_kind and wanted_kind not in kinds:
-        there = ", ".join(kinds) or "none that Ray knows"
-        if not os.environ.get("RAY_ADDRESS"):
-            raise UsageError(f"workers.accelerator_type = {wanted_kind!r}: this machine has {there}")
-        say(
-            f"workers.accelerator_type = {wanted_kind!r}: no node of the cluster has one now (there: {there}); "
-            "waiting for one"
-        )
+    _check_accelerator(config.workers.accelerator_type, {name for node in nodes for name in node})
+
+
+def _check_accelerator(wanted: str | None, resources: set[str]) -> None:
+    """The same for the kind of accelerator. resources: the names of those of all nodes."""
+    prefix = "accelerator_type:"  # which Ray puts before it
+    kinds = sorted(name.removeprefix(prefix) for name in resources if name.startswith(prefix))
+    if not wanted or wanted in kinds:
+        return
+    there, key = ", ".join(kinds) or "none that Ray knows", f"workers.accelerator_type = {wanted!r}"
+    if not os.environ.get("RAY_ADDRESS"):
+        raise UsageError(f"{key}: this machine has {there}")
+    say(f"{key}: no node of the cluster has one now (there: {there}); waiting for one")

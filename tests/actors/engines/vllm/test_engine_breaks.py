@@ -29,6 +29,7 @@ def breakable(lb_settings: LB, lb_engine: Engine, monkeypatch: pytest.MonkeyPatc
 
     class Stub:
         vllm_config = lb_engine._engine.vllm_config  # type: ignore[attr-defined]
+        logger_manager = None
 
         def __init__(self) -> None:
             self.added: list[str] = []
@@ -45,7 +46,7 @@ def breakable(lb_settings: LB, lb_engine: Engine, monkeypatch: pytest.MonkeyPatc
         stub = Stub()
         for name, method in methods.items():
             setattr(stub, name, method)
-        monkeypatch.setattr(LLMEngine, "from_engine_args", lambda arguments: stub)
+        monkeypatch.setattr(LLMEngine, "from_engine_args", lambda arguments, stat_loggers: stub)
         return build(lb_settings, RERANKERS["lb"].request(lb_settings), watchdog=watchdog)
 
     return make
