@@ -26,10 +26,10 @@ def read_first_pairs(file: InputFile, columns: dict[str, str], settings: Setting
     used = {name: columns[name] for name in TEXTS if name in columns}
     ranges, groups, names = [(begin, file.size)], range(group, group + 1), list(dict.fromkeys(used.values()))
     batch = next(read_batches(file.path, file.size, ranges, groups, names, ROWS, file.version, file.shown))
-    if file.shown:
-        first = sum(footer.row_group(i).num_rows for i in range(group))
-        batch = batch.filter(pa.array(~file.shown.find_deleted(first, first + len(batch))))
     texts = pa.table({name: as_text(batch[column])[0] for name, column in used.items()})
+    if file.shown:  # the texts are filtered, for Arrow filters no views of strings, which deltalake writes
+        first = sum(footer.row_group(i).num_rows for i in range(group))
+        texts = texts.filter(pa.array(~file.shown.find_deleted(first, first + len(batch))))
     for name in ("query", "doc"):
         texts = texts.filter(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(texts[name]), ""), False))
     return make_pairs(texts, settings)
