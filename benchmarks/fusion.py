@@ -26,9 +26,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import psutil
 import pyarrow as pa
 
+from benchmarks.job import find_largest_worker
 from pipeline.cluster.ray_cluster import RayCluster
 from pipeline.config import Fusion
 from pipeline.plan.units import Unit, Version, name_score_file, parse_score_file
@@ -151,13 +151,7 @@ def list_stored(scores: Folder) -> list[StoredScores]:
 def watch(peak: list[int], done: threading.Event) -> None:
     """The largest resident set of a worker, without the object store's pages that it shares."""
     while not done.wait(0.1):
-        for process in psutil.Process().children(recursive=True):
-            try:
-                if process.name().startswith("ray::"):
-                    memory = process.memory_info()
-                    peak[0] = max(peak[0], memory.rss - memory.shared)
-            except psutil.Error:
-                continue
+        peak[0] = max(peak[0], find_largest_worker())
 
 
 def duckdb(folder: Path, options: argparse.Namespace) -> dict[str, float]:

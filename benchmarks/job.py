@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,10 +62,20 @@ def timed(scorer: type, path: Path) -> type:
     return Timed
 
 
-def own_memory() -> int:
-    """Bytes of this process, without the pages of Ray's object store that it has seen."""
-    memory = psutil.Process().memory_info()
+def own_memory(process: psutil.Process | None = None) -> int:
+    """Bytes of a process, this one unless given, without the pages of Ray's object store that it has seen."""
+    memory = (process or psutil.Process()).memory_info()
     return memory.rss - memory.shared
+
+
+def find_largest_worker() -> int:
+    """The most bytes of its own that a worker of this process's Ray has in memory."""
+    largest = 0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if process.name().startswith("ray::"):
+                largest = max(largest, own_memory(process))
+    return largest
 
 
 def steady(units: list[Unit]) -> float:

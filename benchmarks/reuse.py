@@ -11,19 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 
-from benchmarks.job import run_job
+from benchmarks.job import find_largest_worker, run_job
 from benchmarks.rounds import Figures, Kinds, benchmark
 from benchmarks.sizes import NO_ENGINE, RERANKER, save_tokenizer
 from pipeline.config import Config, parse
@@ -118,11 +116,7 @@ class Peaks:
                 state = get_state_from_address(ray.get_runtime_context().gcs_address)
                 stored = get_memory_info_reply(state).store_stats.object_store_bytes_used
                 self.stored = max(self.stored, int(stored))
-            for process in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error):
-                    if process.name().startswith("ray::"):
-                        memory = process.memory_info()
-                        self.worker = max(self.worker, memory.rss - memory.shared)
+            self.worker = max(self.worker, find_largest_worker())
 
 
 KINDS: Kinds = {"read": read, "reuse": reuse}

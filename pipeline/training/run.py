@@ -149,7 +149,8 @@ def _find_columns(arguments: Arguments, part: str, stage: str | None, title: str
         if not carried:
             raise UsageError(
                 f"{part}: has no column of titles, which the reranker read before documents (input.columns.title = "
-                f"{title!r}); output.columns=[query,doc,title] in the run's config has them, and scores nothing anew"
+                f"{title!r}); output.columns=[query,doc,title] in the run's config carries them, and scores nothing "
+                "again"
             )
         wanted["title"] = carried
     return wanted | {name: name for name in ("query_id", "doc_id", "rank", *([STAGE] if stage else []))}

@@ -85,10 +85,9 @@ class Engine(EngineThread):
         from vllm.v1.engine.llm_engine import LLMEngine
 
         from actors.engines.vllm.loading import load_from_nan
-
-        self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
         from actors.engines.vllm.statistics import Statistics, find_statistics
 
+        self._refusals = (ValueError, VLLMValidationError)  # in older versions the second is a ValueError
         given = EngineArgs(**load_from_nan(arguments, adapter))
         self._engine = LLMEngine.from_engine_args(given, stat_loggers=[Statistics])
         self._statistics = find_statistics(self._engine)

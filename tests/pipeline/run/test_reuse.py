@@ -115,7 +115,7 @@ def test_a_million_rows_of_which_a_tenth_is_new(run_on_ray: Run, tmp_path: Path)
 
     def put(name: str, numbers: np.ndarray, changed: np.ndarray, files: int) -> str:
         ids, queries = (pa.array(of).cast(pa.string()) for of in (numbers, numbers // 100))
-        docs = pc.if_else(pa.array(changed), pc.binary_join_element_wise(ids, "anew", " "), ids)
+        docs = pc.if_else(pa.array(changed), pc.binary_join_element_wise(ids, "changed", " "), ids)
         first = pa.array(numbers % 1000).cast(pa.float64())
         names = {"query_id": queries, "query": queries, "doc_id": ids, "doc": docs, "score": first}
         return write(pa.table(names), tmp_path / name, files)
