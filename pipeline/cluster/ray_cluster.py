@@ -110,10 +110,16 @@ class Started(Generic[Result]):
 
     def __init__(self, reference: Any):
         self._reference = reference
+        self._value: tuple[Result] | None = None  # once it was got: Ray takes a millisecond for each time
+
+    def __reduce__(self) -> tuple[type, tuple[Any]]:
+        return type(self), (self._reference,)
 
     def is_ready(self) -> bool:
         return bool(ray.wait([self._reference], timeout=0)[0])
 
     def wait(self) -> Result:
-        with raise_own_errors():
-            return ray.get(self._reference)
+        if self._value is None:
+            with raise_own_errors():
+                self._value = (ray.get(self._reference),)
+        return self._value[0]

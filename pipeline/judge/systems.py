@@ -1,13 +1,14 @@
 """Systems under two judgements of the same queries: the means of a measure, and whether both order systems alike."""
 
 import math
+from collections import Counter
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, say
 from pipeline.evaluate.measures import make_judge, parse_measures
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.result import read_judged_pairs, shorten_names
@@ -72,9 +73,16 @@ def read_system(path: str, queries: set[str]) -> Run:
     ]
     rows = pa.concat_tables(tables).select(["query_id", "doc_id", "score"]).to_pydict()
     scored: dict[str, dict[str, float]] = {}
+    left_out = Counter[str]()
     for query, doc, score in zip(*rows.values(), strict=True):
-        if doc is not None and score is not None:
-            scored.setdefault(query, {}).setdefault(doc, score)
+        if doc is None or score is None:
+            left_out["without a document or a finite score"] += 1
+        elif doc in scored.setdefault(query, {}):
+            left_out["of a document that its query has before"] += 1
+        else:
+            scored[query][doc] = score
     if not scored:
         raise UsageError(f"{path}: has none of the {len(queries):,} judged queries; are the ids written alike?")
+    for why, lines in left_out.items():
+        say(f"{path}: {lines:,} lines of these queries are left out, {why}")
     return {query: sorted(docs, key=docs.__getitem__, reverse=True) for query, docs in scored.items()}

@@ -63,14 +63,13 @@ class KnownScores:
         known."""
         pairs = add_hashes(pairs)
         high, low = split_hashes(pairs["texts"])
-        piece = find_pieces(high, len(self.pieces))
-        order, parts = np.argsort(piece, kind="stable"), list[pa.Table]()
+        order, parts = np.argsort(high), list[pa.Table]()  # what is looked for in order is found in half the time
+        piece = find_pieces(high[order], len(self.pieces))
         for number in np.unique(piece).tolist() or [0]:
-            table = self.pieces[number].wait()
-            inside = piece == number
+            table, inside = self.pieces[number].wait(), order[piece == number]
             found = find_hashes(table, high[inside], low[inside])
             parts.append(table.select(SCHEMA.names[2:] + table.column_names[5:]).take(pa.array(found, mask=found < 0)))
-        known = pa.concat_tables(parts).take(pa.array(np.argsort(order, kind="stable"))).combine_chunks()
+        known = pa.concat_tables(parts).take(pa.array(np.argsort(order))).combine_chunks()
         return _add(pairs, _drop_partly_known(pairs, known) if self.whole else known)
 
 
@@ -98,7 +97,7 @@ class TakeOver:
         names, scores, known, rows, config = list[str](), 0, 0, 0, self.work.config
         for unit, file, read in read_task(self.work, task, self.sizes):
             pairs = self.known(add_hashes(read, config))
-            here = pairs["kind"].to_pylist().count(KNOWN)
+            here = pc.sum(pc.equal(pairs["kind"], KNOWN)).as_py() or 0
             known, rows = known + here, rows + len(pairs)
             if unit.retry or pc.any(pc.equal(pairs["kind"], OK)).as_py():
                 continue

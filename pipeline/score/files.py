@@ -17,7 +17,7 @@ from pipeline.errors import RunError, one_line
 from pipeline.input.shown import Shown, find_rows
 from pipeline.plan.units import ScoreFile, parse_score_file
 from pipeline.rows import DELETED, KNOWN, LATE, OK, PERMANENT, REJECT, TRANSIENT
-from pipeline.score.prompt import KNOWN_COLUMNS, TRAVELS, PromptedUnit
+from pipeline.score.prompt import PromptedUnit
 from pipeline.storage.folder import Folder
 
 DICTIONARY_COLUMNS = ["query_text", "query_id", "kind", "reason"]  # those that a dictionary makes smaller
@@ -49,32 +49,30 @@ def make_score_table(
     scores: of the rows of kind `ok`, in their order; those of kind `known` have theirs. texts: what the model wrote for
     each of them; None if it is not kept.
     """
-    rows = unit.rows
-    assert rows is not None
-    kinds, reasons = rows["kind"].to_pylist(), rows["reason"].to_pylist()
-    none: list[Any] = [None] * len(rows)
-    column, written = (rows[name].to_pylist() if name in rows.column_names else [*none] for name in KNOWN_COLUMNS)
-    ready = [i for i, kind in enumerate(kinds) if kind == OK]
-    if texts is not None:
-        for i, text in zip(ready, texts, strict=True):
-            written[i] = text
-    for i, score in zip(ready, scores, strict=True):
-        if isinstance(score, Unscored):
-            kinds[i], reasons[i] = TRANSIENT if score.transient else PERMANENT, score.reason
-        else:
-            column[i] = score
-    kinds = [OK if kind == KNOWN else kind for kind in kinds]
-    return pa.table(
-        {
-            **{name: rows[name] for name in TRAVELS[:6]},
-            "rerank_score": pa.array(column, pa.float64()),
-            "kind": pa.array(kinds, pa.string()),
-            "reason": pa.array(reasons, pa.string()),
-            "truncated": rows["truncated"],
-        }
-        | ({} if texts is None else {"explanation": pa.array(written, pa.large_string())}),
-        SCHEMA if texts is None else SCHEMA.append(EXPLANATION),
-    )
+    assert unit.rows is not None
+    columns = {name: unit.rows[name].combine_chunks() for name in unit.rows.column_names}
+    ready = pc.equal(columns["kind"], OK)
+    if len(scores) != ready.true_count:
+        raise ValueError(f"{len(scores)} scores for {ready.true_count} rows")
+    columns["kind"] = pc.if_else(pc.equal(columns["kind"], KNOWN), OK, columns["kind"])
+    outcomes = _list_outcomes(scores, texts)
+    schema = SCHEMA.append(EXPLANATION) if EXPLANATION.name in outcomes else SCHEMA
+    for name, found in outcomes.items():
+        kind = schema.field(name).type
+        before = columns[name].cast(kind) if name in columns else pa.nulls(len(ready), kind)
+        columns[name] = pc.replace_with_mask(before, ready, pa.array(found, kind))
+    return pa.table([columns[name] for name in schema.names], schema)
+
+
+def _list_outcomes(scores: list[float | Unscored], texts: list[str | None] | None) -> dict[str, list[Any]]:
+    """What became of rows that an engine was to score, by column."""
+    failed = [score if isinstance(score, Unscored) else None for score in scores]
+    outcomes: dict[str, list[Any]] = {
+        "rerank_score": [None if isinstance(score, Unscored) else score for score in scores],
+        "kind": [(TRANSIENT if why.transient else PERMANENT) if why else OK for why in failed],
+        "reason": [why.reason if why else None for why in failed],
+    }
+    return outcomes if texts is None else outcomes | {EXPLANATION.name: texts}
 
 
 def make_unscored_table(unit: PromptedUnit, explain: bool) -> pa.Table:

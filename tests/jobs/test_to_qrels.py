@@ -19,7 +19,7 @@ from jobs.to_trec import main as write_trec
 from pipeline.errors import UsageError
 from pipeline.judge.grade import Grading
 from pipeline.judge.qrels import write_qrels
-from pipeline.judge.systems import compute_tau
+from pipeline.judge.systems import compute_tau, read_system
 from pipeline.output.commit import commit
 from pipeline.storage.folder import Folder
 from tests.results import ranked, some_qrels, some_scores, write_result
@@ -175,6 +175,23 @@ def test_systems_under_both_judgements_equal_ir_measures(
 )
 def test_tau_b_is_the_one_worked_out_by_hand(pairs: list[tuple[float, float]], tau: float | None) -> None:
     assert compute_tau(pairs) == (tau if tau is None else pytest.approx(tau))
+
+
+def test_lines_of_a_run_that_give_no_place_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.trec"
+    lines = [
+        "q1 Q0 a 1 2.0 x",
+        "q1 Q0 b 2 nan x",
+        "q1 Q0 c 3 3.0 x",
+        "q1 Q0 a 4 9.0 x",
+        "q2 Q0 a 1 inf x",
+        "q3 Q0 a 1 nan x",
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    assert read_system(str(path), {"q1", "q2"}) == {"q1": ["c", "a"]}
+    told = capsys.readouterr().err
+    assert "x.trec: 2 lines of these queries are left out, without a document or a finite score" in told
+    assert "x.trec: 1 lines of these queries are left out, of a document that its query has before" in told
 
 
 def test_a_result_is_read_some_rows_at_a_time(result: str, tmp_path: Path) -> None:

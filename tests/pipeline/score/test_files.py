@@ -77,7 +77,7 @@ def test_unscored_pairs_have_a_reason_and_no_score() -> None:
 
 @pytest.mark.parametrize("scores", [[], [0.1], [0.1, 0.2, 0.3]], ids=len)
 def test_another_number_of_scores_than_pairs_is_an_error(scores: list[float | Unscored]) -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="scores for 2 rows"):
         score_file(make_unit(("q", "ok"), ("q", "permanent"), ("q", "ok")), scores)
 
 
