@@ -1,12 +1,17 @@
 """Rows with texts -> the pairs that a reranker scores, and hashes of them."""
 
 import hashlib
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.rerankers import Settings
 from actors.rerankers.contract import Pair
 from pipeline.input.columns import TEXTS
+
+TEXT = pa.large_string()
 
 
 def make_pairs(texts: pa.Table, settings: Settings) -> list[Pair]:
@@ -33,19 +38,28 @@ def make_pairs(texts: pa.Table, settings: Settings) -> list[Pair]:
 
 def hash_texts(rows: pa.Table) -> pa.Array:
     """The 128-bit BLAKE2b hash of each row's query, document, title and instruction; null and empty texts differ."""
-    missing = [None] * len(rows)
-    columns = [rows[name].to_pylist() if name in rows.column_names else missing for name in TEXTS]
-    return pa.array([_hash(texts) for texts in zip(*columns, strict=True)], pa.binary(16))
+    return pa.array([*map(_hash, _join_texts(rows, TEXTS).to_pylist())], pa.binary(16))
 
 
 def hash_queries(rows: pa.Table) -> pa.Array:
     """A 64-bit hash of what each row asks: its query, and its instruction. Null where it has no query."""
-    columns = [rows[name].to_pylist() for name in ("query", "instruction") if name in rows.column_names]
-    asked = [*zip(*columns, strict=True)]
-    hashes = {texts: int.from_bytes(_hash(texts)[:8], "big") for texts in set(asked) if texts[0] is not None}
-    return pa.array([hashes.get(texts) for texts in asked], pa.uint64())
+    asked = _join_texts(rows, [name for name in ("query", "instruction") if name in rows.column_names])
+    found = asked.dictionary_encode()
+    hashes = b"".join(map(_hash, found.dictionary.to_pylist()))
+    numbers = np.frombuffer(hashes, ">u8")[::2].astype(np.uint64)[found.indices.to_numpy()]
+    return pa.array(numbers, mask=rows["query"].is_null().to_numpy())
 
 
-def _hash(texts: tuple[str | None, ...]) -> bytes:
-    marks = [b"" if text is None else b"%d:%b" % (len(text), text.encode()) for text in texts]  # so no two rows are one
-    return hashlib.blake2b(b"|".join(marks), digest_size=16).digest()
+def _join_texts(rows: pa.Table, names: Sequence[str]) -> pa.Array:
+    """A value of bytes for each row that only rows with the same texts have. A column that is not there is null."""
+    none = pa.scalar("", TEXT)
+    marks = []
+    for name in names:
+        texts = rows[name].combine_chunks().cast(TEXT) if name in rows.column_names else pa.nulls(len(rows), TEXT)
+        length = pc.utf8_length(texts).cast(TEXT)
+        marks.append(pc.fill_null(pc.binary_join_element_wise(length, texts, pa.scalar(":", TEXT)), none))
+    return pc.binary_join_element_wise(*marks, pa.scalar("|", TEXT)).cast(pa.large_binary())
+
+
+def _hash(texts: bytes) -> bytes:
+    return hashlib.blake2b(texts, digest_size=16).digest()

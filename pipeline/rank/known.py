@@ -195,7 +195,9 @@ class SortPiece:
     def __call__(self, piece: int) -> pa.Table:
         rows = pa.concat_tables([self.schema.empty_table(), *(read(piece) for read in self.readers)])
         high, low = rows["high"].to_numpy(), rows["low"].to_numpy()
-        order = np.lexsort((rows["rerank_score"].is_null().to_numpy(), low, high))  # a score before a reason
+        order = np.argsort(high, kind="stable")
+        if (np.diff(high[order]) == 0).any():  # takes three times as long; a score before a reason
+            order = np.lexsort((rows["rerank_score"].is_null().to_numpy(), low, high))
         again = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
         return rows.take(order[np.concatenate([[True], ~again])] if len(rows) else order).combine_chunks()
 

@@ -10,7 +10,7 @@ import pytest
 from actors.rerankers.bi_encoder import BiEncoder
 from actors.rerankers.contract import Pair
 from actors.rerankers.qwen3 import Qwen3
-from pipeline.input.pairs import hash_texts, make_pairs
+from pipeline.input.pairs import hash_queries, hash_texts, make_pairs
 
 NAMES = ("query", "doc", "title", "instruction")
 
@@ -70,6 +70,17 @@ def test_columns_that_are_not_mapped_are_missing_texts() -> None:
     assert found.type == pa.binary(16)
     assert found.equals(hash_texts(make_rows(("what", "an answer", None, None))))
     assert hash_texts(rows.slice(0, 0)).equals(pa.array([], pa.binary(16)))
+
+
+def test_the_hash_of_what_is_asked_is_that_of_query_and_instruction() -> None:
+    rows = make_rows(
+        ("what", "a", None, "find"), ("é", "b", None, None), (None, "c", None, "find"), ("what", "d", "", "find")
+    )
+    asked = [int(blake2b(text).hex()[:16], 16) for text in ("4:what|4:find", "1:é|")]
+    assert hash_queries(rows).to_pylist() == [*asked, None, asked[0]]
+    alone = hash_queries(rows.drop_columns(["instruction"])).to_pylist()
+    assert alone == [int(blake2b(text).hex()[:16], 16) if text else None for text in ("4:what", "1:é", None, "4:what")]
+    assert hash_queries(rows.slice(0, 0)).equals(pa.array([], pa.uint64()))
 
 
 def test_rows_that_differ_in_any_text_have_different_hashes() -> None:
