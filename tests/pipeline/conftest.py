@@ -144,6 +144,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pyiceberg = pytest.importorskip("pyiceberg.catalog")
     (tmp_path / "lake").mkdir()
     values = {"TYPE": "sql", "URI": f"sqlite:///{tmp_path}/lake/catalog.db", "WAREHOUSE": f"file://{tmp_path}/lake"}
+    values["S3__ENDPOINT"] = os.environ.get("AWS_ENDPOINT_URL", "")  # that of s3_server, for a test that has it
     for name, value in values.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name}", value)
     # It reads the environment when it is imported, which another test may have done.

@@ -192,6 +192,19 @@ def test_a_delta_table_on_s3(bucket: str, tmp_path: Path, run: Run) -> None:
         run(f"{bucket}/table", "other")
 
 
+def test_an_iceberg_table_on_s3(bucket: str, catalog: Any, tmp_path: Path, run: Run) -> None:
+    """Its files have the names that Spark gives them (s3a), in the metadata and in the files of deletes."""
+    iceberg = catalog.create_table("shop.pairs", A.schema, location=f"{bucket.replace('s3:', 's3a:')}/lake")
+    iceberg.append(A)
+    (file,) = iceberg.scan().plan_files()
+    delete_positions(iceberg, {file.file.file_path: GONE}, "gone")
+    catalog.load_table("shop.pairs").append(B)
+    table = Table(tmp_path, run)
+    about = {"format": "iceberg", "catalog": "lake", "name": "shop.pairs"}
+    assert run("", input={"table": about}, run=ANY, more={"sizes": SMALL})["rows"] == 177
+    assert table.ranked().equals(table.run_plain(without(GONE)))
+
+
 def test_an_iceberg_table(catalog: Any, tmp_path: Path, run: Run) -> None:
     iceberg = catalog.create_table("shop.pairs", A.schema)
     iceberg.append(A)
