@@ -1,1 +1,1 @@
-"""What lives in a worker that holds a model. It knows nothing of paths or object storage."""
+"""The code of a worker that holds a model. It knows nothing of paths or object storage."""

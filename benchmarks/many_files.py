@@ -1,6 +1,6 @@
 """How soon the first unit is being scored where the input is very many files: python benchmarks/many_files.py
 
-The job, with a scorer that costs nothing, from its start to the first unit that comes to its actor, to the end of the
+The job, with a scorer that costs nothing, from its start to the first unit that reaches its actor, to the end of the
 listing before that, and until every footer was read, so that the number of rows is known; then it is stopped. A file
 has ten rows: --rows 1000000 is 100,000 files.
   local  on this disk
@@ -154,7 +154,7 @@ def stop_at(path: Path, counted: threading.Event) -> None:
 
 
 def serve(files: int) -> int:
-    """Serves a bucket of so many equal files from a thread. Returns the port."""
+    """Serves a bucket of this number of equal files from a thread. Returns the port."""
     data = file()
     keys = [key(i) for i in range(files)]
 

@@ -1,4 +1,4 @@
-"""What a shared beginning of the prompts saves: python benchmarks/prefix.py [--query-words 120 ...]
+"""The saving by a shared beginning of the prompts: python benchmarks/prefix.py [--query-words 120 ...]
 
 One-token scoring, a hundred documents a query, the query first:
   grouped    the rows of a query side by side in the input

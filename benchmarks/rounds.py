@@ -1,4 +1,4 @@
-"""What all benchmarks share: every kind of run in a process of its own, in turns, and medians of what they took."""
+"""Shared by all benchmarks: every kind of run in a process of its own, in turns, and medians of their times."""
 
 import argparse
 import json
@@ -45,7 +45,7 @@ def benchmark(
 
 
 def _run_one(kinds: Kinds, options: argparse.Namespace) -> None:
-    """What a process of one kind does: runs it, and prints its figures as its last line."""
+    """The work of a process of one kind: runs it, and prints its figures as its last line."""
     os.environ.update(ENVIRONMENT | {"OMP_NUM_THREADS": str(os.cpu_count())})
     print(json.dumps(kinds[options.one](options)))
     sys.stdout.flush()

@@ -64,7 +64,7 @@ def save_model(size: Size, folder: Path, weights: bool = True) -> None:
 
 
 def save_tokenizer(folder: Path) -> None:
-    """What a job without an engine needs of a model: its tokenizer and its config."""
+    """Saves the parts of a model that a job without an engine needs: its tokenizer and its config."""
     from transformers import Qwen2Config
 
     from tests import tiny  # loads torch, which actors need not
@@ -90,7 +90,7 @@ def save_pairs(columns: dict[str, list[Any]], path: Path, unit_rows: int) -> Non
 
 
 def flops(size: Size, lengths: np.ndarray) -> float:
-    """Of prompts of these lengths in tokens and the head on their last rows: anchors.md 3.2, exactly.
+    """The operations for prompts of these lengths in tokens, and the head on their last rows: anchors.md 3.2, exactly.
 
     2 N P of the body's N weights, 2 L d P^2 of causal attention, 2 V h of the head.
     """

@@ -52,7 +52,7 @@ class Tree(NamedTuple):
         return self.folder / "tree"
 
     def run(self, *command: str) -> str:
-        """What a command, started in the checkout, prints. Ends this process where it fails."""
+        """The output of a command that is started in the checkout. Ends this process where it fails."""
         python_path = {"PYTHONPATH": str(self.root)}
         done = subprocess.run(
             [sys.executable, *command], cwd=self.root, env=os.environ | python_path, capture_output=True, text=True

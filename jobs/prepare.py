@@ -27,7 +27,7 @@ ALL = ""  # in place of a path: every run
 
 def main(arguments: list[str]) -> int:
     options = make_parser().parse_args(arguments)
-    advice = "the same command starts anew"
+    advice = "the same command starts from the beginning"
     return Ending(caught=(KeyboardInterrupt, Exception), advice=advice).run(lambda: _prepare(options))
 
 

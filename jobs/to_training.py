@@ -1,6 +1,6 @@
 """Writes a result as training data: python jobs/to_training.py RESULT --positives QRELS --output FOLDER
 
-RESULT is the output.path of a finished run with output.columns: [query, doc]. Of each query, the documents that QRELS
+RESULT is the output.path of a finished run with output.columns: [query, doc]. The documents of a query that QRELS
 judges relevant are its positives, and others its hard negatives, with the scores of the reranker as a teacher's: for
 sentence-transformers (--format triplet or labeled-list) or FlagEmbedding (docs/training-data.md). Exit codes: 0 done; 2
 an argument or an input is wrong; 1 anything else. The last line on stdout is one JSON object with the figures: what was

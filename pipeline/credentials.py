@@ -1,6 +1,6 @@
 """Keeps credentials out of configs, and so out of manifests, messages and logs: they are refused, and never repeated.
 
-Whoever needs one takes it from the environment or the machine's role.
+Code that needs one takes it from the environment or the machine's role.
 """
 
 import re

@@ -52,8 +52,8 @@ def _starts(query: np.ndarray) -> np.ndarray:
 
 
 def _z(x: np.ndarray, query: np.ndarray) -> np.ndarray:
-    # Shift and scale leave z as it is. Of scores in [0, 1] no square overflows or vanishes, and where all are equal the
-    # std is exactly 0 instead of a rounding error above it.
+    # Shift and scale leave z as it is. No square of a score in [0, 1] overflows or vanishes, and where all are equal
+    # the std is exactly 0 instead of a rounding error above it.
     x = _m(x, query)
     size = np.bincount(query)
     deviation = x - np.repeat(np.bincount(query, x) / size, size)

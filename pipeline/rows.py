@@ -1,4 +1,4 @@
-"""What becomes of rows, and why: the kinds of rows and of reasons, and what is counted of a part of the result.
+"""The kinds of rows and of reasons, and the counts of a part of the result.
 
 Metrics, log lines and the manifest have the kinds of reasons alone.
 """
@@ -59,7 +59,7 @@ def check_share(rows: int, failed: int, reasons: Counter[str], allowed: float) -
         most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
         raise TooManyFailed(
             f"{failed:,} of {rows:,} rows have no reranker score, "
-            f"more than run.max_failed = {allowed} allows: {most}. What was scored is kept: with a higher "
+            f"more than run.max_failed = {allowed} allows: {most}. The scores are kept: with a higher "
             "run.max_failed the same command goes on from here"
         )
 
@@ -86,8 +86,8 @@ class BucketCounts(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What was written of a bucket: the names of its part and its rejects, if it has any; and of the file of rows that
-    do not go on to the next stage, where there is one."""
+    """The files and counts of a bucket that was written: its part, its rejects, if it has any, and the file of rows
+    that do not go on to the next stage, where there is one."""
 
     part: str
     rejects: str | None

@@ -32,7 +32,7 @@ class Sizes:
     most_carried_buckets: int = 2000  # for what a bucket reads grows with the input, and so with their number
     merged_rows: int = 1_000_000  # of a merged file: about 75 bytes each, held three times
     merged_bytes: int = 32 * 2**20  # of its score files: fewer rows where they hold what the model wrote
-    fetching_buckets: int = 4  # up to so many fetch their carried columns from the input themselves
+    fetching_buckets: int = 4  # where there are no more of them, each fetches its carried columns from the input itself
     stretch_rows: int = 1_000_000  # of a stretch of the input whose carried columns one task reads
     stretch_pieces: int = 1000  # files, or row groups of a large one
     gathered_bytes: int = 128 * 2**20  # of carried columns in memory, held three times

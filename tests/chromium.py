@@ -30,7 +30,7 @@ def binary() -> str | None:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a page came to: `value` of the script that was run in it, the URLs it asked for, what it wrote to the
+    """The outcome of a page: `value` of the script that was run in it, the URLs it asked for, what it wrote to the
     console, and a picture of it (PNG)."""
 
     value: Any

@@ -1,4 +1,4 @@
-"""What several test files share: the real small model, pair files, an S3 server on loopback."""
+"""Shared by several test files: the real small model, pair files, an S3 server on loopback."""
 
 import os
 import sys

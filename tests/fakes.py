@@ -11,7 +11,7 @@ from actors.worker.pending import FIGURES
 
 
 class KnownScorer(Scorer):
-    """Scores a pair by a hash of its tokens: any two runs agree to the bit, whoever scores what."""
+    """Scores a pair by a hash of its tokens: any two runs agree to the bit, however the work is spread."""
 
     def build_engine(self, *unused: Any) -> None:
         """No engine."""

@@ -40,7 +40,7 @@ def _m(x: list[float]) -> list[float]:
 
 
 def ranked_in_plain_python(rows: list[Row], method: str, alpha: float, k: int) -> tuple[list[Row], list[Row]]:
-    """What pipeline.rank.rank.rank gives, with dictionaries and loops, for rows of which no two are equal."""
+    """The ranking of pipeline.rank.rank.rank, by dictionaries and loops, for rows of which no two are equal."""
     rejects = [row for row in rows if row["kind"] == "reject"]
     queries: dict[str, dict[str, Row]] = {}
     for row in sorted((row for row in rows if row["kind"] != "reject"), key=lambda row: (row["file"], row["row"])):

@@ -150,7 +150,7 @@ def score_pairs(
 
 
 class Ranked(NamedTuple):
-    """What came of one query. scores, texts: of its candidates. replies: the engine's, in the order of the windows."""
+    """The outcome of a query. scores, texts: of its candidates. replies: the engine's, in the order of the windows."""
 
     scores: list[float | Unscored]
     texts: list[str | None]
@@ -160,7 +160,7 @@ class Ranked(NamedTuple):
 def rank_queries(
     reranker: dict[str, Any], engine: dict[str, Any], queries: Sequence[Sequence[Pair]]
 ) -> tuple[list[Ranked], dict[str, float]]:
-    """What comes of the candidates of each query, and the figures of all.
+    """The outcome of the candidates of each query, and the figures of all.
 
     reranker, engine: the sections of a config, of a family that sees a query's candidates together.
     """

@@ -1,4 +1,4 @@
-"""Results as a run commits them, made of a few rows: for tests of whoever reads one."""
+"""Results as a run commits them, made of a few rows: for tests of their readers."""
 
 import random
 import zlib

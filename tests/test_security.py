@@ -1,4 +1,4 @@
-"""What a run must never do: write a secret anywhere, run code that came with a model, write outside of its output."""
+"""A run never writes a secret anywhere, runs code that came with a model, or writes outside of its output."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, minilm: str, s3_server: str) 
 
 
 def text(path: Path) -> str:
-    """What a file says, that of a compressed column, too."""
+    """The content of a file, that of compressed columns included."""
     unpacked = repr(pq.read_table(path).to_pydict()) if path.suffix == ".parquet" and "damaged" not in path.name else ""
     return path.read_bytes().decode(errors="replace") + unpacked
 

@@ -97,7 +97,7 @@ class EngineFacts(Protocol):
         """Whether the engine has a model for an architecture, as config.json names it."""
 
     def read_task(self, architecture: str) -> Task | None:
-        """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+        """The task of an architecture, by its name: generate, embed or classify; None where that does not say."""
 
     def converts(self, arguments: dict[str, Any]) -> bool:
         """Whether the arguments have the model do another thing than its architecture does."""
@@ -143,8 +143,8 @@ class EngineFacts(Protocol):
         """The keys of the model's config.json that the arguments replace, and their values."""
 
     def find_other_steps(self, config: dict[str, Any], biased: bool) -> list[str]:
-        """What is done with a model's logits, and is not where only those of the labels are computed: keys of its
-        config.json. biased: its head has a bias."""
+        """The keys of config.json that change a model's logits and are ignored where only those of the labels are
+        computed. biased: its head has a bias."""
 
     def scoring_arguments(self, arguments: dict[str, Any], exact: bool) -> dict[str, Any]:
         """The arguments that change a score. exact: include those that change only its last digits."""

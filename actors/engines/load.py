@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Scheduling(NamedTuple):
-    """What an engine does with the sequences it has taken.
+    """The state of the sequences that an engine has taken.
 
     running, waiting: sequences that are computed, and that wait until there is room for them. cache_share: how much of
     the key-value cache is in use, from 0 to 1. preemptions: how often, so far, a running sequence lost its room in the

@@ -28,7 +28,7 @@ SAME_BASE = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")  # beginnings t
 
 
 class LowRank(NamedTuple):
-    """What is added to a weight: scale * b @ a. Shapes: a (rank, in), b (out, rank)."""
+    """An addend to a weight: scale * b @ a. Shapes: a (rank, in), b (out, rank)."""
 
     a: Any
     b: Any

@@ -16,7 +16,7 @@ THINK = "</think>"  # behind which rank_llm reads, where a model wrote it
 
 
 class Order(NamedTuple):
-    """What an answer says: all passages of its window by their numbers from 0, best first; and how many of these it
+    """The order in an answer: all passages of its window by their numbers from 0, best first; and how many of these it
     names, the others standing behind in the order they had."""
 
     numbers: list[int]

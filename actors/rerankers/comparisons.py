@@ -31,7 +31,7 @@ class ComparisonSettings(WindowSettings):
 
 
 def label_letters(count: int) -> tuple[Behind, ...]:
-    """The letters of so many passages, as labels of a request."""
+    """The letters of this number of passages, as labels of a request."""
     return tuple(Behind(ANSWER, f" {letter}") for letter in LABELS.names[:count])
 
 
@@ -39,7 +39,7 @@ def sort_best(heap: list[int], children: int, k: int, sift: Callable[[int, int],
     """Puts the best k candidates first, in their order, and the others behind them, in the order they had.
 
     heap: the numbers of the candidates, in order. children: of a node. sift: moves the candidate at a place of the heap
-    down to where it belongs, in the first so many places of it.
+    down to where it belongs, in the first places of it.
     """
     size = len(heap)
     for at in range(size // children, -1, -1):

@@ -1,7 +1,7 @@
-"""What `reranker.score` can be. Each word means the same in every family that reads labels or a classifier's logits.
+"""The values of `reranker.score`. Each word means the same in every family that reads labels or a classifier's logits.
 
 A formula takes the labels' values and their log-probabilities over the full vocabulary, or their logits, both of shape
-(labels,). Of two labels or more, `probability` and `logit` are the same of either; one label alone needs its logit.
+(labels,). With two labels or more, both give the same `probability` and `logit`; one label alone needs its logit.
 """
 
 from collections.abc import Callable

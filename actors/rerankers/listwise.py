@@ -1,8 +1,8 @@
 """Models that write the order of a window of passages: RankZephyr, RankVicuna, RankGPT on any chat model, ReasonRank,
 Rank-K, Rearank, and others of the kind, which are described in a config alone.
 
-Source: rank_llm, rerank/listwise/; the default prompt is its rank_zephyr_template.yaml. What the code of other models
-does stands in their configs. windows.py says how a prompt is made, answers.py how an answer is read.
+Source: rank_llm, rerank/listwise/; the default prompt is its rank_zephyr_template.yaml. The configs of other models say
+what their code does. windows.py says how a prompt is made, answers.py how an answer is read.
   answer_after     the answer is read behind the last of this text, such as `<answer>`, and cannot be read without it;
                    by default behind the last `</think>`, or from the start where the model wrote none
   answer_line      `last`: only its last line is read
@@ -59,7 +59,7 @@ def request(settings: Listwise) -> Request:
 
 
 def read(settings: Listwise, reply: Reply, count: int) -> Order:
-    """The order that an answer about so many passages says."""
+    """The order that an answer about `count` passages gives."""
     text = find_answer(reply.text, settings.answer_after)
     if settings.answer_line == "last":
         text = find_last_line(text)

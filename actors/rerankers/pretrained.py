@@ -1,6 +1,6 @@
 """A model's tokenizer as its authors saved it: tokenizer.json is the truth, for prompts, labels and generations.
 
-transformers 5 builds some tokenizers anew, by the rules of the class that tokenizer_config.json names, and leaves out
+transformers 5 rebuilds some tokenizers by the rules of the class that tokenizer_config.json names, and leaves out
 what this says of the tokens around a text, which transformers 4 put there. Here it is the other way round.
 """
 

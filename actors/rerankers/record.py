@@ -1,4 +1,4 @@
-"""What came of the windows of one query, and the ranking that it makes."""
+"""The outcome of the windows of one query, and the ranking that it makes."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from actors.rerankers.contract import WINDOW_FIGURES, Prompt, Ranking, Reply, Un
 
 
 class Record:
-    """What came of the windows of one query. candidates: how many it has."""
+    """The outcome of the windows of one query. candidates: how many it has."""
 
     def __init__(self, candidates: int):
         self._texts: list[list[str]] = [[] for _ in range(candidates)]

@@ -31,7 +31,7 @@ class SlidingSettings(WindowSettings):
 
 
 def slide(count: int, window: int, stride: int) -> Iterator[range]:
-    """The windows over so many candidates, from the last to the first: 100 in windows of 20, by 10, are 9 windows.
+    """The windows over `count` candidates, from the last to the first: 100 in windows of 20, by 10, are 9 windows.
 
     As in rank_llm, the last one begins at the first candidate. A single candidate has no window.
     """
@@ -53,8 +53,8 @@ def make_sliding_reranker(
 ) -> Reranker:
     """A reranker that slides a window.
 
-    request, version: see Reranker. identifiers: of the passages of a window. read: an answer about so many passages ->
-    what it says. answer: how the model's begins.
+    request, version: see Reranker. identifiers: of the passages of a window. read: takes an answer and the number of
+    its passages, and gives their order. answer: how the model's begins.
     """
 
     def rank(tokenizer: Tokenizer, settings: Any, candidates: list[Pair]) -> Conversation:

@@ -115,7 +115,7 @@ def fill_window(tokenizer: Tokenizer, template: Template, query: str, docs: list
 
 
 def _texts_of(pair: Pair) -> Callable[[str], str]:
-    """What stands for each part of a template: the pair's text for a placeholder."""
+    """A function from a part of a template to its text: the pair's for a placeholder."""
     texts = {QUERY: pair.query, DOC: pair.doc, INSTRUCTION: pair.instruction or ""}
     return lambda part: texts.get(part, part)
 

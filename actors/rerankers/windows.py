@@ -1,4 +1,4 @@
-"""Windows: candidates of a query that a model is shown together. What rerankers of whole queries share.
+"""Windows: candidates of a query that a model is shown together. Rerankers of whole queries share this.
 
 The prompt is data. In `messages`, for the model's chat template, or in `prompt`, a raw text,
   {query}      is the query
@@ -267,7 +267,7 @@ def _find_cap(sizes: np.ndarray, over: int) -> int:
 def _make_template(
     tokenizer: Tokenizer, settings: WindowSettings, count: int, identifiers: Identifiers, answer: str
 ) -> Template:
-    """The template of a window of so many passages. It has a place for all of them, or one for each."""
+    """The template of a window with this number of passages. It has a place for all of them, or one for each."""
 
     def put(text: str, number: int = 0) -> str:
         text = text.replace("{query}", QUERY).replace("{num}", str(count)).replace("{i}", identifiers.name(number))

@@ -185,7 +185,7 @@ class Scorer:
 def choose_pending(
     reranker: Reranker, tokenizer: Tokenizer, settings: Settings
 ) -> Callable[[Sequence[Any]], Pending | PendingQueries]:
-    """What makes a Pending of prompts; or of the queries of a reranker that sees their candidates together."""
+    """The function that makes a Pending of prompts, or a PendingQueries where a reranker sees queries whole."""
     request = reranker.request(settings)
     if reranker.whole_query:
         rank = partial(reranker.whole_query.rank, tokenizer, settings)

@@ -109,7 +109,7 @@ class FailureTracker:
         self.broke(worker, error)
         self._hung.add(worker)
         if len(self._hung) >= PUTS:
-            raise EngineError(f"{len(self._hung)} workers waited for a put in vain, the last one thus: {error}")
+            raise EngineError(f"{len(self._hung)} workers waited for a put that never ended, the last one: {error}")
 
     def enter(self, worker: Worker, name: str, prompts: int, again: bool = False) -> Turn:
         """The worker was given a unit. Raises EngineError after too many deaths with nothing scored between them.

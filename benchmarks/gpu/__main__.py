@@ -1,4 +1,4 @@
-"""What holds of rayrank on a GPU: .venv/bin/python -m benchmarks.gpu exactness|speed [NAME ...] [--cpu] [--tiny]
+"""Checks of rayrank on a GPU: .venv/bin/python -m benchmarks.gpu exactness|speed [NAME ...] [--cpu] [--tiny]
 
 Each check runs in a process of its own and prints one line of JSON; README.md, beside this file, says how to read it.
   exactness  scores against transformers, generations, and whether scores depend on what is scored beside them

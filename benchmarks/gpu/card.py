@@ -1,4 +1,4 @@
-"""What is known of the machine: versions, the card, and how busy the card is."""
+"""The machine: versions, the card, and how busy the card is."""
 
 import importlib.metadata
 import os

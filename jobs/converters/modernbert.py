@@ -3,7 +3,7 @@
 Their modules.json is a stack of Transformer, Pooling, Dense, LayerNorm, Dense: pooling, head and classifier of what is
 one ModernBertForSequenceClassification. The bias of the LayerNorm, for which ModernBERT's own norms mostly have no
 place, moves into that of the classifier: W (n + b) + c = W n + (W b + c). So scores are the same but for rounding.
-What is not known here of a module is refused.
+A module with anything that is not known here is refused.
 """
 
 import json

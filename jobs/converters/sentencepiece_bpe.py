@@ -1,7 +1,7 @@
 """tokenizers' form of a SentencePiece BPE model with byte fallback.
 
-What in a model would make the two differ is refused: normalisation, collapsed whitespace, unused pieces, and a dummy
-prefix where there are user-defined symbols too (tokenizers would put one behind each of them).
+A model with anything that would make the two differ is refused: normalisation, collapsed whitespace, unused pieces,
+and a dummy prefix where there are user-defined symbols too (tokenizers would put one behind each of them).
 """
 
 from pathlib import Path

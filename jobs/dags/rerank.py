@@ -18,7 +18,7 @@ OVERRIDES = "{{ var.value.get('rayrank_overrides', '') }}"  # fusion.alpha=0.3 o
 DAY = "dt={{ data_interval_start | ds }}"
 INPUT = "{{ var.value.rayrank_input }}/" + DAY  # s3://bucket/pairs/dt=2026-01-05
 OUTPUT = "{{ var.value.rayrank_output }}/" + DAY  # the same for every try, so that a retry resumes
-# The outputs of so many days before, whose scores are taken for pairs with the same texts (docs/daily.md); 0 without it
+# The number of days before whose outputs give their scores to pairs with the same texts (docs/daily.md); 0 without it
 REUSED = (
     "{% for days in range(1, 1 + var.value.get('rayrank_reuse_days', '0') | int) %}{{ ', ' if days > 1 }}"
     "{{ var.value.rayrank_output }}/dt={{ macros.ds_add(data_interval_start | ds, -days) }}{% endfor %}"

@@ -63,8 +63,8 @@ class Hook(RayHook):
 class RerankJob(SubmitRayJob):
     """Stops what still runs under `job_name`, submits the entrypoint as `<job_name>-<n>`, and waits for its end.
 
-    job_name: one for each output, e.g. of DAG and data interval; templated. What another DAG run has submitted under it
-    and still lives is not stopped: the task fails, without a retry. The rest is as in SubmitRayJob, without its
+    job_name: one for each output, e.g. of DAG and data interval; templated. A live job that another DAG run has
+    submitted under it is not stopped: the task fails, without a retry. The rest is as in SubmitRayJob, without its
     setting up of clusters, and without its timeout: execution_timeout bounds a try, at whose end the job is stopped.
     """
 
@@ -129,7 +129,7 @@ class RerankJob(SubmitRayJob):
         self.log.info("Ray job %s is done", event["job_id"])
 
     def on_kill(self) -> None:
-        """Of a task that is killed before it is deferred; from then on it is the trigger's."""
+        """Stops the job of a task that is killed before it is deferred; from then on the trigger does."""
         if self.job_id:
             self.hook.ray_client(self.dashboard_url).stop_job(self.job_id)
 
@@ -244,7 +244,7 @@ class RerankTrigger(RayJobTrigger):
             job = self.hook.ray_client(self.dashboard_url).get_job_info(self.job_id)
         except RuntimeError as error:
             if "status code 404" in str(error):
-                return {"status": "GONE", "message": "the cluster does not know it; was it started anew?"}
+                return {"status": "GONE", "message": "the cluster does not know it; was it restarted?"}
             raise
         return {"status": str(job.status.value), "exit_code": job.driver_exit_code, "message": job.message or ""}
 

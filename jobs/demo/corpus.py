@@ -2,7 +2,7 @@
 
 They are read from the running interpreter, so nothing is downloaded and the reader knows what the documents say.
 A document is named as its object is imported (`os.path.join`, `pathlib.Path.rglob`), and an object is one document
-however many modules re-export it. What a class takes over from a public base is found under that base."""
+however many modules re-export it. Names that a class inherits from a public base are found under that base."""
 
 import builtins
 import importlib

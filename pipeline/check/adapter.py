@@ -66,7 +66,7 @@ def add_adapter(settings: Settings, tensors: dict[str, Tensor] | None) -> dict[s
 
 
 def describe_adapter(settings: Settings) -> str:
-    """What the adapter does, in words."""
+    """The adapter's changes, in words."""
     _, adapter = _read(settings)
     ranks = sorted({len(part.a) for part in adapter.low_rank.values()})
     words = [f"rank {' and '.join(map(str, ranks))} on {len(adapter.low_rank)} tensors"] if ranks else []

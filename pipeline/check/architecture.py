@@ -1,4 +1,4 @@
-"""What a model's config.json says, against the reranker that is to run it: its architecture and its labels."""
+"""A model's architecture and labels, by its config.json, against the reranker that is to run it."""
 
 import re
 from typing import Any
@@ -74,7 +74,7 @@ def _check_engine_runs(engine: EngineFacts, model: str, names: list[str], has_co
 
 
 def _find_other_engine(engine: EngineFacts, names: list[str]) -> str:
-    """What to do where `engine` does not run an architecture."""
+    """The advice where `engine` does not run an architecture."""
     for kind, other in ENGINES.items():
         if other is not engine and any(map(other.runs_architecture, names)):
             return f"engine.type: {kind} has one"

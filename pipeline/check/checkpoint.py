@@ -105,7 +105,7 @@ def read_headers(file: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _say_what_it_is(file: Path) -> str | None:
-    """What stands in place of weights, where that is plain."""
+    """A name for the content that stands in place of weights, where it is plain."""
     with suppress(OSError), file.open("rb") as opened:
         start = opened.read(200).lstrip().lower()
         if start.startswith(b"version https://git-lfs"):

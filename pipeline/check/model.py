@@ -99,7 +99,7 @@ def _check_passages(tokenizer: Tokenizer, settings: Settings) -> None:
     (made,) = RERANKERS[settings.type].prompt(tokenizer, settings, [Pair("a", longest, "a")])
     if isinstance(made, Unscored) or made.truncated:
         raise ValueError(
-            f"reranker.passages.tokens = {settings.passages.tokens}: a passage of so many tokens would be cut by "
+            f"reranker.passages.tokens = {settings.passages.tokens}: a passage of that length would be cut by "
             f"max_doc_tokens, or with the template by the context of {tokenizer.limit} tokens; take fewer"
         )
 
@@ -122,7 +122,7 @@ def _explain_errors(model: str, doing: str, key: str = "model") -> Iterator[None
 
 
 def describe_checked(config: Config, tokenizer: Tokenizer) -> list[str]:
-    """What was looked at, in words."""
+    """The checked parts, in words."""
     request = RERANKERS[config.reranker.type].request(config.reranker)
     words = ["architecture", "tokenizer", "template"]
     if config.reranker.adapter:

@@ -1,6 +1,6 @@
-"""What sentence-transformers saves beside a model: its modules, pooling, prompts and similarity.
+"""The files of sentence-transformers beside a model: its modules, pooling, prompts and similarity.
 
-Engines read the pooling and dense layers of an embedding model. What they do not read is refused, or said.
+Engines read the pooling and dense layers of an embedding model. The rest is refused, or said.
 """
 
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What headers and the small tensors of a checkpoint's head say about its numbers; no large tensor is read."""
+"""Checks of a checkpoint's numbers, by its headers and the small tensors of its head; no large tensor is read."""
 
 import math
 import re

@@ -93,7 +93,7 @@ class Checked:
 
     @property
     def merged(self) -> Folder:
-        """What the run makes of scores on the way to a result; it is deleted when that is committed."""
+        """The folder of files made of scores on the way to a result; they are deleted when that is committed."""
         return self.scores.below("merged")
 
 

@@ -1,4 +1,4 @@
-"""What the model will see: the tokens around the texts, which texts get no token, and one prompt as it is."""
+"""The model's view: the tokens around the texts, which texts get no token, and one prompt as it is."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ from pipeline.check.numbers import check_types, check_values
 from pipeline.config import Config
 from pipeline.errors import UsageError, one_line, say
 
-# What quantised checkpoints have in place of a `weight`: GPTQ and AWQ, compressed-tensors, the 8 bits of bitsandbytes.
+# The tensors in place of a `weight` in checkpoints of GPTQ and AWQ, compressed-tensors, and the 8 bits of bitsandbytes.
 PACKED = {"qweight", "weight_packed", "weight"}
 
 
@@ -182,8 +182,8 @@ def _build_model(given: Config) -> Any | str:
 def _load_headers(
     model: Any, tensors: Mapping[str, Tensor]
 ) -> tuple[set[str], dict[str, tuple[list[int], list[int]]], set[str]]:
-    """What is missing, misshapen (and the shape that it has, and that it should have) and left over, by the names that
-    transformers has for it."""
+    """The tensors that are missing, misshapen (with the shape found and the one expected) and left over, by the names
+    that transformers has for them."""
     import torch
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import convert_and_load_state_dict_in_model

@@ -105,7 +105,7 @@ def _check_paths(paths: Paths, shared: bool, allow: str) -> None:
 
 def _check_resources(config: Config) -> None:
     """Raises UsageError where this machine has not what one actor takes, for Ray would wait for ever. A cluster may yet
-    grow a node that has it: there it is told."""
+    grow a node that has it: there it is said."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for key, resource, wanted in (
         ("num_gpus", "GPU", count_actor_gpus(config)),

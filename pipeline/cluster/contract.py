@@ -1,4 +1,4 @@
-"""What runs functions for a run: a Ray cluster (ray_cluster.py), or this process alone (in_process.py)."""
+"""The place where a run's functions run: a Ray cluster (ray_cluster.py), or this process alone (in_process.py)."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -37,7 +37,7 @@ class Started(Protocol[Value]):
         """Whether it has returned, or raised."""
 
     def wait(self) -> Value:
-        """What it returns. Raises its RunError as itself."""
+        """Its return value. Raises its RunError as itself."""
 
 
 class Cluster(Protocol):
@@ -62,8 +62,7 @@ class Cluster(Protocol):
         arguments: dict[str, Any],
         pool: Pool,
     ) -> Generator[dict[str, Any], None, None]:
-        """What actors make of each of the one-row tables that `make(task, shared)` yields, for all tasks: rows of
-        theirs, in any order.
+        """The rows that actors return for the one-row tables of `make(task, shared)`, for all tasks, in any order.
 
         actor: a class whose instances are awaited with such a table. arguments: of its constructor.
         """

@@ -1,4 +1,4 @@
-"""What a run asks of a cluster: the GPUs and CPUs of an actor, and paths that its nodes can find. Without Ray."""
+"""The demands of a run on a cluster: the GPUs and CPUs of an actor, and paths that its nodes can find. Without Ray."""
 
 import os
 

@@ -33,7 +33,7 @@ def load(path: str, overrides: list[str] = []) -> Config:
 
 
 def _problem(error: Exception) -> str:
-    """What is wrong with YAML, and where, without the text that stands there."""
+    """The fault of a YAML text and its line, without the text of that line."""
     mark = getattr(error, "problem_mark", None)
     return one_line(error) if mark is None else f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
 

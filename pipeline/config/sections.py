@@ -172,7 +172,7 @@ class Run(Section):
 
 
 class Scoring(Section):
-    """What a run of one stage and a stage have in common: the checks of reranker, engine, workers and fusion."""
+    """The checks of reranker, engine, workers and fusion, for a run of one stage and for a stage."""
 
     if TYPE_CHECKING:  # each of the two has these fields, in its own order
         reranker: SerializeAsAny[Settings]

@@ -1,9 +1,9 @@
 """A run with stages is a chain of runs of one stage, each over the ranked candidates of the one before.
 
-All but the last write to OUT/stages/NAME, in the form of any result, and the last one to OUT. What `top_k` cuts off in
-a stage goes to its `rest/`, without texts. A later stage ranks the first `top_k` candidates of the one before and
-rejects none of them, so the ranks in `rest/` are those of the whole result, too: it is the ranked rows of the last
-stage, with the rests of those before it behind them.
+All but the last write to OUT/stages/NAME, in the form of any result, and the last one to OUT. The candidates that
+`top_k` cuts off in a stage go to its `rest/`, without texts. A later stage ranks the first `top_k` candidates of the
+one before and rejects none of them, so the ranks in `rest/` are those of the whole result, too: it is the ranked rows
+of the last stage, with the rests of those before it behind them.
 """
 
 from dataclasses import dataclass

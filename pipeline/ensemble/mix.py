@@ -31,7 +31,7 @@ def mix(
     The score of a candidate is the sum over the rankings of weight * f(score), f as pipeline/fusion.py has it, over the
     scored candidates of a query. One that a ranking does not have, or has no score for, counts there like the last
     scored one of its query; a ranking that scores no candidate of a query adds nothing. A candidate without a score in
-    all of them has none. What else is known of it is that of the first ranking which has it.
+    all of them has none. Its other columns come from the first ranking that has it.
     Order within a query: score down, first-stage score down, doc_id up by bytes. Raises UsageError where a ranking has
     a candidate twice.
     """

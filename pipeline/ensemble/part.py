@@ -33,8 +33,8 @@ class Arguments:
 
 
 class Mixed(NamedTuple):
-    """What was written of a bucket. inputs: name -> counts (count_candidates). directions: of the runs' scores
-    (pipeline/prepare/direction.py)."""
+    """The files and counts of a bucket that was written. inputs: name -> counts (count_candidates). directions: of the
+    runs' scores (pipeline/prepare/direction.py)."""
 
     part: str
     counts: Counter[str]

@@ -81,8 +81,8 @@ def estimate_run(
 
 
 def _load_known(config: Config, earlier: list[Earlier], sizes: Sizes) -> AddKnown | None:
-    """What adds to the pairs of a unit the scores that they have by their texts. None where no pair can have one, or
-    there are so many that they are not looked up, which a line says."""
+    """A function that adds to the pairs of a unit the scores that they have by their texts. None where no pair can have
+    one, or there are too many of them to look up, which a line says."""
     rows = sum(one.rows for one in earlier)
     if rows > sizes.known_rows:
         say(f"{rows:,} rows have scores that could be taken (run.reuse): too many to look up, so nothing is known here")

@@ -70,7 +70,7 @@ def describe_stage(name: str, about: dict[str, Any]) -> list[str]:
 def _find_ahead(
     stage: Checked, position: Position, everything: UnscoredUnits, settled: bool, sizes: Sizes
 ) -> UnscoredUnits:
-    """What a later stage has to score, about: at most so many, for scores that it has of the same texts are not looked
+    """An upper bound of the rows that a later stage has to score: scores that it has of the same texts are not looked
     up."""
     if settled:
         with remove_new_folders(make_stage_config(position)):

@@ -54,8 +54,8 @@ class Sample:
 
 
 class _Asked(NamedTuple):
-    """What the engine is asked for the drawn rows of a unit. tokens: of each row. lengths: of each prompt. longest: of
-    a single sequence. truncated: rows whose text was cut. reasons: of the rows that have no prompt."""
+    """The requests to the engine for the drawn rows of a unit. tokens: of each row. lengths: of each prompt. longest:
+    of a single sequence. truncated: rows whose text was cut. reasons: of the rows that have no prompt."""
 
     tokens: np.ndarray
     lengths: list[int]

@@ -54,7 +54,7 @@ def write_notes(evaluation: Evaluation) -> list[str]:
         )
     if evaluation.judged_at_10[FUSION] < MIN_JUDGED_SHARE:
         found.append(
-            f"Of the first ten documents of the fusion {evaluation.judged_at_10[FUSION]:.0%} are judged. A document "
+            f"{evaluation.judged_at_10[FUSION]:.0%} of the first ten documents of the fusion are judged. A document "
             "that nobody judged counts as not relevant, which is hard on a ranking that finds other documents."
         )
     if result.fusion.method == "none":

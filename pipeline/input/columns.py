@@ -23,7 +23,7 @@ from pipeline.errors import UsageError
 TEXTS = ("query", "doc", "title", "instruction")
 REQUIRED = ("query", "doc", "score")
 IDS = ("query_id", "doc_id")
-EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}  # all whole numbers are told apart
+EXACT_BELOW = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}  # all whole numbers are distinct
 Known = dict[
     str, tuple[pa.Field, str]
 ]  # column -> the first file's that has it in a type other than null, and its path

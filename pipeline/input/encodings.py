@@ -1,4 +1,4 @@
-"""Texts that are not UTF-8, told by their first bytes."""
+"""Texts that are not UTF-8, recognised by their first bytes."""
 
 import codecs
 

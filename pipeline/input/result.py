@@ -60,7 +60,7 @@ def read_queries(part: str, columns: list[str], batch_rows: int = BATCH_ROWS) ->
 
 
 def hash_manifest(manifest: bytes) -> bytes:
-    """What `_SUCCESS` holds for this manifest."""
+    """The content of `_SUCCESS` for this manifest."""
     return hashlib.sha256(manifest).hexdigest().encode()
 
 

@@ -35,13 +35,13 @@ class TableColumn:
 
     @property
     def identity(self) -> str:
-        """What stays the same while the column gets another name: two that differ are other columns."""
+        """Its identity, which stays while the column gets another name."""
         return f"#{self.id}" if self.id is not None else self.names[0]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is said of a file beyond where it lies.
+    """A table's description of one of its files.
 
     columns: of the table; None for a plain folder, whose files have their own. constants: columns with one value
     throughout the file, where it does not have them itself: strings, unless `columns` says otherwise. deleted: which
@@ -64,7 +64,7 @@ class Shown:
 
 
 def make_shown(columns: tuple[TableColumn, ...], constants: dict[str, Any], deleted: Iterable[int]) -> Shown:
-    """What a table says of a file. deleted: numbers of rows, in any order."""
+    """The description of a file. deleted: numbers of rows, in any order."""
     rows = np.unique(np.fromiter(deleted, np.int64))
     return Shown(columns, constants, pack_rows(rows), len(rows))
 

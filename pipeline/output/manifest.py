@@ -120,7 +120,7 @@ def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part])
 
 
 def describe_stage(position: Position, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the manifest of the whole result says of a stage. manifest: of the stage's own result."""
+    """The entry of a stage in the manifest of the whole result. manifest: of the stage's own result."""
     named: dict[str, Any] = {
         name: manifest[name] for name in ("tag", "fingerprint", "model", "figures", "table") if name in manifest
     }

@@ -1,4 +1,4 @@
-"""What a result that stands has no use for is deleted. The result stands whatever becomes of that."""
+"""Deletes the files that a standing result has no use for. If that fails, the result still stands."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,8 +34,8 @@ def tidy(checked: Checked, lease: Lease, result: dict[str, Any], stored: list[st
 
 
 def list_temporary(checked: Checked, fingerprints: Iterable[str]) -> list[str]:
-    """What was merged from scores of these fingerprints, and what stood for scores that were not there in time: names
-    below the folder of all scores."""
+    """Names of files merged from scores of these fingerprints, and of those that stood for scores not there in time,
+    all below the folder of all scores."""
     folders = [folder for name in fingerprints for folder in (f"{name}/merged/", f"{LATE_FOLDER}{name}/")]
     return [name for folder in folders for name in checked.all_scores.names(folder)]
 

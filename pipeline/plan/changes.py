@@ -1,4 +1,4 @@
-"""What came to an input, changed in it, or went, since the result that stands was made."""
+"""The files that came to an input, changed or went since the standing result was made."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple

@@ -28,7 +28,7 @@ class Earlier(NamedTuple):
 
 
 def find_earlier(checked: Checked, files: list[InputFile], stored: list[str]) -> list[Earlier]:
-    """What `run.reuse` names, in its order; and before it, of a later stage, what it scored of other candidates.
+    """The outputs of `run.reuse`, in its order; before them, for a later stage, its own scores of other candidates.
 
     files: of the input. stored: the score files in the run's own output; those of files that the input has count
     anyway. An output that is not used is named, with the reason.

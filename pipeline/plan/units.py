@@ -99,7 +99,7 @@ def look_up_score_files(scores: Folder, units: Iterable[str]) -> list[str]:
 
 
 def _find_prefix(units: list[str]) -> str:
-    """What the names of units of one file, which have much in common, begin with."""
+    """The beginning that the names of units of one file share."""
     first, last = min(units), max(units)
     same = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
     return first[:same]

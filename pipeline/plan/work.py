@@ -1,4 +1,4 @@
-"""What a run has to score, cut into the tasks that read it.
+"""The rows that a run has to score, cut into the tasks that read them.
 
 A task reads parts of files. A part is a range of a file's bytes, and has the row groups whose middle lies in it. So no
 footer is needed to cut an input into tasks: each task reads those of its own files.

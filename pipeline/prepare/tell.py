@@ -1,4 +1,4 @@
-"""What a preparation tells beside its figures: what it took for what, and what looks like a mistake in the input."""
+"""Lines of a preparation beside its figures: how it read the columns, and what looks like a mistake in the input."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -149,7 +149,7 @@ def encode_ranked(found: RankedBucket) -> pa.Buffer:
 
 
 def decode_ranked(data: bytes) -> RankedBucket:
-    """What encode_ranked was given."""
+    """The arguments that encode_ranked was given."""
     source = pa.BufferReader(data)
     ranked, rejects = (pa.ipc.open_stream(source).read_all() for _ in range(2))
     counts = BucketCounts(**json.loads(ranked.schema.metadata[b"counts"]))

@@ -74,8 +74,8 @@ class KnownScores:
 
 
 class Taken(NamedTuple):
-    """What a task took over. names: of the score files that it put. scores: how many those have. known: how many of all
-    the rows it looked at have a score."""
+    """The scores that a task took over. names: of the score files that it put. scores: how many those have. known: how
+    many of all the rows it looked at have a score."""
 
     names: list[str]
     scores: int
@@ -121,7 +121,7 @@ def take_over(known: KnownScores, work: Work, scores: Folder, cluster: Cluster, 
 def prepare_known(
     earlier: list[Earlier], merged: Folder, explain: bool, cluster: Cluster, sizes: Sizes, whole: bool = False
 ) -> KnownScores:
-    """Reads what there is. Of equal texts the score counts that comes first in `earlier`.
+    """Reads what there is. Where texts are equal, the score that comes first in `earlier` counts.
 
     merged: the folder of what is made of scores on the way. explain: whether it is known what the model wrote. whole:
     see KnownScores. An output one of whose score files cannot be read is named, and not used.
@@ -238,7 +238,7 @@ def _get_schema(explain: bool) -> pa.Schema:
 
 
 def _drop_partly_known(pairs: pa.Table, known: pa.Table) -> pa.Table:
-    """What is known, without anything of queries of which a candidate has neither a score nor a reason for none."""
+    """The known scores without those of queries with a candidate that has neither a score nor a reason for none."""
     unknown = pc.and_(pc.is_null(known["rerank_score"]), pc.is_null(known["reason"]))
     asked = pairs["query_id"].filter(pc.and_(pc.equal(pairs["kind"], OK), unknown))
     again = pc.is_in(pairs["query_id"], value_set=asked.combine_chunks())

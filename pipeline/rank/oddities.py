@@ -1,4 +1,4 @@
-"""What looks odd in the rows of a bucket, and may be a mistake in the input. It changes nothing in the result."""
+"""Oddities in the rows of a bucket that may be mistakes in the input. They change nothing in the result."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -40,8 +40,8 @@ def compute_result_id(
 
 
 def describe_shown(config: Config, files: list[InputFile]) -> list[Any]:
-    """What a table says of the files that makes another result of the same scores: which rows are deleted, and which
-    columns are carried. Nothing of a plain folder."""
+    """The parts of a table's description that make another result of the same scores: which rows are deleted, and which
+    columns are carried. Empty for a plain folder."""
     what: list[Any] = []
     deleted = {file.path: file.shown.deleted for file in files if file.shown and file.shown.deleted}
     if deleted:

@@ -1,4 +1,4 @@
-"""What a chain of stages (pipeline/config/stages.py) makes of the ranked rows of one stage before they are written."""
+"""The last step for the ranked rows of one of several stages (pipeline/config/stages.py) before they are written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class FinishRows:
 
 
 def make_finish(position: Position, rest: bool = False) -> FinishRows:
-    """What finishes the rows of a stage that are ranked, or of those that do not go on (`rest`)."""
+    """The function that finishes the ranked rows of a stage, or those that do not go on (`rest`)."""
     name, later = position.stage.name, position.number > 0
     if rest or not position.is_last:
         return FinishRows(name, later, goes_on=not rest)

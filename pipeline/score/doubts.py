@@ -1,4 +1,4 @@
-"""What looks wrong in the figures of a run while it goes on: each thing is said once, and stops nothing."""
+"""Doubts about the figures of a run while it goes on: each is said once, and stops nothing."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ MANY = 0.1  # share of windows without an answer that can be read, above which i
 
 
 class Doubts:
-    """What was said already. least_share: run.min_label_share."""
+    """Remembers which doubts were said. least_share: run.min_label_share."""
 
     def __init__(self, least_share: float):
         self._least, self._said = least_share, set[str]()

@@ -65,7 +65,7 @@ def make_score_table(
 
 
 def _list_outcomes(scores: list[float | Unscored], texts: list[str | None] | None) -> dict[str, list[Any]]:
-    """What became of rows that an engine was to score, by column."""
+    """The outcome of rows that an engine was to score, by column."""
     failed = [score if isinstance(score, Unscored) else None for score in scores]
     outcomes: dict[str, list[Any]] = {
         "rerank_score": [None if isinstance(score, Unscored) else score for score in scores],

@@ -109,7 +109,7 @@ def _pairs(
 
 
 class _Problems:
-    """What is wrong with each row: a reject outweighs what is permanent, a deletion both, and otherwise the first
+    """The problem of each row: a reject outweighs what is permanent, a deletion both, and otherwise the first
     problem found stands."""
 
     def __init__(self, rows: int):

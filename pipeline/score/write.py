@@ -131,7 +131,7 @@ def count_reasons(rows: pa.Table, scores: list[float | Unscored]) -> Counter[str
 
 
 def _report(run: str, stats: UnitStats, reasons: Counter[str], truncated: int) -> None:
-    """Reports a unit. Of its reasons it reports the kinds alone, since a reason may quote a document or the model."""
+    """Reports a unit, with the kinds of its reasons alone, since a reason may quote a document or the model."""
     figures: dict[str, Any] = asdict(stats)
     count_unit(run, figures, reasons, truncated)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -142,7 +142,7 @@ def _report(run: str, stats: UnitStats, reasons: Counter[str], truncated: int) -
 @cache
 def _log_failed_report() -> None:
     """Logs the exception that is being handled, once in each process."""
-    _log().exception("rayrank: a unit was put, and metrics or log were not told of it; this is logged once")
+    _log().exception("rayrank: a unit was put, and is missing in metrics or log; this is logged once")
 
 
 @cache

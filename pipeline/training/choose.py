@@ -33,7 +33,7 @@ class Scored(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What is learned of a query. positives: in the order of their ranks; negatives likewise."""
+    """A query's training examples. positives, negatives: in the order of their ranks."""
 
     query: str
     positives: list[Scored]
@@ -42,7 +42,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen.
+    """The choice of examples.
 
     negatives: of a query, at most. ranks: the first and last rank of negatives. margin, relative_margin: a negative's
     score is at most that of the query's lowest positive less `margin`, and less this share of it. least_positive: the
@@ -86,7 +86,7 @@ def choose(
 ) -> Group | None:
     """The group of a query; None where it has no positive, or no negative. candidates: in the order of their ranks.
 
-    positives: their doc_ids. counts: gets what was dropped, by reason. What is drawn depends on the seed and query_id
+    positives: their doc_ids. counts: gets what was dropped, by reason. The draw depends on the seed and query_id
     alone. Raises ValueError where a relative margin meets a positive of a negative score.
     """
     good, others = list[Scored](), list[Candidate]()

@@ -1,4 +1,4 @@
-"""The forms of training data, each a function from a group to rows. What reads them: docs/training-data.md."""
+"""The forms of training data, each a function from a group to rows. Their readers: docs/training-data.md."""
 
 import json
 from collections.abc import Callable, Iterator

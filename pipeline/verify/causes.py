@@ -1,4 +1,4 @@
-"""What a difference of scores usually means, by how they differ."""
+"""The usual causes of a difference of scores, by its pattern."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a verification found: as lines for a terminal, and as data."""
+"""The findings of a verification, as lines for a terminal and as data."""
 
 import math
 from typing import Any

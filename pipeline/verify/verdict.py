@@ -1,4 +1,4 @@
-"""What a verification found, and what of it is a fault."""
+"""The findings of a verification, and which of them are faults."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """Windows of rerankers that see whole queries, for a verification: one window of each query that is drawn.
 
-What is compared is the log-probability of each candidate's letter, from which the order of a window is read. A model
+It compares the log-probability of each candidate's letter, from which the order of a window is read. A model
 that writes its order has no scores to compare.
 """
 
@@ -21,10 +21,10 @@ from pipeline.verify.score import Prompts
 
 
 class Drawn(NamedTuple):
-    """What is compared. rows: of the input, in their order. prompts: what the engine is asked. lines: what to say.
+    """The requests to compare. rows: of the input, in their order. prompts: for the engine. lines: what to say.
 
-    places: of each row's score among those that the prompts have. owners: the number of each row's prompt. Of pairs,
-    each has its own; those of a window share a prompt, which has a score for each label.
+    places: of each row's score among those that the prompts have. owners: the number of each row's prompt. Pairs
+    have one each; the rows of a window share a prompt, which has a score for each label.
     """
 
     rows: pa.Table

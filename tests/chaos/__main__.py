@@ -1,7 +1,7 @@
-"""Runs that are disturbed on purpose, and come to the result of one that was left alone: python -m tests.chaos
+"""Runs that are disturbed on purpose, and end in the result of one that was left alone: python -m tests.chaos
 
 Real Ray, the real commit code, a scorer of known scores (or vLLM itself, for some kinds). A line of the journal tells
-each trial; at the end comes a table. A kind that goes wrong is told and the others go on; the exit code is 1 then.
+each trial; at the end comes a table. A kind that goes wrong is named and the others go on; the exit code is 1 then.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 
 def tried(lab: Lab, kind: str, wanted: int, journal: TextIO) -> dict[str, Any]:
-    """What a line of the table says of a kind, whose trials are told in the journal as they end."""
+    """The table's line about a kind, whose trials are written to the journal as they end."""
     began = time.monotonic()
     outcomes: list[Outcome] = []
     wrong = ""

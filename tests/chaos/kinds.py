@@ -21,7 +21,7 @@ def steps(lab: Lab, wanted: int) -> Iterator[Outcome]:
 
 
 def steps_again(lab: Lab, wanted: int) -> Iterator[Outcome]:
-    """The same, of a run that ranks a standing result anew."""
+    """The same, of a run that ranks a standing result again."""
     before = lab.trial(fusion={"alpha": 0.9})
     before.run()
     yield from _at_steps(lab, wanted, before)
@@ -73,7 +73,7 @@ def points(lab: Lab, wanted: int) -> Iterator[Outcome]:
 
 
 def actors(lab: Lab, wanted: int) -> Iterator[Outcome]:
-    """Of two actors the one that was given work last is killed, every few units."""
+    """The one of two actors that was given work last is killed, every few units."""
     kills = 0
     while kills < wanted:
         trial = lab.trial()

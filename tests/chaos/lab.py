@@ -1,4 +1,4 @@
-"""What every trial uses: a Ray that stands, pairs, the result of a run that was left alone, and drivers."""
+"""The parts of every trial: a running Ray, pairs, the result of a run that was left alone, and drivers."""
 
 import json
 import math
@@ -34,7 +34,7 @@ class Wrong(Exception):
 
 
 class Outcome(NamedTuple):
-    """What came of a trial that went as it should. kills: of a driver, an actor or a node, or what stands for one.
+    """The outcome of a trial that went as it should. kills: of a driver, an actor or a node, or a stand-in for one.
     again: units that were given to an actor once more, of those `allowed`, which were in flight at the kills."""
 
     what: str
@@ -132,7 +132,7 @@ class Trial:
         self.kills += read_result(self._output) is None
 
     def kill_at(self, driver: subprocess.Popen[bytes], mark: str, seconds: float) -> bool:
-        """Kills a driver so many seconds after a step. False where it came to its end before, as it should."""
+        """Kills a driver some seconds after a step. False where it ended before, as it should."""
         self.wait_for(lambda: time.time() > self.since(mark) + seconds, driver)
         if driver.poll() is not None:
             self.end(driver)
@@ -164,7 +164,7 @@ class Trial:
             time.sleep(0.02)
 
     def await_work(self, driver: subprocess.Popen[bytes], units: int) -> None:
-        """Returns when so many units more were given to actors, or the driver has ended."""
+        """Returns when this number of further units was given to actors, or the driver has ended."""
         until = sum(self.given().values()) + units
         self.wait_for(lambda: sum(self.given().values()) >= until, driver)
 

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", nargs="+", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--case", default="", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
-    parser.add_argument("--cases", type=int, metavar="N", help="at most so many of each kind")
+    parser.add_argument("--cases", type=int, metavar="N", help="at most this number of each kind")
     parser.add_argument("--cpus", type=int, default=2, help="of each tree's Ray (default 2)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # nothing is to be left then, either
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def compared(kind: str, place: Place, sides: list[Side], wanted: str) -> Tally:
-    """What both sides make of the cases of a kind. Differences are told as they are found."""
+    """The outcomes of both sides for the cases of a kind. Differences are printed as they are found."""
     tally, began = Tally(kind), time.monotonic()
     cases = [case for case in KINDS[kind](place) if wanted in case.name][: place.cases]
     pools = [ThreadPoolExecutor(1) for _ in sides]

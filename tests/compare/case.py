@@ -22,8 +22,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Place:
-    """What the cases of a kind are made with. folder: for files that both trees read and neither changes. old: the root
-    of the old tree. cases: how many are wanted, where a kind draws them."""
+    """The means for making the cases of a kind. folder: for files that both trees read and neither changes. old: the
+    root of the old tree. cases: how many are wanted, where a kind draws them."""
 
     folder: Path
     old: Path

@@ -1,4 +1,4 @@
-"""What no two runs share, taken out of what is printed: paths of a tree, times, names that are drawn at random."""
+"""Masks for printed values that no two runs share: paths of a tree, times, names that are drawn at random."""
 
 import json
 import re
@@ -70,7 +70,7 @@ MEANT = [
     (re.compile(r"^  --drop-identical-ids  leave out documents with the id of their query, .*\n", re.M), ""),
     (re.compile(r"^  --excluded FILE  JSONL or Parquet with query_id and excluded_ids, .*\n", re.M), ""),
     (re.compile(r"^  --column NAME=COLUMN  of the judgements, .*\n", re.M), ""),
-    # What the input is, which files of it are not read, and what is odd in its rows, is said.
+    # Lines about the input, the files of it that are not read, and oddities in its rows.
     (re.compile(r"^rayrank: files passed over: [\d,]+ that .* would read\n", re.M), ""),
     (
         re.compile(r"^rayrank: the input has [\d,]+ files and (about )?[\d,]+ rows, [\d,]+ of them scored; .*\n", re.M),

@@ -1,4 +1,4 @@
-"""A tree as the harness has it: a process in it that takes cases, and is started anew where it dies or hangs."""
+"""A tree as the harness has it: a process in it that takes cases, and is restarted where it dies or hangs."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Side:
             (self._modules / "inside").symlink_to(INSIDE)
 
     def answer(self, case: Case) -> list[Any]:
-        """What came of each step, masked. What the case left in its folder is deleted."""
+        """The outcome of each step, masked. The folder of the case is deleted."""
         home = self._own / "case"
         home.mkdir()
         order = json.dumps(case.steps).replace(SIDE, str(home)).replace(TREE, str(self._root))

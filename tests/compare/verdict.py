@@ -18,7 +18,7 @@ class Difference(NamedTuple):
 
 @dataclass
 class Tally:
-    """What a kind came to. meant: difference that is meant -> cases. prints: cases in which the fingerprints differ,
+    """The verdict on a kind. meant: difference that is meant -> cases. prints: cases in which the fingerprints differ,
     which is no difference in what is done."""
 
     kind: str

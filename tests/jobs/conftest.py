@@ -21,7 +21,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """The environment in which `ray job submit` finds a started cluster."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     plain["PATH"] = f"{Path(RAY).parent}:{plain['PATH']}"  # where a job finds `python`
-    # A job is told the address that stands in Ray's folder, where any other cluster of the machine writes its own.
+    # A job reads its address from Ray's folder, where any other cluster of the machine writes its own.
     plain["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="jobs-")  # pytest's folders have names too long for a socket's
     log = tmp_path_factory.mktemp("ray") / "head.log"
     start = [RAY, "start", "--head", "--block", f"--port={PORT}", "--num-cpus=2", "--disable-usage-stats"]

@@ -72,7 +72,7 @@ def baichuan_logits(w: dict[str, torch.Tensor], ids: list[int]) -> torch.Tensor:
 
 
 def spread(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
-    """Random weights, so far apart that the logits hang on the whole prompt."""
+    """Random weights, so far apart that the logits depend on the whole prompt."""
     generator = torch.Generator().manual_seed(0)
     return {
         name: torch.randn(shape, generator=generator) * 0.2 + (len(shape) == 1 and "bias" not in name)

@@ -1,4 +1,4 @@
-"""What jobs/convert.py makes of tokenizers: the ids of tiktoken and of SentencePiece, on many texts."""
+"""The tokenizers of jobs/convert.py: they give the ids of tiktoken and of SentencePiece, on many texts."""
 
 import base64
 import random
@@ -45,7 +45,7 @@ def texts() -> Iterator[str]:
 
 
 def load(folder: Path) -> tuple[Any, tokenizers.Tokenizer]:
-    """The tokenizer by transformers, which builds parts of some anew, and as it is in the file."""
+    """The tokenizer by transformers, which rebuilds parts of some, and as it is in the file."""
     return AutoTokenizer.from_pretrained(folder), tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 

@@ -91,7 +91,7 @@ WRONG = {
     "a column that is not there": (FILES + " --run {place}/dense.parquet", "has no column 'score' for score"),
     "a name that is none": (BEIR + " --column passage=text", "--column passage: give NAME=COLUMN"),
     "a column without a name": (BEIR + " --column doc", "--column doc: give NAME=COLUMN"),
-    "a format that is not told": (FILES + " --run {place}/queries.tsv --corpus {place}/beir", "holds files of"),
+    "a format that is not named": (FILES + " --run {place}/queries.tsv --corpus {place}/beir", "holds files of"),
     "a run without rows": (FILES + " --run {place}/empty.trec", "--run = {place}/empty.trec: no rows there"),
     "an output of an unknown protocol": (
         BEIR + " --output s4://bucket/pairs",
@@ -146,7 +146,8 @@ def test_anything_else_is_code_1(
 ) -> None:
     monkeypatch.setattr("jobs.prepare.prepare", lambda order: 1 / 0)
     assert prepared(place, BEIR) == 1
-    assert capsys.readouterr().err.endswith("ZeroDivisionError: division by zero; the same command starts anew\n")
+    line = "ZeroDivisionError: division by zero; the same command starts from the beginning\n"
+    assert capsys.readouterr().err.endswith(line)
 
 
 def test_a_shell_sees_the_same(place: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is said where a run is ended from without."""
+"""The last words of a run that is ended by a signal."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What tests of whole runs share: pairs, and runs with a scorer of known scores in place of the engine.
+"""Shared by tests of whole runs: pairs, and runs with a scorer of known scores in place of the engine.
 
 Runs go through this process alone (pipeline/cluster/in_process.py), but for those that ask for `run_on_ray`.
 """

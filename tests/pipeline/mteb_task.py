@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 
 
 class LocalReranking(AbsTaskRetrieval):
-    """What TASK.json holds: queries and corpus (id -> text), qrels (query -> document -> grade), top_ranked."""
+    """The content of TASK.json: queries and corpus (id -> text), qrels (query -> document -> grade), top_ranked."""
 
     metadata = TaskMetadata(
         type="Reranking",

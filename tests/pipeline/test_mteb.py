@@ -38,7 +38,8 @@ def batches(size: int, **columns: list[str]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[pa.Table, dict[str, Any]]]:
-    """What `predict` has re-ranked. In place of an engine: a pair's score is its texts' length; none without a text."""
+    """The pairs that `predict` has re-ranked. In place of an engine's, a pair's score is the length of its texts, and
+    none without a text."""
     seen = []
 
     def stand_in(table: pa.Table, config: dict[str, Any]) -> pa.Table:

@@ -29,7 +29,7 @@ class Odd:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch, make_config: Callable[..., Config]) -> Callable[..., pa.Table]:
-    """What a run would read of a table; the run itself does not begin."""
+    """The table that a run would read; the run itself does not begin."""
 
     class Begun(Exception):
         pass

@@ -56,7 +56,7 @@ def _list_names() -> frozenset[str]:
 
 
 def read_task(architecture: str) -> Task | None:
-    """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+    """The task of an architecture, by its name: generate, embed or classify; None where that does not say."""
     return next((task for ending, task in TASKS if architecture.endswith(ending)), None)
 
 

@@ -15,7 +15,7 @@ from actors.rerankers.settings import Settings
 from actors.rerankers.tokenizer import Tokenizer
 
 FREE_SHARE = 0.4  # of a GPU's free memory, for keys and values
-# How much of the largest number padding may change. Of 100 architectures, in float32, it is 8e-4 to 13 with the nine
+# How much of the largest number padding may change. In float32 it is 8e-4 to 13 with the nine of 100 architectures
 # that see padding, and at most 2e-6 with all others.
 ROUNDING = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 PROBES = [list(range(1, 1 + count)) for count in (4, 12, 42)]  # any tokens; every vocabulary has these

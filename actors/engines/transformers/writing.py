@@ -12,7 +12,7 @@ from actors.rerankers.contract import Reply
 
 
 class Ends(NamedTuple):
-    """What ends an answer: the ids of end tokens, which are no part of it, and stop texts, which are."""
+    """The ends of an answer: ids of end tokens, which are no part of it, and stop texts, which are."""
 
     tokens: Collection[int]
     texts: tuple[str, ...]
@@ -49,7 +49,7 @@ class _Follower(transformers.StoppingCriteria):
 
 
 class _Answer:
-    """What is written to one prompt. A character whose bytes are not all there yet is not in the text."""
+    """The answer to one prompt so far. A character whose bytes are not all there yet is not in the text."""
 
     def __init__(self, tokenizer: Any, prompt: list[int], limit: int, ends: Ends):
         self._tokenizer, self._prompt, self._limit, self._ends = tokenizer, prompt, limit, ends

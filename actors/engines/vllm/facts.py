@@ -87,7 +87,7 @@ def runs_architecture(architecture: str) -> bool:
 
 
 def read_task(architecture: str) -> Task | None:
-    """What an architecture does by its name: generate, embed or classify; None where that does not say."""
+    """The task of an architecture, by its name: generate, embed or classify; None where that does not say."""
     if architecture.endswith("ForMaskedLM"):
         return "embed"
     return next((task for ending, task in _default_tasks() if architecture.endswith(ending)), None)
@@ -244,7 +244,7 @@ def _default_tasks() -> list[tuple[str, Task]]:
 
 
 def _find_value(name: str, variable: str) -> ast.expr:
-    """What vLLM's source file `name` sets a variable to. Raises LookupError where it does not."""
+    """The value that vLLM's source file `name` gives a variable. Raises LookupError where it gives none."""
     for node in _source(name):
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and target.id == variable and (value := getattr(node, "value", None)):

@@ -1,4 +1,4 @@
-"""What models do with the logits of their head before they are probabilities.
+"""The changes that models make to the logits of their head before they are probabilities.
 
 vLLM does it where it generates, but not in the classifier that it makes of some rows of the head (`scoring: head`).
 """

@@ -1,4 +1,4 @@
-"""What vLLM's scheduler says of itself after each step, where `disable_log_stats` is false."""
+"""The figures of vLLM's scheduler after each step, where `disable_log_stats` is false."""
 
 from typing import Any
 

@@ -77,12 +77,12 @@ def _find_newest(root: str) -> float:
 
     try:
         return deltalake.DeltaTable(root, storage_options=make_storage_options(root)).version()
-    except Exception:  # the library raises many kinds; the error that led here is the one that is told
+    except Exception:  # the library raises many kinds; the error that led here is the one to show
         return math.inf
 
 
 def _read_message(error: Exception) -> str:
-    """What an error of the library says, without the colours that it gives its words."""
+    """The message of an error of the library, without its terminal colours."""
     return re.sub(r"\x1b\[[\d;]*m", "", one_line(error))
 
 
@@ -126,8 +126,8 @@ def _find_below(uri: str, root: str) -> str:
 
 
 def make_storage_options(url: str) -> dict[str, str] | None:
-    """What `deltalake` needs to find a store as s3fs finds it: its endpoint, and the credentials that botocore finds in
-    the environment, in ~/.aws, or by the machine's role. For other stores it looks itself."""
+    """The options with which `deltalake` finds a store as s3fs does: its endpoint, and the credentials that botocore
+    finds in the environment, in ~/.aws, or by the machine's role. For other stores it looks itself."""
     if is_local(url):
         return None
     fs, _ = open_url(url)

@@ -98,7 +98,7 @@ def read_constants(spec: Any, partition: Any, columns: Iterable[TableColumn]) ->
 
 
 def read_deletes(io: Any, files: Iterable[Any]) -> dict[str, Deletes]:
-    """What these delete files delete, by their paths. Each is read once."""
+    """The deletes of each of these delete files, by their paths. Each is read once."""
     files = [*files]
     with ThreadPoolExecutor(THREADS) as pool:
         found = pool.map(lambda file: _read_deletes(io, file), files)

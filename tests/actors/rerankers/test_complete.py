@@ -1,4 +1,4 @@
-"""What belongs to a family beside its file: each test names the place that lacks it."""
+"""The places that belong to a family beside its file: each test names the place that lacks it."""
 
 import re
 

@@ -49,7 +49,7 @@ def draw_queries() -> list[list[Pair]]:
 
 
 def write(reference: Reference, ids: list[int]) -> tuple[str, bool]:
-    """What greedy transformers write behind a prompt, and whether it came to its end."""
+    """The answer of greedy transformers behind a prompt, and whether it is complete."""
     end = reference.tokenizer.id("<|im_end|>")
     given: dict[str, Any] = {"do_sample": False, "max_new_tokens": NEW_TOKENS, "eos_token_id": end}
     model: Any = reference.model

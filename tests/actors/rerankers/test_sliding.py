@@ -130,7 +130,7 @@ def test_each_candidate_has_the_answers_about_it(tokenizer: Tokenizer) -> None:
     assert ranking.figures == {"windows": 2, "windows_partial": 2, "windows_unread": 0, "windows_shortened": 0}
 
 
-# What the model writes about (80, 100), (70, 90), ... (0, 20) of a hundred; r reverses, p names one alone, - can't be
+# The model's answers about (80, 100), (70, 90), ... (0, 20) of a hundred; r reverses, p names one alone, - can't be
 # read, x is refused. The candidates without a score, as they were given.
 UNREAD: list[tuple[str, list[int], tuple[int, int]]] = [
     ("-rrrrrrrr", [*range(90, 100)], (0, 1)),  # 80..89 are of the next window, too

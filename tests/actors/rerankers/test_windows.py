@@ -42,7 +42,7 @@ TRIMMED = (
 
 
 class Case(NamedTuple):
-    """model: of tests/tiny.py. frame: the prompt of so many passages; {d0}, {d1} are their places. trimmed: a passage
+    """model: of tests/tiny.py. frame: the prompt of a window; {d0}, {d1} are their places. trimmed: a passage
     stands where the chat template trims."""
 
     family: str

@@ -1,4 +1,4 @@
-"""What versions are recorded of: variants of each reranker, fixed texts, and what models answer."""
+"""The inputs of recorded versions: variants of each reranker, fixed texts, and answers of models."""
 
 from typing import Any
 
@@ -161,7 +161,7 @@ TEXTS = pa.table(
 )
 NUMBERS = [-1.4, -2.8, -2.1, -3.6, -2.5, -4.7, -1.7, -3.2, -5.5, -4.1]  # as logarithms of probabilities: 0.79 in all
 VECTOR_SIZES = (1, 2, 3)  # of a classifier without labels: its numbers of classes
-# What a model writes, with the stop text it ends with, and whether it had come to an end
+# A model's answer, the stop text it ends with, and whether it is complete
 WRITTEN: dict[str, list[tuple[str, str | None, bool]]] = {
     "erank": [
         ("<think>Yes: 2.</think><answer>7</answer>", "</answer>", True),

@@ -1,8 +1,8 @@
-"""What each version of each reranker makes of fixed texts and fixed numbers, recorded in versions.json.
+"""The outputs of each version of each reranker for fixed texts and fixed numbers, recorded in versions.json.
 
     python -m tests.actors.rerankers.versions
 
-records what the file lacks: new versions, families and variants. What it holds stays: a change to it is a new version.
+records what the file lacks: new versions, families and variants. Its entries stay: a change to one is a new version.
 (Where the texts and numbers below changed, and no reranker did, take the entries out of the file first.)
 """
 
@@ -135,7 +135,7 @@ def _reply(
 
 
 def find_differences(family: str, recorded: dict[str, Any], record: dict[str, Any]) -> str | None:
-    """What is not as recorded, and what to do, in one line; None where all is."""
+    """One line that names the difference from the record, and what to do; None where there is none."""
     wrong = ["prompts"] * (recorded["prompts"] != record["prompts"])
     wrong += ["scores"] * (not _are_close(recorded["scores"], record["scores"]))
     if not wrong:

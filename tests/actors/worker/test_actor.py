@@ -285,7 +285,7 @@ def test_a_worker_whose_disk_never_answers_ends(make_scorer: MakeScorer, calls: 
             score(scorer, unit(3, name=f"u{number}"))
         assert calls[-1] == ("its end", 60), "its report to the tracker may never be answered"
     scorer._worker = Worker("a", f"put {PUTS}")
-    with pytest.raises(EngineError, match=r"3 workers waited for a put in vain, .* the scores of unit u3 were not put"):
+    with pytest.raises(EngineError, match=r"3 workers waited for a put that never ended, .* unit u3 were not put"):
         score(scorer, unit(3, name="u3"))
 
 

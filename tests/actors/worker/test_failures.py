@@ -64,7 +64,7 @@ def test_puts_that_hang_end_the_run_at_the_third_worker() -> None:
         tracker.put_hung(A1, "the scores of unit u were not put")
     tracker.put_hung(A2, "the scores of unit u were not put")
     with pytest.raises(
-        EngineError, match="3 workers waited for a put in vain, the last one thus: the scores of unit v"
+        EngineError, match="3 workers waited for a put that never ended, the last one: the scores of unit v"
     ):
         tracker.put_hung(B1, "the scores of unit v were not put")
 

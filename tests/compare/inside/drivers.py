@@ -22,8 +22,8 @@ def shell(arguments: list[str], cwd: str = ".", env: dict[str, str] = {}) -> dic
 
 
 def kill(config: dict[str, Any], files: int, pause: float) -> dict[str, Any]:
-    """Starts a run, and kills it `pause` seconds after so many files stand in its output. What it came to by then is
-    a matter of luck, and is not told."""
+    """Starts a run, and kills it `pause` seconds after this number of files stands in its output. How far it was
+    then is a matter of luck, and is left out."""
     output = Path(config["output"]["path"])
     command = [sys.executable, "-m", "inside.driver", json.dumps(config)]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

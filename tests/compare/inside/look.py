@@ -19,7 +19,7 @@ NAMES = [(r"(?<=part-\d{5})-[0-9a-f]{12}(?=\.parquet)", "-TAG"), (r"\.put-.*", "
 
 
 def look(output: str, late: bool = False) -> dict[str, Any]:
-    """What stands in the output folder. late: a run was killed before, so how much the last one did is its own."""
+    """The content of the output folder. late: a run was killed before, so how much the last one did is its own."""
     folder = Path(output)
     files = {name: path for name, path in _name_files(folder).items() if not meant.is_gone(name)}
     if late:

@@ -83,7 +83,7 @@ def config(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def status(values: dict[str, Any]) -> dict[str, Any]:
-    """What is told of the scores of a fingerprint, as the new tree has it."""
+    """The entry about the scores of a fingerprint, in the form of the new tree."""
     if "units_put" in values:
         values = {STATUS_KEYS.get(key, key): value for key, value in values.items() if key != "units"}
     if "looked_into" in values and values["rows_scored"] == values["rows"]:

@@ -64,7 +64,7 @@ def _keep(scores: list[Any], texts: list[Any]) -> None:
 
 
 def _die(prompts: Any) -> None:
-    """Of a long prompt."""
+    """The outcome of a long prompt."""
     if any(len(repr(prompt)) > LONG for prompt in prompts):
         os.kill(os.getpid(), signal.SIGKILL)
 

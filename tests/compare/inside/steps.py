@@ -27,7 +27,7 @@ from .scorers import SCORERS
 
 
 def take(step: dict[str, Any]) -> dict[str, Any]:
-    """What came of a step. One that itself fails says so, and the others go on."""
+    """The outcome of a step. One that itself fails says so, and the others go on."""
     given = dict(step)
     try:
         return STEPS[given.pop("do")](**given)
@@ -36,7 +36,7 @@ def take(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def ended(run: Callable[[], Any]) -> dict[str, Any]:
-    """What a call gave or raised, and what it printed."""
+    """The value that a call gave or raised, and its printed lines."""
     out, err = io.StringIO(), io.StringIO()
     known: dict[str, Any] = {}
     with redirect_stdout(out), redirect_stderr(err):
@@ -98,7 +98,7 @@ def copy(source: str, target: str, at: int | None = None) -> dict[str, Any]:
 
 
 def delete(paths: str) -> dict[str, Any]:
-    """What a glob finds; it must find something."""
+    """The paths of a glob; there must be some."""
     found = glob.glob(paths, include_hidden=True)
     for path in found:
         shutil.rmtree(path) if Path(path).is_dir() else os.unlink(path)
@@ -142,7 +142,7 @@ def _content(path: Path) -> Any:
 
 
 def freeze(output: str) -> dict[str, Any]:
-    """Puts known times and a known fingerprint into a result, so that what is told of them can be compared."""
+    """Puts known times and a known fingerprint into a result, so that the lines about them can be compared."""
     path = Path(output, "manifest.json")
     values = json.loads(path.read_text())
     values |= {"written": "2026-11-21T12:00:00+00:00", "fingerprint": "f" * 16}

@@ -57,7 +57,7 @@ def badly(change: Callable[[bytes], bytes]) -> Make:
 
 
 def damaged(change: Callable[[bytearray, int, int], Any], **options: Any) -> Make:
-    """Of two row groups, with a good footer. change: gets the bytes, and where documents of the second one stand."""
+    """Two row groups, with a good footer. change: gets the bytes, and the places of the second one's documents."""
 
     def make(path: Path) -> None:
         many = pa.Table.from_pylist([ROW | {"doc_id": f"x{i}", "doc": doc} for i, doc in enumerate(WORDS)])

@@ -103,7 +103,7 @@ def preparing(here: Path) -> Cases:
 
 
 def after_a_run(place: Place) -> Cases:
-    """A finished result and what is told of it; and an estimate of the next run from it."""
+    """A finished result and the lines about it; and an estimate of the next run from it."""
     here = write_pairs(place.below("pairs"))
     grades = "".join(f"q{(i * i) % 37} 0 d{i} {i % 3}\n" for i in range(0, 700, 2))
     (here / "qrels").write_text(grades)

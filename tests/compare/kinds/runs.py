@@ -25,7 +25,7 @@ def cases(place: Place) -> Cases:
 
 
 def drawn(place: Place, number: int) -> Case:
-    """One run that scores, and two that rank the same scores anew."""
+    """One run that scores, and two that rank the same scores again."""
     draw = random.Random(f"runs {place.seed} {number}")
     made = drawn_input(place.below(f"{number:03d}"), draw, LARGEST if draw.random() < 0.3 else 200)
     explain = draw.random() < 0.15

@@ -47,7 +47,7 @@ def airflow_bin() -> Path:
 
 @dataclass(frozen=True)
 class Airflow:
-    """What a person does in Airflow's pages, by the interface that they use themselves."""
+    """The actions of a person in Airflow's pages, by the interface that the pages use."""
 
     url: str
     token: str

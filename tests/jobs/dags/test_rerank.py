@@ -38,7 +38,7 @@ def ray_jobs(cluster: dict[str, str]) -> JobSubmissionClient:
 
 
 def ray_token() -> str:
-    """What `ray start` left for whoever submits from this machine."""
+    """The address that `ray start` left for jobs from this machine."""
     return (Path.home() / ".ray" / "auth_token").read_text().strip()
 
 
@@ -121,7 +121,7 @@ def ranked(output: Path) -> pa.Table:
 
 
 def published(airflow: Airflow) -> list[dict[str, Any]]:
-    """What stands in the asset's events, first to last."""
+    """The asset's events, first to last."""
     return [event["extra"] for event in airflow.ask("/api/v2/assets/events?order_by=timestamp")["asset_events"]]
 
 
@@ -150,7 +150,7 @@ def test_an_interval_without_input_fails_once(scheduled: Airflow, ray_jobs: JobS
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_who_ends_the_task_ends_the_job(scheduled: Airflow, ray_jobs: JobSubmissionClient) -> None:
-    """Of the day after the first one, which is not left out though it was over before the DAG was switched on."""
+    """The run of the second day, which is not left out though it was over before the DAG was switched on."""
     scheduled.wait(ENDED_BY_HAND, "rerank", {"deferred"})
     job = f"{job_name(ENDED_BY_HAND)}-1"
     wait_until(lambda: ray_jobs.get_job_status(job) == JobStatus.RUNNING, 120, scheduled.tail)

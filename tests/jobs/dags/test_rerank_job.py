@@ -1,4 +1,4 @@
-"""What the end of a job comes to, asked of the operator's own file in Airflow's environment."""
+"""The operator's verdict on the end of a job, from its own file in Airflow's environment."""
 
 import json
 import os

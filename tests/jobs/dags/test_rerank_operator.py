@@ -11,7 +11,7 @@ import pytest
 
 from tests.jobs.dags.conftest import DAGS
 
-# What stands before each program for Airflow's Python. It ends by printing what is to be looked at, as JSON.
+# The beginning of each program for Airflow's Python. A program ends by printing its findings as JSON.
 FAKES = """
 import asyncio, datetime, json, sys, time, types
 import rerank_job

@@ -1,4 +1,4 @@
-"""What tests of checks share: tiny models, copies of them with a fault, and the checks that look at a model."""
+"""Shared by tests of checks: tiny models, copies of them with a fault, and the checks that look at a model."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What is refused, or taken, by a model's config.json alone."""
+"""Models that are refused, or taken, by their config.json alone."""
 
 import json
 from pathlib import Path

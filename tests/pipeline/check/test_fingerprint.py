@@ -1,4 +1,4 @@
-"""What changes a score changes the fingerprint, and nothing else does."""
+"""Everything that changes a score changes the fingerprint, and nothing else does."""
 
 import importlib.metadata
 import json
@@ -85,7 +85,7 @@ def test_where_the_last_digit_counts_every_engine_argument_does(fingerprint: Fin
     assert fingerprint(engine={"max_num_seqs": 7}, **exact) != fingerprint(**exact)
 
 
-# What a file of the model's folder holds, and whether the folder is another model with it
+# The content of a file in the model's folder, and whether the folder is another model with it
 FILES = [
     ("config.json", "{}", True),
     ("tokenizer.json", "{}", True),
@@ -171,7 +171,7 @@ print(*sorted({"torch", "transformers", "vllm", "ray"} & set(sys.modules)))
 
 
 def compute_apart(checkout: Path, model: str) -> list[str]:
-    """What PROBE says of the code in a checkout: the fingerprint, the checkout, and the heavy modules imported."""
+    """PROBE's findings about the code in a checkout: the fingerprint, the checkout, and the heavy modules imported."""
     command = [sys.executable, "-c", PROBE, model]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()

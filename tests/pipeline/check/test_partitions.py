@@ -17,7 +17,7 @@ FRAME = pd.DataFrame(
     columns=["query_id", "query", "doc_id", "doc", "score", "lang", "day"],
 )
 MAPPED: dict[str, Any] = {"columns": {"title": "lang", "query_id": "day"}}
-# What the files are partitioned by, sections of the config, and the columns that the folders give.
+# The partition of the files, sections of the config, and the columns that the folders give.
 CASES: list[tuple[list[str], dict[str, Any], list[str]]] = [
     (["query_id"], {}, ["query_id"]),
     (["doc_id"], {}, ["doc_id"]),

@@ -1,4 +1,4 @@
-"""What --check finds good, what it finds wrong, and what it says it could not look at."""
+"""The findings of --check: good, wrong, and not looked at."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

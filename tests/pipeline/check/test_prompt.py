@@ -1,4 +1,4 @@
-"""What --check shows of a prompt, and frames that are refused or said. Expected ids: of the tokenizers library."""
+"""The prompt that --check shows, and frames that are refused or said. Expected ids: of the tokenizers library."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What tests of configs share."""
+"""Shared by tests of configs."""
 
 import pytest
 

@@ -53,7 +53,7 @@ def mixed_in_plain_python(rankings: list[Scores], weights: list[float], method: 
 
 
 def draw_rankings(seed: int, number: int) -> list[Scores]:
-    """Few different scores, so many ties; candidates and whole queries that are missing, and scores that are."""
+    """Few different scores, and so many ties; candidates and whole queries that are missing, and scores that are."""
     draw = random.Random(seed)
     rankings: list[Scores] = []
     for _ in range(number):

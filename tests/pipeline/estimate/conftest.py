@@ -1,4 +1,4 @@
-"""What tests of the estimate share: a tiny model and configs of pairs as they are written here."""
+"""Shared by tests of the estimate: a tiny model and configs of pairs as they are written here."""
 
 from collections.abc import Callable
 from pathlib import Path

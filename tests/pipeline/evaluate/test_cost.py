@@ -1,4 +1,4 @@
-"""What a run took, by hand."""
+"""The cost of a run, by hand."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is computed of one result, and that its parts fit together."""
+"""The evaluation of one result: its figures, and that its parts fit together."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a reader is told before trusting the figures."""
+"""Notes for a reader before trusting the figures."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def test_a_result_that_was_cut(evaluated: Evaluated) -> None:
 
 def test_few_judgements(one: Evaluation) -> None:
     few = replace(one, judged_at_10=one.judged_at_10 | {FUSION: 0.34})
-    assert write_notes(few)[-1].startswith("Of the first ten documents of the fusion 34% are judged.")
+    assert write_notes(few)[-1].startswith("34% of the first ten documents of the fusion are judged.")
 
 
 def test_queries_that_nobody_judged(one: Evaluation) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 VIEWS = [(width, scheme) for width in (390, 1400) for scheme in ("light", "dark")]
-# What a reader would see: the page's colours, whether it is wider than the window, what sticks out of its card, the
+# A reader's view: the page's colours, whether it is wider than the window, what sticks out of its card, the
 # contrast (WCAG 2) of every text with what is behind it, and the smallest text in a picture.
 SCRIPT = """
 (() => {

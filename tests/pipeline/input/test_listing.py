@@ -13,7 +13,7 @@ from pipeline.errors import RunError, StoreError, UsageError
 from pipeline.input.listing import list_inputs
 from tests.s3_counter import record_requests
 
-# What a listing sees of a file is its name, size and version, so any content will do.
+# A listing sees the name, size and version of a file, so any content will do.
 TREE = [
     "pairs.parquet",
     "part-1.parquet",
@@ -52,7 +52,7 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     fs.rm(folder, recursive=True)
 
 
-# What is asked for below the root, and which files of TREE it means, in order.
+# A path below the root, and the files of TREE that it means, in order.
 MEANS = [
     (["pairs.parquet"], ["pairs.parquet"]),
     (["_metadata.parquet"], ["_metadata.parquet"]),  # asked for by name

@@ -8,7 +8,7 @@ from pipeline.errors import UsageError
 from pipeline.input.listing import list_inputs, read_listing
 from pipeline.input.names import would_list
 
-# What lies in a folder beside part-0.parquet, and the glob below it that reads it; None where it holds no data.
+# A file that lies in a folder beside part-0.parquet, and the glob below it that reads it; None where it holds no data.
 PASSED_OVER = [
     ("part-1.parq", "*.parq"),
     ("part-1.pq", "*.pq"),

@@ -109,8 +109,8 @@ def test_chunks_of_the_columns_in_use_begin_at_their_dictionary(tmp_path: Path) 
     assert list_chunk_ranges(footer, range(2), ["c"]) == [every[3], every[7]]
 
 
-# Chunks, footer, and the ranges: gaps are closed, the smallest first, while they come to at most a fifth of what is in
-# use. Reckoned by hand.
+# Chunks, footer, and the ranges: gaps are closed, the smallest first, while they add up to at most a fifth of what is
+# in use. Reckoned by hand.
 MERGED = [
     # Side by side: one range.
     ([(4, 100), (100, 200)], (200, 250), [(4, 250)]),

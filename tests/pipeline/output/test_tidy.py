@@ -1,4 +1,4 @@
-"""What goes after a commit: what the result has no use for, and nothing that may be another driver's work."""
+"""After a commit files that the result has no use for go, and nothing that may be another driver's work."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What came, changed and went since the standing result was made; a listing that lags makes nothing go."""
+"""Files that came, changed and went since the standing result was made; a listing that lags makes none go."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def three(write_pairs: Any, tmp_path: Path) -> list[InputFile]:
 
 
 def stand(files: list[InputFile]) -> dict[str, Any]:
-    """What the manifest of a result says of the files that it was made from."""
+    """The manifest's entry about the files that a result was made from."""
     return {"input": [asdict(file) | {"rows": 1} for file in files]}
 
 

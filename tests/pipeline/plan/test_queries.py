@@ -63,7 +63,7 @@ def read_borders(path: str, **columns: str) -> QueryBorders:
 
 
 def check_borders(borders: QueryBorders, keys: Sequence[Any], ids: Sequence[Any], rng: random.Random) -> None:
-    """keys: by which a query is told from the one before it. Rows are asked about in any order."""
+    """keys: which distinguish a query from the one before it. Rows are asked about in any order."""
     starts = list_starts(keys)
     for row in rng.sample(range(len(keys) + 3), len(keys) + 3):
         assert borders.find_next(row) == min((start for start in starts if start >= row), default=len(keys)), row

@@ -35,7 +35,7 @@ SCATTERED: list[tuple[list[list[Any]], dict[str, list[str]] | None, int]] = [
 
 
 def fill(rows: int) -> dict[str, pa.Array]:
-    """The other columns of so many pairs."""
+    """The other columns of this number of pairs."""
     return {"query": pa.array(["x"] * rows), "doc": pa.array(["y"] * rows), "score": pa.array([1.0] * rows)}
 
 

@@ -1,4 +1,4 @@
-"""What tests of preparing share: small files, in any format, and sources and pieces of them."""
+"""Shared by tests of preparing: small files, in any format, and sources and pieces of them."""
 
 import bz2
 import gzip

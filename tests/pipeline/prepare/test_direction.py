@@ -28,7 +28,7 @@ def run(scores: dict[str, list[float]], shuffled: bool = False) -> pd.DataFrame:
 
 
 FALL, RISE, UNEVEN = [9.0, 8.0, 8.0, 1.0], [0.1, 0.2, 0.2, 0.9], [9.0, 7.0, 8.0, 1.0]
-# scores by rank, whether lines are in any order, what is told
+# scores by rank, whether lines are in any order, the line
 TOLD: dict[str, tuple[dict[str, list[float]], bool, str]] = {
     "scores": ({"q1": FALL, "q2": FALL}, False, ""),
     "in any order": ({"q1": FALL, "q2": FALL}, True, ""),
@@ -60,7 +60,7 @@ TOLD: dict[str, tuple[dict[str, list[float]], bool, str]] = {
 def job(
     write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[pd.DataFrame, str]]:
-    """Runs the command; gives the pairs and what was told of directions."""
+    """Runs the command; gives the pairs and the lines about directions."""
     monkeypatch.setattr("jobs.prepare.prepare", lambda arguments: prepare(arguments, cluster=InProcess()))
     queries = write("queries.tsv", "q1\tone\nq2\ttwo\nq3\tthree\n")
     corpus = write("corpus.tsv", "".join(f"{doc}\ttext {doc}\n" for doc in DOCS))

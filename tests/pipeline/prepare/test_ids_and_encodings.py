@@ -30,7 +30,7 @@ def tabs(rows: list[dict]) -> str:
 def job(
     write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, dict, list[str]]]:
-    """Runs the command on files, some of them given; gives code, figures and what was told."""
+    """Runs the command on files, some of them given; gives code, figures and lines."""
     monkeypatch.setattr("jobs.prepare.prepare", lambda arguments: prepare(arguments, cluster=InProcess()))
 
     def job(*options: str, **given: str) -> tuple[int, dict, list[str]]:

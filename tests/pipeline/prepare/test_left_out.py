@@ -24,7 +24,7 @@ QUERY_AS_DOC = (
 def job(
     write: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[pd.DataFrame, dict, list[str]]]:
-    """Runs the command; gives pairs, figures and what was told."""
+    """Runs the command; gives pairs, figures and lines."""
     monkeypatch.setattr("jobs.prepare.prepare", lambda arguments: prepare(arguments, cluster=InProcess()))
     files = {
         "run": write("run.trec", "".join(f"{query} Q0 {doc} 1 {score} t\n" for query, doc, score in RUN)),

@@ -1,4 +1,4 @@
-"""What a preparation tells of what it took, from the command to its line."""
+"""The lines of a preparation about the columns that it took, from the command to the line."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ TEXTS = {
     "pyserini.jsonl": lines({"id": "d1", "contents": "text"}),
     "mixed.jsonl": lines({"_id": "d1", "text": "x"}, {"id": "d2", "text": "x"}, {"id": "d3", "text": "x"}),
 }
-# run, queries, corpus, columns that the user named, what is told
+# run, queries, corpus, columns that the user named, the line
 TOLD: dict[str, tuple[str, str, str, dict[str, str], list[str]]] = {
     "no names": ("run.trec", "queries.tsv", "corpus.jsonl", {}, []),
     "names of their own": ("run.trec", "queries.jsonl", "corpus.jsonl", {}, []),

@@ -118,7 +118,7 @@ def test_any_rows_against_pandas(which: Which, seed: int) -> None:
 
 
 def test_equal_rows_never_count_as_failed(run: Run, tmp_path: Path) -> None:
-    """Of 154 rows one has an empty document, one repeats the ids of another with another text, and 52 are equal."""
+    """One of 154 rows has an empty document, one repeats the ids of another with another text, and 52 are equal."""
     table = pairs(101)
     one, other = table.slice(0, 1), table.slice(1, 1)
     repeated = one.set_column(3, "doc", pa.array(["another text"]))

@@ -138,7 +138,7 @@ def test_an_output_that_cannot_be_read_is_named_and_not_used(
 
 
 def test_all_bits_of_a_hash_count() -> None:
-    """Hashes whose first halves are equal, which no 128-bit hash shows in a lifetime, are told apart by the second."""
+    """Hashes whose first halves are equal, which no 128-bit hash shows in a lifetime, differ in the second."""
     table = pa.table({"high": pa.array([1, 5, 5, 5, 9], pa.uint64()), "low": pa.array([0, 2, 4, 6, 0], pa.uint64())})
     high, low = np.array([5, 5, 5, 5, 9, 1, 10, 0], np.uint64), np.array([6, 2, 3, 4, 1, 0, 0, 0], np.uint64)
     assert find_hashes(table, high, low).tolist() == [3, 1, -1, 2, -1, 0, -1, -1]

@@ -23,7 +23,7 @@ from tests.s3_counter import record_requests
 
 
 def put_units(folder: Folder, *rows: int) -> list[StoredScores]:
-    """Score files of so many rows each, of an input file each."""
+    """Score files of these numbers of rows, each of its own input file."""
     stored = []
     for number, count in enumerate(rows):
         found = ScoreFile(name(unit_of(number, 0, count)), unit_of(number, 0, count), False)
@@ -34,7 +34,7 @@ def put_units(folder: Folder, *rows: int) -> list[StoredScores]:
 
 
 def by_bucket(*rows: int) -> dict[int, list[dict[str, Any]]]:
-    """What each bucket has to hold, in the order of the units."""
+    """The rows of each bucket, in the order of the units."""
     buckets = defaultdict(list)
     for number, count in enumerate(rows):
         for row in rows_of_file(number, count):

@@ -1,4 +1,4 @@
-"""What is counted of a bucket, and what its part of the result holds."""
+"""The counts of a bucket, and the content of its part of the result."""
 
 from pathlib import Path
 from typing import Any

@@ -69,7 +69,7 @@ def draw_pairs(seed: int, queries: int = 16, most: int = 14) -> pa.Table:
 
 
 class Stages(NamedTuple):
-    """What makes runs of three stages. folder: where they write."""
+    """Makes configs of three stages, and runs them. folder: for their output."""
 
     folder: Path
     model: str

@@ -39,7 +39,7 @@ def test_a_merge_that_was_stopped_is_not_done_again(tmp_path: Path, run: Run) ->
     stop_after_merging(run, path)
     assert len(merged_files(output)) == 7
     for unit in score_files(output):
-        unit.write_bytes(bytes(unit.stat().st_size))  # whoever reads it again fails
+        unit.write_bytes(bytes(unit.stat().st_size))  # reading it again fails
     assert run(path, more={"sizes": SMALL})["ranked"] == ROWS - 1
     assert not merged_files(output)
 

@@ -173,7 +173,7 @@ def test_a_poison_row_ends_without_a_score_and_all_others_have_theirs(
         .sort_by(order)
         .equals(expected.filter(alive).select(keys).sort_by(order))
     )
-    # What killed a worker may have been the worker's fault: that row, and no other, is tried once more where asked.
+    # The death of a worker may have been its own fault: that row, and no other, is tried once more where asked.
     assert (stormy["transient"], run(path, "stormy", run=few)["scored_now"]) == (1, 0)
     again = run(path, "stormy", run=few | {"retry_failed": True})
     assert (again["scored_now"], again["unscored"]) == (1, calm["unscored"])

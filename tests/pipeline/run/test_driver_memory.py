@@ -23,7 +23,7 @@ print(json.dumps(figures | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_
 
 
 def peak(folder: Path, model: str, units: int, unit_rows: int) -> int:
-    """Peak bytes of a driver that runs so many units of so many rows, read from files of 100 units."""
+    """Peak bytes of a driver that runs `units` units of `unit_rows` rows, read from files of 100 units."""
     (folder / "in").mkdir(parents=True)
     rows = 100 * unit_rows
     for i in range(units // 100):

@@ -1,4 +1,4 @@
-"""What a run says of its input: all that is passed over, and all that looks odd."""
+"""The lines of a run about its input: everything that is passed over, and everything that looks odd."""
 
 import shutil
 from pathlib import Path

@@ -47,7 +47,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_after(steps: int) -> Iterator[None]:
-    """Ends what is done in the block after so many changes of the store, as SIGKILL would."""
+    """Ends the block after a number of changes of the store, as SIGKILL would."""
     left = iter(range(steps))
 
     def make_dying(change: Any) -> Any:

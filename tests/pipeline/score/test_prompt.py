@@ -179,7 +179,7 @@ def test_a_unit_is_one_row_of_two_columns_whatever_it_holds(
 
 
 def test_units_survive_being_merged_and_cut(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Ray Data may do to blocks on the way."""
+    """The ways in which Ray Data may change blocks."""
     blocks = []
     for number, name in enumerate(["first", "second", "third"]):
         settings, _ = stand_in(monkeypatch, [Prompt([[number, 7]])])

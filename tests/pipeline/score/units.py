@@ -1,4 +1,4 @@
-"""Units as they come to an actor, and score files of a few rows: what tests of score files share."""
+"""Units as an actor gets them, and score files of a few rows, for tests of score files."""
 
 import hashlib
 from typing import Any

@@ -157,7 +157,7 @@ def test_put_new_asks_s3_for_put_if_absent_in_one_request(s3_server: str) -> Non
 
 
 def test_a_file_too_big_for_one_request_is_put_new_too(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """s3fs cuts at 100 MB; here it is told to cut at 10, with S3's smallest parts, to the same code."""
+    """s3fs cuts at 100 MB; here it has to cut at 10, with S3's smallest parts, to the same code."""
     folder = Folder(f"s3://bucket/{uuid4().hex}")
     fs, _ = open_url(folder.url)
     monkeypatch.setattr(fs, "pipe_file", partial(fs.pipe_file, chunksize=5 * 2**20))

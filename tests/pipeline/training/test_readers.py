@@ -16,7 +16,7 @@ from tests.pipeline.training.test_training import draw_positives, draw_result
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 READERS = Path(__file__).parent / "readers"
-# What is not in our own environment, of which torch, transformers and pyarrow are taken.
+# Packages that our own environment lacks; torch, transformers and pyarrow are taken from it.
 DATASETS = ["datasets==5.2.0", "accelerate==1.15.0", "multiprocess", "dill", "xxhash"]
 SENTENCE_TRANSFORMERS = ["sentence-transformers==6.2.0", "scikit-learn", "scipy", "joblib", "threadpoolctl", "narwhals"]
 FLAG_EMBEDDING = ["FlagEmbedding==1.4.2", "peft"]

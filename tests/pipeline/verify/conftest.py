@@ -1,4 +1,4 @@
-"""What tests of verifications share: tiny models, pairs of a few queries, and engines in this process."""
+"""Shared by tests of verifications: tiny models, pairs of a few queries, and engines in this process."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a difference means, for scores that were changed in a known way."""
+"""The cause of a difference, for scores that were changed in a known way."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What tests of the engine of transformers share: tiny models, engines, and transformers called by hand."""
+"""Shared by tests of the engine of transformers: tiny models, engines, and transformers called by hand."""
 
 import queue
 from collections.abc import Callable

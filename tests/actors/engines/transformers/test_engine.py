@@ -129,7 +129,7 @@ def test_a_likelihood_of_nothing_or_behind_nothing_is_refused(save: Callable) ->
 
 
 class Full:
-    """Has a model run out of memory above so many tokens in a batch."""
+    """Has a model run out of memory above a number of tokens in a batch."""
 
     def __init__(self, most: int):
         self.most = most

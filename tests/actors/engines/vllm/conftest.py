@@ -1,4 +1,4 @@
-"""What tests of the engine share: engines of their own, sequences, and what replies hold."""
+"""Shared by tests of the engine: engines of their own, sequences, and what replies hold."""
 
 from typing import Any
 

@@ -39,7 +39,7 @@ GIVEN = {"dtype": "float32", "max_model_len": 256, "hf_overrides": {"rope": 1}} 
 
 
 def compute_numbers(kind: str, model: str) -> dict[str, Any]:
-    """What decides the numbers of a kind of request, as JSON has it. model: a folder with a config and a tokenizer."""
+    """The settings that decide the numbers of a kind of request. model: a folder with a config and a tokenizer."""
     request = KINDS[kind]
     label_ids = LABEL_IDS if request.labels else []
     record = {

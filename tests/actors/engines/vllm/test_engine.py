@@ -1,4 +1,4 @@
-"""The real vLLM on the CPU: each caller gets its own replies, in time. What goes wrong: test_engine_breaks.py."""
+"""The real vLLM on the CPU: each caller gets its own replies, in time. Its failures: test_engine_breaks.py."""
 
 import json
 import queue

@@ -102,7 +102,7 @@ def test_a_caller_that_goes_away_leaves_the_others_their_replies(lb_engine: Engi
 
 
 class Noted:
-    """In the place of a watchdog: notes what it is told."""
+    """In the place of a watchdog: notes the calls."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []

@@ -1,4 +1,4 @@
-"""What a real vLLM says of its scheduling, while it has too little room for what it writes."""
+"""The figures of a real vLLM's scheduling, while it has too little room for its answers."""
 
 import time
 
