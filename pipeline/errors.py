@@ -35,6 +35,11 @@ class RefusedError(StoreError):
     """A store or a disk refused: a permission, or the credentials, are missing."""
 
 
+def make_gone_error(what: object) -> RunError:
+    """The error of a file of an output that was there a moment ago. what: the file, or an error that names it."""
+    return RunError(f"{what}: has gone; does another run write to this output? The same command goes on from here")
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error, without line breaks."""
     return " ".join(str(error).split())

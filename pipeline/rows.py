@@ -54,9 +54,9 @@ def check_share(rows: int, failed: int, reasons: Counter[str], allowed: float) -
     """Raises TooManyFailed, with the commonest reasons, where more rows failed than run.max_failed allows."""
     no_failures = (*EQUAL.values(), NOT_IN_TIME)
     reasons = Counter({reason: count for reason, count in reasons.items() if reason not in no_failures})
-    if failed > allowed * rows:
+    if rows and failed / rows > allowed:
         most = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.most_common(5))
-        most += f", and {len(reasons) - 5} reasons more" if len(reasons) > 5 else ""
+        most += f", and {len(reasons) - 5} more reasons" if len(reasons) > 5 else ""
         raise TooManyFailed(
             f"{failed:,} of {rows:,} rows have no reranker score, "
             f"more than run.max_failed = {allowed} allows: {most}. The scores are kept: with a higher "

@@ -70,8 +70,8 @@ def _open(table: Any) -> tuple[list[Any], list[Callable[[], Any]]]:
     if isinstance(table, pa.Table | pa.RecordBatch):
         return table.column_names, [partial(table.column, at) for at in range(table.num_columns)]
     if (module, kind) == ("pandas", "DataFrame"):
-        if any(table.index.names):  # an index with a name is a column, too
-            table = table.reset_index()
+        levels = [name for name in table.index.names if name is not None and name not in table.columns]
+        table = table.reset_index(level=levels) if levels else table  # an index with a name is a column, too
         return [*table.columns], [partial(_convert_pandas, table, at) for at in range(table.shape[1])]
     if (module, kind) == ("polars", "DataFrame"):
         return table.columns, [partial(_convert_polars, column) for column in table.get_columns()]

@@ -49,11 +49,10 @@ def make_sliding_reranker(
     identifiers: Identifiers,
     read: Callable[[Any, Reply, int], Order],
     answer: str = "",
-    version: int = 1,
 ) -> Reranker:
     """A reranker that slides a window.
 
-    request, version: see Reranker. identifiers: of the passages of a window. read: takes an answer and the number of
+    request: see Reranker. identifiers: of the passages of a window. read: takes an answer and the number of
     its passages, and gives their order. answer: how the model's begins.
     """
 
@@ -70,4 +69,4 @@ def make_sliding_reranker(
             order[place.start : place.stop] = [members[i] for i in said.numbers]
         return record.make_ranking(order)
 
-    return make_query_reranker(settings, request, rank, lambda settings: identifiers, lambda settings: answer, version)
+    return make_query_reranker(settings, request, rank, lambda settings: identifiers, lambda settings: answer)

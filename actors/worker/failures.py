@@ -71,7 +71,9 @@ class FailureTracker:
         self._most_deaths = DEATHS + 2 * actors
         self._starting: dict[str, Worker] = {}  # actor -> its worker, which is building its engine
         self._fresh: dict[str, Worker] = {}  # actor -> its worker, which has its engine and has begun nothing
-        self._units: dict[str, _Unit] = {}
+        self._units: dict[str, _Unit] = {}  # that were begun
+        self._written: dict[str, bytes] = {}  # the rows of those that are written, each compressed by the first one
+        self._first_row = b""
         self._errors: dict[Worker, str] = {}  # dead worker -> why, where it could report that
         self._hung: set[Worker] = set()
         self._dead: dict[Worker, bool] = {}  # since the last scored span -> whether rows may be the cause
@@ -117,9 +119,10 @@ class FailureTracker:
         again: the unit's rows killed their worker in an earlier run. If one of them does so again, the engine is not
         suspected.
         """
+        if written := self._written.get(name):
+            row = pickle.loads(zlib.decompressobj(zdict=self._first_row).decompress(written))
+            return Turn(False, [], {}, row)
         unit = self._units.setdefault(name, _Unit([(0, prompts)]))
-        if unit.row is not None:
-            return Turn(False, [], {}, pickle.loads(zlib.decompress(unit.row)))
         if unit.running and unit.running[1] != worker:  # Ray may send a task twice to one that lives
             dead = unit.running[1]
             row_found = unit.count_death(self._find_cause(dead))
@@ -133,23 +136,29 @@ class FailureTracker:
         """The worker passes a span of a unit to its engine. Raises EngineError as `enter` does."""
         self._check_deaths()
         self._fresh.pop(worker.actor, None)
-        self._units[name].running = span, worker
+        if unit := self._units.get(name):  # else another worker was given it, too, and has written it
+            unit.running = span, worker
 
     def scored(self, worker: Worker, name: str, span: Span, result: Result) -> None:
         """The worker's engine has scored a span of a unit."""
-        self._units[name].settle(span, result)
-        self._units[name].proven = True
+        if unit := self._units.get(name):  # as above
+            unit.settle(span, result)
+            unit.proven = True
         self._dead.clear()
         self._starts_left = self._most_starts
 
     def end(self, worker: Worker, name: str, row: Any) -> None:
         """The worker has written a unit. row: what it returns for it."""
-        self._units[name] = _Unit([], zlib.compress(pickle.dumps(row)))
+        data = pickle.dumps(row)
+        self._first_row = self._first_row or data
+        compress = zlib.compressobj(zdict=self._first_row)
+        self._written[name] = compress.compress(data) + compress.flush()
+        self._units.pop(name, None)
 
     def _count_failed_start(self, error: str) -> None:
         self._starts_left -= 1
         if self._starts_left <= 0:
-            raise EngineError(f"{self._most_starts} starts of an engine in a row failed, the last one thus: {error}")
+            raise EngineError(f"{self._most_starts} starts of an engine in a row failed, the last one: {error}")
 
     def _count_death(self, worker: Worker, rows_suspected: bool) -> None:
         self._dead[worker] = rows_suspected and self._dead.get(worker, True)
@@ -159,7 +168,7 @@ class FailureTracker:
         unexplained = len(self._dead) - sum(self._dead.values())
         if unexplained > self._most_deaths or len(self._dead) > self._most_deaths + ROWS_DEATHS:
             raise EngineError(
-                f"{len(self._dead)} workers in a row died with nothing scored between, the last one thus: "
+                f"{len(self._dead)} workers in a row died with nothing scored between, the last one: "
                 f"{self._find_cause(next(reversed(self._dead)))}"
             )
 
@@ -168,10 +177,10 @@ class FailureTracker:
 
 
 class _Unit:
-    """A unit that was begun. left: spans to score. row: what the worker returned, compressed, once it is written."""
+    """A unit that was begun. left: spans to score."""
 
-    def __init__(self, left: list[Span], row: bytes | None = None):
-        self.left, self.row = left, row
+    def __init__(self, left: list[Span]):
+        self.left = left
         self.known: dict[Span, Result] = {}
         self.running: tuple[Span, Worker] | None = None
         self.deaths = 0

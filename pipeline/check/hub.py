@@ -11,10 +11,12 @@ from actors.rerankers.files import find_model_file, read_json
 from actors.rerankers.tokenizer import Tokenizer, load_tokenizer
 from pipeline.storage.retry import RETRY_WAITS
 
+AWAY = ("couldn't connect to", "a specific connection error")  # transformers' words, for all answers but "not found"
+
 
 def is_away(error: BaseException) -> bool:
     """Whether the hub did not answer, or had too much to do: it may be back later."""
-    if isinstance(error, OSError) and "connect" in str(error):  # transformers' words, for every answer but "not found"
+    if isinstance(error, OSError) and any(words in str(error) for words in AWAY):
         return True
     return isinstance(error, TimeoutError) or type(error).__module__.startswith(("httpx", "httpcore"))
 

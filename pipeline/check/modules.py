@@ -113,6 +113,11 @@ def _check_pooling(engine: EngineFacts, settings: Any, path: str) -> None:
         )
     mode = declared.get("pooling_mode")
     modes = [mode] if isinstance(mode, str) else list(mode or [])
+    if len(modes) == 1 and mode != modes[0]:
+        raise UsageError(
+            f"reranker.model = {settings.model!r}: {path}/config.json has the list {mode!r} as its pooling_mode, which "
+            f"{engine.name} does not read; write it as {modes[0]!r}"
+        )
     modes += [name.removeprefix("pooling_mode_") for name, on in declared.items() if on is True and "_mode_" in name]
     if not modes:
         raise UsageError(f"reranker.model = {settings.model!r}: {path}/config.json has no pooling mode that is true")

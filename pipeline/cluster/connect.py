@@ -104,8 +104,8 @@ def _check_paths(paths: Paths, shared: bool, allow: str) -> None:
 
 
 def _check_resources(config: Config) -> None:
-    """Raises UsageError where this machine has not what one actor takes, for Ray would wait for ever. A cluster may yet
-    grow a node that has it: there it is said."""
+    """Raises UsageError where this machine lacks what one actor takes, for Ray would wait for ever. A cluster may yet
+    grow a node that has it: there a line says so."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for key, resource, wanted in (
         ("num_gpus", "GPU", count_actor_gpus(config)),

@@ -23,7 +23,7 @@ def load(path: str, overrides: list[str] = []) -> Config:
         raise UsageError(f"{path}: cannot read the config: {getattr(error, 'strerror', None) or error}") from None
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # a ValueError for a date that is none, such as 2026-02-30
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError for a date that does not exist, such as 2026-02-30
         raise UsageError(f"{path}: not valid YAML: {_problem(error)}") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a config is a mapping of sections (input, reranker, output, ...)")

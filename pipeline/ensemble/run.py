@@ -88,9 +88,7 @@ def fuse(arguments: Arguments, cluster: Cluster | None = None, bucket_rows: int 
         figures = {
             "output": arguments.output,
             **{name: counts[name] for name in ("rows", "queries", "ranked", "unscored")},
-            **dict.fromkeys(
-                ("rejected", "equal", "transient", "truncated", "scored_now"), 0
-            ),  # which readers of results look at
+            **dict.fromkeys(UNUSED_FIGURES, 0),
             "inputs": inputs,
             "seconds": {"fuse": round(time.perf_counter() - began, 1)},
         }

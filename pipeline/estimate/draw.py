@@ -56,7 +56,6 @@ class DrawnUnit:
 def draw_units(
     unscored: UnscoredUnits,
     sizes: Sizes = Sizes(),
-    seed: int = 0,
     queries: bool = False,
     known: AddKnown | None = None,
 ) -> Iterator[DrawnUnit]:
@@ -66,7 +65,7 @@ def draw_units(
     All of them where they are at most `sizes.units`; else that many, each with a chance in proportion to its rows, with
     replacement, so that the mean of their means is that of the rows (Cochran, Sampling Techniques, 9A.1).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = unscored.unit_rows()
     if len(rows) <= sizes.units:
         picked, wanted = np.arange(len(rows)), np.ceil(sizes.rows * rows / max(1, rows.sum())).astype(int)

@@ -37,12 +37,12 @@ def dry_run_stages(
     with remove_new_folders(make_stage_config(positions[0])):
         checked = check(make_stage_config(positions[0]), positions[0])
     ahead = [checked, *(check_ahead(make_stage_config(position), position) for position in positions[1:])]
-    todo, drawn = find_unscored_units(checked, sizes), find_unscored_units(checked, sizes, everything=True)
+    todo, everything = find_unscored_units(checked, sizes), find_unscored_units(checked, sizes, everything=True)
     stages, settled = {}, True  # settled: whether the stage's input is what it will be
     for position, stage in zip(positions, ahead, strict=True):
         if position.number:
             settled = settled and not todo.units and read_result(ahead[position.number - 1].output) is not None
-            todo = _find_ahead(stage, position, drawn, settled, sizes)
+            todo = _find_ahead(stage, position, everything, settled, sizes)
         about = estimate_run(stage.config, todo, rates.get(position.stage.name), gpu_hour_price, sizes)
         stages[position.stage.name] = about | {"ahead": not settled, "exact": settled and about["exact"]}
     sums = {

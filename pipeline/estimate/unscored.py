@@ -61,9 +61,7 @@ class UnscoredUnits:
         return np.array([unit.size for _, unit in self.units], dtype=np.int64)
 
 
-def find_unscored_units(
-    checked: Checked, sizes: Sizes = Sizes(), seed: int = 0, everything: bool = False
-) -> UnscoredUnits:
+def find_unscored_units(checked: Checked, sizes: Sizes = Sizes(), everything: bool = False) -> UnscoredUnits:
     """The units that a run of this config would score now. Raises UsageError as the run would.
 
     everything: those that have scores, too, as if the run threw them away.
@@ -73,7 +71,7 @@ def find_unscored_units(
     stored = [] if restart else list_stored(checked)
     coverage, seen = Coverage(stored), files
     if len(files) > sizes.files:
-        drawn = random.Random(seed).sample(range(1, len(files)), sizes.files - 1)
+        drawn = random.Random(0).sample(range(1, len(files)), sizes.files - 1)
         seen = [files[0], *(files[i] for i in sorted(drawn))]  # the first one says which columns there are
     first = read_first_file(config, files)
     work = select_work(config, first, seen, coverage, retry_failed=config.run.retry_failed)

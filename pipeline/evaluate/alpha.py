@@ -50,7 +50,7 @@ def cross_validate(values: np.ndarray) -> CrossValidated | None:
 
 
 def judge_held_out(chosen: CrossValidated, values: np.ndarray) -> np.ndarray:
-    """(measures x queries): each query with the alpha that the other folds chose. values: as `curve` gives them."""
+    """(measures x queries): each query with the alpha that the other folds chose. values: of `compute_curve`."""
     at = np.array([GRID.index(alpha) for alpha in chosen.alphas])[chosen.fold]
     return values[at, :, np.arange(values.shape[2])].T
 

@@ -18,7 +18,7 @@ def compare_with_first(evaluations: Sequence[Evaluation]) -> list[Comparison]:
 
 def find_warnings(evaluations: Sequence[Evaluation]) -> list[str]:
     """One line for each result whose candidates are not the first one's, so that more than the rerankers differs. The
-    later stages of a result are given another ranking, and that is their sense."""
+    later stages of a result are given another ranking on purpose."""
     first, *others = evaluations
     found = [
         (other.name, describe_difference(first.result, other.result)) for other in others if not other.result.given

@@ -1,5 +1,7 @@
 """Sentences that a reader of the figures needs before trusting them."""
 
+import numpy as np
+
 from pipeline.evaluate.evaluation import Evaluation
 from pipeline.evaluate.ids import describe
 from pipeline.evaluate.paired import describe_paired
@@ -47,9 +49,9 @@ def write_notes(evaluation: Evaluation) -> list[str]:
             f"{result.unscored:,} of {len(result.scored):,} pairs have no reranker score; they rank last in their "
             "query."
         )
-    if result.unmet:
+    if unmet := np.count_nonzero(~result.met):
         found.append(
-            f"{result.unmet:,} of {len(result.first):,} pairs have no first-stage score, as runs beside an ensemble "
+            f"{unmet:,} of {len(result.first):,} pairs have no first-stage score, as runs beside an ensemble "
             "bring them; for the first stage and for other alphas they count as the lowest of their query."
         )
     if evaluation.judged_at_10[FUSION] < MIN_JUDGED_SHARE:

@@ -37,8 +37,8 @@ class Result:
 
     query_ids: those that were found, ascending by bytes. The arrays have one value for each pair, sorted by query_id,
     then doc_id, by bytes: `query` (the index of its query in query_ids), `docs` (ids), `rank`, `score` (the fused
-    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan. unmet:
-    pairs without a first-stage score, as those that a run beside an ensemble brought; they have their query's lowest.
+    one), `first`, `rerank`, and `scored`; where a pair has no reranker score, `rerank` and `score` are nan. met:
+    whether a pair has a first-stage score; those that a run beside an ensemble brought have their query's lowest one.
     left_out: pairs that were left out of these, so that ranks have gaps. Scores of a result with stages compare within
     a stage alone: in their place `rerank` and `score` are n - rank, n the candidates of the query, and all pairs are
     `scored`. given: of a later stage (pipeline.evaluate.stages), whose `first` are the scores that it was given.
@@ -54,7 +54,7 @@ class Result:
     first: np.ndarray
     rerank: np.ndarray
     scored: np.ndarray
-    unmet: int = 0
+    met: np.ndarray
     left_out: int = 0
     given: Given | None = None
 
@@ -111,7 +111,7 @@ def make_result(url: str, manifest: dict[str, Any], rows: pa.Table, given: Given
         first=fill_lowest(query, numbers["first_stage_score"]),
         rerank=numbers["rerank_score"],
         scored=scored,
-        unmet=rows["first_stage_score"].null_count,
+        met=~np.isnan(numbers["first_stage_score"]),
         given=given,
     )
 
@@ -140,7 +140,8 @@ def leave_out(result: Result, rule: LeftOut) -> Result:
     if not len(kept):
         raise UsageError(f"{result.url}: --drop-identical-ids and --excluded leave out all of its judged pairs")
     numbers, query = np.unique(result.query[kept], return_inverse=True)
-    columns = {name: getattr(result, name)[kept] for name in ("docs", "rank", "score", "first", "rerank", "scored")}
+    names = "docs", "rank", "score", "first", "met", "rerank", "scored"
+    columns = {name: getattr(result, name)[kept] for name in names}
     given = result.given and Given(result.given.stage, result.given.rank[kept], result.given.unseen[kept])
     query_ids = [result.query_ids[number] for number in numbers]
     left_out = len(result.docs) - len(kept)

@@ -65,7 +65,7 @@ def compare(before: np.ndarray, after: np.ndarray, resamples: int = RESAMPLES) -
 def correct_by_holm(p: Sequence[float | None]) -> list[float | None]:
     """p-values of a family of comparisons, corrected so that all of them together err with the probability of one.
 
-    Source: Holm, Scandinavian Journal of Statistics 1979. A comparison without a p-value is none.
+    Source: Holm, Scandinavian Journal of Statistics 1979. A comparison without a p-value does not count.
     """
     known = sorted((value, at) for at, value in enumerate(p) if value is not None)
     corrected: list[float | None] = [None] * len(p)

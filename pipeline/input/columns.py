@@ -91,7 +91,7 @@ def check_carried(columns: dict[str, str], path: str, schema: pa.Schema, known: 
         try:
             pa.nulls(0, kind).take(pa.array([], pa.int64()))
         except pa.ArrowNotImplementedError:
-            what = f"column {column!r} is {kind} in {path}, of which Arrow can take no rows"
+            what = f"column {column!r} is {kind} in {path}, a type whose rows Arrow cannot take"
             raise UsageError(f"output.columns: {what}: it cannot be carried") from None
         if column in known and not pt.is_null(kind):
             field, where = known[column]

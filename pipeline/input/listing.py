@@ -23,7 +23,7 @@ from pipeline.input.names import (
 )
 from pipeline.input.result import find_unnamed_parts
 from pipeline.input.shown import Shown
-from pipeline.storage.retry import STORE_ERRORS, is_expired, make_store_error
+from pipeline.storage.retry import is_expired, list_store_errors, make_store_error
 from pipeline.storage.urls import build_url, is_local, make_absolute, open_url
 
 PARQUET_ENDINGS = (".parquet",)
@@ -80,7 +80,7 @@ def read_listing(paths: list[str], key: str = "input.path", endings: tuple[str, 
             raise kind(f"{key} = {path!r}: no such file or directory") from None
         except (ValueError, ImportError, ParamValidationError) as error:
             raise UsageError(f"{key} = {path!r}: {one_line(error)}") from None
-        except STORE_ERRORS as error:
+        except list_store_errors() as error:
             raise _explain_listing_error(f"{key} = {path!r}", error) from None
         if not found:
             what = "Parquet file" if endings == PARQUET_ENDINGS else f"file with a name in {', '.join(endings)}"
@@ -103,7 +103,7 @@ def look_up_file(path: str) -> InputFile | None:
         return None if info["type"] == "directory" else make_file(fs, name, info)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except STORE_ERRORS as error:
+    except list_store_errors() as error:
         found = _explain_listing_error(path, error)
         if isinstance(found, UsageError):
             return None

@@ -108,7 +108,7 @@ def describe_passed_over(counts: Counter[str]) -> str:
         f"{count:,} that {why} {'does not name' if why.endswith('.json') else 'would read'}"
         for why, count in counts.most_common(3)
     )
-    more = f", and {len(counts) - 3} kinds of names more" if len(counts) > 3 else ""
+    more = f", and {len(counts) - 3} more kinds of names" if len(counts) > 3 else ""
     return f"files passed over: {most}{more}"
 
 

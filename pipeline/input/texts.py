@@ -1,22 +1,26 @@
 """Small texts that are read whole: judgements and the like, compressed or not, on any store."""
 
+import io
 import lzma
 import zlib
 
-import fsspec
+from fsspec.compression import compr
+from fsspec.utils import infer_compression
 
 from pipeline.errors import UsageError, one_line
 from pipeline.input.encodings import check_utf8
+from pipeline.storage.urls import fetch, make_absolute
 
 
 def fetch_text(path: str, what: str) -> bytes:
     """The bytes of a file, unpacked if its name says that it is compressed. what: the user's word for what it holds.
 
-    Raises UsageError where it cannot be read.
+    Raises UsageError where there is none, or it cannot be unpacked, and StoreError where the store does not answer.
     """
     try:
-        with fsspec.open(path, "rb", compression="infer") as file:
-            return file.read()
+        packed = io.BytesIO(fetch(make_absolute(path)))
+        kind = infer_compression(path)
+        return compr[kind](packed, mode="rb").read() if kind else packed.read()
     except (OSError, ValueError, ImportError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UsageError(f"{path}: cannot read {what}: {one_line(error)}") from None
 

@@ -6,7 +6,7 @@ config says: else some of the scores that were to go would be in its result.
 
 from pipeline.check.preflight import Checked
 from pipeline.output.commit import MANIFEST, list_parts, withdraw_result
-from pipeline.plan.stored import list_all_stored
+from pipeline.plan.stored import list_everything
 
 MARK = "_restarting"
 
@@ -24,5 +24,5 @@ def throw_away(checked: Checked, later: list[Checked] = []) -> None:
     output.put(MARK, b"")
     withdraw_result(output)
     output.delete([MANIFEST, *list_parts(output)])
-    checked.all_scores.delete(list_all_stored(checked))
+    checked.all_scores.delete(list_everything(checked))
     output.delete([MARK])

@@ -13,7 +13,7 @@ from pipeline.errors import RunError, UsageError
 from pipeline.input.result import read_result
 from pipeline.output.lease import read_holder, read_progress
 from pipeline.plan.units import ENDING, FINGERPRINT, FINGERPRINT_0_1, Coverage
-from pipeline.rows import OK
+from pipeline.rows import DELETED, OK, count_kinds
 from pipeline.storage.folder import Folder
 
 OLD = re.compile(rf"scores/{FINGERPRINT_0_1}/[^/]+{re.escape(ENDING)}")
@@ -98,14 +98,14 @@ def _read_scores(
 
 
 def _count_reasons(folder: Folder, sampled: list[str]) -> Counter[str]:
-    """The failures by reason in the sampled score files."""
+    """The failures by kind of reason in the sampled score files. Reasons themselves may quote the model."""
 
     def read_reasons(name: str) -> list[str]:
         try:
             table = pq.ParquetFile(pa.BufferReader(folder.read(name))).read(["kind", "reason"], use_threads=False)
         except pa.ArrowException:
             raise RunError(f"{folder.path(name)}: is cut short, or no score file") from None
-        return table.filter(pc.not_equal(table["kind"], OK))["reason"].to_pylist()
+        return table.filter(pc.invert(pc.is_in(table["kind"], pa.array([OK, DELETED]))))["reason"].to_pylist()
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return Counter(reason for reasons in pool.map(read_reasons, sampled) for reason in reasons)
+        return count_kinds(Counter(reason for reasons in pool.map(read_reasons, sampled) for reason in reasons))

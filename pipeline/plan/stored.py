@@ -4,12 +4,13 @@ import re
 from collections import Counter
 
 from pipeline.check.fingerprint import differs_in_engine
-from pipeline.check.preflight import Checked
+from pipeline.check.preflight import LATE_FOLDER, Checked
 from pipeline.errors import UsageError, say
 from pipeline.plan.units import FINGERPRINT, FINGERPRINT_0_1, parse_score_file
 
 OLD = re.compile(rf"{FINGERPRINT_0_1}/")
-OURS = re.compile(rf"({FINGERPRINT})/(?!\.put-)")  # files that runs write and a restart deletes
+OURS = re.compile(rf"({FINGERPRINT})/(?!\.put-)")
+LATE = re.compile(rf"{LATE_FOLDER}{FINGERPRINT}/")
 
 
 def list_stored(checked: Checked) -> list[str]:
@@ -45,5 +46,11 @@ def list_stored(checked: Checked) -> list[str]:
 
 
 def list_all_stored(checked: Checked) -> list[str]:
-    """Names of the files that runs have put among the scores, under any fingerprint."""
+    """Names of the score files, and of files made of scores, under any fingerprint."""
     return [name for name in checked.all_scores.names() if OURS.match(name) or OLD.match(name)]
+
+
+def list_everything(checked: Checked) -> list[str]:
+    """The same, with the files that stand for scores that were not there in time (run.until)."""
+    kinds = OURS, OLD, LATE
+    return [name for name in checked.all_scores.names() if any(kind.match(name) for kind in kinds)]

@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 
 
 class FilePart(NamedTuple):
-    """A range of a file's bytes. file: its number in the input. missing: the rows of the whole file that have no
+    """A range of a file's bytes. number: of the file in the input. missing: the rows of the whole file that have no
     scores; None for all of them. failed: score files of rows that are to be scored once more, where they failed for a
     reason that may pass."""
 

@@ -46,7 +46,7 @@ FIGURES = (
     *("unusable_rows", "unknown_query_rows", "excluded_rows", "repeated_rows", "shared_rows", "rows_beyond_depth"),
     *("unknown_doc_rows", "identical_rows"),
     *("unused_queries", "repeated_queries", "conflicting_queries", "corpus_docs", "repeated_docs", "conflicting_docs"),
-    "mended_texts",
+    *("rows_without_id", "mended_texts"),
 )
 
 Result = TypeVar("Result")
@@ -270,14 +270,12 @@ def _merge_hashes(buckets: Iterable[Chosen]) -> tuple[list[Chosen], np.ndarray]:
     return without, np.unique(np.concatenate([wanted, *waiting]))
 
 
-def _report_progress(
-    what: str, results: Iterable[Result], total: int, seconds: float = PROGRESS_SECONDS
-) -> Iterator[Result]:
+def _report_progress(what: str, results: Iterable[Result], total: int) -> Iterator[Result]:
     """The results, and on stderr how many there are: when all are there, and every few seconds before."""
     began = shown = time.monotonic()
     for done, result in enumerate(results, 1):
         yield result
-        if (now := time.monotonic()) > shown + seconds and done < total:
+        if (now := time.monotonic()) > shown + PROGRESS_SECONDS and done < total:
             shown = now
             print(f"{what:<8} {done:,} of {total:,} parts", file=sys.stderr, flush=True)
     print(f"{what:<8} {total:,} part(s) in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)

@@ -72,6 +72,7 @@ class Spread:
             runs = pa.repeat(pa.scalar(piece.source.number, pa.int16()), len(usable))
             return usable.add_column(0, RUN_SCHEMA.field("run"), runs)
         key = ID_COLUMNS[kind]
+        counts["rows_without_id"] += table[key].null_count
         table = table.filter(pc.is_valid(table[key]))
         if self.wanted is not None:
             table = table.filter(pa.array(_find_wanted(hash_crc32(table[key]), self.wanted)))

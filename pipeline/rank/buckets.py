@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import RunError
+from pipeline.errors import make_gone_error
 from pipeline.storage.folder import Folder
 
 COMPRESSION = "lz4"
@@ -90,8 +90,3 @@ class BucketReader:
         places = ((name, bucket - self.first.get(name, 0), at) for name, at in self.index.items())
         found = [(name, int(at[i]), int(at[i + 1])) for name, i, at in places if 0 <= i < len(at) - 1]
         return [(name, start, stop) for name, start, stop in found if start < stop]
-
-
-def make_gone_error(error: FileNotFoundError) -> RunError:
-    """The error that ends a run over a file of its own that is gone."""
-    return RunError(f"{error}: has gone; does another run write to this output? Start the same command again")

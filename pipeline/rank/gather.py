@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.cluster.contract import Cluster
+from pipeline.errors import make_gone_error
 from pipeline.input.listing import InputFile
 from pipeline.input.parquet import read_footer
-from pipeline.rank.buckets import BucketReader, encode_by_bucket, make_gone_error, put_bucketed, read_index
+from pipeline.rank.buckets import BucketReader, encode_by_bucket, put_bucketed, read_index
 from pipeline.rank.carry import PLACE, CarriedFetcher
 from pipeline.rank.part import BucketCounts, RankBucket, RankedBucket
 from pipeline.sizes import Sizes

@@ -238,7 +238,7 @@ def _get_schema(explain: bool) -> pa.Schema:
 
 
 def _drop_partly_known(pairs: pa.Table, known: pa.Table) -> pa.Table:
-    """The known scores without those of queries with a candidate that has neither a score nor a reason for none."""
+    """The known scores, without those of queries some of whose candidates are not known."""
     unknown = pc.and_(pc.is_null(known["rerank_score"]), pc.is_null(known["reason"]))
     asked = pairs["query_id"].filter(pc.and_(pc.equal(pairs["kind"], OK), unknown))
     again = pc.is_in(pairs["query_id"], value_set=asked.combine_chunks())

@@ -115,7 +115,7 @@ def restore_rows(rows: pa.Table) -> pa.Table:
 
 
 def negate_first_stage(rows: pa.Table) -> pa.Table:
-    """Score rows whose first-stage scores are distances, with scores of which more is better."""
+    """Score rows whose first-stage scores are distances, with scores that are better the higher they are."""
     return replace_column(rows, "first_stage_score", pc.negate(rows["first_stage_score"]))
 
 

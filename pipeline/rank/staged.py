@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config.stages import FIRST_STAGE, GIVEN, STAGE, Position
-from pipeline.rank.buckets import make_gone_error
+from pipeline.errors import make_gone_error
 from pipeline.storage.folder import Folder
 
 Finish = Callable[[int, pa.Table], pa.Table]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import RunError
+from pipeline.errors import make_gone_error
 from pipeline.rows import DELETED, OK, REJECT
 from pipeline.score.write import UnitStats
 from pipeline.storage.folder import Folder
@@ -23,18 +23,23 @@ class FailedRows:
 
     def __init__(self, scores: Folder):
         self._scores, self._files = scores, list[str]()
-        self.rows = self._repeats = 0
+        self._rows = self._repeats = 0
+
+    @property
+    def rows(self) -> int:
+        """How many there are, without the repeats that were found so far."""
+        return self._rows - self._repeats
 
     def add(self, unit: UnitStats) -> None:
         if unit.failed + unit.rejected:
-            self.rows += unit.failed + unit.rejected
+            self._rows += unit.failed + unit.rejected
             self._files.append(unit.file)
 
     def exceed(self, allowed: float) -> bool:
         """Whether there are more than `allowed`, without repeats. Their score files are read only where it seems so."""
-        if self.rows - self._repeats > allowed:
+        if self.rows > allowed:
             self._repeats = count_repeats(self._scores, self._files)
-        return self.rows - self._repeats > allowed
+        return self.rows > allowed
 
 
 def count_repeats(scores: Folder, names: Sequence[str], sample: int = SAMPLE) -> int:
@@ -53,6 +58,6 @@ def _read_failed(scores: Folder, name: str) -> pa.Table:
     try:
         file = scores.read(name)
     except FileNotFoundError:
-        raise RunError(f"{scores.url}/{name}: has gone; does another run write to this output?") from None
+        raise make_gone_error(f"{scores.url}/{name}") from None
     rows = pq.read_table(pa.BufferReader(file), columns=[*KEY, "kind"], use_threads=False)
     return rows.filter(pc.invert(pc.is_in(rows["kind"], pa.array([OK, REJECT, DELETED])))).select(KEY)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.rerankers.contract import Unscored
-from pipeline.errors import RunError, one_line
+from pipeline.errors import RunError, make_gone_error, one_line
 from pipeline.input.shown import Shown, find_rows
 from pipeline.plan.units import ScoreFile, parse_score_file
 from pipeline.rows import DELETED, KNOWN, LATE, OK, PERMANENT, REJECT, TRANSIENT
@@ -193,11 +193,6 @@ def find_transient_rows(
     rows = keep_best(read_scores(folder, files, explain=False))
     failed = rows.filter(pc.is_in(rows["kind"], pa.array([TRANSIENT] if whole_query else MAY_PASS)))["row"].to_numpy()
     return {*failed[~find_rows(shown.deleted, failed)].tolist()} if shown else {*failed.tolist()}
-
-
-def make_gone_error(error: FileNotFoundError) -> RunError:
-    """The error of a score file that was there a moment ago. error: has its URL."""
-    return RunError(f"{error}: has gone; does another run write to this output? The same command goes on from here")
 
 
 def _look_up(folder: Folder, names: list[str]) -> Iterator[tuple[ScoreFile, int]]:

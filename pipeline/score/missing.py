@@ -62,9 +62,9 @@ def score_missing(
             sums.update(unit.sums())
             failed.add(unit)
             tokens = unit.prompt_tokens + unit.new_tokens
-            again = parse_unit(unit.unit).retry > 0  # its rows were counted before
-            rows = 0 if again else unit.rows - unit.deleted
-            progress.add(rows, int(tokens), unit.failed + unit.rejected, unit.seconds)
+            again = parse_unit(unit.unit).retry > 0
+            failures = unit.failed + unit.rejected
+            progress.add(unit.rows - unit.deleted, int(tokens), failures, unit.seconds, again)
             if total.update():
                 progress.of(total.rows)
             if total.exact:

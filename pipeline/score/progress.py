@@ -11,7 +11,8 @@ BAR = 20
 class Progress:
     """Shows itself while its `with` block runs: pairs done of all, pairs/s, tokens/s, failures, time left.
 
-    The rates are those of scoring in this run: pairs of earlier runs, and the time to load the model, do not count.
+    The rates are those of this run, with pairs that are known by their texts. Pairs of earlier runs, and the time to
+    load the model, do not count.
     total: pairs of the input. done: pairs scored by earlier runs. every: seconds from one line to the next. about:
     whether the total is an estimate, until `of` sets it.
     """
@@ -27,7 +28,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._every = every or (1.0 if self._terminal else 5.0)
-        self._total, self._before, self._done = total, done, done
+        self._total, self._done, self._scored = total, done, 0
         self._of = "of about" if about else "of"
         self._tokens = self._failed = 0
         self._entered = time.monotonic()
@@ -45,11 +46,12 @@ class Progress:
         self._stream.write(("\r\033[K" if self._terminal else "") + self.line() + "\n")
         self._stream.flush()
 
-    def add(self, pairs: int, tokens: int, failed: int, seconds: float) -> None:
-        """Counts a unit that is done. seconds: since it was given to the engine."""
+    def add(self, pairs: int, tokens: int, failed: int, seconds: float, again: bool = False) -> None:
+        """Counts a unit that is done. seconds: since it was given to the engine. again: its pairs are done already."""
         if self._scoring_since is None and pairs:
             self._scoring_since = max(self._entered, time.monotonic() - seconds)
-        self._done += pairs
+        self._done += 0 if again else pairs
+        self._scored += pairs
         self._tokens += tokens
         self._failed += failed
 
@@ -75,7 +77,7 @@ class Progress:
             gone = format_clock(now - self._entered)
             return f"{line} | {gone} gone: engines get a place (see ray status), start, and score the first unit"
         seconds = max(now - self._scoring_since, 1e-3)
-        rate = (self._done - self._before) / seconds
+        rate = self._scored / seconds
         return (
             f"{line} | {rate:,.0f} pairs/s | {self._tokens / seconds:,.0f} tokens/s | "
             f"{self._failed:,} without a score | {format_clock(max(0, self._total - self._done) / rate)} left"

@@ -53,7 +53,7 @@ class PromptedUnit(NamedTuple):
 
     @property
     def again(self) -> bool:
-        """Whether its rows killed their worker in an earlier run."""
+        """Whether its rows are tried once more, as those are that killed their worker in an earlier run."""
         return parse_unit(self.name).retry > 0
 
 

@@ -182,14 +182,11 @@ class Folder:
             for _ in pool.map(remove, names):
                 pass
 
-    def sweep_unfinished(self, folders: Collection[str], seconds: float = ABANDONED_SECONDS) -> None:
-        """Deletes the temporary files of killed processes on a local disk, here and anywhere below some folders.
-
-        seconds: age below which a file may be a living process's.
-        """
+    def sweep_unfinished(self, folders: Collection[str]) -> None:
+        """Deletes the temporary files of killed processes on a local disk, here and anywhere below some folders."""
         fs, root = open_url(self.url)
         if isinstance(fs, LocalFileSystem):
-            delete_abandoned(root, folders, seconds, self.retries)
+            delete_abandoned(root, folders, ABANDONED_SECONDS, self.retries)
 
     def _try(self, name: str, participle: str, call: Callable[[], Result]) -> Result:
         return call_with_retries(f"{self.path(name)}: cannot be {participle}", call, self.retries)

@@ -6,6 +6,7 @@ short, a put that collided with another one (409), and a store that stays away f
 
 import errno
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ NETWORK_ERRORS = (
     TimeoutError,
 )
 STORE_ERRORS = (OSError, boto.BotoCoreError, boto.ClientError, *NETWORK_ERRORS)
+# Errors of other clouds' libraries that are none of these, by their modules.
+CLOUD_ERRORS = {"gcsfs.retry": ("HttpError", "ChecksumError"), "azure.core.exceptions": ("AzureError",)}
 PASSING_CODES = {
     "BadDigest",
     "ConditionalRequestConflict",
@@ -65,11 +68,17 @@ def call_with_retries(message: str, call: Callable[[], Result], retries: Retries
             return call()
         except (FileNotFoundError, FileExistsError, boto.ParamValidationError):
             raise
-        except STORE_ERRORS as error:
+        except list_store_errors() as error:
             wait = next(waits, None) if may_pass(error) else None
             if wait is None:
                 raise make_store_error(message, error, time.monotonic() - began) from error
         retries.sleep(wait * random.uniform(0.5, 1))  # else all workers come back at once
+
+
+def list_store_errors() -> tuple[type[BaseException], ...]:
+    """The kinds of errors by which a store or a disk fails. Those of a cloud's library are known once it is in use."""
+    loaded = ((sys.modules[module], names) for module, names in CLOUD_ERRORS.items() if module in sys.modules)
+    return (*STORE_ERRORS, *(getattr(module, name) for module, names in loaded for name in names))
 
 
 def make_store_error(message: str, error: BaseException, seconds: float | None = None) -> StoreError:

@@ -136,6 +136,6 @@ def _find_limit(lowest: float, choice: Choice) -> float:
         limits.append(lowest - choice.margin)
     if choice.relative_margin is not None:
         if lowest < 0:
-            raise ValueError(f"a positive has the score {lowest}, of which no share can be taken")
+            raise ValueError(f"a positive has the score {lowest}, and a share of a negative score is no margin")
         limits.append(lowest * (1 - choice.relative_margin))
     return min(limits)

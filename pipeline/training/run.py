@@ -68,6 +68,9 @@ def write_training_data(arguments: Arguments, choice: Choice = Choice()) -> dict
             for query_id, text, candidates in _read_candidates(arguments, part, columns, stage, dropped):
                 sums["queries"] += 1
                 seen.add(query_id)
+                if text is None:
+                    dropped["queries without a text"] += 1
+                    continue
                 group = _choose(query_id, text, candidates, positives.get(query_id, set()), choice, dropped)
                 if group:
                     sums["groups"] += 1
@@ -80,7 +83,7 @@ def write_training_data(arguments: Arguments, choice: Choice = Choice()) -> dict
             ids = f"there {min(positives)!r}, here {min(seen, default=None)!r}"
             raise UsageError(f"{arguments.positives}: none of its queries are in the result; {ids}")
         if not put:
-            reasons = ", ".join(f"{count:,} x {reason}" for reason, count in dropped.most_common())
+            reasons = ", ".join(f"{count:,} x {reason}" for reason, count in (+dropped).most_common())
             raise UsageError(f"{arguments.result}: none of its {sums['queries']:,} queries has a group: {reasons}")
     except BaseException:
         output.delete(put)  # else the same command with another argument would meet them
@@ -158,7 +161,7 @@ def _find_columns(arguments: Arguments, part: str, stage: str | None, title: str
 
 def _read_candidates(
     arguments: Arguments, part: str, columns: dict[str, str], stage: str | None, dropped: Counter[str]
-) -> Iterator[tuple[str, str, list[Candidate]]]:
+) -> Iterator[tuple[str, str | None, list[Candidate]]]:
     """query_id, query and candidates of each query of a part. columns: see _find_columns. stage: the one whose scores
     count."""
     for query in read_queries(part, [*dict.fromkeys(columns.values())]):
@@ -170,9 +173,6 @@ def _read_candidates(
         ]
         dropped["candidates that the last stage did not see"] += len(rows) - len(candidates)
         text = next((found for row in rows if (found := _decode(row[columns["query"]])) is not None), None)
-        if text is None:
-            dropped["queries without a text"] += 1
-            continue
         yield rows[0]["query_id"], text, candidates
 
 

@@ -15,7 +15,7 @@ class Comparison:
     deviation of the others; nan where one of the two has no score. So it means the same for every family: it is
     relative, and a score near 0 among larger ones counts by these.
     alone: the numbers of pairs that one of the two scored alone. spread: as above.
-    flips, orders: of all couples of pairs of one query, those that the two put in opposite orders, and all. top: the
+    flips, orders: of any two pairs of one query, those that the two put in opposite orders, and all. top: the
     share of the first TOP that the two have in common, on average over `queries` queries with more pairs; nan without.
     """
 

@@ -12,7 +12,7 @@ from pipeline.rows import count_kinds, get_kind
     ("reason", "kind"),
     [
         ("prompt does not fit: 5,123 tokens without the document, room for 4095", "prompt does not fit"),
-        ("the answer 11 is not among 0 to 10", "the answer N is not among N to N"),
+        ("the answer is not a whole number of 0 to 10: '11'", "the answer is not a whole number of N to N"),
         ("document is empty", "document is empty"),
     ],
 )

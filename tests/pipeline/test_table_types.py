@@ -60,6 +60,10 @@ GOOD: dict[str, Any] = {
     "pandas": pd.DataFrame(ROWS),
     "pandas, categories": CATEGORIES,
     "pandas, an index of ids": pd.DataFrame(ROWS).set_index("query_id"),
+    "pandas, an index of ids beside their column": pd.DataFrame(ROWS).set_index("doc_id", drop=False),
+    "pandas, an index of two levels, one without a name": pd.DataFrame(ROWS).set_index(
+        ["query_id", pd.Index([7, 8, 9])]
+    ),
     "pandas, mixed columns that are not used": pd.DataFrame(ROWS | {"m": [1, "a", Odd()], 7: [Odd(), {}, []]}),
     "polars": pl.DataFrame(ROWS),
     "polars, Categorical": pl.DataFrame(ROWS).with_columns(pl.col("query_id", "doc").cast(pl.Categorical)),

@@ -71,7 +71,7 @@ def _load_dense(settings: Settings, path: str) -> torch.nn.Module:
     """A linear layer and its activation, in float32."""
     about = read_optional_file(settings, f"{path}/config.json") or {}
     layer = torch.nn.Linear(about["in_features"], about["out_features"], bias=about.get("bias", True))
-    weights = {key.removeprefix("linear."): value for key, value in _read_weights(settings, path).items()}
+    weights = {key.rpartition(".")[2]: value for key, value in _read_weights(settings, path).items()}
     layer.load_state_dict(weights)
     activation = getattr(torch.nn, about.get("activation_function", "Tanh").rpartition(".")[2])()
     return torch.nn.Sequential(layer, activation).float().eval()

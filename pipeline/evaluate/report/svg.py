@@ -65,13 +65,12 @@ class Frame:
     def line(self, x0: float, y0: float, x1: float, y1: float, class_: str) -> Markup:
         return element("line", x1=self.x(x0), y1=self.y(y0), x2=self.x(x1), y2=self.y(y1), class_=class_)
 
-    def axis_x(self, label: str, at: list[float], texts: list[str] | None = None) -> Markup:
+    def axis_x(self, label: str, at: list[float]) -> Markup:
         """Numbers below the plot and what they are."""
         below = self.height - self.bottom
-        names = texts or [_format_tick(value) for value in at]
         marks = [
-            element("text", name, x=self.x(value), y=below + 18, text_anchor="middle", class_="tick")
-            for value, name in zip(at, names, strict=True)
+            element("text", _format_tick(value), x=self.x(value), y=below + 18, text_anchor="middle", class_="tick")
+            for value in at
         ]
         middle = (self.left + self.width - self.right) / 2
         return Markup().join([*marks, element("text", label, x=middle, y=self.height - 6, text_anchor="middle")])

@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.input.listing import InputFile, follow_link, look_up_file, make_file
 from pipeline.input.names import find_files
 from pipeline.input.shown import Shown
-from pipeline.storage.retry import STORE_ERRORS, make_store_error
+from pipeline.storage.retry import list_store_errors, make_store_error
 from pipeline.storage.urls import build_url, make_absolute, open_url
 
 THREADS = 32
@@ -33,7 +33,7 @@ def _list_below(root: str, paths: Collection[str]) -> dict[str, InputFile]:
         return {url: make_file(fs, name, follow_link(fs, name, listed[name])) for url, name in wanted.items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except STORE_ERRORS as error:
+    except list_store_errors() as error:
         raise make_store_error(f"{root}: cannot be listed", error) from None
 
 

@@ -54,7 +54,7 @@ def test_a_start_that_hung_is_counted_with_its_watchdogs_report() -> None:
     for worker in workers[:STARTS]:
         tracker.starting(worker)
         tracker.broke(worker, "the engine made no progress for 3600 s")
-    with pytest.raises(EngineError, match=rf"{STARTS} starts .* thus: the engine made no progress for 3600 s"):
+    with pytest.raises(EngineError, match=rf"{STARTS} starts .* the last one: the engine made no progress for 3600 s"):
         tracker.starting(workers[STARTS])
 
 
@@ -91,6 +91,21 @@ def test_a_unit_that_was_written_is_not_scored_again() -> None:
     tracker.enter(A1, "u", 10)
     tracker.begin(A1, "u", (0, 10))
     tracker.end(A1, "u", "its row")
+    for number in range(20):
+        tracker.enter(A1, f"u{number}", 10)
+        tracker.end(A1, f"u{number}", {"unit": f"u{number}", "rows": 7 * number})
+    assert tracker.enter(A2, "u", 10) == Turn(False, [], {}, "its row")
+    assert tracker.enter(A2, "u3", 10) == Turn(False, [], {}, {"unit": "u3", "rows": 21})
+
+
+def test_a_worker_that_is_slower_over_the_same_unit_changes_nothing() -> None:
+    tracker = FailureTracker(2)
+    for worker in (A1, A2):
+        tracker.enter(worker, "u", 10)
+        tracker.begin(worker, "u", (0, 10))
+    tracker.end(A1, "u", "its row")
+    tracker.begin(A2, "u", (0, 10))
+    tracker.scored(A2, "u", (0, 10), Result([0.5] * 10, [None] * 10, {}))
     assert tracker.enter(A2, "u", 10) == Turn(False, [], {}, "its row")
 
 

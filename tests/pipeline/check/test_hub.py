@@ -48,7 +48,9 @@ def test_one_that_stays_away_ends_in_its_own_words(monkeypatch: pytest.MonkeyPat
     assert len(waited) == 3
 
 
-@pytest.mark.parametrize("error", [ValueError("no tokenizer.json"), OSError("m is not a valid model identifier")])
+@pytest.mark.parametrize(
+    "error", [ValueError("no tokenizer.json"), OSError("acme/connect-reranker is not a valid model identifier")]
+)
 def test_what_will_not_change_is_raised_at_once(
     error: Exception, monkeypatch: pytest.MonkeyPatch, waited: list[float]
 ) -> None:

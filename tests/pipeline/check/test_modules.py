@@ -80,6 +80,7 @@ def make(minilm: str, tmp_path: Path) -> Callable[..., Config]:
         (pooled(pooling_mode_cls_token=False), "1_Pooling/config.json has no pooling mode that is true"),
         (pooled(word_embedding_dimension=384), "has no pooling mode"),
         (pooled(pooling_mode=[]), "has no pooling mode"),
+        (pooled(pooling_mode=["mean"]), r"has the list \['mean'\] as its pooling_mode, which vLLM does not read"),
         ({POOLING: None}, "has no 1_Pooling/config.json, and modules.json names 1_Pooling"),
         ({"modules.json": [*modules("Transformer"), {"path": "p", "type": ST + "Pooling"}]}, "names p"),
         ({"modules.json": [*modules("Transformer"), {"path": "1_Pooling", "type": "my.Pooling"}]}, "my.Pooling, which"),

@@ -63,6 +63,7 @@ def test_a_query_all_of_whose_documents_are_left_out_is_missing(place: Path) -> 
     assert left.query_ids == ["q0", "q2", "q3"]
     assert left.queries.tolist() == [query for query in left.query_ids for _ in DOCS]
     assert np.array_equal(left.first, result.first[result.queries != "q1"])
+    assert np.array_equal(left.met, result.met[result.queries != "q1"])
     with pytest.raises(UsageError, match="leave out all of its judged pairs"):
         leave_out(result, LeftOut(False, {query: frozenset(DOCS) for query in QRELS}))
 

@@ -38,7 +38,7 @@ def test_pairs_without_a_first_stage_score_have_the_lowest_of_their_query(tmp_pa
         if row["doc_id"] in ("o", "a", "b"):
             row["first_stage_score"] = None
     result = read_judged_pairs(write_result(tmp_path, rows), ["q2", "q4"])
-    assert result.docs.tolist() == ["a", "b", "m", "n", "o"] and result.unmet == 3
+    assert result.docs.tolist() == ["a", "b", "m", "n", "o"] and (~result.met).sum() == 3
     assert result.first.tolist() == [0.0, 0.0, 5.0, 2.0, 2.0]
 
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.check.preflight import Checked
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.plan.stored import list_all_stored, list_stored
+from pipeline.plan.stored import list_all_stored, list_everything, list_stored
 
 MINE = "0123456789abcdef-vllm-0.32"
 NEWER = "0123456789abcdef-vllm-0.33"
@@ -89,5 +89,7 @@ def test_what_is_accepted_is_counted(put: Callable[..., Checked], capsys: pytest
 
 def test_a_restart_finds_all_that_runs_have_put(put: Callable[..., Checked]) -> None:
     names = [f"{MINE}/{FILE}", f"{MINE}/{MERGED}", f"{OTHER}/{FILE}", *OLD]
-    checked = put([*names, "notes.txt", "mine/notes.parquet", f"{MINE}/.put-1"])
+    late = [f"late-{MINE}/{FILE}", f"late-{OTHER}/{FILE}"]
+    checked = put([*names, *late, "notes.txt", "mine/notes.parquet", f"{MINE}/.put-1", "late-mine/notes.parquet"])
     assert sorted(list_all_stored(checked)) == sorted(names)
+    assert sorted(list_everything(checked)) == sorted([*names, *late])

@@ -53,6 +53,15 @@ def test_rows_of_a_run_without_id_or_score_are_counted(write_pairs: Callable[...
     assert files.read(0).to_pylist() == [{"run": 0, "query_id": "a", "doc_id": "x", "score": 1.0, "rank": None}]
 
 
+@pytest.mark.parametrize("kind", ["queries", "corpus"])
+def test_texts_without_an_id_are_counted(kind: str, write_pairs: Callable[..., str], tmp_path: Path) -> None:
+    key, text = {"queries": ("query_id", "query"), "corpus": ("doc_id", "doc")}[kind]
+    path = write_pairs(**{key: ["a", None, "b", None], text: ["one", "two", None, "four"]})
+    scratch = Folder(str(tmp_path / "scratch"))
+    files, counts = open_result(scratch, kind, Spread(scratch, 1)((0, pieces(kind, path)[0])))
+    assert counts["rows_without_id"] == 2 and files.read(0)[key].to_pylist() == ["a", "b"]
+
+
 def test_only_wanted_documents_are_kept(write: Write, tmp_path: Path) -> None:
     text = b"a\tone\nb\t\xff\nc\t\xe9t\xe9 \xc3\xa9\nd\t\n"
     scratch = Folder(str(tmp_path / "scratch"))
@@ -63,14 +72,22 @@ def test_only_wanted_documents_are_kept(write: Write, tmp_path: Path) -> None:
         {"doc_id": "c", "title": None, "doc": "\ufffdt\ufffd é"},
         {"doc_id": "d", "title": None, "doc": ""},
     ]
-    assert counts == {"corpus_docs": 4, "mended_texts": 1}  # and not that of b, which nobody reads
+    assert counts == {
+        "corpus_docs": 4,
+        "rows_without_id": 0,
+        "mended_texts": 1,
+    }  # and not that of b, which nobody reads
 
 
 def test_where_nothing_is_wanted_nothing_is_written(write: Write, tmp_path: Path) -> None:
     scratch = Folder(str(tmp_path / "scratch"))
     (piece,) = pieces("corpus", write("c.tsv", "a\tone\n"))
     files, counts = open_result(scratch, "corpus", Spread(scratch, 1, np.zeros(0, np.uint32))((0, piece)))
-    assert (files.index, scratch.files(), counts) == ({}, {}, {"corpus_docs": 1, "mended_texts": 0})
+    assert (files.index, scratch.files(), counts) == (
+        {},
+        {},
+        {"corpus_docs": 1, "rows_without_id": 0, "mended_texts": 0},
+    )
     assert files.read(0).schema == STORED_SCHEMAS["corpus"]
 
 

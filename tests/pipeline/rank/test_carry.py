@@ -75,7 +75,7 @@ def test_a_result_without_rows_has_the_columns_too(write_pairs: Callable[..., st
         (pa.schema([("url", pa.int32())]), r"column 'url' is int32 in b.parquet, and large_string in a.parquet"),
         (
             pa.schema([("url", pa.list_(pa.string_view()))]),
-            r"column 'url' is list<.*> in b.parquet, of which",
+            r"column 'url' is list<.*> in b.parquet, a type whose rows",
         ),
         (pa.schema([("url", pa.string()), ("url", pa.string())]), r"b.parquet has 2 columns named 'url'"),
     ],

@@ -196,17 +196,17 @@ def test_without_the_record_of_deaths_a_run_ends_and_the_next_goes_on(
     [
         pytest.param(
             NeverStarts,
-            f"{STARTS} starts of an engine in a row failed, the last one thus: RuntimeError: the driver and",
+            f"{STARTS} starts of an engine in a row failed, the last one: RuntimeError: the driver and",
             marks=pytest.mark.slow,
         ),
         pytest.param(
             StartsOnceOnly,
-            f"{STARTS} starts of an engine in a row failed, the last one thus: RuntimeError: the driver",
+            f"{STARTS} starts of an engine in a row failed, the last one: RuntimeError: the driver",
             marks=pytest.mark.slow,
         ),
         pytest.param(
             DiesOfEverything,
-            " workers in a row died with nothing scored between, the last one thus: no kernel image is available",
+            " workers in a row died with nothing scored between, the last one: no kernel image is available",
             marks=pytest.mark.slow,
         ),
     ],

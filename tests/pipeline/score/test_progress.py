@@ -56,6 +56,14 @@ def test_the_rate_is_of_this_run_alone(clock: SimpleNamespace) -> None:
     assert progress.line() == "800 of 1,000 pairs (80.0%) | 10 pairs/s | 0 tokens/s | 0 without a score | 0:00:20 left"
 
 
+def test_pairs_that_are_tried_once_more_are_done_already_and_have_a_rate(clock: SimpleNamespace) -> None:
+    progress = Progress(100, done=100)
+    clock.now += 60
+    progress.add(pairs=5, tokens=100, failed=1, seconds=10, again=True)
+    assert progress.line() == "100 of 100 pairs (100.0%) | 0 pairs/s | 10 tokens/s | 1 without a score | 0:00:00 left"
+    assert progress.waited == 50 and progress.done == 100
+
+
 @pytest.mark.parametrize("seconds, text", [(59, "0:00:59"), (3600 + 61, "1:01:01"), (100 * 3600, "100:00:00")])
 def test_time_left_in_hours_minutes_and_seconds(clock: SimpleNamespace, seconds: int, text: str) -> None:
     progress = Progress(seconds + 1)

@@ -1,7 +1,9 @@
 """pipeline/storage/retry.py: which errors are retried, how often, and the line of the last one."""
 
 import errno
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,6 +85,23 @@ def test_an_error_that_lasts_is_raised_at_once(error: BaseException) -> None:
     with pytest.raises(StoreError, match=r"^x: cannot be read: "):
         call_with_retries("x: cannot be read", fail_with(error), Retries(sleep=slept.append))
     assert slept == []
+
+
+def test_errors_of_other_clouds_libraries_are_a_stores_once_they_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    class HttpError(Exception):
+        """As gcsfs's, which is of no other kind."""
+
+    class ChecksumError(Exception):
+        pass
+
+    for error in (HttpError("Quota exceeded, 429"), ChecksumError("of 7 bytes")):
+        with monkeypatch.context() as patch:
+            with pytest.raises(type(error)):
+                call_with_retries("x", fail_with(error))
+            loaded = SimpleNamespace(HttpError=HttpError, ChecksumError=ChecksumError)
+            patch.setitem(sys.modules, "gcsfs.retry", loaded)  # type: ignore[arg-type]
+            with pytest.raises(StoreError, match=f"^gs://b/x: cannot be read: {type(error).__name__}: {error}$"):
+                call_with_retries("gs://b/x: cannot be read", fail_with(error))
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), FileExistsError(), ParamValidationError(report="bucket name")])

@@ -50,6 +50,13 @@ def test_titles_that_the_result_does_not_carry_are_asked_for(
     assert "has no column of titles, which the reranker read before documents" in capsys.readouterr().err
 
 
+def test_a_query_without_a_text_is_dropped_as_that_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit_rows(tmp_path, {}, query=pa.nulls(2, pa.string()), doc=["doc 1", "doc 2"])
+    paths = [str(tmp_path / "result"), "--positives", str(tmp_path / "qrels"), "--output", str(tmp_path / "out")]
+    assert main(paths) == 2
+    assert "none of its 1 queries has a group: 1 x queries without a text\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("file", ["parquet", "jsonl"])
 def test_binary_texts_are_texts(file: str, make: Any, tmp_path: Path) -> None:
     texts: dict[str, list[Any]] = {"query": [b"what"] * 2, "doc": ["Zürich".encode(), b"doc 2"], "title": [b"T1", None]}

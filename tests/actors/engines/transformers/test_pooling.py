@@ -91,7 +91,9 @@ def test_without_files_an_encoder_has_its_first_token_and_a_language_model_its_l
     np.testing.assert_allclose(by_mean, expected(folder, POOL["mean"]), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize(
+    ("file", "stem"), [("model.safetensors", "linear."), ("model.safetensors", "dense."), ("pytorch_model.bin", "")]
+)
 @pytest.mark.parametrize(
     ("activation", "apply"),
     [
@@ -100,16 +102,17 @@ def test_without_files_an_encoder_has_its_first_token_and_a_language_model_its_l
         ("torch.nn.modules.activation.ReLU", torch.relu),
     ],
 )
-def test_dense_layers_are_applied(file: str, activation: str, apply: Callable, make: Callable[..., str]) -> None:
+def test_dense_layers_are_applied(
+    file: str, stem: str, activation: str, apply: Callable, make: Callable[..., str]
+) -> None:
     dense = {"in_features": 64, "out_features": 16, "bias": True, "activation_function": activation}
     folder = make("encoder", {"Pooling": {"pooling_mode_mean_tokens": True}, "Dense": dense, "Normalize": {}})
     torch.manual_seed(3)
-    weights = {"linear.weight": torch.randn(16, 64), "linear.bias": torch.randn(16)}
+    weights = {f"{stem}weight": torch.randn(16, 64), f"{stem}bias": torch.randn(16)}
     place = Path(folder) / "2_Dense" / file
     save_file(weights, place) if place.suffix == ".safetensors" else torch.save(weights, place)
-    right = expected(
-        folder, POOL["mean"], lambda vector: apply(weights["linear.weight"] @ vector + weights["linear.bias"])
-    )
+    weight, bias = weights.values()
+    right = expected(folder, POOL["mean"], lambda vector: apply(weight @ vector + bias))
     np.testing.assert_allclose(embed(folder), right, rtol=1e-4, atol=1e-5)
 
 
