@@ -35,9 +35,10 @@ from pipeline.plan.stored import list_stored
 from pipeline.plan.total import Total
 from pipeline.plan.units import Coverage, count_rows_of_all, hash_version
 from pipeline.plan.work import Work, select_work
-from pipeline.rank.known import KnownScores, prepare_known, take_over
+from pipeline.rank.known import KnownScores, prepare_known
 from pipeline.rank.oddities import describe_oddities
 from pipeline.rank.result import compute_result_id, count_parts, prepare_parts
+from pipeline.rank.take_over import take_over
 from pipeline.rows import Part, check_share, count_failed
 from pipeline.score.deadline import PutLate, set_deadline
 from pipeline.score.files import find_transient_rows

@@ -9,9 +9,9 @@ of the last stage, with the rests of those before it behind them.
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipeline.config.sections import SECTIONS, Config, Input, Stage
+from pipeline.config.sections import SECTIONS, STAGED, Config, Input, Stage
 
-STAGE, GIVEN = "stage", "given_score"  # further columns of a result: see docs/stages.md
+STAGE, GIVEN = STAGED
 FIRST_STAGE = "first_stage_score"
 
 

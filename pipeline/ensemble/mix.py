@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pipeline.errors import UsageError
 from pipeline.fusion import METHODS
 from pipeline.rank.rank import code_in_order, rank_in_order
+from pipeline.rows import replace_column
 
 CANDIDATE = pa.schema(
     [
@@ -58,7 +59,7 @@ def mix(
     total = total[order]
     mixed = rows.take(row[order]).set_column(2, "score", pa.array(total, pa.float64(), mask=np.isnan(total)))
     reason = pc.if_else(pa.array(np.isnan(total)), mixed["reason"], pa.scalar(None, pa.string()))
-    mixed = mixed.set_column(mixed.column_names.index("reason"), "reason", reason)
+    mixed = replace_column(mixed, "reason", reason)
     ranks = pa.array(rank_in_order(query), pa.int32())
     return mixed.add_column(2, "rank", ranks), scored[:, order]
 

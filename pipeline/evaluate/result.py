@@ -83,7 +83,7 @@ class Result:
 def read_judged_pairs(url: str, judged: Collection[str]) -> Result:
     """Reads the pairs of the judged queries. Raises UsageError where no committed result stands, or none of them is
     in it."""
-    folder, manifest, rows = read_queries(url, COLUMNS, judged)
+    folder, manifest, rows = select_queries(url, COLUMNS, judged)
     if not len(rows):
         raise UsageError(
             f"{url}: has none of the {len(judged):,} judged queries ({min(judged)!r}, ...); are the ids written alike? "
@@ -158,7 +158,7 @@ def read_texts(result: Result, queries: Collection[str]) -> tuple[dict[str, str]
     carried = {mapped.get(name, name): name for name in config["output"]["columns"]}
     columns = {name: carried[column] for name in ("query", "doc") if (column := mapped.get(name, name)) in carried}
     wanted = ["query_id", "doc_id", *columns.values()]
-    _, manifest, rows = read_queries(result.url, wanted, queries)
+    _, manifest, rows = select_queries(result.url, wanted, queries)
     if manifest["tag"] != result.manifest["tag"]:
         raise UsageError(f"{result.url}: another result has taken its place while it was read; start again")
     texts = rows.to_pydict()
@@ -183,7 +183,7 @@ def shorten_names(urls: list[str]) -> list[str]:
     return names
 
 
-def read_queries(url: str, columns: list[str], queries: Collection[str]) -> tuple[Folder, dict[str, Any], pa.Table]:
+def select_queries(url: str, columns: list[str], queries: Collection[str]) -> tuple[Folder, dict[str, Any], pa.Table]:
     """The rows of some queries. A reader that finds a part gone starts again from `_SUCCESS`."""
     manifest = read_manifest(url)
     folder = Folder(make_absolute(url))

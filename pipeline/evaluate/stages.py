@@ -17,12 +17,13 @@ from pipeline.evaluate.result import (
     number_queries,
     read_judged_pairs,
     read_manifest,
-    read_queries,
     read_rest,
+    select_queries,
     shorten_names,
     sort_by_ids,
 )
 from pipeline.input.result import has_stages
+from pipeline.rows import replace_column
 
 KEYS = ["query_id", "doc_id"]
 
@@ -45,12 +46,12 @@ def read_stages(url: str, judged: Collection[str]) -> dict[str, Result]:
     """
     if not has_stages(read_manifest(url)):
         return {}
-    _, manifest, rows = read_queries(url, [*COLUMNS, STAGE], judged)
+    _, manifest, rows = select_queries(url, [*COLUMNS, STAGE], judged)
     *before, last = manifest["stages"]
     results, given, behind = dict[str, Result](), None, rows.select(COLUMNS).slice(0, 0)
     for about in before:
         place = f"{url.rstrip('/')}/stages/{about['name']}"
-        folder, own, goes_on = read_queries(place, [*COLUMNS, GIVEN], judged)
+        folder, own, goes_on = select_queries(place, [*COLUMNS, GIVEN], judged)
         if own["tag"] != about["tag"]:
             raise UsageError(f"{place}: was made again since {url} was; run the same command to its end first")
         rest = read_rest(folder, own, COLUMNS, judged)
@@ -79,7 +80,7 @@ def _make_stage(
         return make_result(url, manifest, sort_by_ids(ranked))
     none = pa.nulls(len(behind), pa.float64())
     for name in ("score", "rerank_score"):  # they are those of an earlier stage
-        behind = behind.set_column(behind.column_names.index(name), name, none)
+        behind = replace_column(behind, name, none)
     rows = pa.concat_tables([ranked, behind.select(COLUMNS)])
     before = given[1].select([*KEYS, "rank", GIVEN]).rename_columns([*KEYS, "rank_before", GIVEN])
     rows = sort_by_ids(rows.join(before, KEYS, join_type="left outer"))

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import UsageError, one_line
-from pipeline.evaluate.result import read_queries
+from pipeline.evaluate.result import select_queries
 from pipeline.input.texts import decode_lines, fetch_text
 from pipeline.storage.urls import make_absolute, open_url
 
@@ -85,7 +85,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _read_result(url: str, queries: Collection[str]) -> Scores:
-    _, _, rows = read_queries(url, ["query_id", "doc_id", "rerank_score"], queries)
+    _, _, rows = select_queries(url, ["query_id", "doc_id", "rerank_score"], queries)
     ids = zip(rows["query_id"].to_pylist(), rows["doc_id"].to_pylist(), strict=True)
     numbers = rows["rerank_score"].to_pylist()
     return {pair: np.nan if score is None else score for pair, score in zip(ids, numbers, strict=True)}
