@@ -119,7 +119,8 @@ class Run:
         total = Total(files, coverage, work, self._sizes)
         about = f"{'' if total.exact else 'about '}{total.rows:,} rows, {total.scored:,} of them scored"
         what = str(config.input.table or "the input")
-        say(f"{what} has {len(files):,} files and {about}; {describe_columns(work.first.columns)}")
+        many = "1 file" if len(files) == 1 else f"{len(files):,} files"
+        say(f"{what} has {many} and {about}; {describe_columns(work.first.columns)}")
         small = not work.tasks and self._count_parts(count_rows_of_all(coverage, files)) == 1
         cluster = self._connect(small)
         self._time("start")
