@@ -16,7 +16,7 @@ def check_until(value: Any) -> str | float:
     if isinstance(value, str) and (found := TIME.fullmatch(value)):
         try:
             ZoneInfo(found[4])
-        except (KeyError, OSError, ValueError):  # no such zone, a folder of zones, no name of any
+        except (KeyError, OSError, ValueError):  # no such zone, a folder of zones, an impossible name
             raise ValueError(f"no time zone is called {found[4]!r}") from None
         if found[1]:
             date.fromisoformat(found[1])  # raises ValueError for a day that does not exist

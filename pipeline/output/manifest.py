@@ -105,7 +105,7 @@ def _describe_file(file: InputFile, rows: int) -> dict[str, Any]:
 
 
 def _add_stages(manifest: dict[str, Any], position: Position, parts: list[Part]) -> None:
-    """Adds what the manifest of one stage has beside: the files of rows that do not go on; or, if it is the last one,
+    """Adds to the manifest of one stage: the files of rows that do not go on; or, if it is the last one,
     what stages there are, their figures, and the config of them all."""
     if not position.is_last:
         manifest["rest"] = [part.rest for part in parts]

@@ -92,7 +92,7 @@ class Spread:
 
 
 def mend_texts(texts: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
-    """Texts as large strings, and how many of them are not UTF-8: those have U+FFFD for what is none."""
+    """Texts as large strings, and how many of them are not UTF-8: their invalid bytes become U+FFFD."""
     try:
         return texts.cast(pa.large_string()), 0
     except pa.ArrowInvalid:

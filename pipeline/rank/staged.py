@@ -17,7 +17,7 @@ Finish = Callable[[int, pa.Table], pa.Table]
 
 @dataclass(frozen=True)
 class FinishRows:
-    """Adds to the ranked rows of a bucket what a result with stages has beside.
+    """Adds the further columns of a result with stages to the ranked rows of a bucket.
 
     stage: its name, which becomes a column. later: whether it is not the first stage, so that the score that it was
     given makes room for the first stage's. goes_on: whether another stage reads these rows. behind: the rests of the

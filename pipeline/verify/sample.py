@@ -24,7 +24,7 @@ def draw_pairs(checked: Checked, wanted: int, seed: int, keep: Keep | None = Non
     """Up to `wanted` rows that have both texts, whether they have scores or not; their columns are those of
     pipeline/score/read.py. keep: which rows may be drawn; every row without it.
 
-    Units are read in an order of chance until there are enough rows to choose from. One of those with the same ids
+    Units are read in a random order until there are enough rows to choose from. One of those with the same ids
     counts, as input.duplicates says. Raises UsageError where there are fewer than two rows.
     """
     rng = np.random.default_rng(seed)
