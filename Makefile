@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Nothing is compiled beforehand, which takes minutes: Python compiles what is imported, once.
+# pip would compile one file after the other, which takes minutes; afterwards all cores do so.
 INSTALL := $(BIN)/python -m pip install -qq --no-deps --no-compile
 TORCH := torch==2.13.0$(if $(filter Linux,$(shell uname -s)),+cpu)
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
@@ -29,6 +29,7 @@ $(VENV)/installed: requirements.lock requirements-core.lock
 		echo "No vLLM can be installed, as said above: going on without it, for engine.type: transformers"; \
 		$(INSTALL) -r requirements-core.lock; \
 	fi
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # some packages bring files that are no Python
 	@touch $@
 
 demo: setup
