@@ -113,7 +113,7 @@ def _check_pooling(engine: EngineFacts, settings: Any, path: str) -> None:
         )
     mode = declared.get("pooling_mode")
     modes = [mode] if isinstance(mode, str) else list(mode or [])
-    if len(modes) == 1 and mode != modes[0]:
+    if isinstance(mode, list) and len(mode) == 1:
         raise UsageError(
             f"reranker.model = {settings.model!r}: {path}/config.json has the list {mode!r} as its pooling_mode, which "
             f"{engine.name} does not read; write it as {modes[0]!r}"

@@ -10,7 +10,7 @@ from fsspec.utils import infer_compression
 from pipeline.errors import UsageError, one_line
 from pipeline.input.encodings import check_utf8
 from pipeline.storage.retry import Retries
-from pipeline.storage.urls import fetch, make_absolute
+from pipeline.storage.urls import fetch
 
 ONE_ROUND = Retries(waits=())
 
@@ -21,7 +21,7 @@ def fetch_text(path: str, what: str) -> bytes:
     Raises UsageError where there is none, or it cannot be unpacked, and StoreError where the store does not answer.
     """
     try:
-        packed = io.BytesIO(fetch(make_absolute(path), retries=ONE_ROUND))  # somebody waits for it
+        packed = io.BytesIO(fetch(path, retries=ONE_ROUND))  # somebody waits for it
         kind = infer_compression(path)
         return compr[kind](packed, mode="rb").read() if kind else packed.read()
     except (OSError, ValueError, ImportError, EOFError, zlib.error, lzma.LZMAError) as error:

@@ -9,7 +9,6 @@ from actors.worker.failures import (
     CUT,
     DEATHS,
     ROWS_DEATHS,
-    STARTS,
     EngineError,
     FailureTracker,
     Result,
@@ -46,16 +45,6 @@ def score_with_deaths(poison: set[int], size: int) -> tuple[list[float | Unscore
             tracker.scored(worker, "u", part, known[part])
         else:
             return [score for _, result in sorted(known.items()) for score in result.scores], deaths, scored
-
-
-def test_a_start_that_hung_is_counted_with_its_watchdogs_report() -> None:
-    tracker = FailureTracker(1)
-    workers = [Worker("a", str(process)) for process in range(STARTS + 1)]
-    for worker in workers[:STARTS]:
-        tracker.starting(worker)
-        tracker.broke(worker, "the engine made no progress for 3600 s")
-    with pytest.raises(EngineError, match=rf"{STARTS} starts .* the last one: the engine made no progress for 3600 s"):
-        tracker.starting(workers[STARTS])
 
 
 def test_puts_that_hang_end_the_run_at_the_third_worker() -> None:
@@ -107,19 +96,6 @@ def test_a_worker_that_is_slower_over_the_same_unit_changes_nothing() -> None:
     tracker.begin(A2, "u", (0, 10))
     tracker.scored(A2, "u", (0, 10), Result([0.5] * 10, [None] * 10, {}))
     assert tracker.enter(A2, "u", 10) == Turn(False, [], {}, "its row")
-
-
-def test_a_call_that_is_repeated_counts_once() -> None:
-    tracker = FailureTracker(1)
-    for number in range(STARTS):
-        worker = Worker("a", str(number))
-        for _ in range(2):
-            tracker.starting(worker)
-        if number < STARTS - 1:
-            for _ in range(2):
-                tracker.start_failed(worker, "no room")
-    with pytest.raises(EngineError):
-        tracker.start_failed(Worker("a", str(STARTS - 1)), "no room")
 
 
 @pytest.mark.parametrize("size", [1, 2, 17, 256, 8192])
@@ -227,26 +203,6 @@ def test_a_machine_on_which_everything_dies_ends_the_run_though_rows_were_suspec
     assert ROWS_DEATHS < deaths < 2 * ROWS_DEATHS
 
 
-def test_workers_that_die_before_they_begin_anything_end_the_run() -> None:
-    tracker = FailureTracker(1)
-    with pytest.raises(EngineError):
-        for i in range(DEATHS + 4):
-            tracker.starting(Worker("a", str(i)))
-            tracker.started(Worker("a", str(i)))
-    assert i == DEATHS + 3
-
-
-def test_one_node_that_cannot_start_an_engine_does_not_end_a_run_that_goes_on() -> None:
-    tracker = FailureTracker(2)
-    for i in range(5 * STARTS):
-        tracker.starting(Worker("bad", str(i)))
-        tracker.start_failed(Worker("bad", str(i)), "no device")
-        if i % 3 == 0:
-            tracker.enter(B1, f"u{i}", 5)
-            tracker.begin(B1, f"u{i}", (0, 5))
-            tracker.scored(B1, f"u{i}", (0, 5), make_result((0, 5)))
-
-
 def test_one_death_with_many_units_inside_counts_once() -> None:
     tracker = FailureTracker(1)
     for i in range(5 * DEATHS):
@@ -254,36 +210,6 @@ def test_one_death_with_many_units_inside_counts_once() -> None:
         tracker.begin(A1, f"u{i}", (0, 5))
     for i in range(5 * DEATHS):
         assert tracker.enter(A2, f"u{i}", 5).alone
-
-
-@pytest.mark.parametrize(("actors", "most"), [(1, STARTS), (25, 7)])
-def test_starts_that_fail_in_a_row_end_the_run_with_the_last_error(actors: int, most: int) -> None:
-    tracker = FailureTracker(actors)
-    for i in range(most - 1):
-        tracker.starting(Worker("a", str(i)))
-        tracker.start_failed(Worker("a", str(i)), "ValueError: no room")
-    tracker.starting(B1)
-    with pytest.raises(EngineError, match=f"^{most} starts of an engine in a row failed.*: ValueError: no room"):
-        tracker.start_failed(B1, "ValueError: no room")
-
-
-def test_a_start_that_works_resets_the_count() -> None:
-    tracker = FailureTracker(1)
-    for i in range(10 * STARTS):
-        worker = Worker(str(i), "1")
-        tracker.starting(worker)
-        if i % 2:
-            tracker.start_failed(worker, "now and then")
-        else:
-            tracker.started(worker)
-
-
-def test_starts_that_die_without_a_report_are_counted_too() -> None:
-    tracker = FailureTracker(1)
-    with pytest.raises(EngineError, match="its process was killed"):
-        for i in range(STARTS + 1):
-            tracker.starting(Worker("a", str(i)))
-    assert i == STARTS
 
 
 def test_rows_that_killed_their_workers_before_do_not_end_a_run_that_tries_them_again() -> None:

@@ -3,7 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -98,8 +98,9 @@ def test_errors_of_other_clouds_libraries_are_a_stores_once_they_are_in_use(monk
         with monkeypatch.context() as patch:
             with pytest.raises(type(error)):
                 call_with_retries("x", fail_with(error))
-            loaded = SimpleNamespace(HttpError=HttpError, ChecksumError=ChecksumError)
-            patch.setitem(sys.modules, "gcsfs.retry", loaded)  # type: ignore[arg-type]
+            loaded = ModuleType("gcsfs.retry")
+            vars(loaded).update(HttpError=HttpError, ChecksumError=ChecksumError)
+            patch.setitem(sys.modules, "gcsfs.retry", loaded)
             with pytest.raises(StoreError, match=f"^gs://b/x: cannot be read: {type(error).__name__}: {error}$"):
                 call_with_retries("gs://b/x: cannot be read", fail_with(error))
 
